@@ -1,0 +1,64 @@
+# Every target makes its own environment in .venv, once, from nothing but Python, make and pip.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+DEMO := runs/demo
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-all lint format bench first-look figures clean
+
+help:
+	@echo "make demo      train a low-rank autoencoder on MNIST for three epochs and write its report"
+	@echo "make test      the tests that take seconds each; make test-all adds the slow ones"
+	@echo "make lint      ruff and mypy; make format rewrites the code"
+	@echo "make bench     speed and memory, as ratios taken in one run"
+	@echo "make first-look  train the runs of the README's table"
+	@echo "make figures   draw the pictures of the README anew from results/"
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) --editable .
+	@touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed
+	$(PIP) --editable '.[dev]'
+	@touch $@
+
+install: $(VENV)/installed
+
+demo: $(VENV)/installed
+	@if [ -e $(DEMO)/config.json ]; then \
+		$(BIN)/lorae resume $(DEMO); \
+	else \
+		$(BIN)/lorae train mnist --method lorae --penalty 1e-4 --epochs 3 --out $(DEMO); \
+	fi
+
+# One thread a worker: several workers with several threads each would fight over the cores.
+test: $(VENV)/installed-dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto -m "not slow"
+
+test-all: $(VENV)/installed-dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto -m "not slow"
+	$(BIN)/python -m pytest -m slow
+
+lint: $(VENV)/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/installed-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/installed
+	$(BIN)/python benchmarks/throughput.py
+
+first-look: $(VENV)/installed
+	$(BIN)/python docs/first_look.py
+
+figures: $(VENV)/installed
+	$(BIN)/python docs/first_look.py --draw-only
+
+clean:
+	rm -rf $(VENV) build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,155 @@
+"""Training throughput and peak memory on the MNIST network at batch 32, against a plain PyTorch loop.
+
+The plain loop is what most people write: a DataLoader, each image resized by PIL when it is read, float32, Adam,
+and `F.mse_loss + weight * torch.linalg.matrix_norm(M, "nuc")`. Ours is `lorae.train` as a user calls it, with its
+statistics and checkpoints. Each measurement is a process of its own; rounds alternate between the contestants, so
+that a busy machine slows all of them, and ratios are taken within a round. Run it by `make bench`.
+"""
+
+import argparse
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+RECORD = Path(__file__).parents[1] / "results" / "benchmarks" / "throughput.json"
+BATCH, LATENT_DIM, PENALTY = 32, 128, 1e-4
+ROUNDS, STEPS = 5, 400
+# Name -> arguments of `lorae.train`; None is the plain loop.
+CONTESTANTS: dict[str, dict[str, Any] | None] = {
+    "plain loop": None,
+    "lorae": {"method": "lorae", "penalty": PENALTY},
+    "lorae, float32": {"method": "lorae", "penalty": PENALTY, "precision": "float32"},
+    "ae (no penalty)": {"method": "ae"},
+}
+
+
+def plain_loop(steps: int) -> float:
+    """Images a second of the loop that most people write, over `steps` steps after ten to warm up."""
+    import numpy as np
+    import torch
+    from PIL import Image
+    from torch import nn
+    from torch.nn.functional import mse_loss
+
+    import lorae
+
+    # Raw digits of 28 x 28, as they come in the IDX files, cut out of the prepared ones.
+    raw = np.ascontiguousarray(lorae.load_data("mnist").train.inputs[:, 0, 2:30, 2:30])
+
+    class Digits(torch.utils.data.Dataset[torch.Tensor]):
+        def __len__(self) -> int:
+            return len(raw)
+
+        def __getitem__(self, index: int) -> torch.Tensor:
+            image = Image.fromarray(raw[index]).resize((32, 32), Image.Resampling.BILINEAR)
+            return torch.from_numpy(np.asarray(image, dtype=np.float32)[None] / 255)
+
+    torch.manual_seed(0)
+    encoder = nn.Sequential()
+    for before, after in ((1, 32), (32, 64), (64, 128), (128, 256)):
+        encoder.extend([nn.Conv2d(before, after, 4, 2, 1), nn.ReLU()])
+    encoder.extend([nn.Flatten(), nn.Linear(1024, LATENT_DIM)])
+    M = nn.Linear(LATENT_DIM, LATENT_DIM, bias=False)
+    decoder = nn.Sequential(
+        nn.Linear(LATENT_DIM, 8192),
+        nn.ReLU(),
+        nn.Unflatten(1, (128, 8, 8)),
+        nn.ConvTranspose2d(128, 64, 4, 2, 1),
+        nn.ReLU(),
+        nn.ConvTranspose2d(64, 32, 4, 2, 1),
+        nn.ReLU(),
+        nn.ConvTranspose2d(32, 1, 1),
+        nn.Tanh(),
+    )
+    model = nn.Sequential(encoder, M, decoder)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    batches = iter(torch.utils.data.DataLoader(Digits(), BATCH, shuffle=True))
+    start = 0.0
+    for step in range(steps + 10):
+        if step == 10:
+            start = time.perf_counter()
+        x = next(batches)
+        loss = mse_loss(model(x), x) + PENALTY * torch.linalg.matrix_norm(M.weight, "nuc")
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return steps * BATCH / (time.perf_counter() - start)
+
+
+def lorae_loop(steps: int, settings: dict[str, Any]) -> float:
+    """Images a second that `lorae.train` reports over `steps` steps, statistics included."""
+    import lorae
+
+    with tempfile.TemporaryDirectory() as folder:
+        run = lorae.train("mnist", limit=steps * BATCH, epochs=1, out=Path(folder) / "run", quiet=True, **settings)
+        return float(run.summary()["images_per_second"])
+
+
+def measure(name: str, steps: int) -> dict[str, float]:
+    """Images a second and peak memory in MB of one contestant, in a fresh process."""
+    command = [sys.executable, __file__, "--contestant", name, "--steps", str(steps)]
+    result = subprocess.run(command, check=True, capture_output=True, text=True)
+    measured: dict[str, float] = json.loads(result.stdout)
+    return measured
+
+
+def main() -> None:
+    """Run all rounds, print the table, write the record."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--contestant", choices=CONTESTANTS, help="measure one, in this process (used by itself)")
+    options = parser.parse_args()
+    if options.contestant:
+        settings = CONTESTANTS[options.contestant]
+        speed = plain_loop(options.steps) if settings is None else lorae_loop(options.steps, settings)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        print(json.dumps({"images_per_second": speed, "peak_mb": peak}))
+        return
+    rounds = []
+    for number in range(options.rounds):
+        print(f"round {number + 1} of {options.rounds}", file=sys.stderr)
+        rounds.append({name: measure(name, options.steps) for name in CONTESTANTS})
+    rows = {name: summarise(name, rounds) for name in CONTESTANTS}
+    print(f"{'':18}{'images/s':>10}{'ratio to plain':>18}{'peak memory':>14}")
+    for name, row in rows.items():
+        spread = f"{row['ratio']:.2f} ({row['ratio_low']:.2f}-{row['ratio_high']:.2f})"
+        print(f"{name:18}{row['images_per_second']:>10.0f}{spread:>18}{row['peak_mb']:>11.0f} MB")
+    RECORD.parent.mkdir(parents=True, exist_ok=True)
+    record = {"command": "make bench", "machine": machine(), "batch_size": BATCH, "rounds": rounds, "summary": rows}
+    RECORD.write_text(json.dumps(record, indent=2) + "\n")
+
+
+def summarise(name: str, rounds: list[dict[str, dict[str, float]]]) -> dict[str, float]:
+    """Median speed, median and range of the ratio to the plain loop within a round, largest peak memory."""
+    ratios = [r[name]["images_per_second"] / r["plain loop"]["images_per_second"] for r in rounds]
+    return {
+        "images_per_second": statistics.median(r[name]["images_per_second"] for r in rounds),
+        "ratio": statistics.median(ratios),
+        "ratio_low": min(ratios),
+        "ratio_high": max(ratios),
+        "peak_mb": max(r[name]["peak_mb"] for r in rounds),
+    }
+
+
+def machine() -> dict[str, Any]:
+    """What the numbers depend on."""
+    import torch
+
+    from lorae.hardware import choose_precision
+
+    return {
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "precision": choose_precision("auto", "cpu", "mnist"),
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,278 @@
+"""What a user calls from Python; each command of the command line is one of these calls."""
+
+import datetime
+import platform
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from lorae import __version__
+from lorae.errors import LoraeError
+from lorae.methods import list_methods as list_methods
+from lorae.runs import Run
+from lorae.settings import Settings
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from lorae.data import Dataset
+    from lorae.metrics.spectrum import Spectrum
+    from lorae.model import Autoencoder
+
+# What `settings.data` says of a run that was trained on an array in memory.
+ARRAY = "array"
+
+
+def train(
+    data: "str | Path | NDArray[Any]" = "mnist",
+    *,
+    out: str | Path | None = None,
+    config: str | Path | None = None,
+    quiet: bool = False,
+    **settings: Any,
+) -> Run:
+    """Train one method on one data set into a new run folder, measure it, and write its report.
+
+    Parameters
+    ----------
+    data: `mnist`, `fashion-mnist`, `celeba`, `shapes`, `shapes-grey`, a folder of images, an .npy/.npz file, or an
+        array: vectors (n, d), images (n, h, w), (n, c, h, w) or (n, h, w, c), uint8 or floats in [0, 1].
+    out: the run folder, which must not exist; by default `runs/<data>-<method>-<penalty>`.
+    config: a YAML file of settings, or the `config.json` of another run; keyword arguments win over it.
+    quiet: no progress bar (there is none anyway where standard error is no terminal).
+    **settings: any field of `lorae.settings.Settings`, as in `method="lorae", penalty=1e-4, epochs=3`.
+
+    Raises LoraeError for a setting that does not fit, before anything is written, and for a loss that is not finite.
+
+    >>> run = train("mnist", method="lorae", penalty=1e-4, epochs=3)   # doctest: +SKIP
+    >>> run.summary()["rank"]                                          # doctest: +SKIP
+    """
+    planned, dataset, explicit = _plan(data, config, settings)
+    path = _default_out(planned) if out is None else Path(out)
+    Run.refuse_existing(path)
+    document = _config_document(planned, dataset, explicit, path)
+    run = Run.create(path, document)
+    return _fit(run, dataset, quiet)
+
+
+def plan(
+    data: "str | Path | NDArray[Any]" = "mnist",
+    *,
+    out: str | Path | None = None,
+    config: str | Path | None = None,
+    **settings: Any,
+) -> dict[str, Any]:
+    """The complete `config.json` that `train` would write, with nothing trained or written (`--dry-run`)."""
+    planned, dataset, explicit = _plan(data, config, settings)
+    path = _default_out(planned) if out is None else Path(out)
+    Run.refuse_existing(path)
+    return _config_document(planned, dataset, explicit, path)
+
+
+def resume(run: "str | Path | Run", *, data: "NDArray[Any] | None" = None, quiet: bool = False) -> Run:
+    """Continue a run from its last checkpoint to its end; on a CPU its weights are those of an unbroken run.
+
+    A finished run is given back as it is. data: the array of a run that was trained on one. Raises LoraeError where
+    the checkpoint belongs to other settings or the data have changed.
+    """
+    run = _as_run(run)
+    return run if run.finished else _fit(run, _dataset_of(run, data), quiet)
+
+
+def load(run: "str | Path | Run") -> "Autoencoder":
+    """The trained model of a run: `encode`, `decode`, `reconstruct`, `spectrum`, `collapse`."""
+    return _as_run(run).load_model()
+
+
+def load_data(data: "str | Path | NDArray[Any]" = "mnist", **settings: Any) -> "Dataset":
+    """A data set as training sees it: two splits of uint8 images (n, c, h, w) or float32 vectors (n, d).
+
+    Takes the data settings of `train`: data_root, limit, size, crop, channels, factors, test_fraction, skip_bad.
+    """
+    return _load(Settings.from_values(settings | {"data": _data_name(data)}, _origin_of_argument), data)
+
+
+def spectrum(
+    run: "str | Path | Run", *, tolerance: float | None = None, data: "NDArray[Any] | None" = None
+) -> "Spectrum":
+    """Measure the spectrum of the latent covariance on the test split; write `evaluation.json` and the figure.
+
+    tolerance: an eigenvalue counts towards the rank above this share of the largest; 1e-3 by default.
+    """
+    from lorae.evaluation import measure_spectrum
+    from lorae.metrics.spectrum import TOLERANCE
+    from lorae.rules import real
+
+    tolerance = real(0.0, 1.0, exclusive=True).check(
+        "tolerance", TOLERANCE if tolerance is None else tolerance, "--tolerance"
+    )
+    run = _as_run(run)
+    return measure_spectrum(run, run.load_model(), _dataset_of(run, data), tolerance)
+
+
+def reconstruct(run: "str | Path | Run", *, n: int | None = None, data: "NDArray[Any] | None" = None) -> Path:
+    """Picture the first n test items beside their reconstructions; the path of the PNG in the run folder."""
+    from lorae.evaluation import PICTURED, picture_reconstructions
+    from lorae.rules import whole
+
+    n = whole(1).check("n", PICTURED if n is None else n, "-n")
+    run = _as_run(run)
+    picture_reconstructions(run, run.load_model(), _dataset_of(run, data), n)
+    return run.figure_path("reconstructions")
+
+
+def write_report(runs: "str | Path | Run | Sequence[str | Path | Run]", out: str | Path | None = None) -> Path:
+    """Write one self-contained HTML page about a run (into its folder) or several (`lorae-report.html`)."""
+    from lorae.report import write_report as write
+
+    several = [runs] if isinstance(runs, (str, Path, Run)) else list(runs)
+    return write([run.path if isinstance(run, Run) else run for run in several], out)
+
+
+def _origin_of_argument(name: str) -> str:
+    return f"argument {name}"
+
+
+def _as_run(run: "str | Path | Run") -> Run:
+    return run if isinstance(run, Run) else Run(run)
+
+
+def _data_name(data: Any) -> str:
+    return str(data) if isinstance(data, (str, Path)) else ARRAY
+
+
+def _load(settings: Settings, data: Any) -> "Dataset":
+    from lorae.data import DataSettings
+    from lorae.data import load_data as load_source
+
+    request = DataSettings(
+        data=settings.data if isinstance(data, (str, Path)) else data,
+        data_root=settings.data_root,
+        size=settings.size,
+        crop=settings.crop,
+        channels=settings.channels,
+        test_fraction=settings.test_fraction,
+        split_seed=settings.split_seed,
+        skip_bad=settings.skip_bad,
+        factors=settings.factors,
+    )
+    return load_source(request).limited(settings.limit)
+
+
+def _dataset_of(run: Run, data: "NDArray[Any] | None") -> "Dataset":
+    if run.settings.data == ARRAY and data is None:
+        raise LoraeError(f"data: {str(run.path)!r} was trained on an array in memory; pass it again as data=")
+    dataset = _load(run.settings, run.settings.data if data is None else data)
+    trained_on = run.config["data"]["fingerprint"]
+    if dataset.fingerprint != trained_on:
+        raise LoraeError(
+            f"data: {dataset.name!r} has fingerprint {dataset.fingerprint[:12]}, expected {trained_on[:12]} "
+            f"(from {run.path / 'config.json'}): the files have changed since training"
+        )
+    return dataset
+
+
+def _plan(
+    data: Any, config: str | Path | None, arguments: dict[str, Any]
+) -> tuple[Settings, "Dataset", dict[str, Any]]:
+    """Resolved settings, the data, and the values that were given explicitly."""
+    from lorae.hardware import choose_device, choose_precision
+
+    from_file = {} if config is None else _read_config(Path(config))
+    explicit = from_file | arguments | {"data": _data_name(data)}
+    if "penalties" in from_file and "penalties" in arguments:
+        explicit["penalties"] = from_file["penalties"] | arguments["penalties"]
+
+    def origin(name: str) -> str:
+        return _origin_of_argument(name) if name in arguments or name not in from_file else str(config)
+
+    settings = Settings.from_values(explicit, origin)
+    device = choose_device(settings.device)
+    dataset = _load(settings, data)
+    if len(dataset.test) < 2:
+        raise LoraeError(
+            f"data: {len(dataset.test)} of {len(dataset.train) + len(dataset.test)} items are in the test split, "
+            "expected at least 2 for a covariance; raise --test-fraction or give more items"
+        )
+    settings = settings.resolve(dataset.kind, dataset.shape)
+    assert settings.network is not None
+    precision = choose_precision(settings.precision, device, settings.network)
+    return settings.with_machine(device, precision), dataset, explicit
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise LoraeError(f"config: cannot read {str(path)!r}: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise LoraeError(f"config: {str(path)!r} is not YAML: {' '.join(str(error).split())}") from None
+    if isinstance(values, dict) and isinstance(values.get("settings"), dict):
+        values = values["settings"]  # the config.json of a run
+    if not isinstance(values, dict):
+        raise LoraeError(f"config: {str(path)!r} holds {type(values).__name__}, expected settings by name")
+    return values
+
+
+def _default_out(settings: Settings) -> Path:
+    parts = [Path(settings.data).stem, settings.method]
+    parts += [f"{weight:g}" for weight in settings.penalties.values()]
+    parts += [f"seed{settings.seed}"] if settings.seed else []
+    return Path("runs") / "-".join(parts)
+
+
+def _config_document(settings: Settings, dataset: "Dataset", explicit: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Try the objective on two items, so that a misfit shows before anything is written; then all there is to know."""
+    import torch
+
+    from lorae.training import build_model, build_objective
+
+    model = build_model(settings, dataset)
+    objective = build_objective(settings, model)
+    objective(model.scaling(torch.as_tensor(dataset.train.inputs[:2].copy())))
+    return {
+        "version": __version__,
+        "command": _command(explicit, path),
+        "created": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
+        "settings": settings.to_json(),
+        "data": dataset.describe(),
+        "parameters": model.parameter_counts(),
+        "machine": {
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+            "processor": platform.machine(),
+            "device": settings.device,
+            "threads": torch.get_num_threads(),
+        },
+    }
+
+
+def _command(explicit: dict[str, Any], path: Path) -> str:
+    """The command line that trains the same run."""
+    words = ["lorae", "train", explicit["data"]]
+    for name, value in explicit.items():
+        flag = f"--{name.replace('_', '-')}"
+        if name == "data" or value is None:
+            continue
+        if name == "penalties":
+            for penalty, weight in value.items():
+                words += [f"--penalties.{penalty}", f"{float(weight):g}"]
+        elif value is True:
+            words.append(flag)
+        elif value is not False:
+            words += [flag, ",".join(value) if isinstance(value, (list, tuple)) else str(value)]
+    return shlex.join([*words, "--out", str(path)])
+
+
+def _fit(run: Run, dataset: "Dataset", quiet: bool) -> Run:
+    from lorae.evaluation import evaluate
+    from lorae.training import Trainer
+
+    model = Trainer(run, dataset, quiet=quiet).fit()
+    evaluate(run, model, dataset)
+    run.save_model(model)  # last: it marks the run as finished
+    write_report(run)
+    return run

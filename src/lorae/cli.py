@@ -1,0 +1,254 @@
+"""The command line: every command parses its words, makes one call of `lorae.api`, and prints the result."""
+
+import argparse
+import dataclasses
+import difflib
+import json
+import re
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+from rich.console import Console
+from rich.table import Table
+
+from lorae import __version__, api
+from lorae.errors import LoraeError
+from lorae.penalties import all_penalties
+from lorae.settings import Settings
+
+# Settings that only training takes; `lorae data` has the others.
+DATA_SETTINGS = (
+    "data_root",
+    "limit",
+    "size",
+    "crop",
+    "channels",
+    "factors",
+    "test_fraction",
+    "split_seed",
+    "skip_bad",
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; 0 when all went well, 2 for bad input (one line on standard error), 130 when interrupted."""
+    from_user = list(sys.argv[1:] if arguments is None else arguments)
+    parser = build_parser()
+    try:
+        options = parser.parse_args(_join_negative_numbers(from_user))
+        options.command(options)
+    except LoraeError as error:
+        print(f"lorae: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt as interrupt:
+        print(f"lorae: interrupted {interrupt}".rstrip(), file=sys.stderr)
+        return 130
+    return 0
+
+
+class _Parser(argparse.ArgumentParser):
+    """One line for a mistake, through the same door as every other bad input."""
+
+    def error(self, message: str) -> NoReturn:
+        unknown = re.match(r"unrecognized arguments: (\S+)", message)
+        if unknown:
+            known = [option for action in self._actions for option in action.option_strings]
+            near = difflib.get_close_matches(unknown[1].split("=")[0], known, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"see `{self.prog} --help`"
+            message = f"{unknown[1]}: unknown option of `{self.prog}`; {hint}"
+        raise LoraeError(message)
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        # A subcommand reports its own unknown options, so that the hint comes from its own list.
+        known, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return known, unknown
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of all commands; the flags of training are the fields of `Settings`."""
+    parser = _Parser(prog="lorae", description="Autoencoders that find their own latent dimension.")
+    parser.add_argument("--version", action="version", version=f"lorae {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_Parser)
+
+    def add(name: str, command: Callable[[Any], None], meaning: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=meaning, description=meaning, allow_abbrev=False)
+        sub.set_defaults(command=command)
+        return sub
+
+    train = add("train", _train, "train a method on data into a new run folder")
+    train.add_argument("data", metavar="DATA", help=_field("data").metadata["meaning"])
+    train.add_argument("--out", metavar="RUN", help="the run folder; runs/DATA-METHOD-PENALTY by default")
+    train.add_argument("--config", metavar="FILE.yaml", help="settings from a file; flags win over it")
+    train.add_argument("--dry-run", action="store_true", help="print the resolved config and stop")
+    _add_settings(train, [field.name for field in dataclasses.fields(Settings) if field.name != "data"])
+    _add_json(train)
+
+    resume = add("resume", _resume, "continue an interrupted run from its last checkpoint")
+    resume.add_argument("run", metavar="RUN")
+    _add_json(resume)
+
+    spectrum = add("spectrum", _spectrum, "spectrum of the latent covariance on test data, and the ranks")
+    spectrum.add_argument("run", metavar="RUN")
+    spectrum.add_argument("--tolerance", metavar="T", help="share of the largest eigenvalue; 1e-3 by default")
+    _add_json(spectrum)
+
+    reconstruct = add("reconstruct", _reconstruct, "picture test items beside their reconstructions")
+    reconstruct.add_argument("run", metavar="RUN")
+    reconstruct.add_argument("-n", metavar="N", help="how many; 32 by default")
+    _add_json(reconstruct)
+
+    report = add("report", _report, "write one self-contained HTML page about one or several runs")
+    report.add_argument("runs", metavar="RUN", nargs="+")
+    report.add_argument("--out", metavar="FILE.html", help="RUN/report.html for one run, else lorae-report.html")
+    _add_json(report)
+
+    data = add("data", _data, "load a data set and say what is there: counts, shapes, source, checksums")
+    data.add_argument("data", metavar="DATA", help=_field("data").metadata["meaning"])
+    _add_settings(data, DATA_SETTINGS)
+    _add_json(data)
+
+    methods = add("methods", _methods, "list the methods and the penalties")
+    _add_json(methods)
+    return parser
+
+
+def _field(name: str) -> "dataclasses.Field[Any]":
+    return Settings.__dataclass_fields__[name]
+
+
+def _add_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+
+
+def _add_settings(parser: argparse.ArgumentParser, names: Sequence[str]) -> None:
+    """A flag for each setting; values stay strings, since `Settings` checks them. Absent flags leave no trace."""
+    group = parser.add_argument_group("settings")
+    for name in names:
+        field = _field(name)
+        if name == "penalties":
+            for penalty in all_penalties().values():
+                group.add_argument(
+                    f"--penalties.{penalty.name}",
+                    metavar="W",
+                    default=argparse.SUPPRESS,
+                    help=f"weight of: {penalty.summary}".replace("%", "%%"),
+                )
+            continue
+        rule, default = field.metadata["rule"], field.default
+        shown = "" if default is None or default is False else f" (default: {default})"
+        options: dict[str, Any] = {
+            "dest": name,
+            "default": argparse.SUPPRESS,
+            "help": f"{field.metadata['meaning']}{shown}".replace("%", "%%"),
+        }
+        if default is False:
+            options["action"] = "store_true"
+        else:
+            options["metavar"] = "{" + ",".join(rule.choices) + "}" if rule.choices else name.upper()
+        group.add_argument(f"--{name.replace('_', '-')}", **options)
+
+
+def _settings_of(options: argparse.Namespace) -> dict[str, Any]:
+    given = vars(options)
+    settings = {field.name: given[field.name] for field in dataclasses.fields(Settings) if field.name in given}
+    del settings["data"]
+    penalties = {key.split(".", 1)[1]: value for key, value in given.items() if key.startswith("penalties.")}
+    return settings | ({"penalties": penalties} if penalties else {})
+
+
+def _join_negative_numbers(words: Sequence[str]) -> list[str]:
+    """`--penalty -1e-3` as `--penalty=-1e-3`: argparse would take the number for an option and not say which value."""
+    joined: list[str] = []
+    for word in words:
+        if re.match(r"-(\d|\.\d|inf|nan)", word) and joined and re.match(r"--?[a-z][^=]*$", joined[-1]):
+            joined[-1] += f"={word}" if joined[-1].startswith("--") else word
+        else:
+            joined.append(word)
+    return joined
+
+
+def _train(options: argparse.Namespace) -> None:
+    arguments = {"out": options.out, "config": options.config, **_settings_of(options)}
+    if options.dry_run:
+        print(json.dumps(api.plan(options.data, **arguments), indent=2))
+        return
+    _finish(lambda: api.train(options.data, **arguments), options)
+
+
+def _resume(options: argparse.Namespace) -> None:
+    _finish(lambda: api.resume(options.run), options)
+
+
+def _finish(training: Callable[[], Any], options: argparse.Namespace) -> None:
+    summary = training().summary()
+    if options.json:
+        print(json.dumps(summary))
+        return
+    print(f"rank        {summary['rank']} (eigenvalues above {summary['tolerance']:g} of the largest, test data)")
+    print(f"test error  {summary['test_mse']:.6f} (mean squared error)")
+    print(f"time        {summary['seconds']:.0f} s, {summary['images_per_second']:,.0f} items a second")
+    print(f"report      {summary['run']}/report.html")
+
+
+def _spectrum(options: argparse.Namespace) -> None:
+    result = api.spectrum(options.run, tolerance=options.tolerance).to_json()
+    if options.json:
+        print(json.dumps(result))
+        return
+    print(f"rank {result['rank']} of {len(result['eigenvalues'])} at tolerance {result['tolerance']:g}")
+    print(f"on {result['n']:,} {result['split']} items; eigenvalues of the centred latent covariance")
+    table = Table("tolerance", "rank", box=None)
+    for tolerance, rank in result["ranks"].items():
+        table.add_row(tolerance, str(rank))
+    table.add_row("99% energy", str(result["energy_99"]))
+    table.add_row("entropy", f"{result['entropy_rank']:.1f}")
+    table.add_row("stable", f"{result['stable_rank']:.1f}")
+    Console().print(table)
+    print(f"figure {options.run}/figures/spectrum.png")
+
+
+def _reconstruct(options: argparse.Namespace) -> None:
+    path = api.reconstruct(options.run, n=options.n)
+    print(json.dumps({"figure": str(path)}) if options.json else path)
+
+
+def _report(options: argparse.Namespace) -> None:
+    path = api.write_report(options.runs, options.out)
+    print(json.dumps({"report": str(path)}) if options.json else path)
+
+
+def _data(options: argparse.Namespace) -> None:
+    described = api.load_data(options.data, **_settings_of(options)).describe()
+    if options.json:
+        print(json.dumps(described))
+        return
+    table = Table.grid(padding=(0, 2))
+    for name, value in described.items():
+        table.add_row(name.replace("_", " "), _as_text(value))
+    Console(soft_wrap=True).print(table)
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, dict):
+        return "\n".join(f"{key} {_as_text(item)}" for key, item in value.items()) or "none"
+    if isinstance(value, list):
+        return " x ".join(map(str, value))
+    if isinstance(value, int):
+        return f"{value:,}"
+    return "none" if value is None else str(value)
+
+
+def _methods(options: argparse.Namespace) -> None:
+    rows = api.list_methods()
+    if options.json:
+        print(json.dumps(rows))
+        return
+    for kind in ("method", "penalty"):
+        table = Table(kind, "what it is", "source", box=None)
+        for row in rows:
+            if row["kind"] == kind:
+                table.add_row(row["name"], row["summary"], row["source"])
+        Console(soft_wrap=True).print(table)

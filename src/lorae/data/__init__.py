@@ -1,0 +1,17 @@
+"""Where images and vectors come from."""
+
+from lorae.data.dataset import Dataset, Split
+from lorae.data.settings import DataSettings
+from lorae.data.shapes import render_shapes, sample_factors
+from lorae.data.sources import NAMED_SOURCES, load_data, source_names
+
+__all__ = [
+    "NAMED_SOURCES",
+    "DataSettings",
+    "Dataset",
+    "Split",
+    "load_data",
+    "render_shapes",
+    "sample_factors",
+    "source_names",
+]

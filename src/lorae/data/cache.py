@@ -1,0 +1,212 @@
+"""The cache of prepared data: folders keyed by content and settings, built once and renamed into place."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from filelock import FileLock
+from numpy.typing import DTypeLike, NDArray
+
+from lorae.data.dataset import Dataset, Split
+from lorae.errors import LoraeError
+
+FORMAT_VERSION = 1
+MEMORY_MAP_BYTES = 512 * 2**20
+
+Part = Literal["train", "test"]
+PARTS: tuple[Part, Part] = ("train", "test")
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is worth knowing about prepared data beside their arrays; kept in `info.json`.
+
+    skipped: name of each image file that was left out -> the reason.
+    """
+
+    source: str
+    checksums: dict[str, str] = field(default_factory=dict)
+    intrinsic_dimension: int | None = None
+    skipped: dict[str, str] = field(default_factory=dict)
+
+
+class Workspace:
+    """Takes the arrays of the two splits while they are prepared, in a folder or (folder None) in memory."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self.folder = folder
+        self.arrays: dict[str, NDArray[Any]] = {}
+
+    def create(self, part: Part, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
+        """A new array for the inputs of one split, to be filled by the caller.
+
+        Raises LoraeError for an empty split and where the disk has no room.
+        """
+        if shape[0] == 0:
+            raise LoraeError(f"data: the {part} split is empty, expected at least 1 item")
+        self.arrays[part] = self._new(part, shape, np.dtype(dtype))
+        return self.arrays[part]
+
+    def keep_rows(self, part: Part, rows: NDArray[np.int64]) -> None:
+        """Leave only the given rows of a split's inputs and labels; what `create` gave is not to be used again."""
+        labels = f"{part}_labels"
+        if labels in self.arrays:
+            self.arrays[labels] = self.arrays[labels][rows]
+        old = self.arrays.pop(part)
+        if self.folder is None:
+            self.arrays[part] = old[rows]
+            return
+        kept = self._new(f"{part}-kept", (len(rows), *old.shape[1:]), old.dtype)
+        for start in range(0, len(rows), 1024):
+            kept[start : start + 1024] = old[rows[start : start + 1024]]
+        # Some systems replace no file that is mapped.
+        del kept, old
+        (self.folder / f"{part}-kept.npy").replace(self.folder / f"{part}.npy")
+
+    def set_labels(self, part: Part, labels: NDArray[Any]) -> None:
+        """Give one split its labels, (n,), stored as int64."""
+        self.arrays[f"{part}_labels"] = np.ascontiguousarray(labels, dtype=np.int64)
+
+    def finish(self) -> None:
+        """Write everything out and let go of the memory maps, so that the folder can be renamed."""
+        if self.folder is None:
+            return
+        for name, array in self.arrays.items():
+            if isinstance(array, np.memmap):
+                array.flush()
+            else:
+                np.save(self.folder / f"{name}.npy", array)
+        self.arrays.clear()
+
+    def split(self, part: Part) -> Split:
+        """One split of a workspace in memory."""
+        return Split(self.arrays[part], self.arrays.get(f"{part}_labels"))
+
+    def _new(self, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+        if self.folder is None:
+            return np.empty(shape, dtype)
+        needed = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+        free = shutil.disk_usage(self.folder).free
+        # Writing to a memory map on a full disk kills the process, so the room is checked beforehand.
+        if needed > free:
+            raise LoraeError(
+                f"cache: {self.folder.parent} has {free / 2**20:.0f} MiB free, expected "
+                f"{needed / 2**20:.0f} MiB; set LORAE_CACHE to a folder with more room"
+            )
+        path = self.folder / f"{name}.npy"
+        array: NDArray[Any] = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
+        return array
+
+
+def cache_root() -> Path:
+    """The folder of the cache: LORAE_CACHE, else `lorae` in XDG_CACHE_HOME, else in `.cache` at home."""
+    chosen = os.environ.get("LORAE_CACHE")
+    if chosen:
+        return Path(chosen).expanduser()
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "lorae"
+
+
+def content_key(source: str, content: str, **preparation: Any) -> str:
+    """Hexadecimal digest of a source's content, every setting of its preparation and the cache format."""
+    described = {"format": FORMAT_VERSION, "source": source, "content": content, **preparation}
+    text = json.dumps(described, sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def cached(name: str, key: str, prepare: Callable[[Workspace], Facts]) -> tuple[Dataset, Facts]:
+    """The data prepared under `key`: read from the cache, or prepared now and kept there.
+
+    Of several processes that ask at once, one prepares and the others wait for it.
+    Raises LoraeError where the cache cannot be written or is damaged, and whatever `prepare` raises.
+    """
+    folder = cache_root() / "data" / key
+
+    def build(partial: Path) -> None:
+        workspace = Workspace(partial)
+        facts = prepare(workspace)
+        workspace.finish()
+        (partial / "info.json").write_text(json.dumps({"name": name, **vars(facts)}, indent=1) + "\n")
+
+    build_folder(folder, build)
+    return _read(name, key, folder)
+
+
+def prepared_in_memory(name: str, key: str, prepare: Callable[[Workspace], Facts]) -> Dataset:
+    """The data prepared under `key`, without the cache: for what is in memory already."""
+    workspace = Workspace(None)
+    facts = prepare(workspace)
+    return _dataset(name, key, workspace.split("train"), workspace.split("test"), facts)
+
+
+def build_folder(folder: Path, build: Callable[[Path], None]) -> None:
+    """Have `build` fill a temporary sibling of `folder` and rename it; nothing happens where `folder` exists.
+
+    Raises LoraeError where the place cannot be written, and whatever `build` raises (nothing is left then).
+    """
+    if folder.exists():
+        return
+    with _locked(folder):
+        if folder.exists():
+            return
+        # Only the holder of the lock writes here, so what lies here was left by a process that was killed.
+        partial = folder.with_name(f".{folder.name}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir()
+        try:
+            build(partial)
+            partial.rename(folder)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    lock = FileLock(folder.with_name(f"{folder.name}.lock"))
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except OSError as error:
+        raise LoraeError(
+            f"cache: cannot write to {folder.parent} ({error.strerror or error}); "
+            "set LORAE_CACHE to a folder that can be written"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _read(name: str, key: str, folder: Path) -> tuple[Dataset, Facts]:
+    try:
+        info = json.loads((folder / "info.json").read_text())
+        info.pop("name")
+        facts = Facts(**info)
+        train, test = (_read_split(folder, part) for part in PARTS)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError) as error:
+        raise LoraeError(f"cache: {folder} is damaged ({error}); delete this folder and run again") from error
+    return _dataset(name, key, train, test, facts), facts
+
+
+def _read_split(folder: Path, part: Part) -> Split:
+    labels = folder / f"{part}_labels.npy"
+    return Split(_read_array(folder / f"{part}.npy"), _read_array(labels) if labels.exists() else None)
+
+
+def _read_array(path: Path) -> NDArray[Any]:
+    # Copy-on-write keeps the file as it is, yet gives PyTorch the writable array that it asks for.
+    mode: Literal["c"] | None = "c" if path.stat().st_size > MEMORY_MAP_BYTES else None
+    array: NDArray[Any] = np.load(path, mmap_mode=mode, allow_pickle=False)
+    return array
+
+
+def _dataset(name: str, key: str, train: Split, test: Split, facts: Facts) -> Dataset:
+    return Dataset(name, train, test, facts.source, key, facts.checksums, facts.intrinsic_dimension)

@@ -1,0 +1,70 @@
+"""Cropping, resizing and recolouring of pictures to the (channels, size, size) that a source asks for."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from lorae.errors import LoraeError
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What happens to every picture.
+
+    size: side after resizing; None keeps the size.
+    crop: side in pixels of the centre square cut out first.
+    crop_share: that side as a share of the width, for crop None; both None: the largest centred square
+    (nothing is cut where size is None too).
+    channels: 1 or 3.
+    """
+
+    size: int | None
+    channels: int
+    crop: int | None = None
+    crop_share: float | None = None
+
+    def output_sides(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width of a prepared picture of the given height and width."""
+        if self.size is not None:
+            return self.size, self.size
+        box = self._box(width, height)
+        return (box[3] - box[1], box[2] - box[0])
+
+    def apply(self, picture: Image.Image) -> NDArray[np.uint8]:
+        """The prepared pixels of a picture of mode L or RGB, uint8 (channels, height, width).
+
+        Raises LoraeError for a crop that does not fit in the picture.
+        """
+        mode = "L" if self.channels == 1 else "RGB"
+        box = self._box(*picture.size)
+        if box != (0, 0, *picture.size):
+            picture = picture.crop(box)
+        if picture.mode == "RGB" and mode == "L":
+            picture = picture.convert("L")
+        if self.size is not None and picture.size != (self.size, self.size):
+            picture = picture.resize((self.size, self.size), Image.Resampling.BILINEAR)
+        if picture.mode != mode:
+            picture = picture.convert(mode)
+        pixels = np.asarray(picture)
+        return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+
+    def _box(self, width: int, height: int) -> tuple[int, int, int, int]:
+        side = self.crop
+        if side is None and self.crop_share is not None:
+            side = round(self.crop_share * width)
+        if side is None and self.size is None:
+            return (0, 0, width, height)
+        if side is None:
+            side = min(width, height)
+        if side > min(width, height):
+            raise LoraeError(f"crop: got {side}, but pictures are only {width}x{height} pixels")
+        left, top = (width - side) // 2, (height - side) // 2
+        return (left, top, left + side, top + side)
+
+
+def prepare_pictures(pictures: NDArray[np.uint8], preparation: Preparation, out: NDArray[np.uint8]) -> None:
+    """Prepare uint8 pictures (n, h, w) or (n, h, w, 3) into `out`, uint8 (n, channels, height, width)."""
+    for index, pixels in enumerate(pictures):
+        out[index] = preparation.apply(Image.fromarray(pixels))

@@ -1,0 +1,169 @@
+"""Synthetic pictures of one shape, whose factors and so whose intrinsic dimension are known."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lorae.data.cache import PARTS, Facts, Workspace, cached, content_key
+from lorae.data.dataset import Dataset
+from lorae.data.settings import DataSettings
+from lorae.errors import LoraeError
+from lorae.progress import progress_bar
+
+DEFAULT_SIZE = 32
+COUNTS = {"train": 10_000, "test": 2_000}
+ROWS = 512
+
+# Smallest and largest value. Positions and sizes are shares of the side; `size` is the radius of the circle
+# around the shape, which stays inside the picture at every position.
+RANGES = {
+    "x": (0.28, 0.72),
+    "y": (0.28, 0.72),
+    "size": (0.12, 0.25),
+    "red": (0.2, 1.0),
+    "green": (0.2, 1.0),
+    "blue": (0.2, 1.0),
+}
+KINDS = ("disc", "square", "triangle")
+COLOUR_FACTORS = (*RANGES, "kind")
+GREY_FACTORS = ("x", "y", "size")
+
+
+def load_shapes(settings: DataSettings) -> Dataset:
+    """Coloured shapes, uint8 (10000, 3, size, size) and (2000, 3, size, size); the labels are the kinds.
+
+    Labels are None where `kind` does not vary. Raises LoraeError for unknown factors, a crop, and channels
+    other than 3.
+    """
+    return _load("shapes", settings, COLOUR_FACTORS, 3)
+
+
+def load_grey_shapes(settings: DataSettings) -> Dataset:
+    """White discs, uint8 (10000, 1, size, size) and (2000, 1, size, size), with the errors of `load_shapes`."""
+    return _load("shapes-grey", settings, GREY_FACTORS, 1)
+
+
+def sample_factors(names: Iterable[str], count: int, seed: int) -> dict[str, NDArray[Any]]:
+    """Random values of the named factors, each (count,): float64 uniform in its range, int64 for `kind`.
+
+    Raises LoraeError for unknown factors.
+    """
+    wanted = _checked_factors(tuple(names), COLOUR_FACTORS)
+    generator = np.random.default_rng(seed)
+    values: dict[str, NDArray[Any]] = {}
+    for name in COLOUR_FACTORS:
+        if name not in wanted:
+            continue
+        if name == "kind":
+            values[name] = generator.integers(len(KINDS), size=count, dtype=np.int64)
+        else:
+            values[name] = generator.uniform(*RANGES[name], size=count)
+    return values
+
+
+def render_shapes(factors: Mapping[str, NDArray[Any]], size: int, channels: int) -> NDArray[np.uint8]:
+    """Pictures of the given factors, each (n,), as uint8 (n, channels, size, size), smooth in all but `kind`.
+
+    Missing factors have the middle of their range, a missing kind is a disc; one channel is white on black.
+    Raises LoraeError for unknown factors and for factors of unequal length.
+    """
+    _checked_factors(tuple(factors), COLOUR_FACTORS if channels == 3 else (*GREY_FACTORS, "kind"))
+    lengths = {len(values) for values in factors.values()}
+    if len(lengths) != 1:
+        raise LoraeError(f"factors: got arrays of {sorted(lengths)} values, expected one length")
+    count = lengths.pop()
+    every = {name: np.full(count, sum(limits) / 2) for name, limits in RANGES.items()}
+    every |= {"kind": np.zeros(count, np.int64)} | dict(factors)
+    out = np.empty((count, channels, size, size), np.uint8)
+    for start in range(0, count, ROWS):
+        rows = {name: values[start : start + ROWS] for name, values in every.items()}
+        covered = _coverage(rows, size)[:, None]
+        if channels == 3:
+            colour = np.stack([rows[name] for name in ("red", "green", "blue")], axis=1)
+            covered = covered * colour[:, :, None, None]
+        out[start : start + ROWS] = np.rint(covered * 255)
+    return out
+
+
+def _coverage(rows: dict[str, NDArray[Any]], size: int) -> NDArray[np.float64]:
+    """How much of each pixel the shape covers, (n, size, size) in 0..1."""
+    centres = (np.arange(size) + 0.5) / size
+    across = centres[None, None, :] - rows["x"][:, None, None]
+    down = centres[None, :, None] - rows["y"][:, None, None]
+    radius = rows["size"][:, None, None]
+    distance = np.empty((len(radius), size, size))
+    for number, signed_distance in enumerate((_disc, _square, _triangle)):
+        chosen = rows["kind"] == number
+        if chosen.any():
+            distance[chosen] = signed_distance(across[chosen], down[chosen], radius[chosen])
+    # A ramp one pixel wide around the outline, so that every factor changes the picture gradually.
+    return np.clip(0.5 - distance * size, 0, 1)
+
+
+def _disc(across: NDArray[np.float64], down: NDArray[np.float64], radius: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.hypot(across, down) - radius
+
+
+def _square(across: NDArray[np.float64], down: NDArray[np.float64], radius: NDArray[np.float64]) -> NDArray[np.float64]:
+    beyond_across = np.abs(across) - radius / np.sqrt(2)
+    beyond_down = np.abs(down) - radius / np.sqrt(2)
+    outside = np.hypot(np.maximum(beyond_across, 0), np.maximum(beyond_down, 0))
+    inside = np.minimum(np.maximum(beyond_across, beyond_down), 0)
+    distance: NDArray[np.float64] = outside + inside
+    return distance
+
+
+def _triangle(
+    across: NDArray[np.float64], down: NDArray[np.float64], radius: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    # The largest distance to the three sides: short of the true one only beyond the corners.
+    slanted = np.abs(across) * (np.sqrt(3) / 2) - down / 2
+    distance: NDArray[np.float64] = np.maximum(slanted, down) - radius / 2
+    return distance
+
+
+def _load(name: str, settings: DataSettings, allowed: tuple[str, ...], channels: int) -> Dataset:
+    if settings.crop is not None:
+        raise LoraeError(f"crop: got {settings.crop}, but {name} are drawn at their final size; pass --size")
+    if settings.channels not in (None, channels):
+        raise LoraeError(f"channels: got {settings.channels}, expected {channels} for {name}")
+    factors = _checked_factors(allowed if settings.factors is None else tuple(settings.factors), allowed)
+    size = settings.size or DEFAULT_SIZE
+    seed = settings.split_seed
+    key = content_key(name, "generated", factors=sorted(factors), size=size, seed=seed, counts=COUNTS)
+
+    def prepare(workspace: Workspace) -> Facts:
+        values = sample_factors(factors, sum(COUNTS.values()), seed)
+        first = 0
+        for part in PARTS:
+            rows = slice(first, first + COUNTS[part])
+            first = rows.stop
+            chosen = {factor: column[rows] for factor, column in values.items()}
+            out = workspace.create(part, (COUNTS[part], channels, size, size), np.uint8)
+            _draw(chosen, out, f"draw {part}")
+            if "kind" in chosen:
+                workspace.set_labels(part, chosen["kind"])
+        return Facts(f"generated, seed {seed}", intrinsic_dimension=len(set(factors) - {"kind"}))
+
+    return cached(name, key, prepare)[0]
+
+
+def _draw(factors: dict[str, NDArray[Any]], out: NDArray[np.uint8], title: str) -> None:
+    count, channels, size, _ = out.shape
+    with progress_bar() as bar:
+        task = bar.add_task(title, total=count, note="")
+        for start in range(0, count, ROWS):
+            rows = slice(start, start + ROWS)
+            out[rows] = render_shapes({name: values[rows] for name, values in factors.items()}, size, channels)
+            bar.update(task, completed=min(start + ROWS, count))
+
+
+def _checked_factors(names: tuple[str, ...], allowed: tuple[str, ...]) -> tuple[str, ...]:
+    for name in names:
+        if name not in allowed:
+            raise LoraeError(f"factors: got {name!r}, expected some of {', '.join(allowed)}")
+    if not names or len(set(names)) < len(names):
+        raise LoraeError(f"factors: got {', '.join(names) or 'none'}, expected one or more, each once")
+    return names

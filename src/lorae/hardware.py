@@ -1,0 +1,60 @@
+"""What the machine is asked before training: device, precision, memory layout, and how memory is kept."""
+
+import ctypes
+import sys
+
+import torch
+
+from lorae.errors import LoraeError
+
+
+def choose_device(name: str) -> str:
+    """`cpu` or `cuda` for `auto`, `cpu` or `cuda`; LoraeError where a GPU is asked for and there is none."""
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and not torch.cuda.is_available():
+        raise LoraeError("device: got 'cuda', but torch sees no GPU here; use --device cpu (or auto)")
+    return name
+
+
+def choose_precision(name: str, device: str, network: str) -> str:
+    """`float32` or `bfloat16` for the convolutions; `auto` takes bfloat16 where the hardware multiplies it faster.
+
+    The hardware is asked, not timed: a timing near a tie would make two runs of one seed differ.
+    """
+    if name != "auto":
+        return name
+    if network == "mlp":
+        return "float32"  # an MLP has no convolutions
+    return "bfloat16" if _has_bfloat16_matrix_units(device) else "float32"
+
+
+def _has_bfloat16_matrix_units(device: str) -> bool:
+    if device == "cuda":
+        return torch.cuda.get_device_capability()[0] >= 8  # tensor cores take bfloat16 from Ampere on
+    # Only AMX was measured to be faster (1.5 to 1.8 times); torch before 2.10 cannot be asked.
+    if not hasattr(torch.cpu, "get_capabilities"):
+        return False
+    return bool(torch.cpu.get_capabilities().get("amx_bf16", False))
+
+
+def memory_format(device: str, precision: str) -> torch.memory_format:
+    """Channels last where the convolutions want it: on a CPU always (oneDNN), on a GPU with bfloat16 (tensor cores)."""
+    if device == "cpu" or precision == "bfloat16":
+        return torch.channels_last
+    return torch.contiguous_format
+
+
+def keep_freed_memory() -> None:
+    """Ask glibc to keep freed memory in the process instead of returning it after every operation.
+
+    A training step frees and takes the same buffers of some MB again and again; getting each from the kernel anew
+    means page faults, which cost about 12% of a step on the MNIST network. Does nothing where there is no glibc.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        trim_threshold, mmap_threshold = -1, -3  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of malloc.h
+        mallopt(mmap_threshold, 256 * 1024**2)
+        mallopt(trim_threshold, 512 * 1024**2)

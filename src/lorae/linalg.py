@@ -1,0 +1,166 @@
+"""Pure functions of matrices: the nuclear norm with a finite gradient at any rank, and ranks of a spectrum."""
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+# Singular values below this share of the largest count as zero: their direction takes a gradient that
+# shrinks to zero with them, instead of an arbitrary unit vector. Well above float64 noise in the Gram matrix (1e-8).
+NULL_SPACE = 1e-6
+
+
+def nuclear_norm(matrix: Tensor, method: str = "auto") -> Tensor:
+    """Sum of the singular values of a matrix, differentiable at any rank.
+
+    The gradient is U V^T over the singular values above `NULL_SPACE` times the largest; below, it fades to zero.
+    Runs outside autocast, in float32 or better.
+
+    Parameters
+    ----------
+    matrix: (m, n) floating tensor.
+    method: `svd` (torch's own, as the paper's authors do; arbitrary in the null space), `eigh` (eigenvectors of the
+        Gram matrix in float64), `polar` (matrix products only: no wait for the GPU, fit for CUDA graphs; directions
+        below 1e-4 of the Frobenius norm count less), `auto`: eigh on a CPU, polar on a GPU.
+
+    Source: LoRAE (arXiv:2310.16194), equation 1; `polar` after Amsel et al., Polar Express (arXiv:2505.16932).
+
+    >>> nuclear_norm(torch.diag(torch.tensor([3.0, 4.0])))
+    tensor(7.)
+    """
+    if method == "auto":
+        method = "polar" if matrix.is_cuda else "eigh"
+    with torch.autocast(matrix.device.type, enabled=False):
+        matrix = matrix if matrix.dtype == torch.float64 else matrix.float()
+        if method == "svd":
+            norm: Tensor = torch.linalg.matrix_norm(matrix, "nuc")
+            return norm
+        if method not in _DUAL_FACTORS:
+            raise ValueError(f"method: got {method!r}, expected auto, svd, eigh or polar")
+        result: Tensor = _NuclearNorm.apply(matrix, method)  # type: ignore[no-untyped-call]
+        return result
+
+
+class _NuclearNorm(torch.autograd.Function):
+    """<M, W> with gradient W, where W = U V^T maximises <M, W> over the unit spectral ball."""
+
+    @staticmethod
+    def forward(ctx: Any, matrix: Tensor, method: str) -> Tensor:
+        factor = _DUAL_FACTORS[method](matrix)
+        ctx.save_for_backward(factor)
+        value: Tensor = (matrix * factor).sum()
+        return value
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (factor,) = ctx.saved_tensors
+        return gradients[0] * factor, None
+
+
+def _dual_factor_eigh(matrix: Tensor) -> Tensor:
+    """U V^T from the eigenvectors V of M^T M and U = M V / |M V|, which needs no square root of small eigenvalues."""
+    wide = matrix.shape[0] < matrix.shape[1]
+    tall = (matrix.mT if wide else matrix).double()
+    _, V = torch.linalg.eigh(tall.mT @ tall)
+    image = tall @ V
+    lengths = image.norm(dim=0)
+    floor = (NULL_SPACE * lengths.max()).clamp_min(torch.finfo(torch.float64).tiny)
+    factor: Tensor = (image / lengths.clamp_min(floor)) @ V.mT
+    result: Tensor = (factor.mT if wide else factor).to(matrix.dtype)
+    return result
+
+
+def _dual_factor_polar(matrix: Tensor) -> Tensor:
+    """U V^T by composed odd quintics, each the best one on the interval that the last one leaves."""
+    X: Tensor = matrix / matrix.norm().clamp_min(torch.finfo(matrix.dtype).tiny)
+    wide = X.shape[0] < X.shape[1]
+    X = X.mT if wide else X
+    for a, b, c in polar_coefficients():
+        gram = X.mT @ X
+        X = a * X + X @ (b * gram + c * (gram @ gram))
+    return X.mT if wide else X
+
+
+_DUAL_FACTORS = {"eigh": _dual_factor_eigh, "polar": _dual_factor_polar}
+
+
+@cache
+def polar_coefficients(smallest: float = 1e-4, tolerance: float = 1e-7) -> list[tuple[float, float, float]]:
+    """Coefficients (a, b, c) of odd quintics whose composition maps [smallest, 1] to 1 within `tolerance`.
+
+    Each minimises max |1 - (a x + b x^3 + c x^5)| on the interval at hand (Amsel et al., arXiv:2505.16932).
+    """
+    lower, upper, steps = smallest, 1.0, []
+    while max(1 - lower, upper - 1) > tolerance:
+        a, b, c, error = _minimax_quintic(lower, upper)
+        steps.append((a, b, c))
+        lower, upper = 1 - error, 1 + error
+    return steps
+
+
+def _minimax_quintic(lower: float, upper: float) -> tuple[float, float, float, float]:
+    """Remez exchange: the best odd quintic for the constant 1 on [lower, upper], and its largest error."""
+    if upper - lower < 1e-3:  # near 1 the best quintic is the Taylor one, up to rounding
+        return 15 / 8, -10 / 8, 3 / 8, 2.5 * max(1 - lower, upper - 1) ** 3
+    inner = np.array([0.75 * lower + 0.25 * upper, 0.25 * lower + 0.75 * upper])
+    previous, error = np.inf, 1.0
+    a = b = c = 0.0
+    while abs(previous - error) > 1e-12:
+        points = np.array([lower, *inner, upper])
+        signs = np.array([1.0, -1.0, 1.0, -1.0])
+        system = np.stack([points, points**3, points**5, signs], axis=1)
+        previous = error
+        a, b, c, error = (float(value) for value in np.linalg.solve(system, np.ones(4)))
+        root = np.sqrt(9 * b * b - 20 * a * c)
+        inner = np.sqrt(np.sort(np.array([(-3 * b + root) / (10 * c), (-3 * b - root) / (10 * c)])))
+    return a, b, c, abs(error)
+
+
+def rank_at(values: NDArray[np.float64], tolerance: float) -> int:
+    """How many values exceed `tolerance` times the largest; 0 where all are zero.
+
+    >>> rank_at(np.array([4.0, 2.0, 1e-9]), 1e-3)
+    2
+    """
+    values = np.asarray(values, dtype=np.float64)
+    largest = values.max(initial=0.0)
+    return int((values > tolerance * largest).sum()) if largest > 0 else 0
+
+
+def energy_rank(values: NDArray[np.float64], share: float = 0.99) -> int:
+    """The smallest number of largest values whose sum reaches `share` of the total; 0 where all are zero.
+
+    >>> energy_rank(np.array([90.0, 9.5, 0.5]))
+    2
+    """
+    values = np.sort(np.clip(np.asarray(values, dtype=np.float64), 0, None))[::-1]
+    total = values.sum()
+    return int(np.searchsorted(np.cumsum(values), share * total * (1 - 1e-12)) + 1) if total > 0 else 0
+
+
+def entropy_rank(values: NDArray[np.float64]) -> float:
+    """Exponential of the entropy of the values taken as shares (Roy and Vetterli, 2007); 0 where all are zero.
+
+    >>> round(entropy_rank(np.ones(5)), 6)
+    5.0
+    """
+    values = np.clip(np.asarray(values, dtype=np.float64), 0, None)
+    if values.sum() == 0:
+        return 0.0
+    shares = values[values > 0] / values.sum()
+    return float(np.exp(-(shares * np.log(shares)).sum()))
+
+
+def stable_rank(values: NDArray[np.float64]) -> float:
+    """Sum of the values over the largest; 0 where all are zero.
+
+    For eigenvalues of a covariance this is the squared Frobenius over the squared spectral norm of the data matrix.
+
+    >>> stable_rank(np.array([2.0, 1.0, 1.0]))
+    2.0
+    """
+    values = np.clip(np.asarray(values, dtype=np.float64), 0, None)
+    return float(values.sum() / values.max()) if values.max(initial=0.0) > 0 else 0.0

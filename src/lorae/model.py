@@ -1,0 +1,191 @@
+"""The autoencoder: encoder, bottleneck, decoder, and what a user does with a trained one."""
+
+import copy
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from lorae.bottlenecks import BOTTLENECKS, Latent
+from lorae.errors import LoraeError
+from lorae.metrics.spectrum import TOLERANCE, Spectrum, latent_spectrum
+from lorae.networks import build_networks
+
+Array = TypeVar("Array", Tensor, NDArray[Any])
+
+# Items that go through the network at once outside training: large enough to be fast, small enough for any memory.
+CHUNK = 500
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """Everything that is needed to rebuild an `Autoencoder` without its weights (`model.json`)."""
+
+    network: str
+    shape: tuple[int, ...]
+    latent_dim: int
+    width: float = 1.0
+    bottleneck: str = "identity"
+    bottleneck_options: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> "ModelSpec":
+        """The inverse of `dataclasses.asdict` after a trip through JSON."""
+        return cls(**values | {"shape": tuple(values["shape"])})
+
+
+class Scaling(nn.Module):
+    """Raw items to what the networks see, and back.
+
+    Images: uint8 becomes value / 255, floats are taken to be in [0, 1] already. Vectors: (x - shift) / scale with
+    the mean and standard deviation of the training data, set by `fit`.
+    """
+
+    shift: Tensor
+    scale: Tensor
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.images = len(shape) == 3
+        size = 1 if self.images else shape[0]
+        self.register_buffer("shift", torch.zeros(size))
+        self.register_buffer("scale", torch.full((size,), 255.0 if self.images else 1.0))
+
+    def fit(self, inputs: NDArray[Any]) -> None:
+        """Take mean and standard deviation from training vectors (n, d); nothing to do for images."""
+        if self.images:
+            return
+        mean = inputs.mean(axis=0, dtype=np.float64)
+        deviation = inputs.std(axis=0, dtype=np.float64)
+        deviation[deviation == 0] = 1.0  # a constant column becomes zero
+        self.shift.copy_(torch.from_numpy(mean))
+        self.scale.copy_(torch.from_numpy(deviation))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: raw items (n, ...); result float of the same shape."""
+        if self.images and x.is_floating_point():
+            return x.to(self.scale.dtype)
+        return (x.to(self.scale.dtype) - self.shift) / self.scale
+
+    def inverse(self, x: Tensor) -> Tensor:
+        """Network outputs to images in [0, 1] (not clipped) or vectors in their own units."""
+        return x if self.images else x * self.scale + self.shift
+
+
+@dataclass(frozen=True)
+class Forward:
+    """One pass: encoder output h (n, latent_dim), latent, and the reconstruction x_hat, shaped like the input."""
+
+    h: Tensor
+    latent: Latent
+    x_hat: Tensor
+
+
+class Autoencoder(nn.Module):
+    """Encoder, bottleneck and decoder, with a scaling of raw items in front.
+
+    `encode`, `decode` and `reconstruct` take NumPy arrays or tensors of any number of items and give back the same
+    kind, on the CPU; they run in evaluation mode, without gradients, chunk by chunk.
+
+    >>> model = Autoencoder(ModelSpec("mlp", (6,), latent_dim=2))
+    >>> model.encode(np.zeros((5, 6), np.float32)).shape
+    (5, 2)
+    """
+
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        self.scaling = Scaling(spec.shape)
+        self.encoder, self.decoder = build_networks(spec.network, spec.shape, spec.latent_dim, spec.width)
+        self.bottleneck = BOTTLENECKS[spec.bottleneck](spec.latent_dim, **spec.bottleneck_options)
+
+    def forward(self, x: Tensor) -> Forward:
+        """x: scaled items, float (n, c, h, w) or (n, d)."""
+        h = self.encoder(x)
+        latent = self.bottleneck(h)
+        return Forward(h, latent, self.decoder(latent.z))
+
+    def encode(self, items: Array) -> Array:
+        """Latents, float32 (n, latent_dim), of raw items: uint8 or float images (n, c, h, w), or vectors (n, d)."""
+        return self._in_chunks(self._encode, items, self.spec.shape)
+
+    def decode(self, latents: Array) -> Array:
+        """Images in [0, 1] (not clipped) or vectors in their own units, float32, of latents (n, latent_dim)."""
+        return self._in_chunks(lambda z: self.scaling.inverse(self.decoder(z)), latents, (self.spec.latent_dim,))
+
+    def reconstruct(self, items: Array) -> Array:
+        """What `decode(encode(items))` gives, in one pass."""
+        return self._in_chunks(lambda x: self.scaling.inverse(self.decoder(self._encode(x))), items, self.spec.shape)
+
+    def spectrum(self, items: Array, split: str = "given", tolerance: float = TOLERANCE) -> Spectrum:
+        """The `Spectrum` of the latent covariance over raw items; `split` names them in the result."""
+        return latent_spectrum(np.asarray(self.encode(items)), split, tolerance)
+
+    def squared_error(self, items: Array) -> float:
+        """Mean squared error over all entries, float64: images in [0, 1], vectors in standardised units."""
+
+        def errors(x: Tensor) -> Tensor:
+            scaled = self.scaling(x)
+            error: Tensor = (self(scaled).x_hat - scaled).double()
+            return error.square().flatten(1).mean(1)
+
+        return float(np.asarray(self._in_chunks(errors, items, self.spec.shape)).mean())
+
+    def matrix_rank(self, tolerance: float = TOLERANCE) -> int | None:
+        """How many singular values of M exceed `tolerance` times the largest; None without a linear bottleneck."""
+        matrix = self.bottleneck.matrix()
+        if matrix is None:
+            return None
+        values = torch.linalg.svdvals(matrix.detach().double())
+        return int((values > tolerance * values[0]).sum())
+
+    def collapse(self) -> "Autoencoder":
+        """A copy with M folded into the encoder's last layer: the plain autoencoder's shape, the same outputs.
+
+        The product is taken in float64. A model without a linear bottleneck is copied as it is.
+        """
+        matrix = self.bottleneck.matrix()
+        if matrix is None:
+            return copy.deepcopy(self)
+        spec = dataclasses.replace(self.spec, bottleneck="identity", bottleneck_options={})
+        collapsed = Autoencoder(spec).to(matrix.device).train(self.training)
+        state = {name: value for name, value in self.state_dict().items() if not name.startswith("bottleneck.")}
+        M = matrix.detach().double()
+        for part in ("weight", "bias"):
+            name = f"encoder.output.{part}"
+            state[name] = (M @ state[name].double()).to(state[name].dtype)
+        collapsed.load_state_dict(state)
+        return collapsed
+
+    def parameter_counts(self) -> dict[str, int]:
+        """Trainable parameters of encoder, bottleneck and decoder."""
+        parts = {"encoder": self.encoder, "bottleneck": self.bottleneck, "decoder": self.decoder}
+        return {name: sum(p.numel() for p in part.parameters()) for name, part in parts.items()}
+
+    def _encode(self, x: Tensor) -> Tensor:
+        latent: Latent = self.bottleneck(self.encoder(self.scaling(x)))
+        return latent.z
+
+    def _in_chunks(self, function: Callable[[Tensor], Tensor], items: Array, shape: tuple[int, ...]) -> Array:
+        if tuple(items.shape[1:]) != shape:
+            expected = "x".join(map(str, ("n", *shape)))
+            raise LoraeError(f"shape: got {'x'.join(map(str, items.shape))}, expected {expected} (from this model)")
+        training, device = self.training, self.scaling.scale.device
+        self.eval()
+        try:
+            with torch.inference_mode():
+                parts = [
+                    function(torch.as_tensor(np.array(part) if isinstance(part, np.ndarray) else part).to(device))
+                    .float()
+                    .cpu()
+                    for part in (items[start : start + CHUNK] for start in range(0, len(items), CHUNK))
+                ] or [function(torch.zeros(0, *shape, device=device)).cpu()]
+                result = torch.cat(parts)
+        finally:
+            self.train(training)
+        return result.numpy() if isinstance(items, np.ndarray) else result.clone()

@@ -1,0 +1,129 @@
+"""The paper's encoders and decoders (supplementary table 1), and an MLP pair for vectors."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+from math import prod
+
+from torch import Tensor, nn
+
+from lorae.errors import LoraeError
+from lorae.layers import Linear, StridedConv2d
+
+
+class Encoder(nn.Module):
+    """Features, then the last linear layer, into which M is folded after training."""
+
+    def __init__(self, features: nn.Sequential, output: Linear) -> None:
+        super().__init__()
+        self.features = features
+        self.output = output
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: float (n, c, h, w) or (n, d); result float32 (n, latent_dim)."""
+        h: Tensor = self.output(self.features(x).flatten(1))
+        return h
+
+
+class Decoder(nn.Module):
+    """The first linear layer, then the way back to the input's shape."""
+
+    def __init__(self, input: Linear, features: nn.Sequential) -> None:
+        super().__init__()
+        self.input = input
+        self.features = features
+
+    def forward(self, z: Tensor) -> Tensor:
+        """z: float32 (n, latent_dim); result float (n, c, h, w) or (n, d)."""
+        x: Tensor = self.features(self.input(z))
+        return x
+
+
+@dataclass(frozen=True)
+class ConvolutionalPair:
+    """Channel counts of a pair: `encoder` ones halve the sides each, the first of `decoder` comes from a linear
+    layer, followed by a ReLU or not, the others double the sides each.
+    """
+
+    encoder: tuple[int, ...]
+    decoder: tuple[int, ...]
+    relu_first: bool
+
+
+CONVOLUTIONAL_PAIRS = {
+    # The paper's table prints FC 8096 and three strided layers for MNIST, which does not give 32 x 32 x 1;
+    # its authors' code has 8 * 8 * 128 = 8192, two strided layers and a 1 x 1 convolution.
+    "mnist": ConvolutionalPair(encoder=(32, 64, 128, 256), decoder=(128, 64, 32), relu_first=True),
+    "celeba": ConvolutionalPair(encoder=(128, 256, 512, 1024), decoder=(1024, 512, 256, 128), relu_first=False),
+}
+
+# Two hidden layers of 256: enough for curved manifolds in some tens of dimensions, seconds to train on a CPU.
+MLP_WIDTHS = (256, 256)
+
+
+def build_networks(
+    network: str, shape: tuple[int, ...], latent_dim: int, width: float = 1.0
+) -> tuple[Encoder, Decoder]:
+    """An encoder and a decoder for items of one shape.
+
+    network: `mnist`, `celeba` or `mlp`; shape: (c, h, w) with sides that are multiples of 8, or (d,);
+    width: factor on all channel counts. Raises LoraeError for other shapes.
+    """
+    if network == "mlp":
+        widths = [_scaled(hidden, width) for hidden in MLP_WIDTHS]
+        return _mlp_encoder(prod(shape), widths, latent_dim), _mlp_decoder(prod(shape), widths, latent_dim)
+    pair = CONVOLUTIONAL_PAIRS[network]
+    channels, height, side = shape
+    if height % 8 or side % 8:
+        raise LoraeError(f"size: images of {height}x{side}, expected sides that are multiples of 8")
+    encoder = [_scaled(count, width) for count in pair.encoder]
+    decoder = [_scaled(count, width) for count in pair.decoder]
+    return (
+        _convolutional_encoder(channels, height, side, encoder, latent_dim),
+        _convolutional_decoder(channels, height, side, decoder, latent_dim, pair.relu_first),
+    )
+
+
+def _scaled(count: int, width: float) -> int:
+    return max(1, round(count * width))
+
+
+def _convolutional_encoder(channels: int, height: int, side: int, counts: list[int], latent_dim: int) -> Encoder:
+    layers: list[nn.Module] = []
+    for count in counts:
+        if min(height, side) < 2:  # images of 8 x 8 are down to one pixel after three layers
+            break
+        layers += [StridedConv2d(channels, count), nn.ReLU()]
+        channels, height, side = count, height // 2, side // 2
+    return Encoder(nn.Sequential(*layers), Linear(channels * height * side, latent_dim))
+
+
+def _convolutional_decoder(
+    channels: int, height: int, side: int, counts: list[int], latent_dim: int, relu_first: bool
+) -> Decoder:
+    factor = 2 ** (len(counts) - 1)
+    start = (counts[0], height // factor, side // factor)
+    layers: list[nn.Module] = [nn.ReLU()] if relu_first else []
+    layers.append(nn.Unflatten(1, start))
+    for before, after in pairwise(counts):
+        layers += [nn.ConvTranspose2d(before, after, kernel_size=4, stride=2, padding=1), nn.ReLU()]
+    # Transposed, though 1 x 1, as the paper writes: torch starts its weights in [-1, 1], those of a plain one in
+    # [-0.18, 0.18], and that start decides how fast the first epochs are.
+    # Tanh on images in [0, 1], as in the authors' code: negative outputs are clipped when images are written.
+    layers += [nn.ConvTranspose2d(counts[-1], channels, kernel_size=1), nn.Tanh()]
+    return Decoder(Linear(latent_dim, prod(start)), nn.Sequential(*layers))
+
+
+def _mlp_encoder(inputs: int, widths: list[int], latent_dim: int) -> Encoder:
+    sizes = [inputs, *widths]
+    layers: list[nn.Module] = []
+    for before, after in pairwise(sizes):
+        layers += [Linear(before, after), nn.ReLU()]
+    return Encoder(nn.Sequential(*layers), Linear(widths[-1], latent_dim))
+
+
+def _mlp_decoder(outputs: int, widths: list[int], latent_dim: int) -> Decoder:
+    sizes = [*reversed(widths), outputs]
+    layers: list[nn.Module] = []
+    for before, after in pairwise(sizes):
+        layers += [nn.ReLU(), Linear(before, after)]
+    return Decoder(Linear(latent_dim, sizes[0]), nn.Sequential(*layers))

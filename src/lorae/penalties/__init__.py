@@ -1,0 +1,76 @@
+"""Penalties: every module in this folder is one, and is found by itself.
+
+A penalty `name` is the file `penalties/name.py` with
+
+- a docstring whose first line says what it penalises,
+- `SOURCE`, the paper or book it comes from,
+- `penalty(step)`, which takes a `lorae.objective.Step` and returns a scalar tensor, unweighted, with a gradient.
+
+Nothing else has to be edited: `--penalties.name W`, `lorae methods` and the tests over all penalties find it.
+Names and summaries are read from the source without running it, so that the command line need not import torch.
+"""
+
+import ast
+import importlib
+import pkgutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lorae.errors import LoraeError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from lorae.objective import Step
+
+    PenaltyFunction = Callable[[Step], Tensor]
+
+
+@dataclass(frozen=True)
+class Penalty:
+    """What the registry knows of a penalty without importing it."""
+
+    name: str
+    summary: str
+    source: str
+
+
+@cache
+def all_penalties() -> dict[str, Penalty]:
+    """Every penalty of this package by name, in alphabetical order; LoraeError where a file lacks a part."""
+    names = sorted(module.name for module in pkgutil.iter_modules(__path__))
+    return {name: _describe(name) for name in names}
+
+
+def penalty_names() -> list[str]:
+    """The names, in alphabetical order."""
+    return list(all_penalties())
+
+
+def penalty_function(name: str) -> "PenaltyFunction":
+    """The function `penalty(step)` of this name; LoraeError for an unknown one."""
+    if name not in all_penalties():
+        raise LoraeError(f"penalties: got {name!r}, expected one of {', '.join(all_penalties())}")
+    module = importlib.import_module(f"{__name__}.{name}")
+    function: PenaltyFunction = module.penalty
+    return function
+
+
+def _describe(name: str) -> Penalty:
+    path = Path(__path__[0]) / f"{name}.py"
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    constants = {
+        target.id: node.value.value
+        for node in tree.body
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    functions = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+    summary, source = ast.get_docstring(tree), constants.get("SOURCE")
+    if not summary or not isinstance(source, str) or "penalty" not in functions:
+        raise LoraeError(f"{path.name}: a penalty needs a docstring, SOURCE = '...' and penalty(step)")
+    return Penalty(name, summary.splitlines()[0].rstrip("."), source)

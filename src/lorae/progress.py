@@ -1,0 +1,32 @@
+"""Progress bars on standard error, quiet when it is not a terminal."""
+
+import sys
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+
+def progress_bar(quiet: bool = False) -> Progress:
+    """A rich progress bar whose tasks may carry a `note` field (loss terms, rank, images a second).
+
+    Use it as a context manager: `with progress_bar() as bar: task = bar.add_task("decode", total=10, note="")`.
+    """
+    console = Console(stderr=True)
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("eta"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+        console=console,
+        disable=quiet or not sys.stderr.isatty(),
+    )

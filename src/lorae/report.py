@@ -1,0 +1,294 @@
+"""The report of one or several runs: a single HTML page that needs no network and no JavaScript."""
+
+import base64
+import json
+import shlex
+import statistics
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from lorae.errors import LoraeError
+from lorae.files import write_atomically
+from lorae.plots import format_tolerance, plot_curves, plot_spectrum
+from lorae.runs import Run
+
+NOTHING = "–"
+
+
+@dataclass(frozen=True)
+class Section:
+    """A run as the page shows it.
+
+    `folder` is the path as the user gave it, `name` how the page calls the run.
+    """
+
+    name: str
+    folder: Path
+    config: dict[str, Any]
+    stats: list[dict[str, Any]]
+    evaluation: dict[str, Any] | None
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All settings of the run."""
+        return _mapping(self.config.get("settings"))
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The description of the data set."""
+        return _mapping(self.config.get("data"))
+
+    @property
+    def items(self) -> str:
+        """What one element of the data is called: images, or vectors where the shape has a single number."""
+        shape = self.data.get("shape")
+        return "vectors" if isinstance(shape, list) and len(shape) == 1 else "images"
+
+    @property
+    def parameters(self) -> int | None:
+        """The number of parameters once the linear layer has been multiplied into its neighbour."""
+        counts = _mapping(self.config.get("parameters"))
+        encoder, decoder = counts.get("encoder"), counts.get("decoder")
+        return encoder + decoder if isinstance(encoder, int) and isinstance(decoder, int) else None
+
+    @property
+    def finished(self) -> bool:
+        """Whether training ended and the run was evaluated."""
+        return self.evaluation is not None
+
+    @property
+    def reconstruction(self) -> dict[str, Any]:
+        """The evaluation of the reconstructions; empty before there is one."""
+        return _mapping((self.evaluation or {}).get("reconstruction"))
+
+    @property
+    def spectrum(self) -> dict[str, Any]:
+        """The evaluation of the rank with its eigenvalues; empty before there is one."""
+        return _mapping((self.evaluation or {}).get("rank"))
+
+    @property
+    def tolerance(self) -> float:
+        """The tolerance at which the rank was counted."""
+        return float(self.spectrum.get("tolerance", 1e-3))
+
+    @property
+    def last(self) -> dict[str, Any]:
+        """The last line of stats.jsonl; empty before there is one."""
+        return self.stats[-1] if self.stats else {}
+
+    @property
+    def last_epoch(self) -> dict[str, Any]:
+        """The record of the last whole epoch; empty before there is one."""
+        return next((record for record in reversed(self.stats) if record.get("event") == "epoch"), {})
+
+    @property
+    def images_per_second(self) -> float | None:
+        """The median speed of training: unlike the mean it is not moved by a slow start."""
+        speeds = [record["images_per_second"] for record in self.stats if record.get("images_per_second")]
+        return statistics.median(speeds) if speeds else None
+
+    @property
+    def machine(self) -> dict[str, Any]:
+        """What the run was trained on."""
+        return _mapping(self.config.get("machine"))
+
+    @property
+    def origin(self) -> dict[str, Any]:
+        """What one needs to know, beside the command, to make the run again."""
+        parts = _mapping(self.config.get("parameters"))
+        counts = {f"parameters, {part}": _count(number) for part, number in parts.items()}
+        return {
+            "lorae version": self.config.get("version"),
+            "created": self.config.get("created"),
+            **{f"machine, {key}": value for key, value in self.machine.items()},
+            **counts,
+            "parameters, once collapsed": _count(self.parameters),
+        }
+
+    @property
+    def protocols(self) -> dict[str, dict[str, Any]]:
+        """How the evaluation was made, by heading."""
+        found = {
+            "How the test MSE was measured": self.reconstruction.get("protocol"),
+            "How the rank was measured": self.spectrum.get("protocol"),
+        }
+        return {title: protocol for title, protocol in found.items() if isinstance(protocol, dict) and protocol}
+
+    @property
+    def remarks(self) -> str:
+        """What else was measured on the spectrum, in sentences."""
+        spectrum, sentences = self.spectrum, []
+        if spectrum.get("energy_99") is not None:
+            sentences.append(f"{_count(spectrum['energy_99'])} directions hold 99 % of the variance.")
+        without = [("entropy rank", "entropy_rank"), ("stable rank", "stable_rank")]
+        values = [f"{words} {_number(spectrum[key])}" for words, key in without if spectrum.get(key) is not None]
+        if values:
+            sentences.append(f"Ranks that need no tolerance: {', '.join(values)}.")
+        if spectrum.get("n") is not None:
+            split = f" of the {spectrum['split']} split" if spectrum.get("split") else ""
+            sentences.append(f"Measured on {_count(spectrum['n'])} {self.items}{split}.")
+        return " ".join(sentences)
+
+    @property
+    def subtitle(self) -> str:
+        """The run in one line: method, penalties, data."""
+        penalties = self.settings.get("penalties")
+        parts = [self.settings.get("method"), penalties and _plain(penalties), self.data.get("name")]
+        return " · ".join(str(part) for part in parts if part)
+
+    @property
+    def shell_path(self) -> str:
+        """The folder as it is typed in a shell."""
+        return shlex.quote(str(self.folder))
+
+
+def write_report(runs: Sequence[str | Path], out: str | Path | None = None) -> Path:
+    """Write one HTML page about the runs and return its path.
+
+    One run goes to RUN/report.html, several to lorae-report.html in the current folder, unless `out` says
+    otherwise. The plots made for it are kept in each RUN/figures as well. Raises LoraeError for no run, a
+    path that is no run folder, a broken file in one, and a place that cannot be written.
+    """
+    loaded = _load_all(runs)
+    if out is not None:
+        target = Path(out)
+    elif len(loaded) == 1:
+        target = loaded[0].folder / "report.html"
+    else:
+        target = Path("lorae-report.html")
+    page = _template().render(
+        runs=loaded,
+        figures=[_figures(run) for run in loaded],
+        overlay=_overlay(loaded) if len(loaded) > 1 else None,
+        same_data=len({json.dumps(run.data.get("fingerprint")) for run in loaded}) == 1,
+        tolerances=sorted({run.tolerance for run in loaded if run.spectrum}),
+    )
+    write_atomically(target, page.encode())
+    return target
+
+
+def _section(folder: Path, name: str) -> Section:
+    run = Run(folder)
+    return Section(name, folder, run.config, list(run.stats()), run.evaluation() or None)
+
+
+def _load_all(runs: Sequence[str | Path]) -> list[Section]:
+    # A run given twice would only be compared with itself.
+    once: dict[Path, Path] = {}
+    for run in runs:
+        once.setdefault(Path(run).resolve(), Path(run))
+    folders = list(once.values())
+    if not folders:
+        raise LoraeError("no run given; expected at least one run folder")
+    short = [folder.resolve().name for folder in folders]
+    return [
+        _section(folder, name if short.count(name) == 1 else str(folder))
+        for folder, name in zip(folders, short, strict=True)
+    ]
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _figures(run: Section) -> dict[str, Any]:
+    """The images of one run as data URIs; the ones that the report draws are kept in the run folder."""
+    folder = run.folder / "figures"
+    images: dict[str, Any] = {"spectrum": None, "curves": None, "reconstructions": None}
+    if run.spectrum.get("eigenvalues"):
+        path = plot_spectrum(
+            {run.name: run.spectrum["eigenvalues"]},
+            folder / "spectrum.png",
+            tolerance=run.tolerance,
+            ranks={run.name: run.spectrum["rank"]},
+        )
+        images["spectrum"] = _data_uri(path)
+    if run.stats:
+        images["curves"] = _data_uri(plot_curves(run.stats, folder / "curves.png"))
+    found = sorted(folder.glob("*.png"))
+    more = {path.stem: path for path in found if path.stem not in ("spectrum", "curves", "reconstructions")}
+    images["more"] = {stem.replace("_", " ").replace("-", " "): _data_uri(path) for stem, path in more.items()}
+    if folder / "reconstructions.png" in found:
+        images["reconstructions"] = _data_uri(folder / "reconstructions.png")
+    return images
+
+
+def _overlay(runs: Sequence[Section]) -> str | None:
+    """The spectra of all runs in one plot, as a data URI."""
+    drawn = [run for run in runs if run.spectrum.get("eigenvalues")]
+    if not drawn:
+        return None
+    # Ranks counted at different tolerances cannot share one dashed line: then all are counted anew at one.
+    shared = len({run.tolerance for run in drawn}) == 1
+    with tempfile.TemporaryDirectory() as folder:
+        path = plot_spectrum(
+            {run.name: run.spectrum["eigenvalues"] for run in drawn},
+            Path(folder) / "spectra.png",
+            tolerance=drawn[0].tolerance,
+            ranks={run.name: run.spectrum["rank"] for run in drawn} if shared else None,
+        )
+        return _data_uri(path)
+
+
+def _data_uri(path: Path) -> str:
+    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode("ascii")
+
+
+def _template() -> Any:
+    environment = Environment(
+        loader=PackageLoader("lorae", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        tolerance=lambda value: format_tolerance(float(value)),
+        number=_number,
+        count=_count,
+        duration=_duration,
+        plain=_plain,
+    )
+    return environment.get_template("report.html")
+
+
+def _number(value: Any) -> str:
+    """Four significant digits are all that a mean over a test set supports."""
+    return f"{value:.4g}" if isinstance(value, (int, float)) else NOTHING
+
+
+def _count(value: Any) -> str:
+    return f"{value:,.0f}" if isinstance(value, (int, float)) else NOTHING
+
+
+def _duration(seconds: Any) -> str:
+    if not isinstance(seconds, (int, float)):
+        return NOTHING
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02d} min"
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+def _plain(value: Any) -> str:
+    """A JSON value in words: no braces, no quotes."""
+    if value is None or value in ("", [], {}):
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.10g}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_plain(item)}" for key, item in value.items())
+    if isinstance(value, list):
+        numbers = all(isinstance(item, int) for item in value)
+        return (" × " if numbers else ", ").join(_plain(item) for item in value)
+    return str(value)

@@ -1,0 +1,127 @@
+"""Rules that turn a value from a command line, a YAML file or Python into a checked setting."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lorae.errors import LoraeError
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a setting accepts: `expected` in words, and `parse`, which raises ValueError or TypeError otherwise."""
+
+    expected: str
+    parse: Callable[[Any], Any]
+    choices: tuple[str, ...] = ()
+
+    def check(self, name: str, value: Any, origin: str) -> Any:
+        """The parsed value, or a LoraeError that names the setting, the value, the rule and the origin."""
+        try:
+            return self.parse(value)
+        except (ValueError, TypeError, OverflowError):
+            raise LoraeError(f"{name}: got {value!r}, expected {self.expected} (from {origin})") from None
+
+
+def whole(minimum: int, maximum: int | None = None) -> Rule:
+    """A whole number of at least `minimum`."""
+
+    def parse(value: Any) -> int:
+        if isinstance(value, bool):
+            raise TypeError
+        number = float(value)
+        if not number.is_integer() or number < minimum or (maximum is not None and number > maximum):
+            raise ValueError
+        return int(number)
+
+    upper = "" if maximum is None else f" and at most {maximum}"
+    return Rule(f"a whole number of at least {minimum}{upper}", parse)
+
+
+def real(minimum: float, maximum: float = math.inf, *, exclusive: bool = False) -> Rule:
+    """A finite number from `minimum` (left out when `exclusive`) to `maximum`."""
+
+    def parse(value: Any) -> float:
+        if isinstance(value, bool):
+            raise TypeError
+        number = float(value)
+        if not math.isfinite(number) or number < minimum or number > maximum:
+            raise ValueError
+        if exclusive and number in (minimum, maximum):
+            raise ValueError
+        return number
+
+    if math.isinf(maximum):
+        return Rule(f"a number {'above' if exclusive else 'of at least'} {minimum:g}", parse)
+    return Rule(f"a number {'between' if exclusive else 'from'} {minimum:g} and {maximum:g}", parse)
+
+
+def choice(*names: str) -> Rule:
+    """One of a list of names."""
+
+    def parse(value: Any) -> str:
+        if value not in names:
+            raise ValueError
+        return str(value)
+
+    return Rule("one of " + ", ".join(names), parse, names)
+
+
+def text() -> Rule:
+    """A string that is not empty (a pathlib.Path is taken as its string)."""
+
+    def parse(value: Any) -> str:
+        result = str(value)
+        if isinstance(value, (bool, int, float, list, dict)) or not result:
+            raise ValueError
+        return result
+
+    return Rule("a name or a path", parse)
+
+
+def switch() -> Rule:
+    """True or false; also the words, as a command line or YAML has them."""
+    words = {"true": True, "false": False, "yes": True, "no": False}
+
+    def parse(value: Any) -> bool:
+        if isinstance(value, bool):
+            return value
+        if isinstance(value, str) and value.lower() in words:
+            return words[value.lower()]
+        raise ValueError
+
+    return Rule("true or false", parse)
+
+
+def names() -> Rule:
+    """A list of names, or one string with commas between them."""
+
+    def parse(value: Any) -> tuple[str, ...]:
+        parts = value.split(",") if isinstance(value, str) else list(value)
+        result = tuple(str(part).strip() for part in parts)
+        if not result or not all(result):
+            raise ValueError
+        return result
+
+    return Rule("names with commas between them", parse)
+
+
+def optional(rule: Rule) -> Rule:
+    """The rule, or None for "decide for me"."""
+    return Rule(rule.expected, lambda value: None if value is None else rule.parse(value), rule.choices)
+
+
+def weights(known: Callable[[], list[str]]) -> Rule:
+    """A mapping from known names to weights of at least 0."""
+    weight = real(0.0)
+
+    def parse(value: Any) -> dict[str, float]:
+        if not isinstance(value, Mapping):
+            raise TypeError
+        for name in value:
+            if name not in known():
+                raise LoraeError(f"penalties: got {name!r}, expected names among {', '.join(known())}")
+        return {str(name): weight.check(f"penalties.{name}", item, "penalties") for name, item in value.items()}
+
+    return Rule("a mapping from penalty to weight", parse)

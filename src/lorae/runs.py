@@ -1,0 +1,205 @@
+"""The run folder: everything a run reads and writes goes through here. Only checkpoints and weights need torch."""
+
+import dataclasses
+import io
+import json
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lorae.errors import LoraeError
+from lorae.files import write_atomically
+from lorae.settings import Settings
+
+if TYPE_CHECKING:
+    from lorae.model import Autoencoder
+
+
+def _to_json(value: Any) -> bytes:
+    return (json.dumps(value, indent=2) + "\n").encode()
+
+
+class Run:
+    """A run folder: `config.json`, `stats.jsonl`, `checkpoints/`, `model.safetensors`, `evaluation.json`, `figures/`.
+
+    `Run(path)` opens an existing one and raises LoraeError where there is none; `Run.create` makes a new one.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        if not (self.path / "config.json").is_file():
+            raise LoraeError(
+                f"run: {str(self.path)!r} is no run folder (it has no config.json); "
+                "expected a folder that `lorae train` made"
+            )
+
+    @staticmethod
+    def refuse_existing(path: str | Path) -> None:
+        """LoraeError where something is at `path`: a run is never overwritten."""
+        path = Path(path)
+        if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+            hint = f"continue it with `lorae resume {path}` or " if (path / "config.json").exists() else ""
+            raise LoraeError(f"out: {str(path)!r} exists and is never overwritten; {hint}choose another --out")
+
+    @classmethod
+    def create(cls, path: str | Path, config: dict[str, Any]) -> "Run":
+        """Make the folder and write its complete config."""
+        cls.refuse_existing(path)
+        path = Path(path)
+        try:
+            (path / "checkpoints").mkdir(parents=True)
+            (path / "figures").mkdir()
+            write_atomically(path / "config.json", _to_json(config))
+        except OSError as error:
+            raise LoraeError(f"out: cannot make the run folder {str(path)!r}: {error.strerror}") from None
+        return cls(path)
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r})"
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """What `config.json` says: version, command, settings, data, parameters, machine."""
+        config = self._read_json("config.json")
+        if not isinstance(config.get("settings"), dict):
+            raise LoraeError(f"{self.path / 'config.json'}: expected a key 'settings'")
+        return config
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The resolved settings."""
+        return Settings.from_values(self.config["settings"], lambda _: str(self.path / "config.json"))
+
+    # Statistics
+
+    @property
+    def _stats_path(self) -> Path:
+        return self.path / "stats.jsonl"
+
+    def append_stats(self, record: dict[str, Any]) -> None:
+        """Add a line to `stats.jsonl`."""
+        with self._stats_path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+
+    def stats(self, event: str | None = None) -> Iterator[dict[str, Any]]:
+        """The lines of `stats.jsonl`, all or those of one event; a last line cut off by a kill is left out."""
+        if not self._stats_path.exists():
+            return
+        # Bytes: a line that a kill cut off may end within a character.
+        *lines, _ = self._stats_path.read_bytes().split(b"\n")
+        for number, line in enumerate(lines, start=1):
+            try:
+                record = json.loads(line)
+                wanted = event in (None, record["event"])
+            except (ValueError, KeyError, TypeError) as error:
+                raise LoraeError(f"{self._stats_path}, line {number}: not a record of training ({error!r})") from None
+            if wanted:
+                yield record
+
+    def forget_stats_after(self, step: int) -> None:
+        """Drop the lines of steps that a resumed run will take again."""
+        kept = [json.dumps(record) + "\n" for record in self.stats() if record["step"] <= step]
+        write_atomically(self._stats_path, "".join(kept).encode())
+
+    # Checkpoints and weights
+
+    @property
+    def checkpoint_path(self) -> Path:
+        """The last good checkpoint."""
+        return self.path / "checkpoints" / "last.pt"
+
+    def save_checkpoint(self, state: dict[str, Any]) -> None:
+        """Replace the checkpoint atomically."""
+        import torch
+
+        buffer = io.BytesIO()
+        torch.save(state | {"settings": self.settings.to_json()}, buffer)
+        write_atomically(self.checkpoint_path, buffer.getvalue())
+
+    def load_checkpoint(self) -> dict[str, Any] | None:
+        """The checkpoint, or None before the first; LoraeError where it is damaged or from other settings."""
+        import torch
+
+        if not self.checkpoint_path.exists():
+            return None
+        try:
+            state: dict[str, Any] = torch.load(self.checkpoint_path, map_location="cpu", weights_only=True)
+            theirs, ours = state["settings"], self.settings.to_json()
+        except Exception as error:  # torch raises many kinds for a damaged file
+            reason = str(error).splitlines()[0]
+            raise LoraeError(f"{self.checkpoint_path}: not a readable checkpoint ({reason})") from None
+        differing = [name for name in ours if ours[name] != theirs.get(name)]
+        if differing:
+            pairs = ", ".join(f"{name} {theirs.get(name)!r} there, {ours[name]!r} here" for name in differing)
+            raise LoraeError(
+                f"{self.checkpoint_path}: made with other settings than config.json: {pairs}; "
+                "restore config.json, or train anew with another --out"
+            )
+        return state
+
+    @property
+    def finished(self) -> bool:
+        """Whether training came to its end."""
+        return (self.path / "model.json").exists()
+
+    def save_model(self, model: "Autoencoder") -> None:
+        """Write `model.safetensors`, then `model.json`, which marks the run as finished."""
+        from safetensors.torch import save
+
+        tensors = {name: value.contiguous().cpu() for name, value in model.state_dict().items()}
+        write_atomically(self.path / "model.safetensors", save(tensors))
+        write_atomically(self.path / "model.json", _to_json(dataclasses.asdict(model.spec)))
+
+    def load_model(self) -> "Autoencoder":
+        """The trained model, on the CPU; LoraeError for a run that is not finished."""
+        from safetensors.torch import load_file
+
+        from lorae.model import Autoencoder, ModelSpec
+
+        if not self.finished:
+            raise LoraeError(f"run: {str(self.path)!r} is not finished; continue it with `lorae resume {self.path}`")
+        model = Autoencoder(ModelSpec.from_json(self._read_json("model.json")))
+        model.load_state_dict(load_file(self.path / "model.safetensors"))
+        return model.eval()
+
+    # Results
+
+    def evaluation(self) -> dict[str, Any]:
+        """What has been measured so far: the content of `evaluation.json`."""
+        return self._read_json("evaluation.json") if (self.path / "evaluation.json").exists() else {}
+
+    def add_to_evaluation(self, results: dict[str, Any]) -> None:
+        """Add or replace entries of `evaluation.json`."""
+        write_atomically(self.path / "evaluation.json", _to_json(self.evaluation() | results))
+
+    def figure_path(self, name: str) -> Path:
+        """Where the figure of this name goes."""
+        (self.path / "figures").mkdir(exist_ok=True)
+        return self.path / "figures" / f"{name}.png"
+
+    def summary(self) -> dict[str, Any]:
+        """What `lorae train --json` prints of a finished run."""
+        last = list(self.stats("step"))[-1]
+        epoch = list(self.stats("epoch"))[-1]
+        evaluation = self.evaluation()
+        return {
+            "run": str(self.path),
+            "epochs": epoch["epoch"],
+            "seconds": epoch["seconds"],
+            "images_per_second": epoch["images_per_second"],
+            "loss": {"total": last["loss"], **last["terms"]},
+            "rank": evaluation["rank"]["rank"],
+            "tolerance": evaluation["rank"]["tolerance"],
+            "test_mse": evaluation["reconstruction"]["mse"],
+        }
+
+    def _read_json(self, name: str) -> dict[str, Any]:
+        path = self.path / name
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise LoraeError(f"{path}: not readable as JSON ({error})") from None
+        if not isinstance(values, dict):
+            raise LoraeError(f"{path}: holds {type(values).__name__}, expected a JSON object")
+        return values

@@ -1,0 +1,195 @@
+"""Every setting of a training run, its default and the reason for it, in one flat table.
+
+The command line's flags, the keys of a YAML file, the keyword arguments of `lorae.train` and `config.json` are
+all these fields. Values are checked here and nowhere else. This module imports no torch.
+"""
+
+import dataclasses
+import difflib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lorae import rules
+from lorae.errors import LoraeError
+from lorae.methods import METHODS, get_method
+from lorae.penalties import penalty_names
+
+
+def _setting(default: Any, rule: rules.Rule, meaning: str) -> Any:
+    metadata = {"rule": rule, "meaning": meaning}
+    if isinstance(default, dict):
+        return dataclasses.field(default_factory=dict, metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The settings of a run; None stands for "as the method and the data ask" until `resolve`."""
+
+    # What is trained on what.
+    data: str = _setting(
+        "mnist",
+        rules.text(),
+        "mnist, fashion-mnist, celeba, shapes, shapes-grey, a folder of images, an .npy or .npz file",
+    )
+    method: str = _setting("lorae", rules.choice(*METHODS), "a method of the zoo, see `lorae methods`")
+    penalty: float | None = _setting(
+        None, rules.optional(rules.real(0.0)), "weight of the method's own penalty (the paper's lambda)"
+    )
+    penalties: dict[str, float] = _setting({}, rules.weights(penalty_names), "weights of further penalties, by name")
+    # The model.
+    latent_dim: int | None = _setting(
+        None,
+        rules.optional(rules.whole(1)),
+        "width of the latent; 128 as in the paper, at most the width of vectors",
+    )
+    network: str | None = _setting(
+        None,
+        rules.optional(rules.choice("mnist", "celeba", "mlp")),
+        "the paper's networks for MNIST or CelebA, or an MLP for vectors; by the data",
+    )
+    width: float = _setting(1.0, rules.real(0.0, exclusive=True), "factor on the network's channel counts")
+    matrix_init: str | None = _setting(
+        None,
+        rules.optional(rules.choice("default", "identity", "orthogonal")),
+        "start of M: identity for lorae; default is torch's own, as in the authors' code and for irmae",
+    )
+    # Training; the paper's values.
+    epochs: int | None = _setting(
+        None,
+        rules.optional(rules.whole(1)),
+        "passes over the training data; the paper's 100 for celeba, its 50 for MNIST elsewhere",
+    )
+    batch_size: int = _setting(32, rules.whole(1), "items in a step; the paper's 32")
+    lr: float = _setting(1e-3, rules.real(0.0, exclusive=True), "learning rate of Adam; the paper's 1e-3")
+    schedule: str = _setting(
+        "constant",
+        rules.choice("constant", "cosine"),
+        "learning rate over time; constant as in the paper",
+    )
+    penalty_warmup: float = _setting(
+        0.0, rules.real(0.0), "epochs over which penalties grow to full weight; 0 as in the paper"
+    )
+    reconstruction: str = _setting(
+        "mean",
+        rules.choice("mean", "sum"),
+        "squared error: mean over all entries as in the authors' code, or sum over an item as the paper writes",
+    )
+    seed: int = _setting(0, rules.whole(0, 2**31 - 1), "fixes weights, order of batches and noise")
+    # The data.
+    data_root: str | None = _setting(
+        None, rules.optional(rules.text()), "folder with the raw files of mnist, fashion-mnist or celeba"
+    )
+    limit: int | None = _setting(
+        None, rules.optional(rules.whole(1)), "train on the first N items only; the test split stays whole"
+    )
+    size: int | None = _setting(None, rules.optional(rules.whole(8)), "side of the images in pixels after resizing")
+    crop: int | None = _setting(
+        None, rules.optional(rules.whole(1)), "side of the centre square cut out before resizing"
+    )
+    channels: int | None = _setting(None, rules.optional(rules.whole(1, 3)), "1 for grey, 3 for colour")
+    factors: tuple[str, ...] | None = _setting(None, rules.optional(rules.names()), "factors of `shapes` that vary")
+    test_fraction: float = _setting(
+        0.1, rules.real(0.0, 1.0, exclusive=True), "share of the test split where the data has none of its own"
+    )
+    split_seed: int = _setting(
+        0, rules.whole(0), "fixes that split, and generated data; apart from `seed`, so that seeds share the data"
+    )
+    skip_bad: bool = _setting(False, rules.switch(), "leave out image files that cannot be decoded")
+    # The machine.
+    device: str = _setting("auto", rules.choice("auto", "cpu", "cuda"), "cpu or cuda; auto takes a GPU if any")
+    precision: str = _setting(
+        "auto",
+        rules.choice("auto", "float32", "bfloat16"),
+        "of the convolutions in training; auto asks the hardware. Latents and M are always float32",
+    )
+    log_every: int = _setting(100, rules.whole(1), "steps between two lines of stats.jsonl")
+    checkpoint_every: int = _setting(
+        500, rules.whole(1), "steps between two checkpoints: about 10 s of MNIST on 2 cores"
+    )
+
+    @classmethod
+    def from_values(cls, values: Mapping[str, Any], origin: Callable[[str], str]) -> "Settings":
+        """Checked settings from plain values; `origin(name)` says where a value came from.
+
+        Raises LoraeError, one line, for an unknown name or a value outside its rule.
+        """
+        fields = {field.name: field for field in dataclasses.fields(cls)}
+        for name in values:
+            if name not in fields:
+                near = difflib.get_close_matches(name.replace("-", "_"), fields, n=1)
+                hint = f"; did you mean {near[0]}?" if near else ""
+                raise LoraeError(f"{name}: unknown setting (from {origin(name)}){hint}")
+        return cls(
+            **{name: fields[name].metadata["rule"].check(name, value, origin(name)) for name, value in values.items()}
+        )
+
+    def resolve(self, data_kind: str, data_shape: Iterable[int]) -> "Settings":
+        """The same settings with every None that the method or the data decides filled in.
+
+        data_kind: `images` or `vectors`; data_shape: (c, h, w) or (d,). Raises LoraeError where method, network
+        and data do not fit together.
+        """
+        shape = tuple(data_shape)
+        network = self.network or _default_network(self.data, data_kind)
+        if (network == "mlp") != (data_kind == "vectors"):
+            fitting = "mlp" if data_kind == "vectors" else "mnist or celeba"
+            raise LoraeError(f"network: got {network!r}, expected {fitting} for {data_kind} (from --network)")
+        paper = PAPER_SETTINGS.get(self.data, PAPER_SETTINGS["mnist"])
+        latent_dim = self.latent_dim or min(128, shape[0] if data_kind == "vectors" else 128)
+        return dataclasses.replace(
+            self,
+            network=network,
+            latent_dim=latent_dim,
+            epochs=self.epochs or paper.epochs,
+            matrix_init=self.matrix_init or get_method(self.method).bottleneck_options.get("init", "default"),
+            penalty=None,
+            penalties=self._resolved_penalties(paper.penalty),
+        )
+
+    def _resolved_penalties(self, paper_penalty: float) -> dict[str, float]:
+        method = get_method(self.method)
+        weights = dict(method.penalties)
+        if method.main_penalty == "nuclear":
+            weights["nuclear"] = paper_penalty
+        weights |= self.penalties
+        if self.penalty is not None:
+            if method.main_penalty is None:
+                raise LoraeError(
+                    f"penalty: got {self.penalty:g}, but method {self.method!r} has no penalty of its own; "
+                    f"name one, as in --penalties.nuclear {self.penalty:g}"
+                )
+            weights[method.main_penalty] = self.penalty
+        return weights
+
+    def with_machine(self, device: str, precision: str) -> "Settings":
+        """The same settings with `auto` replaced by what the machine offers."""
+        return dataclasses.replace(self, device=device, precision=precision)
+
+    def to_json(self) -> dict[str, Any]:
+        """Every field as a plain JSON value."""
+        values = dataclasses.asdict(self)
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+
+
+@dataclass(frozen=True)
+class PaperSettings:
+    """What the paper's supplementary table 2 sets by data set."""
+
+    epochs: int
+    penalty: float
+
+
+# Other data takes the settings of MNIST: its penalty suits images of 32 x 32 and standardised vectors alike.
+PAPER_SETTINGS = {
+    "mnist": PaperSettings(epochs=50, penalty=1e-3),
+    "celeba": PaperSettings(epochs=100, penalty=1e-5),
+}
+
+
+def _default_network(data: str, data_kind: str) -> str:
+    if data_kind == "vectors":
+        return "mlp"
+    # The CelebA network has 16 times the weights: it is the default only for the data it was made for.
+    return "celeba" if data == "celeba" else "mnist"

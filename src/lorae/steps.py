@@ -1,0 +1,100 @@
+"""One optimisation step: eager on a CPU, captured as a CUDA graph on a GPU, where batch 32 is bound by launches."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from lorae.objective import Objective
+
+# Raw items (n, ...) -> (loss and terms in one vector, latents); both detached.
+TakeStep = Callable[[Tensor], tuple[Tensor, Tensor]]
+
+
+def build_step(objective: Objective, optimizer: torch.optim.Optimizer, memory_format: torch.memory_format) -> TakeStep:
+    """The fastest step for the device that the model is on."""
+    eager = EagerStep(objective, optimizer, memory_format)
+    return CapturedStep(eager) if objective.penalty_scale.is_cuda else eager
+
+
+def build_optimizer(objective: Objective, lr: float) -> torch.optim.Adam:
+    """Adam over all weights of the model, fused; on a GPU with its state and rate there, so that it can be captured."""
+    on_gpu = objective.penalty_scale.is_cuda
+    rate: float | Tensor = torch.tensor(lr, device="cuda") if on_gpu else lr
+    return torch.optim.Adam(objective.model.parameters(), lr=rate, fused=True, capturable=on_gpu)
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
+    """Set the rate in place where it is a tensor: a captured step reads it from there."""
+    for group in optimizer.param_groups:
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(lr)
+        else:
+            group["lr"] = lr
+
+
+class EagerStep:
+    """Scale, forward, backward, update."""
+
+    def __init__(
+        self, objective: Objective, optimizer: torch.optim.Optimizer, memory_format: torch.memory_format
+    ) -> None:
+        self.objective = objective
+        self.optimizer = optimizer
+        self.memory_format = memory_format
+
+    def __call__(self, items: Tensor) -> tuple[Tensor, Tensor]:
+        """items: raw batch on the model's device."""
+        x = self.objective.model.scaling(items)
+        if x.ndim == 4:
+            x = x.contiguous(memory_format=self.memory_format)
+        loss, terms, latents = self.objective(x)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        return torch.stack([loss, *terms.values()]).detach(), latents
+
+
+class CapturedStep:
+    """The same step, recorded once as a CUDA graph and replayed.
+
+    The first steps run eagerly on a side stream, as CUDA asks of a warm-up; they are real steps, so nothing has
+    to be undone. A batch of another size (the last of an epoch) runs eagerly.
+    """
+
+    WARMUP = 3
+
+    def __init__(self, eager: EagerStep) -> None:
+        self.eager = eager
+        self.warm = 0
+        self.graph: torch.cuda.CUDAGraph | None = None
+        self.items = self.row = self.latents = torch.empty(0)
+
+    def __call__(self, items: Tensor) -> tuple[Tensor, Tensor]:
+        """items: raw batch on the GPU."""
+        if self.warm < self.WARMUP:
+            self.warm += 1
+            return self._on_side_stream(items)
+        if self.graph is None:
+            self._capture(items)
+        if items.shape != self.items.shape:
+            return self.eager(items)
+        assert self.graph is not None
+        self.items.copy_(items)
+        self.graph.replay()
+        return self.row.clone(), self.latents.clone()
+
+    def _on_side_stream(self, items: Tensor) -> tuple[Tensor, Tensor]:
+        stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            result = self.eager(items)
+        torch.cuda.current_stream().wait_stream(stream)
+        return result
+
+    def _capture(self, items: Tensor) -> None:
+        self.items = items.clone()
+        self.eager.optimizer.zero_grad(set_to_none=True)
+        self.graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self.graph):
+            self.row, self.latents = self.eager(self.items)

@@ -1,0 +1,287 @@
+"""The only training loop."""
+
+import contextlib
+import math
+import signal
+import time
+from collections import deque
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from rich.progress import Progress
+from torch import Tensor
+
+from lorae.data import Dataset
+from lorae.errors import LoraeError
+from lorae.hardware import keep_freed_memory, memory_format
+from lorae.methods import get_method
+from lorae.metrics.spectrum import latent_spectrum
+from lorae.model import Autoencoder, ModelSpec
+from lorae.objective import Objective
+from lorae.progress import progress_bar
+from lorae.runs import Run
+from lorae.settings import Settings
+from lorae.steps import build_optimizer, build_step, set_learning_rate
+
+# Test items measured at the end of every epoch: enough to see the trend, about 1% of an epoch's time.
+MONITORED = 2000
+
+
+class Interrupted(KeyboardInterrupt):
+    """Training was asked to stop; everything up to the last step is in the checkpoint."""
+
+
+def model_spec(settings: Settings, shape: tuple[int, ...]) -> ModelSpec:
+    """The model that resolved settings and the shape of an item ask for."""
+    assert settings.network is not None
+    assert settings.latent_dim is not None
+    method = get_method(settings.method)
+    options = dict(method.bottleneck_options)
+    if method.bottleneck == "linear":
+        options["init"] = settings.matrix_init
+    return ModelSpec(settings.network, shape, settings.latent_dim, settings.width, method.bottleneck, options)
+
+
+def build_model(settings: Settings, dataset: Dataset) -> Autoencoder:
+    """A freshly initialised model; the seed alone decides its weights, and torch's own generator is left alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.seed)
+        model = Autoencoder(model_spec(settings, dataset.shape))
+    model.scaling.fit(dataset.train.inputs)
+    return model
+
+
+def build_objective(settings: Settings, model: Autoencoder) -> Objective:
+    """The objective that resolved settings ask for."""
+    return Objective(
+        model,
+        settings.penalties,
+        reconstruction=settings.reconstruction,
+        bfloat16=settings.precision == "bfloat16",
+    )
+
+
+class Trainer:
+    """Trains the model of a run from its last checkpoint, or from the start, to its last epoch.
+
+    Order of batches depends on seed and epoch alone, so nothing of it has to be stored. A step's losses are checked
+    to be finite before anything is written, so the checkpoint is always a good one.
+    """
+
+    def __init__(self, run: Run, dataset: Dataset, *, quiet: bool = False) -> None:
+        self.run = run
+        self.settings = run.settings
+        self.dataset = dataset
+        self.quiet = quiet
+        self.device = torch.device(self.settings.device)
+        layout = memory_format(self.settings.device, self.settings.precision)
+        self.model = build_model(self.settings, dataset).to(self.device)
+        self.model.to(memory_format=layout)  # type: ignore[call-overload]
+        self.objective = build_objective(self.settings, self.model)
+        self.optimizer = build_optimizer(self.objective, self.settings.lr)
+        self.take_step = build_step(self.objective, self.optimizer, layout)
+        self.items = torch.from_numpy(np.asarray(dataset.train.inputs))
+        if self.device.type == "cuda":
+            self.items = self.items.to(self.device)
+        else:
+            keep_freed_memory()
+        self.step = 0
+        self.seconds = 0.0
+        self._rows: list[Tensor] = []
+        # Enough recent latents for a covariance of full rank.
+        batches = math.ceil(4 * self.model.spec.latent_dim / self.settings.batch_size)
+        self._recent: deque[Tensor] = deque(maxlen=max(2, batches))
+        self._order: tuple[int, Tensor] | None = None
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """The last batch of an epoch may be smaller; it is trained on all the same."""
+        return math.ceil(len(self.items) / self.settings.batch_size)
+
+    @property
+    def total_steps(self) -> int:
+        """Steps of the whole run."""
+        assert self.settings.epochs is not None
+        return self.steps_per_epoch * self.settings.epochs
+
+    @property
+    def epoch(self) -> int:
+        """The epoch, from 1, of the last step taken."""
+        return max(1, math.ceil(self.step / self.steps_per_epoch))
+
+    def fit(self) -> Autoencoder:
+        """Train to the end and give back the model, on the CPU in evaluation mode.
+
+        Raises LoraeError for a loss that is not finite and Interrupted after SIGINT or SIGTERM.
+        """
+        devices = [self.device] if self.device.type == "cuda" else []
+        with torch.random.fork_rng(devices=devices), _stop_requests() as stop, progress_bar(self.quiet) as bar:
+            torch.manual_seed(self.settings.seed)
+            self._restore()
+            self.model.train()
+            task = bar.add_task(self._title(), total=self.total_steps, completed=self.step, note="")
+            self._window_start = time.perf_counter()
+            while self.step < self.total_steps:
+                self._one_step(bar, task)
+                if stop:
+                    self._checkpoint(bar, task)
+                    raise Interrupted(
+                        f"stopped after step {self.step} of {self.total_steps}; "
+                        f"continue with `lorae resume {self.run.path}`"
+                    )
+        self.model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+        return self.model.cpu().eval()
+
+    def _one_step(self, bar: Progress, task: Any) -> None:
+        self._follow_schedules()
+        row, latents = self.take_step(self._batch())
+        self.step += 1
+        self._rows.append(row)
+        self._recent.append(latents)
+        end_of_epoch = self.step % self.steps_per_epoch == 0
+        if end_of_epoch or self.step % self.settings.checkpoint_every == 0:
+            self._checkpoint(bar, task, end_of_epoch=end_of_epoch)
+        elif self.step % self.settings.log_every == 0:
+            self._log(bar, task)
+
+    def _batch(self) -> Tensor:
+        epoch, position = divmod(self.step, self.steps_per_epoch)
+        if self._order is None or self._order[0] != epoch:
+            generator = torch.Generator().manual_seed(self.settings.seed * 1_000_003 + epoch)
+            order = torch.randperm(len(self.items), generator=generator)
+            self._order = epoch, order.to(self.device)
+        start = position * self.settings.batch_size
+        return self.items[self._order[1][start : start + self.settings.batch_size]]
+
+    def _follow_schedules(self) -> None:
+        settings = self.settings
+        if settings.penalty_warmup > 0:
+            done = self.step / (settings.penalty_warmup * self.steps_per_epoch)
+            self.objective.penalty_scale.fill_(min(1.0, done))
+        if settings.schedule == "cosine":
+            progress = self.step / self.total_steps
+            set_learning_rate(self.optimizer, settings.lr * 0.5 * (1 + math.cos(math.pi * progress)))
+
+    def _log(self, bar: Progress, task: Any) -> None:
+        """Check the losses since the last line, write their mean, show it."""
+        if not self._rows:
+            return
+        rows = torch.stack(self._rows).double().cpu()
+        self._refuse_non_finite(rows)
+        now = time.perf_counter()
+        elapsed, self._window_start = now - self._window_start, now
+        self.seconds += elapsed
+        loss, *values = rows.mean(0).tolist()
+        terms = dict(zip(self.objective.weights, values, strict=True))
+        scale = float(self.objective.penalty_scale)
+        weights = {
+            name: weight if name == "reconstruction" else weight * scale
+            for name, weight in self.objective.weights.items()
+        }
+        speed = len(rows) * self.settings.batch_size / elapsed
+        rank = latent_spectrum(torch.cat([*self._recent]).float().cpu().numpy(), "training").rank
+        self.run.append_stats(
+            {
+                "event": "step",
+                "step": self.step,
+                "epoch": self.epoch,
+                "loss": loss,
+                "terms": terms,
+                "weights": weights,
+                "rank": rank,
+                "images_per_second": round(speed, 1),
+                "seconds": round(self.seconds, 3),
+            }
+        )
+        self._rows.clear()
+        note = f"{speed:,.0f}/s  " + "  ".join(f"{name} {value:.4g}" for name, value in terms.items())
+        bar.update(task, completed=self.step, description=self._title(), note=f"{note}  rank {rank}")
+
+    def _refuse_non_finite(self, rows: Tensor) -> None:
+        bad = (~rows.isfinite().all(dim=1)).nonzero()
+        if len(bad):
+            index = int(bad[0])
+            step = self.step - len(rows) + index + 1
+            names = ["loss", *self.objective.weights]
+            found = ", ".join(f"{n} {v:g}" for n, v in zip(names, rows[index].tolist(), strict=True))
+            kept = self.run.checkpoint_path if self.run.checkpoint_path.exists() else "none yet"
+            raise LoraeError(
+                f"loss: not finite at step {step} (epoch {math.ceil(step / self.steps_per_epoch)}): {found}; "
+                f"try --lr below {self.settings.lr:g} in a new run; last good checkpoint: {kept}"
+            )
+
+    def _checkpoint(self, bar: Progress, task: Any, *, end_of_epoch: bool = False) -> None:
+        self._log(bar, task)
+        if end_of_epoch:
+            self._log_epoch()
+        if not all(bool(p.isfinite().all()) for p in self.model.parameters()):
+            raise LoraeError(f"weights: not finite after step {self.step}; try --lr below {self.settings.lr:g}")
+        state = {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "step": self.step,
+            "seconds": self.seconds,
+            "data": self.dataset.fingerprint,
+            "rng": torch.get_rng_state(),
+            "cuda_rng": torch.cuda.get_rng_state() if self.device.type == "cuda" else None,
+        }
+        self.run.save_checkpoint(state)
+        # Writing is not training: it does not count as time of the next window.
+        self._window_start = time.perf_counter()
+
+    def _log_epoch(self) -> None:
+        monitored = self.dataset.test.inputs[:MONITORED]
+        record = {
+            "event": "epoch",
+            "step": self.step,
+            "epoch": self.epoch,
+            "test_mse": self.model.squared_error(monitored),
+            "rank": self.model.spectrum(monitored, "test").rank,
+            "n": len(monitored),
+            "images_per_second": round(self.epoch * len(self.items) / self.seconds, 1),
+            "seconds": round(self.seconds, 3),
+        }
+        self.run.append_stats(record)
+
+    def _restore(self) -> None:
+        state = self.run.load_checkpoint()
+        if state is None:
+            self.run.forget_stats_after(0)
+            return
+        if state["data"] != self.dataset.fingerprint:
+            raise LoraeError(
+                f"data: {self.dataset.name!r} has fingerprint {self.dataset.fingerprint[:12]}, "
+                f"expected {state['data'][:12]} (from {self.run.checkpoint_path}): the files have changed"
+            )
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step, self.seconds = state["step"], state["seconds"]
+        torch.set_rng_state(state["rng"])
+        if state["cuda_rng"] is not None:
+            torch.cuda.set_rng_state(state["cuda_rng"])
+        self.run.forget_stats_after(self.step)
+
+    def _title(self) -> str:
+        return f"{self.settings.method} epoch {self.epoch}/{self.settings.epochs}"
+
+
+@contextlib.contextmanager
+def _stop_requests() -> Iterator[list[int]]:
+    """A list that is no longer empty once SIGINT or SIGTERM came; the step at hand is finished first.
+
+    Outside the main thread Python allows no signal handlers: there the caller's own handling stays.
+    """
+    received: list[int] = []
+    previous: dict[signal.Signals, Any] = {}
+    try:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            previous[number] = signal.signal(number, lambda signum, _: received.append(signum))
+    except ValueError:
+        pass
+    try:
+        yield received
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

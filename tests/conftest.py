@@ -1,0 +1,61 @@
+"""Small data, a private cache, and one trained run that many tests look at."""
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # workers of pytest-xdist would fight over the cores
+
+import numpy as np
+import pytest
+import torch
+
+import lorae
+
+
+@pytest.fixture(autouse=True)
+def _private_folders(tmp_path_factory, monkeypatch, request):
+    """No test touches the user's cache, except those that ask for real data by the marker `slow`."""
+    torch.set_num_threads(1)
+    if "slow" not in request.keywords:
+        monkeypatch.setenv("LORAE_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+@pytest.fixture(scope="session")
+def images():
+    """Grey squares of two sizes at random places: uint8 (96, 1, 16, 16)."""
+    rng = np.random.default_rng(0)
+    pictures = np.zeros((96, 1, 16, 16), np.uint8)
+    for picture in pictures:
+        x, y, side = rng.integers(0, 10), rng.integers(0, 10), rng.choice([3, 6])
+        picture[0, y : y + side, x : x + side] = 255
+    return pictures
+
+
+@pytest.fixture(scope="session")
+def vectors():
+    """Points of a plane in six dimensions, with scales that differ and one constant column: float32 (120, 6)."""
+    rng = np.random.default_rng(1)
+    points = rng.normal(size=(120, 2)) @ rng.normal(size=(2, 6)) * [1, 10, 100, 1, 1, 1] + 5
+    points[:, 5] = 7
+    return points.astype(np.float32)
+
+
+@pytest.fixture(scope="session")
+def small():
+    """Settings with which a run takes about a second."""
+    return {"latent_dim": 8, "width": 0.125, "epochs": 2, "batch_size": 16, "quiet": True, "penalty": 1e-3}
+
+
+@pytest.fixture(scope="session")
+def image_file(images, tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "squares.npy"
+    np.save(path, images)
+    return path
+
+
+@pytest.fixture(scope="session")
+def trained(image_file, small, tmp_path_factory):
+    """A finished LoRAE run on the squares."""
+    folder = tmp_path_factory.mktemp("runs")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LORAE_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+        return lorae.train(str(image_file), out=folder / "squares", **small)

@@ -1,0 +1,148 @@
+import json
+import multiprocessing
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from lorae.data import DataSettings, load_data
+from lorae.data import cache as cache_module
+from lorae.data.cache import Facts, cache_root, cached, content_key
+from lorae.errors import LoraeError
+
+
+def prepare_counted(log: Path):
+    def prepare(workspace):
+        with log.open("a") as file:
+            file.write("prepared\n")
+        for part, count in (("train", 50), ("test", 5)):
+            workspace.create(part, (count, 4), np.float32)[:] = np.arange(4)
+            workspace.set_labels(part, np.arange(count))
+        return Facts("made here", {"file": "md5:0"}, 2, {"bad.png": "not an image"})
+
+    return prepare
+
+
+def test_prepared_once_and_read_back(tmp_path):
+    log = tmp_path / "log"
+    (first, _), (again, facts) = (cached("some", "key", prepare_counted(log)) for _ in range(2))
+    assert log.read_text().count("prepared") == 1
+    assert first.describe() == again.describe()
+    assert again.intrinsic_dimension == 2
+    assert again.source == "made here"
+    assert facts.skipped == {"bad.png": "not an image"}
+    np.testing.assert_array_equal(again.train.inputs, np.tile(np.arange(4, dtype=np.float32), (50, 1)))
+    assert again.test.labels.tolist() == [0, 1, 2, 3, 4]
+
+
+def test_failed_preparation_leaves_nothing(cache, tmp_path):
+    def fail(workspace):
+        workspace.create("train", (3, 2), np.float32)
+        raise LoraeError("bad data")
+
+    with pytest.raises(LoraeError, match="bad data"):
+        cached("some", "key", fail)
+    assert [path.name for path in (cache / "data").iterdir() if path.is_dir()] == []
+    cached("some", "key", prepare_counted(tmp_path / "log"))
+
+
+KILLED = """
+import os, signal, numpy as np
+from lorae.data.cache import cached
+def prepare(workspace):
+    workspace.create("train", (50, 4), np.float32)[:] = 7
+    os.kill(os.getpid(), signal.SIGKILL)
+cached("some", "key", prepare)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends a Unix signal")
+def test_killed_preparation_is_done_again(cache, tmp_path):
+    assert subprocess.run([sys.executable, "-c", KILLED], check=False).returncode < 0
+    assert any("partial" in path.name for path in (cache / "data").iterdir())
+    log = tmp_path / "log"
+    dataset, _ = cached("some", "key", prepare_counted(log))
+    assert dataset.train.inputs.max() == 3
+    assert log.read_text().count("prepared") == 1
+    assert not any("partial" in path.name for path in (cache / "data").iterdir())
+
+
+def _load_in_process(start, folder, queue):
+    start.wait()
+    dataset, _ = cached("some", "key", prepare_counted(Path(folder) / "log"))
+    queue.put(int(dataset.train.inputs.sum()))
+
+
+def test_two_processes_prepare_once(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    start, queue = context.Barrier(2), context.Queue()
+    workers = [context.Process(target=_load_in_process, args=(start, str(tmp_path), queue)) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    results = [queue.get(timeout=60) for _ in workers]
+    for worker in workers:
+        worker.join()
+    assert results == [300, 300]
+    assert (tmp_path / "log").read_text().count("prepared") == 1
+
+
+def test_large_arrays_are_mapped_and_writable(tmp_path, monkeypatch):
+    monkeypatch.setattr(cache_module, "MEMORY_MAP_BYTES", 512)
+    for _ in range(2):
+        dataset, _ = cached("some", "key", prepare_counted(tmp_path / "log"))
+        assert isinstance(dataset.train.inputs, np.memmap)
+        assert not isinstance(dataset.test.inputs, np.memmap)
+        # Warnings are errors here: PyTorch warns of arrays that cannot be written.
+        tensor = torch.from_numpy(dataset.train.inputs)
+        assert tensor[0].tolist() == [0, 1, 2, 3]
+        tensor[0] = 9
+
+
+def test_damaged_cache_is_named(cache, tmp_path):
+    cached("some", "key", prepare_counted(tmp_path / "log"))
+    (cache / "data" / "key" / "train.npy").write_bytes(b"\x93NUMPY")
+    with pytest.raises(LoraeError, match=r"cache: .*key is damaged .*delete"):
+        cached("some", "key", prepare_counted(tmp_path / "log"))
+
+
+def test_cache_that_cannot_be_written(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("LORAE_CACHE", str(tmp_path / "file" / "cache"))
+    with pytest.raises(LoraeError, match=r"cache: cannot write to .*LORAE_CACHE"):
+        cached("some", "key", prepare_counted(tmp_path / "log"))
+
+
+def test_full_disk_is_told_before_writing(tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(100, 90, 10))
+    with pytest.raises(LoraeError, match="MiB free, expected"):
+        cached("some", "key", prepare_counted(tmp_path / "log"))
+
+
+def test_where_the_cache_lies(monkeypatch):
+    monkeypatch.setenv("LORAE_CACHE", "/chosen")
+    assert cache_root() == Path("/chosen")
+    monkeypatch.delenv("LORAE_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/xdg")
+    assert cache_root() == Path("/xdg/lorae")
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert cache_root() == Path.home() / ".cache" / "lorae"
+
+
+def test_every_setting_changes_the_key():
+    keys = {
+        content_key("a", "0", size=1),
+        content_key("a", "0", size=2),
+        content_key("a", "1", size=1),
+        content_key("b", "0", size=1),
+        content_key("a", "0", crop=1),
+    }
+    assert len(keys) == 5
+
+
+def test_description_can_be_stored():
+    described = load_data(DataSettings("shapes-grey", factors=("x", "y"))).describe()
+    assert json.loads(json.dumps(described)) == described

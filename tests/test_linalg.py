@@ -1,0 +1,96 @@
+import numpy as np
+import pytest
+import torch
+
+from lorae.linalg import (
+    energy_rank,
+    entropy_rank,
+    nuclear_norm,
+    polar_coefficients,
+    rank_at,
+    stable_rank,
+)
+
+METHODS = ["svd", "eigh", "polar"]
+
+
+def matrix_of(values, rows=12, columns=9, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    U, _ = torch.linalg.qr(torch.randn(rows, rows, generator=generator, dtype=torch.float64))
+    V, _ = torch.linalg.qr(torch.randn(columns, columns, generator=generator, dtype=torch.float64))
+    S = torch.zeros(rows, columns, dtype=torch.float64)
+    S.diagonal()[: len(values)] = torch.tensor(values, dtype=torch.float64)
+    return U @ S @ V.T, U[:, : len(values)] @ V[:, : len(values)].T
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("rows", "columns"), [(12, 9), (9, 12), (9, 9)])
+def test_value_is_the_sum_of_singular_values_and_gradient_is_the_polar_factor(method, rows, columns):
+    M, polar = matrix_of([5.0, 4, 3, 2, 1, 0.5, 0.2, 0.1, 0.05], rows, columns)
+    M.requires_grad_()
+    value = nuclear_norm(M, method)
+    value.backward()
+    assert value.item() == pytest.approx(float(np.linalg.svd(M.detach().numpy(), compute_uv=False).sum()), rel=1e-7)
+    assert torch.linalg.matrix_norm(M.grad - polar, 2) < 1e-5
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_gradient_agrees_with_finite_differences(method):
+    M, _ = matrix_of([3.0, 2, 1.5, 1, 0.7], 6, 5)
+    assert torch.autograd.gradcheck(lambda A: nuclear_norm(A, method), M.requires_grad_(), atol=1e-5)
+
+
+@pytest.mark.parametrize("method", ["eigh", "polar"])
+@pytest.mark.parametrize("rank", [0, 1, 4])
+def test_gradient_is_a_subgradient_at_any_rank(method, rank):
+    # ||A||_* >= ||M||_* + <W, A - M> for all A is the definition; it holds iff |W|_2 <= 1 and <W, M> = ||M||_*.
+    M, _ = matrix_of([2.0] * rank + [0.0] * (9 - rank))
+    M.requires_grad_()
+    nuclear_norm(M, method).backward()
+    assert M.grad.isfinite().all()
+    assert torch.linalg.matrix_norm(M.grad, 2) <= 1 + 1e-6
+    assert (M.grad * M).sum().item() == pytest.approx(2.0 * rank, abs=1e-6)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_invariant_under_rotations(method):
+    M, _ = matrix_of([3.0, 2, 1])
+    Q, _ = torch.linalg.qr(torch.randn(12, 12, dtype=torch.float64, generator=torch.Generator().manual_seed(3)))
+    assert nuclear_norm(Q @ M, method).item() == pytest.approx(nuclear_norm(M, method).item(), rel=1e-7)
+
+
+def test_stays_in_float32_under_autocast():
+    M = torch.randn(8, 8, generator=torch.Generator().manual_seed(0))
+    with torch.autocast("cpu", torch.bfloat16):
+        value = nuclear_norm(M)
+    assert value.dtype == torch.float32
+    assert value.item() == pytest.approx(float(torch.linalg.svdvals(M).sum()), rel=1e-6)
+
+
+def test_unknown_method_is_refused():
+    with pytest.raises(ValueError, match="'qr'"):
+        nuclear_norm(torch.eye(2), "qr")
+
+
+def test_polar_coefficients_map_the_interval_to_one():
+    x = np.logspace(-4, 0, 4001)
+    for a, b, c in polar_coefficients():
+        x = a * x + b * x**3 + c * x**5
+    assert np.abs(x - 1).max() < 1e-6
+    assert len(polar_coefficients()) <= 10  # each costs three matrix products a step
+
+
+def test_ranks_of_known_spectra():
+    flat = np.ones(6)
+    assert [rank_at(flat, 1e-3), energy_rank(flat), round(entropy_rank(flat), 9), stable_rank(flat)] == [6, 6, 6, 6]
+    cliff = np.array([1.0, 1e-2, 1e-5, 0.0])
+    assert [rank_at(cliff, t) for t in (1e-1, 1e-3, 1e-6)] == [1, 2, 3]
+    zero = np.zeros(3)
+    assert [rank_at(zero, 1e-3), energy_rank(zero), entropy_rank(zero), stable_rank(zero)] == [0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("scale", [1e-12, 1.0, 1e12])
+def test_ranks_do_not_depend_on_scale(scale):
+    values = np.array([5.0, 3, 1, 1e-4])
+    for rank in (lambda v: rank_at(v, 1e-3), energy_rank, entropy_rank, stable_rank):
+        assert rank(values * scale) == pytest.approx(rank(values))

@@ -1,0 +1,59 @@
+"""What the README shows is what happens."""
+
+import ast
+import importlib.util
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from lorae import cli
+from tests.test_newcomer import FROBENIUS
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PYTHON = re.findall(r"```python\n(.*?)```", README, re.S)
+COMMANDS = sorted(set(re.findall(r"(?:^|`)(lorae [^\n`#]+)", README, re.M)))
+
+
+def first_look():
+    spec = importlib.util.spec_from_file_location("first_look", ROOT / "docs" / "first_look.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_python_example_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    exec(compile(PYTHON[0], "README.md", "exec"), {})
+    assert len(capsys.readouterr().out.splitlines()) == 2
+
+
+def test_the_penalty_example_is_the_one_that_the_tests_add():
+    assert ast.dump(ast.parse(PYTHON[1])) == ast.dump(ast.parse(FROBENIUS))
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_commands_are_understood(command):
+    words = [word.replace("frobenius", "nuclear") for word in shlex.split(command)[1:]]
+    if words == ["train", "--help"]:
+        return
+    assert cli.build_parser().parse_args(words).command
+
+
+def test_make_targets_exist():
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
+    assert set(re.findall(r"make ([a-z-]+)", README)) - {"and"} <= targets
+
+
+def test_pictures_are_there():
+    for path in re.findall(r"!\[[^]]*\]\(([^)]+)\)", README):
+        assert (ROOT / path).is_file(), path
+
+
+def test_the_table_is_drawn_from_the_records():
+    module = first_look()
+    rows = module.records()
+    assert [row["name"] for row in rows] == list(module.RUNS)
+    assert module.table(rows) in README
