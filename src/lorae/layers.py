@@ -1,4 +1,4 @@
-"""The two layers that differ from torch's: linear ones in full precision, and a convolution fast on small maps."""
+"""Layers that compute what torch's do, faster where oneDNN is slow on a CPU, and linear ones in full precision."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ import torch.nn.functional as F  # noqa: N812 - the name that PyTorch users know
 from torch import Tensor, nn
 
 # Up to this many output pixels a strided convolution is faster as one matrix product on a CPU: oneDNN's own backward
-# pass is bound by reordering the weights there. Measured by benchmarks/throughput.py (about 10% of an MNIST step).
+# pass is bound by reordering the weights there. Measured on the MNIST network at batch 32.
 PATCH_PIXELS = 16
 
 
@@ -30,37 +30,114 @@ class StridedConv2d(nn.Conv2d):
         super().__init__(in_channels, out_channels, kernel_size=4, stride=2, padding=1)
 
     def forward(self, input: Tensor) -> Tensor:
-        """input: (n, c, h, w) with even h, w or any that nn.Conv2d takes; result (n, out_channels, h // 2, w // 2)."""
+        """input: (n, c, h, w); result (n, out_channels, h // 2, w // 2)."""
         h, w = input.shape[2:]
         small = (h // 2) * (w // 2) <= PATCH_PIXELS and h % 2 == 0 and w % 2 == 0
-        if not (small and self.training and input.device.type == "cpu"):
+        if not (small and _trains_on_cpu(self, input)):
             return super().forward(input)
-        patches = _Patches.apply(input.permute(0, 2, 3, 1))  # type: ignore[no-untyped-call]
-        weight = self.weight.permute(0, 2, 3, 1).flatten(1)
-        return F.linear(patches, weight, self.bias).permute(0, 3, 1, 2)
+        result: Tensor = _PatchConvolution.apply(*_in_one_precision(self, input))  # type: ignore[no-untyped-call]
+        return result
 
 
-class _Patches(torch.autograd.Function):
-    """(n, h, w, c) -> (n, h/2, w/2, 16 c): what each kernel position sees; backward adds the overlaps up."""
+class StridedConvTranspose2d(nn.ConvTranspose2d):
+    """A transposed convolution of kernel 4, stride 2, padding 1 (it doubles both sides), with a faster backward pass.
+
+    Its gradients are those of the plain convolution that it is the adjoint of, which oneDNN computes faster.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(in_channels, out_channels, kernel_size=4, stride=2, padding=1)
+
+    def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
+        """input: (n, c, h, w); result (n, out_channels, 2 h, 2 w)."""
+        if output_size is not None or not _trains_on_cpu(self, input):
+            return super().forward(input, output_size)
+        result: Tensor = _TransposedConvolution.apply(*_in_one_precision(self, input))  # type: ignore[no-untyped-call]
+        return result
+
+
+class PixelwiseLinear(nn.ConvTranspose2d):
+    """A 1 x 1 transposed convolution, with its weights and their start, computed as the plain one that it equals."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(in_channels, out_channels, kernel_size=1)
+
+    def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
+        """input: (n, c, h, w); result (n, out_channels, h, w)."""
+        return F.conv2d(input, self.weight.transpose(0, 1), self.bias)
+
+
+def _trains_on_cpu(layer: nn.Module, input: Tensor) -> bool:
+    return layer.training and input.device.type == "cpu"
+
+
+def _in_one_precision(layer: nn.Conv2d | nn.ConvTranspose2d, input: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Input, weight and bias in the precision that autocast asks for: it does not reach into our own functions."""
+    wanted = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else layer.weight.dtype
+    assert layer.bias is not None
+    return input.to(wanted), layer.weight.to(wanted), layer.bias.to(wanted)
+
+
+class _PatchConvolution(torch.autograd.Function):
+    """Kernel 4, stride 2, padding 1 as one product of (pixels, 16 c) patches and the (out, 16 c) weight."""
 
     @staticmethod
-    def forward(ctx: Any, images: Tensor) -> Tensor:
-        n, h, w, c = images.shape
-        padded = F.pad(images, (0, 0, 1, 1, 1, 1)).contiguous()
-        row, column = padded.stride(1), padded.stride(2)
-        windows = padded.as_strided(
-            (n, h // 2, w // 2, 4, 4, c), (padded.stride(0), 2 * row, 2 * column, row, column, 1)
-        )
-        return windows.reshape(n, h // 2, w // 2, 16 * c)
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        n, _, h, w = x.shape
+        patches, flat = _patches(x), weight.permute(0, 2, 3, 1).flatten(1)
+        ctx.save_for_backward(patches, weight)
+        y = F.linear(patches, flat, bias).view(n, h // 2, w // 2, -1)
+        return y.permute(0, 3, 1, 2)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        n, h, w, width = gradients[0].shape
-        c = width // 16
-        # A kernel of 4 and a stride of 2: each patch is 2 x 2 blocks of 2 x 2 pixels, and blocks overlap whole.
-        blocks = gradients[0].reshape(n, h, w, 2, 2, 2, 2, c)
-        padded = blocks.new_zeros(n, h + 1, 2, w + 1, 2, c)
-        for i in (0, 1):
-            for j in (0, 1):
-                padded[:, i : i + h, :, j : j + w].add_(blocks[:, :, :, i, :, j].permute(0, 1, 3, 2, 4, 5))
-        return padded.reshape(n, 2 * h + 2, 2 * w + 2, c)[:, 1:-1, 1:-1]
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor, Tensor]:
+        patches, weight = ctx.saved_tensors
+        out, c = weight.shape[:2]
+        n, _, h, w = gradients[0].shape
+        gradient = gradients[0].permute(0, 2, 3, 1).reshape(-1, out)
+        d_weight = (gradient.mT @ patches).view(out, 4, 4, c).permute(0, 3, 1, 2)
+        d_x = None
+        if ctx.needs_input_grad[0]:
+            d_x = _add_patches((gradient @ weight.permute(0, 2, 3, 1).flatten(1)).view(n, h, w, 16 * c))
+        return d_x, d_weight, gradient.sum(0)
+
+
+class _TransposedConvolution(torch.autograd.Function):
+    """Kernel 4, stride 2, padding 1; backward by the plain convolution from outputs to inputs with the same weight."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        return F.conv_transpose2d(x, weight, bias, stride=2, padding=1)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor, Tensor]:
+        x, weight = ctx.saved_tensors
+        (gradient,) = gradients
+        d_x = F.conv2d(gradient, weight, stride=2, padding=1) if ctx.needs_input_grad[0] else None
+        # In that plain convolution `gradient` is the input and `x` the gradient of the output.
+        d_weight = torch.nn.grad.conv2d_weight(gradient, list(weight.shape), x, stride=2, padding=1)
+        return d_x, d_weight, gradient.sum((0, 2, 3))
+
+
+def _patches(images: Tensor) -> Tensor:
+    """(n, c, h, w) -> (n h/2 w/2, 16 c): what each position of the kernel sees, kernel pixels before channels."""
+    n, c, h, w = images.shape
+    padded = F.pad(images.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1)).contiguous()
+    image, row, column = padded.stride()[:3]
+    windows = padded.as_strided((n, h // 2, w // 2, 4, 4, c), (image, 2 * row, 2 * column, row, column, 1))
+    return windows.reshape(-1, 16 * c)
+
+
+def _add_patches(patches: Tensor) -> Tensor:
+    """The adjoint of `_patches`: (n, h, w, 16 c) -> (n, c, 2 h, 2 w), overlaps added up."""
+    n, h, w, width = patches.shape
+    c = width // 16
+    # A kernel of 4 and a stride of 2: each patch is 2 x 2 blocks of 2 x 2 pixels, and blocks overlap whole.
+    blocks = patches.view(n, h, w, 2, 2, 2, 2, c)
+    padded = blocks.new_zeros(n, h + 1, 2, w + 1, 2, c)
+    for i in (0, 1):
+        for j in (0, 1):
+            padded[:, i : i + h, :, j : j + w].add_(blocks[:, :, :, i, :, j].permute(0, 1, 3, 2, 4, 5))
+    whole = padded.view(n, 2 * h + 2, 2 * w + 2, c)[:, 1:-1, 1:-1]
+    return whole.permute(0, 3, 1, 2)

@@ -7,7 +7,7 @@ from math import prod
 from torch import Tensor, nn
 
 from lorae.errors import LoraeError
-from lorae.layers import Linear, StridedConv2d
+from lorae.layers import Linear, PixelwiseLinear, StridedConv2d, StridedConvTranspose2d
 
 
 class Encoder(nn.Module):
@@ -36,6 +36,18 @@ class Decoder(nn.Module):
         """z: float32 (n, latent_dim); result float (n, c, h, w) or (n, d)."""
         x: Tensor = self.features(self.input(z))
         return x
+
+
+class ToImage(nn.Module):
+    """Rows (n, h w c) to images (n, c, h, w), read as h x w x c like the paper: that is channels last, at no cost."""
+
+    def __init__(self, sides: tuple[int, int, int]) -> None:
+        super().__init__()
+        self.sides = sides
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: float (n, h * w * c)."""
+        return x.unflatten(1, self.sides).permute(0, 3, 1, 2)
 
 
 @dataclass(frozen=True)
@@ -101,15 +113,15 @@ def _convolutional_decoder(
     channels: int, height: int, side: int, counts: list[int], latent_dim: int, relu_first: bool
 ) -> Decoder:
     factor = 2 ** (len(counts) - 1)
-    start = (counts[0], height // factor, side // factor)
+    start = (height // factor, side // factor, counts[0])
     layers: list[nn.Module] = [nn.ReLU()] if relu_first else []
-    layers.append(nn.Unflatten(1, start))
+    layers.append(ToImage(start))
     for before, after in pairwise(counts):
-        layers += [nn.ConvTranspose2d(before, after, kernel_size=4, stride=2, padding=1), nn.ReLU()]
+        layers += [StridedConvTranspose2d(before, after), nn.ReLU()]
     # Transposed, though 1 x 1, as the paper writes: torch starts its weights in [-1, 1], those of a plain one in
     # [-0.18, 0.18], and that start decides how fast the first epochs are.
     # Tanh on images in [0, 1], as in the authors' code: negative outputs are clipped when images are written.
-    layers += [nn.ConvTranspose2d(counts[-1], channels, kernel_size=1), nn.Tanh()]
+    layers += [PixelwiseLinear(counts[-1], channels), nn.Tanh()]
     return Decoder(Linear(latent_dim, prod(start)), nn.Sequential(*layers))
 
 

@@ -1,6 +1,7 @@
 """One optimisation step: eager on a CPU, captured as a CUDA graph on a GPU, where batch 32 is bound by launches."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,6 +23,15 @@ def build_optimizer(objective: Objective, lr: float) -> torch.optim.Adam:
     on_gpu = objective.penalty_scale.is_cuda
     rate: float | Tensor = torch.tensor(lr, device="cuda") if on_gpu else lr
     return torch.optim.Adam(objective.model.parameters(), lr=rate, fused=True, capturable=on_gpu)
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """Load a state whose tensors may lie elsewhere; torch moves all of them but a rate that is a tensor."""
+    devices = [group["lr"].device if isinstance(group["lr"], Tensor) else None for group in optimizer.param_groups]
+    optimizer.load_state_dict(state)
+    for group, device in zip(optimizer.param_groups, devices, strict=True):
+        if device is not None:
+            group["lr"] = torch.as_tensor(group["lr"], device=device)
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:

@@ -23,7 +23,7 @@ from lorae.objective import Objective
 from lorae.progress import progress_bar
 from lorae.runs import Run
 from lorae.settings import Settings
-from lorae.steps import build_optimizer, build_step, set_learning_rate
+from lorae.steps import build_optimizer, build_step, restore_optimizer, set_learning_rate
 
 # Test items measured at the end of every epoch: enough to see the trend, about 1% of an epoch's time.
 MONITORED = 2000
@@ -256,7 +256,7 @@ class Trainer:
                 f"expected {state['data'][:12]} (from {self.run.checkpoint_path}): the files have changed"
             )
         self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        restore_optimizer(self.optimizer, state["optimizer"])
         self.step, self.seconds = state["step"], state["seconds"]
         torch.set_rng_state(state["rng"])
         if state["cuda_rng"] is not None:

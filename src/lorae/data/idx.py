@@ -8,7 +8,7 @@ import sys
 import urllib.request
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -96,9 +96,13 @@ def _load(name: str, settings: DataSettings) -> Dataset:
     preparation = Preparation(settings.size or DEFAULT_SIZE, settings.channels or 1, settings.crop)
     # The checksums stand for the content, so a prepared copy is found without the raw files.
     key = content_key(name, json.dumps(source.md5, sort_keys=True), **vars(preparation))
+    # A folder that the user names is checked even then: to pass over what is wrong there would hide it.
+    given = None if settings.data_root is None else _user_folder(name, source, Path(settings.data_root).expanduser())
+    if given is not None:
+        _check_folder(given, source)
 
     def prepare(workspace: Workspace) -> Facts:
-        folder = _raw_folder(name, source, settings.data_root)
+        folder = given or _own_folder(name, source)
         for part in PARTS:
             images, labels = _read_part(folder, source, STEMS[part])
             sides = preparation.output_sides(*images.shape[1:])
@@ -109,7 +113,8 @@ def _load(name: str, settings: DataSettings) -> Dataset:
         described = origin.read_text().strip() if origin.exists() else f"IDX files in {folder}"
         return Facts(described, {file: f"md5:{digest}" for file, digest in source.md5.items()})
 
-    return cached(name, key, prepare)[0]
+    dataset = cached(name, key, prepare)[0]
+    return dataset if given is None else replace(dataset, source=f"IDX files in {given}")
 
 
 def _resize(images: NDArray[Any], preparation: Preparation, out: NDArray[Any], title: str) -> None:
@@ -168,15 +173,18 @@ def _check_digest(content: bytes, expected: str, title: str) -> None:
         raise LoraeError(f"{title}: got MD5 {got}, expected {expected}")
 
 
-def _raw_folder(name: str, source: IdxSource, data_root: str | None) -> Path:
-    """The folder that holds all four files: our own, the user's, or our own after fetching them."""
+def _own_folder(name: str, source: IdxSource) -> Path:
+    """The folder of the cache that holds all four files, after fetching them where they are not there yet."""
     own = cache_root() / "raw" / name
-    if own.exists():
-        return own
-    if data_root is not None:
-        return _user_folder(name, source, Path(data_root).expanduser())
     build_folder(own, partial(_fetch, name, source))
     return own
+
+
+def _check_folder(folder: Path, source: IdxSource) -> None:
+    for name in _raw_names(source):
+        path = _find_file(folder, name)
+        assert path is not None  # the folder was chosen for having all of them
+        _verified(path.read_bytes(), path.name, source, str(path))
 
 
 def _user_folder(name: str, source: IdxSource, root: Path) -> Path:
