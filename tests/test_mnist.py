@@ -1,5 +1,7 @@
 """What the project promises of real MNIST; about six minutes on 2 cores."""
 
+from itertools import pairwise
+
 import pytest
 
 import lorae
@@ -26,7 +28,7 @@ def cliff(evaluation):
     values = [
         value for value in evaluation["rank"]["eigenvalues"] if value > 1e-9 * evaluation["rank"]["eigenvalues"][0]
     ]
-    return max(before / after for before, after in zip(values, values[1:], strict=False))
+    return max(before / after for before, after in pairwise(values))
 
 
 def test_lorae_finds_a_low_rank_with_a_cliff_and_still_reconstructs(evaluations):

@@ -64,6 +64,8 @@ class PixelwiseLinear(nn.ConvTranspose2d):
 
     def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
         """input: (n, c, h, w); result (n, out_channels, h, w)."""
+        if output_size is not None:
+            return super().forward(input, output_size)
         return F.conv2d(input, self.weight.transpose(0, 1), self.bias)
 
 

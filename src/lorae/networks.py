@@ -47,7 +47,7 @@ class ToImage(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x: float (n, h * w * c)."""
-        return x.unflatten(1, self.sides).permute(0, 3, 1, 2)
+        return x.view(-1, *self.sides).permute(0, 3, 1, 2)
 
 
 @dataclass(frozen=True)
