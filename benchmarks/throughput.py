@@ -17,9 +17,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-RECORD = Path(__file__).parents[1] / "results" / "benchmarks" / "throughput.json"
+ROOT = Path(__file__).parents[1]
+RECORD = ROOT / "results" / "benchmarks" / "throughput.json"
+README = ROOT / "README.md"
+BEGIN, END = "<!-- speed -->", "<!-- end of speed -->"
 BATCH, LATENT_DIM, PENALTY = 32, 128, 1e-4
-ROUNDS, STEPS = 3, 400
+ROUNDS, STEPS = 3, 600
 # Name -> arguments of `lorae.train`; None is the plain loop.
 CONTESTANTS: dict[str, dict[str, Any] | None] = {
     "plain loop": None,
@@ -83,7 +86,7 @@ def plain_loop(steps: int) -> float:
 
 
 def lorae_loop(steps: int, settings: dict[str, Any]) -> float:
-    """Images a second of `lorae.train` over `steps` steps after the first hundred, statistics and checkpoints included."""
+    """Images a second of `lorae.train` after its first hundred steps, statistics and a checkpoint included."""
     import lorae
 
     with tempfile.TemporaryDirectory() as folder:
@@ -119,10 +122,9 @@ def main() -> None:
         print(f"round {number + 1} of {options.rounds}", file=sys.stderr)
         rounds.append({name: measure(name, options.steps) for name in CONTESTANTS})
     rows = {name: summarise(name, rounds) for name in CONTESTANTS}
-    print(f"{'':18}{'images/s':>10}{'ratio to plain':>18}{'peak memory':>14}")
-    for name, row in rows.items():
-        spread = f"{row['ratio']:.2f} ({row['ratio_low']:.2f}-{row['ratio_high']:.2f})"
-        print(f"{name:18}{row['images_per_second']:>10.0f}{spread:>18}{row['peak_mb']:>11.0f} MB")
+    print(table(rows))
+    before, rest = README.read_text().split(BEGIN)
+    README.write_text(f"{before}{BEGIN}\n{table(rows)}\n{END}{rest.split(END)[1]}")
     RECORD.parent.mkdir(parents=True, exist_ok=True)
     record = {"command": "make bench", "machine": machine(), "batch_size": BATCH, "rounds": rounds, "summary": rows}
     RECORD.write_text(json.dumps(record, indent=2) + "\n")
@@ -138,6 +140,15 @@ def summarise(name: str, rounds: list[dict[str, dict[str, float]]]) -> dict[str,
         "ratio_high": max(ratios),
         "peak_mb": max(r[name]["peak_mb"] for r in rounds),
     }
+
+
+def table(rows: dict[str, dict[str, float]]) -> str:
+    """The table of the README, in Markdown."""
+    lines = ["| | images a second | times the plain loop (range) | peak memory |", "|---|---|---|---|"]
+    for name, row in rows.items():
+        spread = f"{row['ratio']:.2f} ({row['ratio_low']:.2f} to {row['ratio_high']:.2f})"
+        lines.append(f"| {name} | {row['images_per_second']:.0f} | {spread} | {row['peak_mb']:.0f} MB |")
+    return "\n".join(lines)
 
 
 def machine() -> dict[str, Any]:

@@ -55,10 +55,9 @@ def test_evaluation_travels_with_its_protocol(trained):
 def test_spectrum_at_another_tolerance(trained):
     strict, loose = (lorae.spectrum(trained, tolerance=tolerance) for tolerance in (1e-6, 0.5))
     assert strict.rank >= loose.rank
-    assert trained.evaluation()["rank"]["tolerance"] == 0.5
+    assert trained.evaluation()["rank"]["tolerance"] == 1e-3  # looking does not change the record
     with pytest.raises(lorae.LoraeError, match="tolerance: got 2, expected a number between 0 and 1"):
         lorae.spectrum(trained, tolerance=2)
-    lorae.spectrum(trained)
 
 
 @pytest.mark.parametrize("layout", ["nhw", "nchw", "nhwc", "float"])

@@ -97,6 +97,15 @@ def test_flags_win_over_the_file(run_cli, image_file, tmp_path):
     assert (settings["epochs"], settings["lr"], settings["penalties"]) == (7, 0.01, {"nuclear": 0.5})
 
 
+@pytest.mark.parametrize("content", ["penalty: 1e-4", "penalties: {nuclear: 1e-4}"])
+@pytest.mark.parametrize("flag", ["--penalty", "--penalties.nuclear"])
+def test_a_weight_on_the_command_line_wins_however_it_is_written(content, flag, run_cli, image_file, tmp_path):
+    (tmp_path / "a.yaml").write_text(content)
+    code, printed, _ = run_cli("train", image_file, "--config", tmp_path / "a.yaml", flag, "0.5", "--dry-run")
+    assert code == 0
+    assert json.loads(printed)["settings"]["penalties"] == {"nuclear": 0.5}
+
+
 def test_data_says_what_is_there(run_cli, image_file):
     code, printed, _ = run_cli("data", image_file, "--json")
     described = json.loads(printed)
@@ -148,6 +157,11 @@ BAD_INPUT = {
     "no command": ([], ["COMMAND"]),
     "no such config": (["train", "mnist", "--config", "no.yaml"], ["no.yaml", "No such file"]),
     "root without files": (["train", "mnist", "--data-root", "."], ["train-images-idx3-ubyte"]),
+    "root that is not used": (["data", "shapes", "--data-root", "x"], ["data_root: got 'x'", "mnist, fashion-mnist"]),
+    "two weights of one": (
+        ["train", "shapes", "--penalty", "1", "--penalties.nuclear", "2"],
+        ["penalty: got 1 and penalties.nuclear 2"],
+    ),
     "celeba without root": (["data", "celeba"], ["img_align_celeba", "--data-root"]),
 }
 
@@ -174,6 +188,9 @@ def test_bad_input_is_one_line_and_exit_code_2_and_touches_nothing(case, run_cli
         ("epoch: 3", "did you mean epochs"),
         ("epochs: many", "got 'many'"),
         ("penalties: 3", "expected a mapping"),
+        ("penalties: {nuclear: -1}", "penalties.nuclear: got -1"),
+        ("penalties: {nope: 1}", "got 'nope'"),
+        ("1: 2", "expected settings by name"),
     ],
 )
 def test_bad_config_file_is_named(content, expected, run_cli, image_file, tmp_path):
@@ -209,7 +226,7 @@ def test_bad_image_files_are_counted_and_named_or_skipped(run_cli, small, tmp_pa
     assert json.loads(printed)["epochs"] == small["epochs"]
 
 
-def test_bad_image_folder_makes_no_progress_bar_on_a_pipe(image_file, small, tmp_path):
+def test_there_is_no_progress_bar_on_a_pipe(image_file, small, tmp_path):
     result = subprocess.run(
         [sys.executable, "-m", "lorae", "train", str(image_file), "--out", str(tmp_path / "run"), *flags(small)],
         capture_output=True,

@@ -31,7 +31,11 @@ def test_the_step_is_captured_and_takes_the_eager_steps(image_file, tmp_path):
 def test_auto_takes_the_gpu_and_a_run_resumes(image_file, tmp_path):
     first = trainer(image_file, tmp_path / "run")
     assert first.settings.device == "cuda"
-    first.fit()
+    total, Trainer.total_steps = Trainer.total_steps, property(lambda self: self.steps_per_epoch)
+    try:
+        first.fit()
+    finally:
+        Trainer.total_steps = total
     again = Trainer(Run(tmp_path / "run"), lorae.load_data(image_file), quiet=True)
     assert again.fit()
     assert again.step == again.total_steps

@@ -67,6 +67,11 @@ def test_stays_in_float32_under_autocast():
     assert value.item() == pytest.approx(float(torch.linalg.svdvals(M).sum()), rel=1e-6)
 
 
+@pytest.mark.parametrize("method", ["eigh", "polar"])
+def test_a_matrix_that_is_not_finite_gives_a_norm_that_is_not(method):
+    assert not nuclear_norm(torch.full((3, 3), torch.nan), method).isfinite()
+
+
 def test_unknown_method_is_refused():
     with pytest.raises(ValueError, match="'qr'"):
         nuclear_norm(torch.eye(2), "qr")

@@ -22,6 +22,8 @@ def pictures():
 @pytest.mark.parametrize("method", METHODS)
 def test_collapsed_model_equals_the_uncollapsed_one(method, pictures):
     model = build(method)
+    for parameter in model.bottleneck.parameters():  # not the identity that it may start from
+        torch.nn.init.normal_(parameter, std=0.3)
     collapsed = model.collapse()
     for function in ("encode", "reconstruct"):
         before, after = getattr(model, function)(pictures), getattr(collapsed, function)(pictures)
@@ -33,6 +35,31 @@ def test_collapsed_model_equals_the_uncollapsed_one(method, pictures):
 def test_collapsed_model_has_the_plain_autoencoders_parameters(method, network, shape):
     counts = build(method, network, shape, width=0.0625).collapse().parameter_counts()
     assert counts == build("ae", network, shape, width=0.0625).parameter_counts()
+
+
+def test_collapsed_trained_model_equals_the_uncollapsed_one(trained, images):
+    model = trained.load_model()
+    before, after = model.reconstruct(images), model.collapse().reconstruct(images)
+    assert np.linalg.norm(before - after) <= 1e-6 * np.linalg.norm(before)
+    assert model.collapse().spec.bottleneck == "identity"
+
+
+def test_loading_and_collapsing_draw_no_random_numbers(trained):
+    torch.manual_seed(4)
+    expected = torch.rand(3)
+    torch.manual_seed(4)
+    trained.load_model().collapse()
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_float_images_beyond_one_are_refused(pictures):
+    with pytest.raises(LoraeError, match=r"images: got values up to 2\d\d"):
+        build().encode(pictures.astype(np.float32))
+
+
+def test_one_item_has_no_spectrum(pictures):
+    with pytest.raises(LoraeError, match="got 1 items, expected at least 2"):
+        build().spectrum(pictures[:1])
 
 
 def test_collapsing_leaves_the_original_alone(pictures):

@@ -3,8 +3,8 @@ import torch
 from torch import nn
 
 from lorae.errors import LoraeError
-from lorae.layers import Linear, StridedConv2d
-from lorae.networks import build_networks
+from lorae.layers import Linear, PixelwiseLinear, StridedConv2d, StridedConvTranspose2d
+from lorae.networks import ToImage, build_networks
 
 
 def convolution(before, after, kernel=4):
@@ -53,26 +53,66 @@ def test_mlp_pair_by_hand():
     assert decoder(encoder(torch.rand(3, 60))).shape == (3, 60)
 
 
-@pytest.mark.parametrize("shape", [(2, 3, 8, 8), (1, 5, 4, 6), (3, 1, 2, 2), (2, 3, 32, 32), (2, 2, 7, 7)])
-def test_strided_convolution_equals_torch(shape):
+def plain_twin(layer):
+    kind = nn.Conv2d if isinstance(layer, nn.Conv2d) else nn.ConvTranspose2d
+    twin = kind(layer.in_channels, layer.out_channels, layer.kernel_size, layer.stride, layer.padding)
+    twin.load_state_dict(layer.state_dict())
+    return twin.to(layer.weight.dtype)
+
+
+OWN_LAYERS = [StridedConv2d, StridedConvTranspose2d, PixelwiseLinear]
+
+
+@pytest.mark.parametrize("kind", OWN_LAYERS)
+@pytest.mark.parametrize(("n", "c", "side"), [(2, 3, 8), (1, 2, 4), (3, 1, 2), (2, 4, 16)])
+def test_own_layers_equal_torchs_forward_and_backward(kind, n, c, side):
     torch.manual_seed(0)
-    fast = StridedConv2d(shape[1], 4).double()
-    plain = nn.Conv2d(shape[1], 4, 4, 2, 1).double()
-    plain.load_state_dict(fast.state_dict())
-    x = torch.randn(shape, dtype=torch.float64, requires_grad=True)
-    weights = torch.randn_like(plain(x))
+    layer = kind(c, 3).double()
+    x = torch.randn(n, c, side, side, dtype=torch.float64, requires_grad=True)
+    weights = torch.randn_like(plain_twin(layer)(x))
     results = []
-    for layer in (fast, plain):
-        parts = torch.autograd.grad((layer(x) * weights).sum(), [x, layer.weight, layer.bias])
-        results.append((layer(x), *parts))
+    for each in (layer, plain_twin(layer)):
+        y = each(x)
+        results.append((y, *torch.autograd.grad((y * weights).sum(), [x, each.weight, each.bias])))
     for ours, theirs in zip(*results, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
 
 
-def test_strided_convolution_passes_gradcheck_on_small_maps():
-    layer = StridedConv2d(2, 3).double()
-    x = torch.randn(2, 2, 4, 4, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(layer, x)
+@pytest.mark.parametrize("kind", OWN_LAYERS)
+def test_own_layers_have_right_first_and_second_derivatives(kind):
+    layer = kind(2, 2).double()
+    x = torch.randn(1, 2, 4, 4, dtype=torch.float64, requires_grad=True)
+    inputs = (x, layer.weight, layer.bias)
+
+    def function(x, weight, bias):
+        return torch.func.functional_call(layer, {"weight": weight, "bias": bias}, (x,))
+
+    assert torch.autograd.gradcheck(function, inputs)
+    assert torch.autograd.gradgradcheck(function, inputs)
+
+
+@pytest.mark.parametrize("kind", OWN_LAYERS)
+def test_own_layers_agree_with_torchs_under_autocast(kind):
+    torch.manual_seed(0)
+    layer = kind(8, 8)
+    x = torch.randn(4, 8, 8, 8, requires_grad=True)
+    gradients = []
+    for each in (layer, plain_twin(layer)):
+        with torch.autocast("cpu", torch.bfloat16):
+            y = each(x)
+        assert y.dtype == torch.bfloat16
+        gradients.append(torch.autograd.grad(y.float().square().sum(), [x, each.weight, each.bias]))
+    for ours, theirs in zip(*gradients, strict=True):
+        assert ours.dtype == torch.float32
+        assert (ours - theirs).norm() < 0.02 * theirs.norm()
+
+
+def test_the_decoder_reads_its_first_layer_as_height_width_channels():
+    _, decoder = build_networks("mnist", (1, 32, 32), 4)
+    rows = torch.arange(8192.0).view(1, 8192)
+    image = next(module for module in decoder.features if isinstance(module, ToImage))(rows)
+    assert image.shape == (1, 128, 8, 8)
+    assert image[0, 3, 2, 1] == (2 * 8 + 1) * 128 + 3
 
 
 def test_linear_layers_stay_in_float32_under_autocast():

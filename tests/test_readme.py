@@ -2,6 +2,7 @@
 
 import ast
 import importlib.util
+import json
 import re
 import shlex
 from pathlib import Path
@@ -17,8 +18,8 @@ PYTHON = re.findall(r"```python\n(.*?)```", README, re.S)
 COMMANDS = sorted(set(re.findall(r"(?:^|`)(lorae [^\n`#]+)", README, re.M)))
 
 
-def first_look():
-    spec = importlib.util.spec_from_file_location("first_look", ROOT / "docs" / "first_look.py")
+def script(path):
+    spec = importlib.util.spec_from_file_location("script", ROOT / path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -53,7 +54,13 @@ def test_pictures_are_there():
 
 
 def test_the_table_is_drawn_from_the_records():
-    module = first_look()
+    module = script("docs/first_look.py")
     rows = module.records()
     assert [row["name"] for row in rows] == list(module.RUNS)
     assert module.table(rows) in README
+
+
+def test_the_speeds_are_those_of_the_record():
+    module = script("benchmarks/throughput.py")
+    record = json.loads(module.RECORD.read_text())
+    assert module.table(record["summary"]) in README

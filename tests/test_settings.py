@@ -32,6 +32,8 @@ def settings(**values):
         ("seed", 2**40, "at most 2147483647"),
         ("data", "", "a name or a path"),
         ("factors", "x,,y", "names with commas between them"),
+        ("channels", 2, "1 or 3"),
+        ("width", 1e9, "a number between 0 and 16"),
     ],
 )
 def test_bad_value_gets_one_line_with_name_value_rule_and_origin(name, bad, expected):
@@ -87,6 +89,16 @@ def test_penalty_sets_the_methods_own_weight_and_others_are_added():
     assert added.penalties == {"nuclear": 0.2}
     with pytest.raises(LoraeError, match=re.escape("method 'ae' has no penalty of its own")):
         settings(method="ae", penalty=0.1).resolve("images", (1, 32, 32))
+    with pytest.raises(LoraeError, match=r"penalty: got 0\.1 and penalties\.nuclear 0\.2, which are the same"):
+        settings(penalty=0.1, penalties={"nuclear": 0.2}).resolve("images", (1, 32, 32))
+
+
+def test_a_start_of_the_matrix_needs_a_matrix():
+    assert settings().resolve("images", (1, 32, 32)).matrix_init == "identity"
+    assert settings(method="irmae").resolve("images", (1, 32, 32)).matrix_init == "default"
+    assert settings(method="ae").resolve("images", (1, 32, 32)).matrix_init is None
+    with pytest.raises(LoraeError, match="method 'ae' has no matrix M"):
+        settings(method="ae", matrix_init="identity").resolve("images", (1, 32, 32))
 
 
 def test_vectors_take_the_mlp_and_a_latent_no_wider_than_they_are():

@@ -92,6 +92,7 @@ def test_penalty_grows_during_its_warm_up_and_the_rate_follows_a_cosine(image_fi
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_a_killed_process_resumes_to_the_same_weights(precision, image_file, small, tmp_path):
     options = small | {"epochs": 40, "precision": precision, "checkpoint_every": 7, "log_every": 3}
+    options |= {"schedule": "cosine", "penalty_warmup": 20}
     whole = lorae.train(image_file, out=tmp_path / "whole", **options)
     flags = [f"--{name.replace('_', '-')}={value}" for name, value in options.items() if name != "quiet"]
     broken = tmp_path / "broken"
@@ -166,12 +167,28 @@ def test_changed_data_are_refused(images, small, tmp_path):
         lorae.spectrum(run)
 
 
-def test_loss_that_is_not_finite_stops_at_its_step_and_keeps_a_good_checkpoint(image_file, small, tmp_path):
-    with pytest.raises(LoraeError, match=r"loss: not finite at step \d+ \(epoch \d+\): loss (nan|inf)"):
+def test_an_update_that_breaks_the_model_never_reaches_a_checkpoint(image_file, small, tmp_path):
+    with pytest.raises(
+        LoraeError, match=r"loss: not finite at step 1 \(epoch 1\): test error nan; try --lr below 1e\+30"
+    ):
         lorae.train(image_file, out=tmp_path / "run", **small | {"lr": 1e30, "epochs": 50, "checkpoint_every": 1})
+    assert Run(tmp_path / "run").load_checkpoint() is None  # the first update already breaks the model
+
+
+def test_the_checkpoint_before_a_loss_that_is_not_finite_is_kept(image_file, small, tmp_path, monkeypatch):
+    batches = []
+
+    def poisoned(trainer):
+        batches.append(trainer.step)
+        items = trainer.items[:16]
+        return items.float() * torch.nan if trainer.step == 9 else items
+
+    monkeypatch.setattr("lorae.training.Trainer._batch", poisoned)
+    with pytest.raises(LoraeError, match=r"loss: not finite at step 10 \(epoch 2\): loss nan, .*last\.pt"):
+        lorae.train(image_file, out=tmp_path / "run", **small | {"checkpoint_every": 4})
     checkpoint = Run(tmp_path / "run").load_checkpoint()
-    if checkpoint is not None:
-        assert all(value.isfinite().all() for value in checkpoint["model"].values())
+    assert checkpoint["step"] == 8
+    assert all(value.isfinite().all() for value in checkpoint["model"].values())
 
 
 def test_penalty_that_does_not_fit_the_method_leaves_no_folder(image_file, small, tmp_path):
@@ -190,6 +207,56 @@ def test_existing_folder_is_never_overwritten(trained, image_file, small, tmp_pa
         lorae.train(image_file, out=tmp_path, **small)
     (tmp_path / "empty").mkdir()
     assert lorae.train(image_file, out=tmp_path / "empty", **small).finished
+
+
+def test_a_run_is_not_trained_by_two_at_once(image_file, small, tmp_path):
+    run = lorae.train(image_file, out=tmp_path / "run", **small)
+    (run.path / "model.json").unlink()
+    with run.locked(), pytest.raises(LoraeError, match="trained by another process"):
+        lorae.resume(run.path)
+    assert lorae.resume(run.path).finished
+
+
+def test_a_run_is_read_from_anywhere(images, small, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.save("squares.npy", images)
+    lorae.train("squares.npy", out="run", **small)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert lorae.spectrum("../run").n == 10
+
+
+def test_a_run_does_not_go_into_its_data_folder(tmp_path, small):
+    from PIL import Image
+
+    for index in range(30):
+        Image.fromarray(np.full((16, 16), index * 8, np.uint8)).save(tmp_path / f"{index}.png")
+    with pytest.raises(LoraeError, match="lies in the data folder"):
+        lorae.train(tmp_path, out=tmp_path / "runs" / "a", size=16, **small)
+
+
+def test_batches_of_one_and_short_last_batches(image_file, small, tmp_path):
+    options = small | {"batch_size": 1, "log_every": 1, "epochs": 1, "limit": 3}
+    run = lorae.train(image_file, out=tmp_path / "one", **options)
+    assert next(run.stats("step"))["rank"] is None
+    run = lorae.train(image_file, out=tmp_path / "short", **small | {"limit": 20})
+    assert run.summary()["epochs"] == 2
+    with pytest.raises(LoraeError, match="1 of 11 items are in the training split"):
+        lorae.train(image_file, out=tmp_path / "none", limit=1, **small)
+
+
+def test_data_of_a_config_file_are_used(trained, tmp_path):
+    planned = lorae.plan(config=trained.path / "config.json", out=tmp_path / "run")
+    assert planned["settings"]["data"] == trained.settings.data
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "model.json"])
+def test_a_damaged_model_is_named(name, image_file, small, tmp_path):
+    run = lorae.train(image_file, out=tmp_path / "run", **small)
+    content = (run.path / name).read_bytes()
+    (run.path / name).write_bytes(content[: len(content) // 2] if name == "model.safetensors" else b'{"a": 1}')
+    with pytest.raises(LoraeError, match=r"does not hold the model of model\.json"):
+        lorae.load(run)
 
 
 def test_training_works_outside_the_main_thread(image_file, small, tmp_path):

@@ -11,6 +11,7 @@ import yaml
 
 from lorae import __version__
 from lorae.errors import LoraeError
+from lorae.methods import METHODS
 from lorae.methods import list_methods as list_methods
 from lorae.runs import Run
 from lorae.settings import Settings
@@ -27,7 +28,7 @@ ARRAY = "array"
 
 
 def train(
-    data: "str | Path | NDArray[Any]" = "mnist",
+    data: "str | Path | NDArray[Any] | None" = None,
     *,
     out: str | Path | None = None,
     config: str | Path | None = None,
@@ -39,7 +40,8 @@ def train(
     Parameters
     ----------
     data: `mnist`, `fashion-mnist`, `celeba`, `shapes`, `shapes-grey`, a folder of images, an .npy/.npz file, or an
-        array: vectors (n, d), images (n, h, w), (n, c, h, w) or (n, h, w, c), uint8 or floats in [0, 1].
+        array: vectors (n, d), images (n, h, w), (n, c, h, w) or (n, h, w, c), uint8 or floats in [0, 1];
+        None: the data of `config`, else mnist.
     out: the run folder, which must not exist; by default `runs/<data>-<method>-<penalty>`.
     config: a YAML file of settings, or the `config.json` of another run; keyword arguments win over it.
     quiet: no progress bar (there is none anyway where standard error is no terminal).
@@ -51,15 +53,14 @@ def train(
     >>> run.summary()["rank"]                                          # doctest: +SKIP
     """
     planned, dataset, explicit = _plan(data, config, settings)
-    path = _default_out(planned) if out is None else Path(out)
-    Run.refuse_existing(path)
+    path = _out(planned, out)
     document = _config_document(planned, dataset, explicit, path)
     run = Run.create(path, document)
     return _fit(run, dataset, quiet)
 
 
 def plan(
-    data: "str | Path | NDArray[Any]" = "mnist",
+    data: "str | Path | NDArray[Any] | None" = None,
     *,
     out: str | Path | None = None,
     config: str | Path | None = None,
@@ -67,9 +68,7 @@ def plan(
 ) -> dict[str, Any]:
     """The complete `config.json` that `train` would write, with nothing trained or written (`--dry-run`)."""
     planned, dataset, explicit = _plan(data, config, settings)
-    path = _default_out(planned) if out is None else Path(out)
-    Run.refuse_existing(path)
-    return _config_document(planned, dataset, explicit, path)
+    return _config_document(planned, dataset, explicit, _out(planned, out))
 
 
 def resume(run: "str | Path | Run", *, data: "NDArray[Any] | None" = None, quiet: bool = False) -> Run:
@@ -78,8 +77,13 @@ def resume(run: "str | Path | Run", *, data: "NDArray[Any] | None" = None, quiet
     A finished run is given back as it is. data: the array of a run that was trained on one. Raises LoraeError where
     the checkpoint belongs to other settings or the data have changed.
     """
+    from lorae.hardware import choose_device
+
     run = _as_run(run)
-    return run if run.finished else _fit(run, _dataset_of(run, data), quiet)
+    if run.finished:
+        return run
+    choose_device(run.settings.device, str(run.path / "config.json"))
+    return _fit(run, _dataset_of(run, data), quiet)
 
 
 def load(run: "str | Path | Run") -> "Autoencoder":
@@ -90,7 +94,8 @@ def load(run: "str | Path | Run") -> "Autoencoder":
 def load_data(data: "str | Path | NDArray[Any]" = "mnist", **settings: Any) -> "Dataset":
     """A data set as training sees it: two splits of uint8 images (n, c, h, w) or float32 vectors (n, d).
 
-    Takes the data settings of `train`: data_root, limit, size, crop, channels, factors, test_fraction, skip_bad.
+    Takes the data settings of `train`: data_root, limit, size, crop, channels, factors, test_fraction, split_seed,
+    skip_bad.
     """
     return _load(Settings.from_values(settings | {"data": _data_name(data)}, _origin_of_argument), data)
 
@@ -98,11 +103,11 @@ def load_data(data: "str | Path | NDArray[Any]" = "mnist", **settings: Any) -> "
 def spectrum(
     run: "str | Path | Run", *, tolerance: float | None = None, data: "NDArray[Any] | None" = None
 ) -> "Spectrum":
-    """Measure the spectrum of the latent covariance on the test split; write `evaluation.json` and the figure.
+    """Measure the spectrum of the latent covariance on the test split and draw its figure into the run folder.
 
     tolerance: an eigenvalue counts towards the rank above this share of the largest; 1e-3 by default.
     """
-    from lorae.evaluation import measure_spectrum
+    from lorae.evaluation import measure_spectrum, picture_spectrum
     from lorae.metrics.spectrum import TOLERANCE
     from lorae.rules import real
 
@@ -110,7 +115,9 @@ def spectrum(
         "tolerance", TOLERANCE if tolerance is None else tolerance, "--tolerance"
     )
     run = _as_run(run)
-    return measure_spectrum(run, run.load_model(), _dataset_of(run, data), tolerance)
+    result = measure_spectrum(run.load_model(), _dataset_of(run, data), tolerance)
+    picture_spectrum(run, result)
+    return result
 
 
 def reconstruct(run: "str | Path | Run", *, n: int | None = None, data: "NDArray[Any] | None" = None) -> Path:
@@ -141,7 +148,20 @@ def _as_run(run: "str | Path | Run") -> Run:
 
 
 def _data_name(data: Any) -> str:
-    return str(data) if isinstance(data, (str, Path)) else ARRAY
+    """What the settings say of data: a known name, the absolute path (runs are read from anywhere), or ARRAY."""
+    from lorae.data import source_names
+
+    if isinstance(data, (str, Path)):
+        return str(data) if str(data) in source_names() else _absolute(data)
+    if type(data).__module__.split(".")[0] != "numpy":
+        raise LoraeError(f"data: got {type(data).__name__}, expected a name, a path or a NumPy array")
+    return ARRAY
+
+
+def _absolute(path: str | Path) -> str:
+    """The absolute path where there is something; else as it is, so that the error shows what was typed."""
+    found = Path(path).expanduser()
+    return str(found.absolute()) if str(path) and found.exists() else str(path)
 
 
 def _load(settings: Settings, data: Any) -> "Dataset":
@@ -166,7 +186,7 @@ def _dataset_of(run: Run, data: "NDArray[Any] | None") -> "Dataset":
     if run.settings.data == ARRAY and data is None:
         raise LoraeError(f"data: {str(run.path)!r} was trained on an array in memory; pass it again as data=")
     dataset = _load(run.settings, run.settings.data if data is None else data)
-    trained_on = run.config["data"]["fingerprint"]
+    trained_on = str(run.config.get("data", {}).get("fingerprint", ""))
     if dataset.fingerprint != trained_on:
         raise LoraeError(
             f"data: {dataset.name!r} has fingerprint {dataset.fingerprint[:12]}, expected {trained_on[:12]} "
@@ -182,9 +202,13 @@ def _plan(
     from lorae.hardware import choose_device, choose_precision
 
     from_file = {} if config is None else _read_config(Path(config))
-    explicit = from_file | arguments | {"data": _data_name(data)}
-    if "penalties" in from_file and "penalties" in arguments:
-        explicit["penalties"] = from_file["penalties"] | arguments["penalties"]
+    if data is None:
+        data = from_file.get("data", "mnist")
+        if data == ARRAY:
+            raise LoraeError(f"data: {str(config)!r} is of a run on an array in memory; pass it again as data=")
+    explicit = _merged(from_file, arguments) | {"data": _data_name(data)}
+    if explicit.get("data_root") is not None:
+        explicit["data_root"] = _absolute(explicit["data_root"])
 
     def origin(name: str) -> str:
         return _origin_of_argument(name) if name in arguments or name not in from_file else str(config)
@@ -192,15 +216,32 @@ def _plan(
     settings = Settings.from_values(explicit, origin)
     device = choose_device(settings.device)
     dataset = _load(settings, data)
-    if len(dataset.test) < 2:
-        raise LoraeError(
-            f"data: {len(dataset.test)} of {len(dataset.train) + len(dataset.test)} items are in the test split, "
-            "expected at least 2 for a covariance; raise --test-fraction or give more items"
-        )
+    for split, cure in ((dataset.test, "raise --test-fraction"), (dataset.train, "raise --limit")):
+        if len(split) < 2:
+            part = "test" if split is dataset.test else "training"
+            raise LoraeError(
+                f"data: {len(split)} of {len(dataset.train) + len(dataset.test)} items are in the {part} split, "
+                f"expected at least 2 for a covariance; {cure} or give more items"
+            )
     settings = settings.resolve(dataset.kind, dataset.shape)
     assert settings.network is not None
     precision = choose_precision(settings.precision, device, settings.network)
     return settings.with_machine(device, precision), dataset, explicit
+
+
+def _merged(from_file: dict[str, Any], arguments: dict[str, Any]) -> dict[str, Any]:
+    """Arguments over the file's settings; of penalties each by its name, whichever way it was given."""
+    merged = from_file | arguments
+    ours, theirs = arguments.get("penalties"), from_file.get("penalties")
+    if isinstance(ours, dict) and isinstance(theirs, dict):
+        merged["penalties"] = theirs | ours
+    method = METHODS.get(str(merged.get("method", "lorae")))
+    main = method.main_penalty if method else None
+    if isinstance(ours, dict) and main in ours and "penalty" not in arguments:
+        merged.pop("penalty", None)
+    if "penalty" in arguments and isinstance(theirs, dict) and not (isinstance(ours, dict) and main in ours):
+        merged["penalties"] = {name: weight for name, weight in merged["penalties"].items() if name != main}
+    return merged
 
 
 def _read_config(path: Path) -> dict[str, Any]:
@@ -212,9 +253,19 @@ def _read_config(path: Path) -> dict[str, Any]:
         raise LoraeError(f"config: {str(path)!r} is not YAML: {' '.join(str(error).split())}") from None
     if isinstance(values, dict) and isinstance(values.get("settings"), dict):
         values = values["settings"]  # the config.json of a run
-    if not isinstance(values, dict):
+    if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
         raise LoraeError(f"config: {str(path)!r} holds {type(values).__name__}, expected settings by name")
     return values
+
+
+def _out(settings: Settings, out: str | Path | None) -> Path:
+    """Where the run goes; LoraeError where something is there, or where its pictures would become data."""
+    path = _default_out(settings) if out is None else Path(out)
+    data = Path(settings.data)
+    if data.is_dir() and data in (path.absolute(), *path.absolute().parents):
+        raise LoraeError(f"out: {str(path)!r} lies in the data folder {str(data)!r}; choose another --out")
+    Run.refuse_existing(path)
+    return path
 
 
 def _default_out(settings: Settings) -> Path:
@@ -251,7 +302,10 @@ def _config_document(settings: Settings, dataset: "Dataset", explicit: dict[str,
 
 
 def _command(explicit: dict[str, Any], path: Path) -> str:
-    """The command line that trains the same run."""
+    """The command line that trains the same run (for an array in memory, the call)."""
+    if explicit["data"] == ARRAY:
+        values = ", ".join(f"{name}={value!r}" for name, value in explicit.items() if name != "data")
+        return f"lorae.train(array, {values}, out={str(path)!r})"
     words = ["lorae", "train", explicit["data"]]
     for name, value in explicit.items():
         flag = f"--{name.replace('_', '-')}"
@@ -273,6 +327,6 @@ def _fit(run: Run, dataset: "Dataset", quiet: bool) -> Run:
 
     model = Trainer(run, dataset, quiet=quiet).fit()
     evaluate(run, model, dataset)
-    run.save_model(model)  # last: it marks the run as finished
     write_report(run)
+    run.save_model(model)  # last: it marks the run as finished
     return run

@@ -17,7 +17,7 @@ from lorae.errors import LoraeError
 from lorae.penalties import all_penalties
 from lorae.settings import Settings
 
-# Settings that only training takes; `lorae data` has the others.
+# The settings of the data, which `lorae data` takes as well.
 DATA_SETTINGS = (
     "data_root",
     "limit",

@@ -17,7 +17,9 @@ PICTURED = 32
 def evaluate(run: Run, model: Autoencoder, dataset: Dataset) -> None:
     """Measure reconstruction and rank on the test split, write `evaluation.json` and the figures."""
     run.add_to_evaluation({"reconstruction": measure_reconstruction(model, dataset)})
-    measure_spectrum(run, model, dataset)
+    spectrum = measure_spectrum(model, dataset)
+    run.add_to_evaluation({"rank": spectrum.to_json() | {"matrix_rank": model.matrix_rank()}})
+    picture_spectrum(run, spectrum)
     picture_reconstructions(run, model, dataset)
 
 
@@ -31,18 +33,19 @@ def measure_reconstruction(model: Autoencoder, dataset: Dataset) -> dict[str, An
     }
 
 
-def measure_spectrum(run: Run, model: Autoencoder, dataset: Dataset, tolerance: float = TOLERANCE) -> Spectrum:
-    """The spectrum of the latent covariance on the test split, also written to the run with its figure."""
-    spectrum = model.spectrum(dataset.test.inputs, "test", tolerance)
-    entry = spectrum.to_json() | {"matrix_rank": model.matrix_rank(tolerance)}
-    run.add_to_evaluation({"rank": entry})
+def measure_spectrum(model: Autoencoder, dataset: Dataset, tolerance: float = TOLERANCE) -> Spectrum:
+    """The spectrum of the latent covariance on the test split."""
+    return model.spectrum(dataset.test.inputs, "test", tolerance)
+
+
+def picture_spectrum(run: Run, spectrum: Spectrum) -> None:
+    """The eigenvalues of one run on a logarithmic axis (the paper's figure 2)."""
     plots.plot_spectrum(
         {run.settings.method: spectrum.eigenvalues.tolist()},
         run.figure_path("spectrum"),
-        tolerance=tolerance,
+        tolerance=spectrum.tolerance,
         ranks={run.settings.method: spectrum.rank},
     )
-    return spectrum
 
 
 def picture_reconstructions(run: Run, model: Autoencoder, dataset: Dataset, n: int = PICTURED) -> None:

@@ -8,12 +8,15 @@ import torch
 from lorae.errors import LoraeError
 
 
-def choose_device(name: str) -> str:
-    """`cpu` or `cuda` for `auto`, `cpu` or `cuda`; LoraeError where a GPU is asked for and there is none."""
+def choose_device(name: str, origin: str = "--device") -> str:
+    """`cpu` or `cuda` for `auto`, `cpu` or `cuda`; LoraeError where a GPU is asked for and there is none.
+
+    origin: where the name comes from, for that error.
+    """
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cuda" and not torch.cuda.is_available():
-        raise LoraeError("device: got 'cuda', but torch sees no GPU here; use --device cpu (or auto)")
+        raise LoraeError(f"device: got 'cuda', but torch sees no GPU here; expected cpu or auto (from {origin})")
     return name
 
 

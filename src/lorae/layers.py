@@ -5,6 +5,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F  # noqa: N812 - the name that PyTorch users know
 from torch import Tensor, nn
+from torch.nn.grad import conv2d_weight
 
 # Up to this many output pixels a strided convolution is faster as one matrix product on a CPU: oneDNN's own backward
 # pass is bound by reordering the weights there. Measured on the MNIST network at batch 32.
@@ -35,8 +36,9 @@ class StridedConv2d(nn.Conv2d):
         small = (h // 2) * (w // 2) <= PATCH_PIXELS and h % 2 == 0 and w % 2 == 0
         if not (small and _trains_on_cpu(self, input)):
             return super().forward(input)
-        result: Tensor = _PatchConvolution.apply(*_in_one_precision(self, input))  # type: ignore[no-untyped-call]
-        return result
+        x, weight, bias = _in_one_precision(self, input)
+        patches: Tensor = _Patches.apply(x)  # type: ignore[no-untyped-call]
+        return F.linear(patches, weight.permute(0, 2, 3, 1).flatten(1), bias).permute(0, 3, 1, 2)
 
 
 class StridedConvTranspose2d(nn.ConvTranspose2d):
@@ -80,30 +82,6 @@ def _in_one_precision(layer: nn.Conv2d | nn.ConvTranspose2d, input: Tensor) -> t
     return input.to(wanted), layer.weight.to(wanted), layer.bias.to(wanted)
 
 
-class _PatchConvolution(torch.autograd.Function):
-    """Kernel 4, stride 2, padding 1 as one product of (pixels, 16 c) patches and the (out, 16 c) weight."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        n, _, h, w = x.shape
-        patches, flat = _patches(x), weight.permute(0, 2, 3, 1).flatten(1)
-        ctx.save_for_backward(patches, weight)
-        y = F.linear(patches, flat, bias).view(n, h // 2, w // 2, -1)
-        return y.permute(0, 3, 1, 2)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor, Tensor]:
-        patches, weight = ctx.saved_tensors
-        out, c = weight.shape[:2]
-        n, _, h, w = gradients[0].shape
-        gradient = gradients[0].permute(0, 2, 3, 1).reshape(-1, out)
-        d_weight = (gradient.mT @ patches).view(out, 4, 4, c).permute(0, 3, 1, 2)
-        d_x = None
-        if ctx.needs_input_grad[0]:
-            d_x = _add_patches((gradient @ weight.permute(0, 2, 3, 1).flatten(1)).view(n, h, w, 16 * c))
-        return d_x, d_weight, gradient.sum(0)
-
-
 class _TransposedConvolution(torch.autograd.Function):
     """Kernel 4, stride 2, padding 1; backward by the plain convolution from outputs to inputs with the same weight."""
 
@@ -118,28 +96,46 @@ class _TransposedConvolution(torch.autograd.Function):
         (gradient,) = gradients
         d_x = F.conv2d(gradient, weight, stride=2, padding=1) if ctx.needs_input_grad[0] else None
         # In that plain convolution `gradient` is the input and `x` the gradient of the output.
-        d_weight = torch.nn.grad.conv2d_weight(gradient, list(weight.shape), x, stride=2, padding=1)
+        d_weight: Tensor = conv2d_weight(  # type: ignore[no-untyped-call]
+            gradient, list(weight.shape), x, stride=2, padding=1
+        )
         return d_x, d_weight, gradient.sum((0, 2, 3))
 
 
-def _patches(images: Tensor) -> Tensor:
-    """(n, c, h, w) -> (n h/2 w/2, 16 c): what each position of the kernel sees, kernel pixels before channels."""
-    n, c, h, w = images.shape
-    padded = F.pad(images.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1)).contiguous()
-    image, row, column = padded.stride()[:3]
-    windows = padded.as_strided((n, h // 2, w // 2, 4, 4, c), (image, 2 * row, 2 * column, row, column, 1))
-    return windows.reshape(-1, 16 * c)
+# Each of the next two is linear and the other's adjoint, so each is the other's backward pass, to any order.
+class _Patches(torch.autograd.Function):
+    """(n, c, h, w) -> (n, h/2, w/2, 16 c): what the kernel sees at each position, kernel pixels before channels."""
+
+    @staticmethod
+    def forward(ctx: Any, images: Tensor) -> Tensor:
+        n, c, h, w = images.shape
+        padded = F.pad(images.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1)).contiguous()
+        image, row, column = padded.stride()[:3]
+        windows = padded.as_strided((n, h // 2, w // 2, 4, 4, c), (image, 2 * row, 2 * column, row, column, 1))
+        return windows.reshape(n, h // 2, w // 2, 16 * c)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        images: Tensor = _AddPatches.apply(gradients[0])  # type: ignore[no-untyped-call]
+        return images
 
 
-def _add_patches(patches: Tensor) -> Tensor:
-    """The adjoint of `_patches`: (n, h, w, 16 c) -> (n, c, 2 h, 2 w), overlaps added up."""
-    n, h, w, width = patches.shape
-    c = width // 16
-    # A kernel of 4 and a stride of 2: each patch is 2 x 2 blocks of 2 x 2 pixels, and blocks overlap whole.
-    blocks = patches.view(n, h, w, 2, 2, 2, 2, c)
-    padded = blocks.new_zeros(n, h + 1, 2, w + 1, 2, c)
-    for i in (0, 1):
-        for j in (0, 1):
-            padded[:, i : i + h, :, j : j + w].add_(blocks[:, :, :, i, :, j].permute(0, 1, 3, 2, 4, 5))
-    whole = padded.view(n, 2 * h + 2, 2 * w + 2, c)[:, 1:-1, 1:-1]
-    return whole.permute(0, 3, 1, 2)
+class _AddPatches(torch.autograd.Function):
+    """(n, h, w, 16 c) -> (n, c, 2 h, 2 w): patches put back in their places, overlaps added up."""
+
+    @staticmethod
+    def forward(ctx: Any, patches: Tensor) -> Tensor:
+        n, h, w, width = patches.shape
+        c = width // 16
+        # A kernel of 4 and a stride of 2: each patch is 2 x 2 blocks of 2 x 2 pixels, and blocks overlap whole.
+        blocks = patches.reshape(n, h, w, 2, 2, 2, 2, c)
+        padded = blocks.new_zeros(n, h + 1, 2, w + 1, 2, c)
+        for i in (0, 1):
+            for j in (0, 1):
+                padded[:, i : i + h, :, j : j + w].add_(blocks[:, :, :, i, :, j].permute(0, 1, 3, 2, 4, 5))
+        return padded.view(n, 2 * h + 2, 2 * w + 2, c)[:, 1:-1, 1:-1].permute(0, 3, 1, 2)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        patches: Tensor = _Patches.apply(gradients[0])  # type: ignore[no-untyped-call]
+        return patches

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 # Singular values below this share of the largest count as zero: their direction takes a gradient that
 # shrinks to zero with them, instead of an arbitrary unit vector. Well above float64 noise in the Gram matrix (1e-8).
@@ -55,6 +56,7 @@ class _NuclearNorm(torch.autograd.Function):
         return value
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         (factor,) = ctx.saved_tensors
         return gradients[0] * factor, None
@@ -64,6 +66,8 @@ def _dual_factor_eigh(matrix: Tensor) -> Tensor:
     """U V^T from the eigenvectors V of M^T M and U = M V / |M V|, which needs no square root of small eigenvalues."""
     wide = matrix.shape[0] < matrix.shape[1]
     tall = (matrix.mT if wide else matrix).double()
+    if not tall.isfinite().all():  # eigh would raise: the loss shall say so, with its step
+        return torch.full_like(matrix, torch.nan)
     _, V = torch.linalg.eigh(tall.mT @ tall)
     image = tall @ V
     lengths = image.norm(dim=0)

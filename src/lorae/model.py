@@ -11,8 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from lorae.bottlenecks import BOTTLENECKS, Latent
+from lorae.bottlenecks import BOTTLENECKS, IdentityBottleneck, Latent
 from lorae.errors import LoraeError
+from lorae.linalg import rank_at
 from lorae.metrics.spectrum import TOLERANCE, Spectrum, latent_spectrum
 from lorae.networks import build_networks
 
@@ -141,25 +142,22 @@ class Autoencoder(nn.Module):
         matrix = self.bottleneck.matrix()
         if matrix is None:
             return None
-        values = torch.linalg.svdvals(matrix.detach().double())
-        return int((values > tolerance * values[0]).sum())
+        return rank_at(torch.linalg.svdvals(matrix.detach().double()).cpu().numpy(), tolerance)
 
     def collapse(self) -> "Autoencoder":
         """A copy with M folded into the encoder's last layer: the plain autoencoder's shape, the same outputs.
 
         The product is taken in float64. A model without a linear bottleneck is copied as it is.
         """
+        collapsed = copy.deepcopy(self)
         matrix = self.bottleneck.matrix()
         if matrix is None:
-            return copy.deepcopy(self)
-        spec = dataclasses.replace(self.spec, bottleneck="identity", bottleneck_options={})
-        collapsed = Autoencoder(spec).to(matrix.device).train(self.training)
-        state = {name: value for name, value in self.state_dict().items() if not name.startswith("bottleneck.")}
-        M = matrix.detach().double()
-        for part in ("weight", "bias"):
-            name = f"encoder.output.{part}"
-            state[name] = (M @ state[name].double()).to(state[name].dtype)
-        collapsed.load_state_dict(state)
+            return collapsed
+        collapsed.spec = dataclasses.replace(self.spec, bottleneck="identity", bottleneck_options={})
+        collapsed.bottleneck = IdentityBottleneck(self.spec.latent_dim)
+        with torch.no_grad():
+            for parameter in collapsed.encoder.output.parameters():  # weight and bias
+                parameter.copy_(matrix.double() @ parameter.double())
         return collapsed
 
     def parameter_counts(self) -> dict[str, int]:
@@ -175,14 +173,14 @@ class Autoencoder(nn.Module):
         if tuple(items.shape[1:]) != shape:
             expected = "x".join(map(str, ("n", *shape)))
             raise LoraeError(f"shape: got {'x'.join(map(str, items.shape))}, expected {expected} (from this model)")
+        if len(shape) == 3 and items.dtype not in (np.uint8, torch.uint8) and len(items) and float(items.max()) > 1:
+            raise LoraeError(f"images: got values up to {float(items.max()):g}, expected uint8, or floats in [0, 1]")
         training, device = self.training, self.scaling.scale.device
         self.eval()
         try:
             with torch.inference_mode():
                 parts = [
-                    function(torch.as_tensor(np.array(part) if isinstance(part, np.ndarray) else part).to(device))
-                    .float()
-                    .cpu()
+                    function(torch.as_tensor(np.array(part) if isinstance(part, np.ndarray) else part).to(device)).cpu()
                     for part in (items[start : start + CHUNK] for start in range(0, len(items), CHUNK))
                 ] or [function(torch.zeros(0, *shape, device=device)).cpu()]
                 result = torch.cat(parts)

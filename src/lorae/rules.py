@@ -20,6 +20,8 @@ class Rule:
         """The parsed value, or a LoraeError that names the setting, the value, the rule and the origin."""
         try:
             return self.parse(value)
+        except LoraeError as error:  # a part of the value has a rule of its own
+            raise LoraeError(f"{error} (from {origin})") from None
         except (ValueError, TypeError, OverflowError):
             raise LoraeError(f"{name}: got {value!r}, expected {self.expected} (from {origin})") from None
 
@@ -55,6 +57,17 @@ def real(minimum: float, maximum: float = math.inf, *, exclusive: bool = False) 
     if math.isinf(maximum):
         return Rule(f"a number {'above' if exclusive else 'of at least'} {minimum:g}", parse)
     return Rule(f"a number {'between' if exclusive else 'from'} {minimum:g} and {maximum:g}", parse)
+
+
+def one_of(*numbers: int) -> Rule:
+    """One of a few whole numbers."""
+
+    def parse(value: Any) -> int:
+        if isinstance(value, bool) or float(value) not in numbers:
+            raise ValueError
+        return int(float(value))
+
+    return Rule(" or ".join(map(str, numbers)), parse)
 
 
 def choice(*names: str) -> Rule:
@@ -122,6 +135,12 @@ def weights(known: Callable[[], list[str]]) -> Rule:
         for name in value:
             if name not in known():
                 raise LoraeError(f"penalties: got {name!r}, expected names among {', '.join(known())}")
-        return {str(name): weight.check(f"penalties.{name}", item, "penalties") for name, item in value.items()}
+        return {str(name): parse_weight(name, item) for name, item in value.items()}
+
+    def parse_weight(name: str, item: Any) -> float:
+        try:
+            return float(weight.parse(item))
+        except (ValueError, TypeError, OverflowError):
+            raise LoraeError(f"penalties.{name}: got {item!r}, expected {weight.expected}") from None
 
     return Rule("a mapping from penalty to weight", parse)

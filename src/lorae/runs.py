@@ -1,12 +1,17 @@
 """The run folder: everything a run reads and writes goes through here. Only checkpoints and weights need torch."""
 
+import contextlib
 import dataclasses
 import io
 import json
+import os
+import shutil
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock, Timeout
 
 from lorae.errors import LoraeError
 from lorae.files import write_atomically
@@ -38,6 +43,9 @@ class Run:
     def refuse_existing(path: str | Path) -> None:
         """LoraeError where something is at `path`: a run is never overwritten."""
         path = Path(path)
+        blocking = next(parent for parent in (path.absolute(), *path.absolute().parents) if parent.exists())
+        if not blocking.is_dir() and blocking != path.absolute():
+            raise LoraeError(f"out: {str(path)!r} would lie below {str(blocking)!r}, which is no folder")
         if path.exists() and not (path.is_dir() and not any(path.iterdir())):
             hint = f"continue it with `lorae resume {path}` or " if (path / "config.json").exists() else ""
             raise LoraeError(f"out: {str(path)!r} exists and is never overwritten; {hint}choose another --out")
@@ -47,12 +55,17 @@ class Run:
         """Make the folder and write its complete config."""
         cls.refuse_existing(path)
         path = Path(path)
+        # Filled beside its place and renamed: a run folder has its config or does not exist.
+        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
         try:
-            (path / "checkpoints").mkdir(parents=True)
-            (path / "figures").mkdir()
-            write_atomically(path / "config.json", _to_json(config))
+            (partial / "checkpoints").mkdir(parents=True)
+            (partial / "figures").mkdir()
+            write_atomically(partial / "config.json", _to_json(config))
+            partial.rename(path)
         except OSError as error:
             raise LoraeError(f"out: cannot make the run folder {str(path)!r}: {error.strerror}") from None
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
         return cls(path)
 
     def __repr__(self) -> str:
@@ -97,6 +110,21 @@ class Run:
             if wanted:
                 yield record
 
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes from training the same run; LoraeError where one does."""
+        lock = FileLock(self.path / "checkpoints" / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise LoraeError(f"run: {str(self.path)!r} is being trained by another process") from None
+        except OSError as error:
+            raise LoraeError(f"run: cannot write to {str(self.path)!r}: {error.strerror}") from None
+        try:
+            yield
+        finally:
+            lock.release()
+
     def forget_stats_after(self, step: int) -> None:
         """Drop the lines of steps that a resumed run will take again."""
         kept = [json.dumps(record) + "\n" for record in self.stats() if record["step"] <= step]
@@ -140,8 +168,9 @@ class Run:
 
     @property
     def finished(self) -> bool:
-        """Whether training came to its end."""
-        return (self.path / "model.json").exists()
+        """Whether training came to its end and was measured."""
+        names = ("model.json", "model.safetensors", "evaluation.json", "stats.jsonl")
+        return all((self.path / name).exists() for name in names)
 
     def save_model(self, model: "Autoencoder") -> None:
         """Write `model.safetensors`, then `model.json`, which marks the run as finished."""
@@ -153,14 +182,25 @@ class Run:
 
     def load_model(self) -> "Autoencoder":
         """The trained model, on the CPU; LoraeError for a run that is not finished."""
+        import torch
+        from safetensors import SafetensorError
         from safetensors.torch import load_file
 
         from lorae.model import Autoencoder, ModelSpec
 
         if not self.finished:
             raise LoraeError(f"run: {str(self.path)!r} is not finished; continue it with `lorae resume {self.path}`")
-        model = Autoencoder(ModelSpec.from_json(self._read_json("model.json")))
-        model.load_state_dict(load_file(self.path / "model.safetensors"))
+        spec = self._read_json("model.json")
+        try:
+            with torch.random.fork_rng(devices=[]):  # weights that are replaced next cost the caller no random numbers
+                model = Autoencoder(ModelSpec.from_json(spec))
+            model.load_state_dict(load_file(self.path / "model.safetensors"))
+        except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+            reason = str(error).splitlines()[0]
+            raise LoraeError(
+                f"{self.path / 'model.safetensors'}: does not hold the model of model.json ({reason}); "
+                f"delete model.json and run `lorae resume {self.path}`"
+            ) from None
         return model.eval()
 
     # Results
@@ -175,14 +215,17 @@ class Run:
 
     def figure_path(self, name: str) -> Path:
         """Where the figure of this name goes."""
-        (self.path / "figures").mkdir(exist_ok=True)
         return self.path / "figures" / f"{name}.png"
 
     def summary(self) -> dict[str, Any]:
         """What `lorae train --json` prints of a finished run."""
-        last = list(self.stats("step"))[-1]
-        epoch = list(self.stats("epoch"))[-1]
-        evaluation = self.evaluation()
+        steps, epochs, evaluation = list(self.stats("step")), list(self.stats("epoch")), self.evaluation()
+        if not (steps and epochs and "rank" in evaluation and "reconstruction" in evaluation):
+            raise LoraeError(
+                f"run: {str(self.path)!r} lacks statistics or measurements; delete its model.json and "
+                f"run `lorae resume {self.path}`"
+            )
+        last, epoch = steps[-1], epochs[-1]
         return {
             "run": str(self.path),
             "epochs": epoch["epoch"],

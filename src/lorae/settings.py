@@ -1,7 +1,7 @@
 """Every setting of a training run, its default and the reason for it, in one flat table.
 
 The command line's flags, the keys of a YAML file, the keyword arguments of `lorae.train` and `config.json` are
-all these fields. Values are checked here and nowhere else. This module imports no torch.
+all these fields. This module imports no torch.
 """
 
 import dataclasses
@@ -49,7 +49,7 @@ class Settings:
         rules.optional(rules.choice("mnist", "celeba", "mlp")),
         "the paper's networks for MNIST or CelebA, or an MLP for vectors; by the data",
     )
-    width: float = _setting(1.0, rules.real(0.0, exclusive=True), "factor on the network's channel counts")
+    width: float = _setting(1.0, rules.real(0.0, 16.0, exclusive=True), "factor on the network's channel counts")
     matrix_init: str | None = _setting(
         None,
         rules.optional(rules.choice("default", "identity", "orthogonal")),
@@ -88,7 +88,7 @@ class Settings:
     crop: int | None = _setting(
         None, rules.optional(rules.whole(1)), "side of the centre square cut out before resizing"
     )
-    channels: int | None = _setting(None, rules.optional(rules.whole(1, 3)), "1 for grey, 3 for colour")
+    channels: int | None = _setting(None, rules.optional(rules.one_of(1, 3)), "1 for grey, 3 for colour")
     factors: tuple[str, ...] | None = _setting(None, rules.optional(rules.names()), "factors of `shapes` that vary")
     test_fraction: float = _setting(
         0.1, rules.real(0.0, 1.0, exclusive=True), "share of the test split where the data has none of its own"
@@ -104,6 +104,11 @@ class Settings:
         rules.choice("auto", "float32", "bfloat16"),
         "of the convolutions in training; auto asks the hardware. Latents and M are always float32",
     )
+    capture: str = _setting(
+        "auto",
+        rules.choice("auto", "off"),
+        "auto records the training step as a CUDA graph on a GPU; off for penalties that cannot be recorded",
+    )
     log_every: int = _setting(100, rules.whole(1), "steps between two lines of stats.jsonl")
     checkpoint_every: int = _setting(
         500, rules.whole(1), "steps between two checkpoints: about 10 s of MNIST on 2 cores"
@@ -118,12 +123,29 @@ class Settings:
         fields = {field.name: field for field in dataclasses.fields(cls)}
         for name in values:
             if name not in fields:
-                near = difflib.get_close_matches(name.replace("-", "_"), fields, n=1)
+                near = difflib.get_close_matches(str(name).replace("-", "_"), fields, n=1)
                 hint = f"; did you mean {near[0]}?" if near else ""
                 raise LoraeError(f"{name}: unknown setting (from {origin(name)}){hint}")
         return cls(
             **{name: fields[name].metadata["rule"].check(name, value, origin(name)) for name, value in values.items()}
         )
+
+    def _check_fit(self) -> None:
+        method = get_method(self.method)
+        if self.matrix_init is not None and method.bottleneck != "linear":
+            raise LoraeError(f"matrix_init: got {self.matrix_init!r}, but method {self.method!r} has no matrix M")
+        if self.penalty is None:
+            return
+        if method.main_penalty is None:
+            raise LoraeError(
+                f"penalty: got {self.penalty:g}, but method {self.method!r} has no penalty of its own; "
+                f"name one, as in --penalties.nuclear {self.penalty:g}"
+            )
+        if method.main_penalty in self.penalties:
+            raise LoraeError(
+                f"penalty: got {self.penalty:g} and penalties.{method.main_penalty} "
+                f"{self.penalties[method.main_penalty]:g}, which are the same weight; expected one of them"
+            )
 
     def resolve(self, data_kind: str, data_shape: Iterable[int]) -> "Settings":
         """The same settings with every None that the method or the data decides filled in.
@@ -131,6 +153,7 @@ class Settings:
         data_kind: `images` or `vectors`; data_shape: (c, h, w) or (d,). Raises LoraeError where method, network
         and data do not fit together.
         """
+        self._check_fit()
         shape = tuple(data_shape)
         network = self.network or _default_network(self.data, data_kind)
         if (network == "mlp") != (data_kind == "vectors"):
@@ -143,25 +166,26 @@ class Settings:
             network=network,
             latent_dim=latent_dim,
             epochs=self.epochs or paper.epochs,
-            matrix_init=self.matrix_init or get_method(self.method).bottleneck_options.get("init", "default"),
+            matrix_init=self._resolved_matrix_init(),
             penalty=None,
             penalties=self._resolved_penalties(paper.penalty),
         )
+
+    def _resolved_matrix_init(self) -> str | None:
+        method = get_method(self.method)
+        if method.bottleneck != "linear":
+            return None
+        init: str = self.matrix_init or method.bottleneck_options.get("init", "default")
+        return init
 
     def _resolved_penalties(self, paper_penalty: float) -> dict[str, float]:
         method = get_method(self.method)
         weights = dict(method.penalties)
         if method.main_penalty == "nuclear":
             weights["nuclear"] = paper_penalty
-        weights |= self.penalties
-        if self.penalty is not None:
-            if method.main_penalty is None:
-                raise LoraeError(
-                    f"penalty: got {self.penalty:g}, but method {self.method!r} has no penalty of its own; "
-                    f"name one, as in --penalties.nuclear {self.penalty:g}"
-                )
+        if method.main_penalty is not None and self.penalty is not None:
             weights[method.main_penalty] = self.penalty
-        return weights
+        return weights | self.penalties
 
     def with_machine(self, device: str, precision: str) -> "Settings":
         """The same settings with `auto` replaced by what the machine offers."""

@@ -6,16 +6,24 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lorae.errors import LoraeError
 from lorae.objective import Objective
 
 # Raw items (n, ...) -> (loss and terms in one vector, latents); both detached.
 TakeStep = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 
-def build_step(objective: Objective, optimizer: torch.optim.Optimizer, memory_format: torch.memory_format) -> TakeStep:
-    """The fastest step for the device that the model is on."""
+def build_step(
+    objective: Objective,
+    optimizer: torch.optim.Optimizer,
+    memory_format: torch.memory_format,
+    *,
+    batch_size: int,
+    capture: bool = True,
+) -> TakeStep:
+    """The fastest step for the device that the model is on; `capture` False keeps it eager on a GPU too."""
     eager = EagerStep(objective, optimizer, memory_format)
-    return CapturedStep(eager) if objective.penalty_scale.is_cuda else eager
+    return CapturedStep(eager, batch_size) if capture and objective.penalty_scale.is_cuda else eager
 
 
 def build_optimizer(objective: Objective, lr: float) -> torch.optim.Adam:
@@ -74,22 +82,22 @@ class CapturedStep:
 
     WARMUP = 3
 
-    def __init__(self, eager: EagerStep) -> None:
+    def __init__(self, eager: EagerStep, batch_size: int) -> None:
         self.eager = eager
+        self.batch_size = batch_size
         self.warm = 0
         self.graph: torch.cuda.CUDAGraph | None = None
         self.items = self.row = self.latents = torch.empty(0)
 
     def __call__(self, items: Tensor) -> tuple[Tensor, Tensor]:
         """items: raw batch on the GPU."""
+        if len(items) != self.batch_size:
+            return self.eager(items)
         if self.warm < self.WARMUP:
             self.warm += 1
             return self._on_side_stream(items)
         if self.graph is None:
-            self._capture(items)
-        if items.shape != self.items.shape:
-            return self.eager(items)
-        assert self.graph is not None
+            self.graph = self._captured(items)
         self.items.copy_(items)
         self.graph.replay()
         return self.row.clone(), self.latents.clone()
@@ -102,9 +110,17 @@ class CapturedStep:
         torch.cuda.current_stream().wait_stream(stream)
         return result
 
-    def _capture(self, items: Tensor) -> None:
+    def _captured(self, items: Tensor) -> torch.cuda.CUDAGraph:
         self.items = items.clone()
         self.eager.optimizer.zero_grad(set_to_none=True)
-        self.graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self.graph):
-            self.row, self.latents = self.eager(self.items)
+        graph = torch.cuda.CUDAGraph()
+        try:
+            with torch.cuda.graph(graph):
+                self.row, self.latents = self.eager(self.items)
+        except RuntimeError as error:
+            reason = str(error).splitlines()[0]
+            raise LoraeError(
+                f"capture: the step cannot be recorded as a CUDA graph ({reason}); a penalty that reads a value back "
+                "from the GPU, as .item() does, needs --capture off"
+            ) from error
+        return graph

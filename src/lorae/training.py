@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from rich.progress import Progress
 from torch import Tensor
 
@@ -47,7 +48,7 @@ def model_spec(settings: Settings, shape: tuple[int, ...]) -> ModelSpec:
 def build_model(settings: Settings, dataset: Dataset) -> Autoencoder:
     """A freshly initialised model; the seed alone decides its weights, and torch's own generator is left alone."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(settings.seed)
+        torch.default_generator.manual_seed(settings.seed)  # torch.manual_seed would reseed every GPU as well
         model = Autoencoder(model_spec(settings, dataset.shape))
     model.scaling.fit(dataset.train.inputs)
     return model
@@ -81,7 +82,13 @@ class Trainer:
         self.model.to(memory_format=layout)  # type: ignore[call-overload]
         self.objective = build_objective(self.settings, self.model)
         self.optimizer = build_optimizer(self.objective, self.settings.lr)
-        self.take_step = build_step(self.objective, self.optimizer, layout)
+        self.take_step = build_step(
+            self.objective,
+            self.optimizer,
+            layout,
+            batch_size=self.settings.batch_size,
+            capture=self.settings.capture == "auto",
+        )
         self.items = torch.from_numpy(np.asarray(dataset.train.inputs))
         if self.device.type == "cuda":
             self.items = self.items.to(self.device)
@@ -90,6 +97,8 @@ class Trainer:
         self.step = 0
         self.seconds = 0.0
         self._rows: list[Tensor] = []
+        self._scales: list[float] = []
+        self._items_since_line = 0
         # Enough recent latents for a covariance of full rank.
         batches = math.ceil(4 * self.model.spec.latent_dim / self.settings.batch_size)
         self._recent: deque[Tensor] = deque(maxlen=max(2, batches))
@@ -117,12 +126,18 @@ class Trainer:
         Raises LoraeError for a loss that is not finite and Interrupted after SIGINT or SIGTERM.
         """
         devices = [self.device] if self.device.type == "cuda" else []
-        with torch.random.fork_rng(devices=devices), _stop_requests() as stop, progress_bar(self.quiet) as bar:
+        with (
+            self.run.locked(),
+            torch.random.fork_rng(devices=devices),
+            _threads(self.run.config["machine"]["threads"]),
+            _stop_requests() as stop,
+            progress_bar(self.quiet) as bar,
+        ):
             torch.manual_seed(self.settings.seed)
             self._restore()
             self.model.train()
             task = bar.add_task(self._title(), total=self.total_steps, completed=self.step, note="")
-            self._window_start = time.perf_counter()
+            self._started = self._line_started = time.perf_counter()
             while self.step < self.total_steps:
                 self._one_step(bar, task)
                 if stop:
@@ -136,9 +151,11 @@ class Trainer:
 
     def _one_step(self, bar: Progress, task: Any) -> None:
         self._follow_schedules()
-        row, latents = self.take_step(self._batch())
+        items = self._batch()
+        row, latents = self.take_step(items)
         self.step += 1
         self._rows.append(row)
+        self._items_since_line += len(items)
         self._recent.append(latents)
         end_of_epoch = self.step % self.steps_per_epoch == 0
         if end_of_epoch or self.step % self.settings.checkpoint_every == 0:
@@ -157,9 +174,11 @@ class Trainer:
 
     def _follow_schedules(self) -> None:
         settings = self.settings
+        scale = 1.0
         if settings.penalty_warmup > 0:
-            done = self.step / (settings.penalty_warmup * self.steps_per_epoch)
-            self.objective.penalty_scale.fill_(min(1.0, done))
+            scale = min(1.0, self.step / (settings.penalty_warmup * self.steps_per_epoch))
+            self.objective.penalty_scale.fill_(scale)
+        self._scales.append(scale)
         if settings.schedule == "cosine":
             progress = self.step / self.total_steps
             set_learning_rate(self.optimizer, settings.lr * 0.5 * (1 + math.cos(math.pi * progress)))
@@ -171,17 +190,16 @@ class Trainer:
         rows = torch.stack(self._rows).double().cpu()
         self._refuse_non_finite(rows)
         now = time.perf_counter()
-        elapsed, self._window_start = now - self._window_start, now
-        self.seconds += elapsed
+        speed = self._items_since_line / (now - self._line_started)
         loss, *values = rows.mean(0).tolist()
         terms = dict(zip(self.objective.weights, values, strict=True))
-        scale = float(self.objective.penalty_scale)
+        scale = sum(self._scales) / len(self._scales)
         weights = {
             name: weight if name == "reconstruction" else weight * scale
             for name, weight in self.objective.weights.items()
         }
-        speed = len(rows) * self.settings.batch_size / elapsed
-        rank = latent_spectrum(torch.cat([*self._recent]).float().cpu().numpy(), "training").rank
+        latents = torch.cat([*self._recent]).float().cpu().numpy()
+        rank = latent_spectrum(latents, "training").rank if len(latents) > 1 else None
         self.run.append_stats(
             {
                 "event": "step",
@@ -192,10 +210,13 @@ class Trainer:
                 "weights": weights,
                 "rank": rank,
                 "images_per_second": round(speed, 1),
-                "seconds": round(self.seconds, 3),
+                "seconds": round(self._total_seconds(), 3),
             }
         )
         self._rows.clear()
+        self._scales.clear()
+        self._items_since_line = 0
+        self._line_started = time.perf_counter()
         note = f"{speed:,.0f}/s  " + "  ".join(f"{name} {value:.4g}" for name, value in terms.items())
         bar.update(task, completed=self.step, description=self._title(), note=f"{note}  rank {rank}")
 
@@ -206,42 +227,51 @@ class Trainer:
             step = self.step - len(rows) + index + 1
             names = ["loss", *self.objective.weights]
             found = ", ".join(f"{n} {v:g}" for n, v in zip(names, rows[index].tolist(), strict=True))
-            kept = self.run.checkpoint_path if self.run.checkpoint_path.exists() else "none yet"
-            raise LoraeError(
-                f"loss: not finite at step {step} (epoch {math.ceil(step / self.steps_per_epoch)}): {found}; "
-                f"try --lr below {self.settings.lr:g} in a new run; last good checkpoint: {kept}"
-            )
+            raise self._diverged(step, found)
+
+    def _diverged(self, step: int, found: str) -> LoraeError:
+        kept = self.run.checkpoint_path if self.run.checkpoint_path.exists() else "none yet"
+        return LoraeError(
+            f"loss: not finite at step {step} (epoch {math.ceil(step / self.steps_per_epoch)}): {found}; "
+            f"try --lr below {self.settings.lr:g} in a new run; last good checkpoint: {kept}"
+        )
 
     def _checkpoint(self, bar: Progress, task: Any, *, end_of_epoch: bool = False) -> None:
         self._log(bar, task)
+        # The last update may have broken what the losses before it do not show yet.
+        monitored = self.dataset.test.inputs[: MONITORED if end_of_epoch else self.settings.batch_size]
+        error = self.model.squared_error(monitored)
+        if not math.isfinite(error) or not all(bool(p.isfinite().all()) for p in self.model.parameters()):
+            raise self._diverged(self.step, f"test error {error:g}")
         if end_of_epoch:
-            self._log_epoch()
-        if not all(bool(p.isfinite().all()) for p in self.model.parameters()):
-            raise LoraeError(f"weights: not finite after step {self.step}; try --lr below {self.settings.lr:g}")
+            self._log_epoch(monitored, error)
         state = {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "step": self.step,
-            "seconds": self.seconds,
+            "seconds": self._total_seconds(),
             "data": self.dataset.fingerprint,
             "rng": torch.get_rng_state(),
             "cuda_rng": torch.cuda.get_rng_state() if self.device.type == "cuda" else None,
         }
         self.run.save_checkpoint(state)
-        # Writing is not training: it does not count as time of the next window.
-        self._window_start = time.perf_counter()
+        # It counts as time of training, but not in the speed of the steps that follow.
+        self._line_started = time.perf_counter()
 
-    def _log_epoch(self) -> None:
-        monitored = self.dataset.test.inputs[:MONITORED]
+    def _total_seconds(self) -> float:
+        return self.seconds + time.perf_counter() - self._started
+
+    def _log_epoch(self, monitored: NDArray[Any], error: float) -> None:
+        seconds = self._total_seconds()
         record = {
             "event": "epoch",
             "step": self.step,
             "epoch": self.epoch,
-            "test_mse": self.model.squared_error(monitored),
+            "test_mse": error,
             "rank": self.model.spectrum(monitored, "test").rank,
             "n": len(monitored),
-            "images_per_second": round(self.epoch * len(self.items) / self.seconds, 1),
-            "seconds": round(self.seconds, 3),
+            "images_per_second": round(self.epoch * len(self.items) / seconds, 1),
+            "seconds": round(seconds, 3),
         }
         self.run.append_stats(record)
 
@@ -255,8 +285,12 @@ class Trainer:
                 f"data: {self.dataset.name!r} has fingerprint {self.dataset.fingerprint[:12]}, "
                 f"expected {state['data'][:12]} (from {self.run.checkpoint_path}): the files have changed"
             )
-        self.model.load_state_dict(state["model"])
-        restore_optimizer(self.optimizer, state["optimizer"])
+        try:
+            self.model.load_state_dict(state["model"])
+            restore_optimizer(self.optimizer, state["optimizer"])
+        except (RuntimeError, ValueError, KeyError) as error:
+            reason = str(error).splitlines()[0]
+            raise LoraeError(f"{self.run.checkpoint_path}: does not hold this model ({reason})") from None
         self.step, self.seconds = state["step"], state["seconds"]
         torch.set_rng_state(state["rng"])
         if state["cuda_rng"] is not None:
@@ -265,6 +299,17 @@ class Trainer:
 
     def _title(self) -> str:
         return f"{self.settings.method} epoch {self.epoch}/{self.settings.epochs}"
+
+
+@contextlib.contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """As many threads as the run started with: sums over another number of parts round differently."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @contextlib.contextmanager

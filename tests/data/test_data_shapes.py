@@ -78,7 +78,7 @@ def test_settings_that_shapes_do_not_have():
     for name, value in (("crop", 8), ("channels", 1)):
         with pytest.raises(LoraeError, match=f"{name}: got"):
             load(**{name: value})
-    with pytest.raises(LoraeError, match="factors: only shapes and shapes-grey"):
+    with pytest.raises(LoraeError, match=r"factors: got \('x',\), but only shapes, shapes-grey take it"):
         load("mnist", factors=("x",))
 
 

@@ -21,14 +21,19 @@ class NamedSource:
     load: Callable[[DataSettings], Dataset]
     summary: str
     takes_factors: bool = False
+    takes_root: bool = False
 
 
 NAMED_SOURCES = {
-    "mnist": NamedSource(load_mnist, "70,000 handwritten digits, grey"),
-    "fashion-mnist": NamedSource(load_fashion_mnist, "70,000 pictures of clothing, grey"),
-    "celeba": NamedSource(load_celeba, "faces of celebrities, colour, from files that you have"),
-    "shapes": NamedSource(load_shapes, "12,000 drawn shapes, colour, with up to 6 known dimensions", True),
-    "shapes-grey": NamedSource(load_grey_shapes, "12,000 drawn discs, grey, with up to 3 known dimensions", True),
+    "mnist": NamedSource(load_mnist, "70,000 handwritten digits, grey", takes_root=True),
+    "fashion-mnist": NamedSource(load_fashion_mnist, "70,000 pictures of clothing, grey", takes_root=True),
+    "celeba": NamedSource(load_celeba, "faces of celebrities, colour, from files that you have", takes_root=True),
+    "shapes": NamedSource(
+        load_shapes, "12,000 drawn shapes, colour, with up to 6 known dimensions", takes_factors=True
+    ),
+    "shapes-grey": NamedSource(
+        load_grey_shapes, "12,000 drawn discs, grey, with up to 3 known dimensions", takes_factors=True
+    ),
 }
 
 
@@ -46,9 +51,11 @@ def load_data(settings: DataSettings) -> Dataset:
     check_settings(settings)
     data = settings.data
     source = NAMED_SOURCES.get(data) if isinstance(data, str) else None
-    if settings.factors is not None and not (source and source.takes_factors):
-        takers = [name for name, entry in NAMED_SOURCES.items() if entry.takes_factors]
-        raise LoraeError(f"factors: only {' and '.join(takers)} have factors, got other data")
+    for option in ("factors", "root"):
+        name = {"factors": "factors", "root": "data_root"}[option]
+        if getattr(settings, name) is not None and not (source and getattr(source, f"takes_{option}")):
+            takers = [key for key, entry in NAMED_SOURCES.items() if getattr(entry, f"takes_{option}")]
+            raise LoraeError(f"{name}: got {getattr(settings, name)!r}, but only {', '.join(takers)} take it")
     if not isinstance(data, str):
         return load_array(settings, data)
     if source is not None:

@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lorae.errors import LoraeError
 from lorae.linalg import energy_rank, entropy_rank, rank_at, stable_rank
 
-# The paper gives no threshold for "non-zero singular values"; see docs: eigenvalue > tolerance * largest.
+# The paper counts "non-zero singular values" without a threshold: here, eigenvalues above tolerance * largest.
 TOLERANCE = 1e-3
 TOLERANCES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 
@@ -51,12 +52,16 @@ class Spectrum:
 def latent_spectrum(latents: NDArray[Any], split: str, tolerance: float = TOLERANCE) -> Spectrum:
     """The spectrum of latents (n, latent_dim); computed in float64, rounding below zero clipped to zero.
 
+    Raises LoraeError for fewer than two items and for values that are not finite.
+
     >>> latent_spectrum(np.array([[1.0, 0.0], [-1.0, 0.0]]), "test").rank
     1
     """
     latents = np.asarray(latents, dtype=np.float64)
     if len(latents) < 2:
-        raise ValueError(f"latents: got {len(latents)} rows, expected at least 2")
+        raise LoraeError(f"latents: got {len(latents)} items, expected at least 2 for a covariance")
+    if not np.isfinite(latents).all():
+        raise LoraeError("latents: got values that are not finite, expected finite ones; the model has diverged")
     covariance = np.cov(latents, rowvar=False).reshape(latents.shape[1], latents.shape[1])
     eigenvalues = np.linalg.eigvalsh(covariance)[::-1].clip(min=0)
     return Spectrum(np.ascontiguousarray(eigenvalues), len(latents), split, tolerance)
