@@ -24,7 +24,16 @@ from lorae.objective import Objective
 from lorae.progress import progress_bar
 from lorae.runs import Run
 from lorae.settings import Settings
-from lorae.steps import build_optimizer, build_step, restore_optimizer, set_learning_rate
+from lorae.steps import (
+    build_optimizer,
+    build_step,
+    clear_faded_averages,
+    restore_optimizer,
+    set_learning_rate,
+)
+
+# Steps between two clearings of what has faded from Adam's averages; see `steps.clear_faded_averages`.
+CLEAR_EVERY = 100
 
 # Test items measured at the end of every epoch: enough to see the trend, about 1% of an epoch's time.
 MONITORED = 2000
@@ -157,6 +166,8 @@ class Trainer:
         self._rows.append(row)
         self._items_since_line += len(items)
         self._recent.append(latents)
+        if self.step % CLEAR_EVERY == 0 and self.device.type == "cpu":
+            clear_faded_averages(self.optimizer)
         end_of_epoch = self.step % self.steps_per_epoch == 0
         if end_of_epoch or self.step % self.settings.checkpoint_every == 0:
             self._checkpoint(bar, task, end_of_epoch=end_of_epoch)
