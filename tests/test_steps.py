@@ -26,4 +26,4 @@ def test_clearing_changes_no_weight_and_leaves_no_denormal_number():
 
 
 def test_what_is_just_above_takes_more_than_a_hundred_steps_to_fade():
-    assert FADED * 0.9**100 > torch.finfo(torch.float32).tiny
+    assert torch.finfo(torch.float32).tiny < FADED * 0.9**100
