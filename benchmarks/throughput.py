@@ -8,6 +8,7 @@ that a busy machine slows all of them, and ratios are taken within a round. Run 
 
 import argparse
 import json
+import platform
 import resource
 import statistics
 import subprocess
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-RECORD = ROOT / "results" / "benchmarks" / "throughput.json"
+RECORDS = ROOT / "results" / "benchmarks" / "throughput"  # one a kind of processor
 README = ROOT / "README.md"
 BEGIN, END = "<!-- speed -->", "<!-- end of speed -->"
 BATCH, LATENT_DIM, PENALTY = 32, 128, 1e-4
@@ -124,11 +125,25 @@ def main() -> None:
         rounds.append({name: measure(name, options.steps) for name in CONTESTANTS})
     rows = {name: summarise(name, rounds) for name in CONTESTANTS}
     print(table(rows))
-    before, rest = README.read_text().split(BEGIN)
-    README.write_text(f"{before}{BEGIN}\n{table(rows)}\n{END}{rest.split(END)[1]}")
-    RECORD.parent.mkdir(parents=True, exist_ok=True)
     record = {"command": "make bench", "machine": machine(), "batch_size": BATCH, "rounds": rounds, "summary": rows}
-    RECORD.write_text(json.dumps(record, indent=2) + "\n")
+    RECORDS.mkdir(parents=True, exist_ok=True)
+    (RECORDS / f"{record['machine']['bfloat16_unit']}.json").write_text(json.dumps(record, indent=2) + "\n")
+    write_readme()
+
+
+def write_readme() -> None:
+    """The tables of all records, each under the processor that it was measured on."""
+    records = [json.loads(path.read_text()) for path in sorted(RECORDS.glob("*.json"))]
+    parts = [f"On {describe(record['machine'])}:\n\n{table(record['summary'])}" for record in records]
+    before, rest = README.read_text().split(BEGIN)
+    README.write_text("\n".join([before + BEGIN, "\n\n".join(parts), END + rest.split(END)[1]]))
+
+
+def describe(machine: dict[str, Any]) -> str:
+    """A processor in words."""
+    units = {"amx_bf16": "AMX (matrix units for bfloat16)", "avx512_bf16": "AVX-512 products of bfloat16"}
+    unit = units.get(machine["bfloat16_unit"], "no fast bfloat16")
+    return f"{machine['threads']} cores of {machine['processor']} with {unit}"
 
 
 def summarise(name: str, rounds: list[dict[str, dict[str, float]]]) -> dict[str, float]:
@@ -156,13 +171,23 @@ def machine() -> dict[str, Any]:
     """What the numbers depend on."""
     import torch
 
-    from lorae.hardware import choose_precision
+    from lorae.hardware import bfloat16_unit
 
     return {
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
-        "precision": choose_precision("auto", "cpu", "mnist"),
+        "processor": processor(),
+        "bfloat16_unit": bfloat16_unit("cpu") or "none",
     }
+
+
+def processor() -> str:
+    """The maker's name of the processor where the system tells it (Linux), else its architecture."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.machine()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
 if __name__ == "__main__":

@@ -66,9 +66,10 @@ def _dual_factor_eigh(matrix: Tensor) -> Tensor:
     """U V^T from the eigenvectors V of M^T M and U = M V / |M V|, which needs no square root of small eigenvalues."""
     wide = matrix.shape[0] < matrix.shape[1]
     tall = (matrix.mT if wide else matrix).double()
-    if not tall.isfinite().all():  # eigh would raise: the loss shall say so, with its step
+    gram = tall.mT @ tall
+    if not gram.diagonal().sum().isfinite():  # eigh would raise: the loss shall say so, with its step
         return torch.full_like(matrix, torch.nan)
-    _, V = torch.linalg.eigh(tall.mT @ tall)
+    _, V = torch.linalg.eigh(gram)
     image = tall @ V
     lengths = image.norm(dim=0)
     floor = (NULL_SPACE * lengths.max()).clamp_min(torch.finfo(torch.float64).tiny)
