@@ -1,8 +1,9 @@
-"""The one exception that users are meant to see."""
+"""The one exception and the one warning that users of the package have to know."""
 
 
 class LoraeError(Exception):
-    """Something the user can mend: one line that names the value, what was expected and where it came from.
+    """Something the user can mend: one line that names the value, what was expected, and where it came from."""
 
-    The command line prints it without a traceback and exits with code 2.
-    """
+
+class LoraeWarning(UserWarning):
+    """A result that may not mean what it seems to: one line with the numbers; the command line prints it as it is."""

@@ -1,0 +1,94 @@
+"""Feature extractors: fixed networks in whose features sets of images are compared."""
+
+import importlib
+import importlib.util
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from lorae.errors import LoraeError
+from lorae.features.base import FeatureExtractor as FeatureExtractor
+from lorae.features.base import weights_hash as weights_hash
+from lorae.features.digits import build_digits
+from lorae.features.inception import build_inception
+from lorae.features.lite0 import build_lite0
+
+
+@dataclass(frozen=True)
+class Source:
+    """A row of the table: what an extractor is, and how it is built from the path of its weights (None: its own)."""
+
+    summary: str
+    build: Callable[[str | None], FeatureExtractor]
+    takes_weights: bool = False
+
+
+EXTRACTORS = {
+    "digits": Source("classifier of handwritten digits, 128 features, in the package", lambda _: build_digits()),
+    "lite0": Source("EfficientNet-Lite0 trained on ImageNet, 1,280 features, offline", lambda _: build_lite0()),
+    "inception": Source("the network of the standard FID, 2,048 features", build_inception, takes_weights=True),
+    "raw": Source("the pixels or columns themselves", lambda _: build_raw()),
+}
+
+
+def build_extractor(features: str | nn.Module, weights: str | None = None) -> FeatureExtractor:
+    """An extractor by name, or made of the user's own network.
+
+    features: a name of `EXTRACTORS`, a torch module, or `FILE.py:NAME` or `PACKAGE.MODULE:NAME` of a module or of a
+    function that returns one. An own module takes images as float32 (n, c, h, w) in [0, 1] (vectors as they are) and
+    gives (n, d). weights: the file of weights for `inception`. Raises LoraeError for anything else.
+    """
+    if isinstance(features, nn.Module):
+        return _own_extractor(type(features).__name__, features)
+    if weights is not None and not (features in EXTRACTORS and EXTRACTORS[features].takes_weights):
+        takers = [name for name, source in EXTRACTORS.items() if source.takes_weights]
+        raise LoraeError(f"features_weights: got {weights!r}, but only {', '.join(takers)} takes it")
+    if features in EXTRACTORS:
+        return EXTRACTORS[features].build(weights)
+    if ":" not in features:
+        raise LoraeError(
+            f"features: got {features!r}, expected {', '.join(EXTRACTORS)}, or FILE.py:NAME of a torch module of yours"
+        )
+    return _own_extractor(features, _import_module(features))
+
+
+def build_raw() -> FeatureExtractor:
+    """The items themselves, flattened; images divided by 255. Its width is that of the items it meets first."""
+    return FeatureExtractor("raw", "", 0, nn.Flatten(), _as_floats, {"input": "images / 255, vectors as they are"})
+
+
+def _as_floats(items: NDArray[Any]) -> Tensor:
+    tensor = torch.from_numpy(np.array(items))
+    return tensor.float() / 255 if tensor.dtype == torch.uint8 else tensor.float()
+
+
+def _own_extractor(name: str, network: nn.Module) -> FeatureExtractor:
+    protocol = {"input": "uint8 / 255, not resized"}
+    return FeatureExtractor(name, weights_hash(network), 0, network, _as_floats, protocol)
+
+
+def _import_module(address: str) -> nn.Module:
+    place, name = address.rsplit(":", 1)
+    try:
+        if place.endswith(".py"):
+            spec = importlib.util.spec_from_file_location(Path(place).stem, place)
+            assert spec is not None
+            assert spec.loader is not None
+            module = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(module)
+        else:
+            module = importlib.import_module(place)
+        found = getattr(module, name)
+    except Exception as error:  # whatever the user's code raises
+        raise LoraeError(f"features: cannot import {address!r}: {type(error).__name__}: {error}") from None
+    network = found() if inspect.isclass(found) or inspect.isfunction(found) else found
+    if not isinstance(network, nn.Module):
+        raise LoraeError(f"features: {address!r} is {type(network).__name__}, expected a torch module")
+    return network

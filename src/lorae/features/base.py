@@ -1,0 +1,78 @@
+"""What every feature extractor is: a fixed network with a name, the hash of its weights, and a rule for its input."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from lorae.errors import LoraeError
+
+# Images that go through a network at once: large enough to be fast, small enough for any memory at 299 x 299.
+BATCH = 100
+
+
+@dataclass(frozen=True)
+class FeatureExtractor:
+    """Items to features, always the same way; what it does is part of every number made with it.
+
+    name: as it is asked for; sha256: of the weights (empty where there are none); dim: width of the features, 0 where
+    the items decide it;
+    network: what `prepare` gives -> float (n, dim); prepare: raw items, uint8 images (n, c, h, w) or float vectors
+    (n, d), -> float tensor; protocol: the resize rule, quantisation and input range, in words.
+    """
+
+    name: str
+    sha256: str
+    dim: int
+    network: nn.Module
+    prepare: Callable[[NDArray[Any]], Tensor]
+    protocol: dict[str, Any] = field(default_factory=dict)
+    batch: int = BATCH
+
+    def __call__(
+        self, items: NDArray[Any], device: str = "cpu", advance: Callable[[int], Any] | None = None
+    ) -> NDArray[np.float32]:
+        """Features, float32 (n, dim), of raw items; `advance` is told how many items each batch had.
+
+        Raises LoraeError for features that are not finite or of another width.
+        """
+        network = self.network.to(device).eval()
+        parts = []
+        with torch.inference_mode():
+            for start in range(0, len(items), self.batch):
+                part = items[start : start + self.batch]
+                result = network(self.prepare(part).to(device)).float().cpu().numpy()
+                if result.ndim != 2 or len(result) != len(part) or self.dim not in (0, result.shape[1]):
+                    raise LoraeError(
+                        f"features: {self.name!r} gave shape {result.shape} for {len(part)} items, "
+                        f"expected ({len(part)}, {self.dim or 'd'})"
+                    )
+                parts.append(result)
+                if advance is not None:
+                    advance(len(part))
+        features: NDArray[np.float32] = np.concatenate(parts) if parts else np.zeros((0, self.dim), np.float32)
+        if not np.isfinite(features).all():
+            raise LoraeError(f"features: {self.name!r} gave values that are not finite, expected finite ones")
+        return features
+
+    def describe(self) -> dict[str, Any]:
+        """What a number made with these features has to say of them, as plain JSON values."""
+        return {"features": self.name, "weights": f"sha256:{self.sha256}" if self.sha256 else "none", **self.protocol}
+
+
+def weights_hash(network: nn.Module) -> str:
+    """SHA-256 over names, shapes, dtypes and bytes of all weights and buffers; empty where there are none."""
+    state = network.state_dict()
+    if not state:
+        return ""
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        tensor = state[name].detach().cpu().contiguous()
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype};".encode())
+        digest.update(tensor.flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,256 @@
+"""The Inception network behind published FID values: TensorFlow's weights of 2015, in a torch module of our own."""
+
+import hashlib
+import http.client
+import io
+import os
+import urllib.request
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812 - the name that PyTorch users know
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from lorae.errors import LoraeError
+from lorae.features.base import FeatureExtractor
+from lorae.features.resize import as_colour, resize_clean
+from lorae.files import write_atomically
+
+FILE_NAME = "pt_inception-2015-12-05-6726825d.pth"
+URL = f"https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/{FILE_NAME}"
+HASH_PREFIX = "6726825d"
+VARIABLE = "LORAE_INCEPTION"
+TIMEOUT_SECONDS = 60
+
+DIM = 2048
+SIDE = 299
+# At 299 x 299 the widest activations take 5.5 MB an image.
+INCEPTION_BATCH = 50
+
+PROTOCOL = {
+    "resize": f"Pillow bicubic with antialiasing on float32 channels to {SIDE}x{SIDE}, as clean-fid",
+    "quantisation": "uint8 before the resize, neither rounded nor clipped after it",
+    "input": "(x - 128) / 128 of values on the scale 0 to 255, grey as three equal channels",
+}
+
+# The convolutions of a branch in their order: channels, and the kernels that run side by side on the same input.
+Chain = list[tuple[int, str]]
+
+
+def build_inception(weights: str | Path | None = None) -> FeatureExtractor:
+    """The extractor `inception`: uint8 images (n, 1 or 3, h, w) -> float32 (n, 2048).
+
+    weights: the file of the weights; without it LORAE_INCEPTION, then torch's cache, then a download into that cache.
+    Raises LoraeError for a file that is missing or another one, and where the download fails.
+
+    Source: Heusel et al., NeurIPS 2017 (arXiv:1706.08500); weights as converted for pytorch-fid.
+    """
+    content = _weights_file(weights)
+    saved = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    # On `meta` nothing is drawn at random, so measuring leaves the seeds of the caller alone.
+    with torch.device("meta"):
+        network = inception_network()
+    # The counters of batches play no part here, and old files lack them.
+    chosen = {
+        name: saved.get(name, torch.tensor(0)) if name.endswith(".num_batches_tracked") else saved[name]
+        for name in network.state_dict()
+    }
+    network.load_state_dict(chosen, assign=True)
+    return FeatureExtractor(
+        "inception", hashlib.sha256(content).hexdigest(), DIM, network.eval(), _prepare, dict(PROTOCOL), INCEPTION_BATCH
+    )
+
+
+def inception_network() -> nn.Sequential:
+    """The network up to the pooled features, float (n, 3, 299, 299) -> (n, 2048), with torch's random weights.
+
+    Its blocks are named as in the weights file. Two things set it apart from other Inception networks of version 3:
+    average pools count no padding, and the last block has a maximum in the place of an average.
+
+    Source: Szegedy et al., CVPR 2016 (arXiv:1512.00567).
+
+    >>> inception_network().Mixed_7c.branch1x1.conv.weight.shape
+    torch.Size([320, 2048, 1, 1])
+    """
+    layers: dict[str, nn.Module] = {
+        "Conv2d_1a_3x3": NormedConvolution(3, 32, "3x3", stride=2),
+        "Conv2d_2a_3x3": NormedConvolution(32, 32, "3x3"),
+        "Conv2d_2b_3x3": NormedConvolution(32, 64, "3x3", padded=True),
+        "maxpool1": nn.MaxPool2d(3, 2),
+        "Conv2d_3b_1x1": NormedConvolution(64, 80, "1x1"),
+        "Conv2d_4a_3x3": NormedConvolution(80, 192, "3x3"),
+        "maxpool2": nn.MaxPool2d(3, 2),
+        "Mixed_5b": _block_of_35(192, pool_channels=32),
+        "Mixed_5c": _block_of_35(256, pool_channels=64),
+        "Mixed_5d": _block_of_35(288, pool_channels=64),
+        "Mixed_6a": _from_35_to_17(288),
+        "Mixed_6b": _block_of_17(768, inner=128),
+        "Mixed_6c": _block_of_17(768, inner=160),
+        "Mixed_6d": _block_of_17(768, inner=160),
+        "Mixed_6e": _block_of_17(768, inner=192),
+        "Mixed_7a": _from_17_to_8(768),
+        "Mixed_7b": _block_of_8(1280, _average()),
+        "Mixed_7c": _block_of_8(2048, nn.MaxPool2d(3, stride=1, padding=1)),
+        "avgpool": nn.AdaptiveAvgPool2d(1),
+        "flatten": nn.Flatten(),
+    }
+    return nn.Sequential(OrderedDict(layers))
+
+
+class NormedConvolution(nn.Module):
+    """A convolution without bias, then batch normalisation, then a ReLU.
+
+    kernel: height and width as in "1x7"; padded: by half the kernel, so that with stride 1 the sides stay.
+    """
+
+    def __init__(self, inputs: int, outputs: int, kernel: str, stride: int = 1, padded: bool = False) -> None:
+        super().__init__()
+        height, width = (int(side) for side in kernel.split("x"))
+        padding = (height // 2, width // 2) if padded else (0, 0)
+        self.conv = nn.Conv2d(inputs, outputs, (height, width), stride, padding, bias=False)
+        self.bn = nn.BatchNorm2d(outputs, eps=0.001)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: float (n, inputs, h, w)."""
+        return F.relu(self.bn(self.conv(x)))
+
+
+class MixedBlock(nn.Module):
+    """Branches of convolutions and one with a pool, all on the same input; their outputs are concatenated in order.
+
+    pool_channels: of the 1x1 convolution after the pool, 0 for none; halves: each branch ends with stride 2 and no
+    padding instead of keeping the sides.
+    """
+
+    def __init__(
+        self, inputs: int, chains: dict[str, Chain], pool: nn.Module, pool_channels: int = 0, halves: bool = False
+    ) -> None:
+        super().__init__()
+        self.branches = [self._add_branch(inputs, name, chain, halves) for name, chain in chains.items()]
+        self.pool = pool
+        self.branch_pool = NormedConvolution(inputs, pool_channels, "1x1") if pool_channels else nn.Identity()
+
+    def _add_branch(self, width: int, branch: str, chain: Chain, halves: bool) -> list[list[str]]:
+        """Add the convolutions of one branch under the names of the weights file; names, step by step."""
+        steps = []
+        for number, (channels, kernels) in enumerate(chain, 1):
+            step = branch if len(chain) == 1 else f"{branch}_{number}"
+            side_by_side = kernels.split()
+            names = [step] if len(side_by_side) == 1 else [step + letter for letter in "ab"]
+            ends = halves and number == len(chain)
+            for name, kernel in zip(names, side_by_side, strict=True):
+                self.add_module(name, NormedConvolution(width, channels, kernel, 2 if ends else 1, padded=not ends))
+            width = channels * len(names)
+            steps.append(names)
+        return steps
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: float (n, inputs, h, w)."""
+        outputs = [self._along(steps, x) for steps in self.branches]
+        return torch.cat([*outputs, self.branch_pool(self.pool(x))], dim=1)
+
+    def _along(self, steps: list[list[str]], x: Tensor) -> Tensor:
+        for names in steps:
+            outputs = [self.get_submodule(name)(x) for name in names]
+            x = outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=1)
+        return x
+
+
+def _average() -> nn.Module:
+    # TensorFlow divides by the pixels that are there, so a constant stays constant up to the border.
+    return nn.AvgPool2d(3, stride=1, padding=1, count_include_pad=False)
+
+
+def _block_of_35(inputs: int, pool_channels: int) -> MixedBlock:
+    chains: dict[str, Chain] = {
+        "branch1x1": [(64, "1x1")],
+        "branch5x5": [(48, "1x1"), (64, "5x5")],
+        "branch3x3dbl": [(64, "1x1"), (96, "3x3"), (96, "3x3")],
+    }
+    return MixedBlock(inputs, chains, _average(), pool_channels)
+
+
+def _from_35_to_17(inputs: int) -> MixedBlock:
+    chains: dict[str, Chain] = {
+        "branch3x3": [(384, "3x3")],
+        "branch3x3dbl": [(64, "1x1"), (96, "3x3"), (96, "3x3")],
+    }
+    return MixedBlock(inputs, chains, nn.MaxPool2d(3, 2), halves=True)
+
+
+def _block_of_17(inputs: int, inner: int) -> MixedBlock:
+    chains: dict[str, Chain] = {
+        "branch1x1": [(192, "1x1")],
+        "branch7x7": [(inner, "1x1"), (inner, "1x7"), (192, "7x1")],
+        "branch7x7dbl": [(inner, "1x1"), (inner, "7x1"), (inner, "1x7"), (inner, "7x1"), (192, "1x7")],
+    }
+    return MixedBlock(inputs, chains, _average(), pool_channels=192)
+
+
+def _from_17_to_8(inputs: int) -> MixedBlock:
+    chains: dict[str, Chain] = {
+        "branch3x3": [(192, "1x1"), (320, "3x3")],
+        "branch7x7x3": [(192, "1x1"), (192, "1x7"), (192, "7x1"), (192, "3x3")],
+    }
+    return MixedBlock(inputs, chains, nn.MaxPool2d(3, 2), halves=True)
+
+
+def _block_of_8(inputs: int, pool: nn.Module) -> MixedBlock:
+    chains: dict[str, Chain] = {
+        "branch1x1": [(320, "1x1")],
+        "branch3x3": [(384, "1x1"), (384, "1x3 3x1")],
+        "branch3x3dbl": [(448, "1x1"), (384, "3x3"), (384, "1x3 3x1")],
+    }
+    return MixedBlock(inputs, chains, pool, pool_channels=192)
+
+
+def _prepare(images: NDArray[Any]) -> Tensor:
+    pixels = resize_clean(as_colour(images), SIDE, SIDE)
+    return torch.from_numpy((pixels - np.float32(128)) / np.float32(128))
+
+
+def _weights_file(weights: str | Path | None) -> bytes:
+    """The content of the weights file, which is the expected one, from the first place that is given or has it."""
+    for origin, given in (("--features-weights", weights), (VARIABLE, os.environ.get(VARIABLE))):
+        if given:
+            return _read(Path(given).expanduser(), f"from {origin}")
+    cached = Path(torch.hub.get_dir()) / "checkpoints" / FILE_NAME
+    if cached.exists():
+        return _read(cached, "from torch's cache; delete it to fetch it anew")
+    content = _download(cached)
+    write_atomically(cached, content)
+    return content
+
+
+def _read(path: Path, origin: str) -> bytes:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise LoraeError(
+            f"inception: cannot read {path} ({error.strerror or error}), expected the file {FILE_NAME} ({origin})"
+        ) from error
+    return _checked(content, f"{path} ({origin})")
+
+
+def _download(cached: Path) -> bytes:
+    try:
+        with urllib.request.urlopen(URL, timeout=TIMEOUT_SECONDS) as answer:
+            content: bytes = answer.read()
+    except (OSError, http.client.HTTPException) as error:
+        reason = " ".join(str(getattr(error, "reason", error)).split()) or type(error).__name__
+        raise LoraeError(
+            f"inception: cannot download its weights ({reason}); fetch {URL} elsewhere and pass "
+            f"--features-weights PATH or put it at {cached}, or use --features lite0"
+        ) from error
+    return _checked(content, URL)
+
+
+def _checked(content: bytes, place: str) -> bytes:
+    got = hashlib.sha256(content).hexdigest()
+    if not got.startswith(HASH_PREFIX):
+        raise LoraeError(f"inception: {place} has SHA-256 {got}, expected one that begins with {HASH_PREFIX}")
+    return content

