@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 
 from lorae.errors import LoraeError
+from lorae.grids import plot_reconstructions
 from lorae.plots import (
     format_tolerance,
     plot_curves,
-    plot_reconstructions,
     plot_spectrum,
     plot_vector_reconstructions,
 )

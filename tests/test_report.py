@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from lorae.errors import LoraeError
-from lorae.plots import plot_reconstructions
+from lorae.grids import plot_reconstructions
 from lorae.report import write_report
 
 VOID = {"meta", "link", "img", "br", "hr", "input"}

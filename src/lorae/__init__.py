@@ -5,34 +5,38 @@
 >>> model = lorae.load(run)                                              # doctest: +SKIP
 """
 
+import importlib
 from typing import Any
 
-from lorae.errors import LoraeError
+from lorae.errors import LoraeError, LoraeWarning
 
 __version__ = "0.1.0"
 
 # None of these may be the name of a submodule: importing it would put the module in the function's place.
-_API = (
-    "list_methods",
-    "load",
-    "load_data",
-    "plan",
-    "reconstruct",
-    "resume",
-    "spectrum",
-    "train",
-    "write_report",
-)
+_API = {
+    "compare": "inspection",
+    "evaluate": "inspection",
+    "fid": "inspection",
+    "interpolate": "inspection",
+    "list_methods": "api",
+    "load": "api",
+    "load_data": "api",
+    "plan": "api",
+    "reconstruct": "inspection",
+    "resume": "api",
+    "sample": "inspection",
+    "spectrum": "inspection",
+    "train": "api",
+    "write_report": "inspection",
+}
 
-__all__ = ["LoraeError", "__version__", *_API]
+__all__ = ["LoraeError", "LoraeWarning", "__version__", *_API]
 
 
 def __getattr__(name: str) -> Any:
     # On first use, so that `import lorae` and `lorae --help` are quick.
     if name in _API:
-        from lorae import api
-
-        return getattr(api, name)
+        return getattr(importlib.import_module(f"lorae.{_API[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -1,9 +1,8 @@
-"""What a user calls from Python; each command of the command line is one of these calls."""
+"""Training and loading, as a user calls them; each command of the command line is one call of `api` or `inspection`."""
 
 import datetime
 import platform
 import shlex
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lorae.data import Dataset
-    from lorae.metrics.spectrum import Spectrum
     from lorae.model import Autoencoder
 
 # What `settings.data` says of a run that was trained on an array in memory.
@@ -79,16 +77,16 @@ def resume(run: "str | Path | Run", *, data: "NDArray[Any] | None" = None, quiet
     """
     from lorae.hardware import choose_device
 
-    run = _as_run(run)
+    run = as_run(run)
     if run.finished:
         return run
     choose_device(run.settings.device, str(run.path / "config.json"))
-    return _fit(run, _dataset_of(run, data), quiet)
+    return _fit(run, dataset_of(run, data), quiet)
 
 
 def load(run: "str | Path | Run") -> "Autoencoder":
     """The trained model of a run: `encode`, `decode`, `reconstruct`, `spectrum`, `collapse`."""
-    return _as_run(run).load_model()
+    return as_run(run).load_model()
 
 
 def load_data(data: "str | Path | NDArray[Any]" = "mnist", **settings: Any) -> "Dataset":
@@ -97,53 +95,16 @@ def load_data(data: "str | Path | NDArray[Any]" = "mnist", **settings: Any) -> "
     Takes the data settings of `train`: data_root, limit, size, crop, channels, factors, test_fraction, split_seed,
     skip_bad.
     """
-    return _load(Settings.from_values(settings | {"data": _data_name(data)}, _origin_of_argument), data)
+    return _load(Settings.from_values(settings | {"data": _data_name(data)}, origin_of_argument), data)
 
 
-def spectrum(
-    run: "str | Path | Run", *, tolerance: float | None = None, data: "NDArray[Any] | None" = None
-) -> "Spectrum":
-    """Measure the spectrum of the latent covariance on the test split and draw its figure into the run folder.
-
-    tolerance: an eigenvalue counts towards the rank above this share of the largest; 1e-3 by default.
-    """
-    from lorae.evaluation import measure_spectrum, picture_spectrum
-    from lorae.metrics.spectrum import TOLERANCE
-    from lorae.rules import real
-
-    tolerance = real(0.0, 1.0, exclusive=True).check(
-        "tolerance", TOLERANCE if tolerance is None else tolerance, "--tolerance"
-    )
-    run = _as_run(run)
-    result = measure_spectrum(run.load_model(), _dataset_of(run, data), tolerance)
-    picture_spectrum(run, result)
-    return result
-
-
-def reconstruct(run: "str | Path | Run", *, n: int | None = None, data: "NDArray[Any] | None" = None) -> Path:
-    """Picture the first n test items beside their reconstructions; the path of the PNG in the run folder."""
-    from lorae.evaluation import PICTURED, picture_reconstructions
-    from lorae.rules import whole
-
-    n = whole(1).check("n", PICTURED if n is None else n, "-n")
-    run = _as_run(run)
-    picture_reconstructions(run, run.load_model(), _dataset_of(run, data), n)
-    return run.figure_path("reconstructions")
-
-
-def write_report(runs: "str | Path | Run | Sequence[str | Path | Run]", out: str | Path | None = None) -> Path:
-    """Write one self-contained HTML page about a run (into its folder) or several (`lorae-report.html`)."""
-    from lorae.report import write_report as write
-
-    several = [runs] if isinstance(runs, (str, Path, Run)) else list(runs)
-    return write([run.path if isinstance(run, Run) else run for run in several], out)
-
-
-def _origin_of_argument(name: str) -> str:
+def origin_of_argument(name: str) -> str:
+    """Where a value came from, for a message about it."""
     return f"argument {name}"
 
 
-def _as_run(run: "str | Path | Run") -> Run:
+def as_run(run: "str | Path | Run") -> Run:
+    """A run from its folder or itself."""
     return run if isinstance(run, Run) else Run(run)
 
 
@@ -182,7 +143,8 @@ def _load(settings: Settings, data: Any) -> "Dataset":
     return load_source(request).limited(settings.limit)
 
 
-def _dataset_of(run: Run, data: "NDArray[Any] | None") -> "Dataset":
+def dataset_of(run: Run, data: "NDArray[Any] | None") -> "Dataset":
+    """The data that a run was trained on; data: the array, for a run on one. LoraeError where they have changed."""
     if run.settings.data == ARRAY and data is None:
         raise LoraeError(f"data: {str(run.path)!r} was trained on an array in memory; pass it again as data=")
     dataset = _load(run.settings, run.settings.data if data is None else data)
@@ -211,7 +173,7 @@ def _plan(
         explicit["data_root"] = _absolute(explicit["data_root"])
 
     def origin(name: str) -> str:
-        return _origin_of_argument(name) if name in arguments or name not in from_file else str(config)
+        return origin_of_argument(name) if name in arguments or name not in from_file else str(config)
 
     settings = Settings.from_values(explicit, origin)
     device = choose_device(settings.device)
@@ -322,11 +284,12 @@ def _command(explicit: dict[str, Any], path: Path) -> str:
 
 
 def _fit(run: Run, dataset: "Dataset", quiet: bool) -> Run:
-    from lorae.evaluation import evaluate
+    from lorae.evaluation.evaluator import evaluate_training
+    from lorae.report import write_report
     from lorae.training import Trainer
 
     model = Trainer(run, dataset, quiet=quiet).fit()
-    evaluate(run, model, dataset)
-    write_report(run)
+    evaluate_training(run, model, dataset)
+    write_report([run.path])
     run.save_model(model)  # last: it marks the run as finished
     return run

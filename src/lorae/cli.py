@@ -1,4 +1,4 @@
-"""The command line: every command parses its words, makes one call of `lorae.api`, and prints the result."""
+"""The command line: words parsed, one call that Python users make too, its result printed."""
 
 import argparse
 import dataclasses
@@ -6,15 +6,18 @@ import difflib
 import json
 import re
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from rich.console import Console
 from rich.table import Table
 
-from lorae import __version__, api
-from lorae.errors import LoraeError
+from lorae import __version__, api, comparison, inspection
+from lorae.errors import LoraeError, LoraeWarning
+from lorae.evaluation.settings import EvaluationSettings
 from lorae.penalties import all_penalties
+from lorae.runs import Run
 from lorae.settings import Settings
 
 # The settings of the data, which `lorae data` takes as well.
@@ -36,8 +39,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from_user = list(sys.argv[1:] if arguments is None else arguments)
     parser = build_parser()
     try:
-        options = parser.parse_args(_join_negative_numbers(from_user))
-        options.command(options)
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", LoraeWarning)
+            warnings.showwarning = _show_warning
+            options = parser.parse_args(_join_negative_numbers(from_user))
+            options.command(options)
     except LoraeError as error:
         print(f"lorae: {error}", file=sys.stderr)
         return 2
@@ -45,6 +51,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"lorae: interrupted {interrupt}".rstrip(), file=sys.stderr)
         return 130
     return 0
+
+
+def _show_warning(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: Any, **__: Any
+) -> None:
+    """A warning of ours as one line; any other names its place in the code, as Python does."""
+    if isinstance(message, LoraeWarning):
+        print(f"lorae: warning: {message}", file=sys.stderr)
+    else:
+        print(warnings.formatwarning(message, category, filename, lineno), file=sys.stderr, end="")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -105,6 +121,8 @@ def build_parser() -> argparse.ArgumentParser:
     report.add_argument("--out", metavar="FILE.html", help="RUN/report.html for one run, else lorae-report.html")
     _add_json(report)
 
+    _add_measuring(add)
+
     data = add("data", _data, "load a data set and say what is there: counts, shapes, source, checksums")
     data.add_argument("data", metavar="DATA", help=_field("data").metadata["meaning"])
     _add_settings(data, DATA_SETTINGS)
@@ -115,6 +133,49 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_measuring(add: Callable[..., argparse.ArgumentParser]) -> None:
+    """The commands that generate from trained runs and measure them."""
+    sample = add("sample", _sample, "generate items from a density on the latents of a run")
+    sample.add_argument("run", metavar="RUN")
+    sample.add_argument("-n", metavar="N", default=64, help="how many (default: 64)")
+    sample.add_argument("--sampler", metavar="NAME", default="gaussian", help="gaussian, mixture or prior")
+    sample.add_argument("--out", metavar="OUT", help="all items as well: an .npy or .npz file, or a new folder of PNGs")
+    _add_settings(sample, ("components", "fit_on", "seed", "device"), EvaluationSettings)
+    _add_json(sample)
+
+    interpolate = add("interpolate", _interpolate, "picture the paths between the latents of pairs of test images")
+    interpolate.add_argument("run", metavar="RUN")
+    interpolate.add_argument("--pairs", metavar="N", help="how many pairs; 6 by default")
+    interpolate.add_argument("--between", metavar="I,J", action="append", help="a pair by index; may be repeated")
+    interpolate.add_argument("--steps", metavar="N", help="images on a path, ends included; 10 by default")
+    interpolate.add_argument("--seed", metavar="SEED", default=0, help="draws the pairs (default: 0)")
+    _add_json(interpolate)
+
+    evaluate = add("evaluate", _evaluate, "measure a run: samples, rank, latents; write evaluation.json and the report")
+    evaluate.add_argument("run", metavar="RUN")
+    evaluate.add_argument(
+        "--only",
+        metavar="NAMES",
+        help="measures with commas between them: reconstruction, rank, dimension, fid, kid, prdc, probe, "
+        "classification, and supervised, which takes an hour and has to be named; all others by default",
+    )
+    _add_settings(evaluate, [field.name for field in dataclasses.fields(EvaluationSettings)], EvaluationSettings)
+    _add_json(evaluate)
+
+    compare = add("compare", _compare, "the numbers of several runs in one table, and one page with their figures")
+    compare.add_argument("runs", metavar="RUN", nargs="+")
+    compare.add_argument("--out", metavar="FILE.html", help="the page; lorae-report.html by default")
+    _add_json(compare)
+
+    fid = add("fid", _fid, "Frechet and kernel distance between two folders of images, files of arrays, or data sets")
+    fid.add_argument("first", metavar="A", help="a folder or zip file, an .npy or .npz file, or mnist:test")
+    fid.add_argument("second", metavar="B")
+    _add_settings(fid, ("features", "features_weights", "seed", "device"), EvaluationSettings)
+    fid.add_argument("--size", metavar="SIZE", help="side in pixels that all images are resized to first")
+    fid.add_argument("--skip-bad", action="store_true", help="leave out image files that cannot be decoded")
+    _add_json(fid)
+
+
 def _field(name: str) -> "dataclasses.Field[Any]":
     return Settings.__dataclass_fields__[name]
 
@@ -123,11 +184,11 @@ def _add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
 
 
-def _add_settings(parser: argparse.ArgumentParser, names: Sequence[str]) -> None:
-    """A flag for each setting; values stay strings, since `Settings` checks them. Absent flags leave no trace."""
+def _add_settings(parser: argparse.ArgumentParser, names: Sequence[str], table: type[Any] = Settings) -> None:
+    """A flag for each setting of a table, which checks the values: they stay strings. Absent flags leave no trace."""
     group = parser.add_argument_group("settings")
     for name in names:
-        field = _field(name)
+        field = table.__dataclass_fields__[name]
         if name == "penalties":
             for penalty in all_penalties().values():
                 group.add_argument(
@@ -138,7 +199,8 @@ def _add_settings(parser: argparse.ArgumentParser, names: Sequence[str]) -> None
                 )
             continue
         rule, default = field.metadata["rule"], field.default
-        shown = "" if default is None or default is False else f" (default: {default})"
+        words = ",".join(default) if isinstance(default, tuple) else default
+        shown = "" if default is None or default is False else f" (default: {words})"
         options: dict[str, Any] = {
             "dest": name,
             "default": argparse.SUPPRESS,
@@ -151,10 +213,10 @@ def _add_settings(parser: argparse.ArgumentParser, names: Sequence[str]) -> None
         group.add_argument(f"--{name.replace('_', '-')}", **options)
 
 
-def _settings_of(options: argparse.Namespace) -> dict[str, Any]:
+def _settings_of(options: argparse.Namespace, table: type[Any] = Settings) -> dict[str, Any]:
     given = vars(options)
-    settings = {field.name: given[field.name] for field in dataclasses.fields(Settings) if field.name in given}
-    del settings["data"]
+    settings = {field.name: given[field.name] for field in dataclasses.fields(table) if field.name in given}
+    settings.pop("data", None)
     penalties = {key.split(".", 1)[1]: value for key, value in given.items() if key.startswith("penalties.")}
     return settings | ({"penalties": penalties} if penalties else {})
 
@@ -194,7 +256,7 @@ def _finish(training: Callable[[], Any], options: argparse.Namespace) -> None:
 
 
 def _spectrum(options: argparse.Namespace) -> None:
-    result = api.spectrum(options.run, tolerance=options.tolerance).to_json()
+    result = inspection.spectrum(options.run, tolerance=options.tolerance).to_json()
     if options.json:
         print(json.dumps(result))
         return
@@ -211,13 +273,83 @@ def _spectrum(options: argparse.Namespace) -> None:
 
 
 def _reconstruct(options: argparse.Namespace) -> None:
-    path = api.reconstruct(options.run, n=options.n)
+    path = inspection.reconstruct(options.run, n=options.n)
     print(json.dumps({"figure": str(path)}) if options.json else path)
 
 
 def _report(options: argparse.Namespace) -> None:
-    path = api.write_report(options.runs, options.out)
+    path = inspection.write_report(options.runs, options.out)
     print(json.dumps({"report": str(path)}) if options.json else path)
+
+
+def _sample(options: argparse.Namespace) -> None:
+    settings = _settings_of(options, EvaluationSettings)
+    del settings["n"]
+    items = inspection.sample(options.run, options.n, sampler=options.sampler, out=options.out, **settings)
+    figure = f"{options.run}/figures/samples-{options.sampler}.png"
+    if options.json:
+        print(json.dumps({"figure": figure, "n": len(items), "out": options.out}))
+        return
+    print(figure)
+    if options.out is not None:
+        print(f"{len(items):,} items in {options.out}")
+
+
+def _interpolate(options: argparse.Namespace) -> None:
+    pairs: Any = options.pairs
+    if options.between is not None:
+        pairs = [_pair(words) for words in options.between]
+    paths = inspection.interpolate(options.run, pairs=pairs, steps=options.steps, seed=options.seed)
+    figures = [f"{options.run}/figures/interpolation-{name}.png" for name in paths]
+    print(json.dumps({"figures": figures}) if options.json else "\n".join(figures))
+
+
+def _pair(words: str) -> tuple[str, str]:
+    parts = words.split(",")
+    if len(parts) != 2:
+        raise LoraeError(f"between: got {words!r}, expected two indices with a comma, as in 0,7")
+    return parts[0], parts[1]
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    result = inspection.evaluate(options.run, only=options.only, **_settings_of(options, EvaluationSettings))
+    if options.json:
+        print(json.dumps(result))
+        return
+    (row,) = comparison.rows([Run(options.run)])
+    table = Table.grid(padding=(0, 2))
+    for column in comparison.shown_columns([row]):
+        table.add_row(column.title, column.show(row[column.key]))
+    Console(soft_wrap=True).print(table)
+    print(f"report      {options.run}/report.html")
+
+
+def _compare(options: argparse.Namespace) -> None:
+    rows = inspection.compare(options.runs, options.out)
+    if options.json:
+        print(json.dumps({"runs": rows}))
+        return
+    table = Table("", *(row["run"] for row in rows), box=None)
+    for column in comparison.shown_columns(rows):
+        table.add_row(column.title, *comparison.marked_cells(rows, column))
+    Console(soft_wrap=True).print(table)
+    print("* the best of a row")
+    if not comparison.one_protocol(rows):
+        print("These runs were measured on different data or with different networks: distances do not compare.")
+    print(f"page        {options.out or 'lorae-report.html'}")
+
+
+def _fid(options: argparse.Namespace) -> None:
+    settings = _settings_of(options, EvaluationSettings)
+    result = inspection.fid(options.first, options.second, size=options.size, skip_bad=options.skip_bad, **settings)
+    if options.json:
+        print(json.dumps(result))
+        return
+    kid = result["kid"]
+    print(f"FID         {result['fid']:.4f}")
+    print(f"KID         {kid['mean']:.6f} (sd {kid['sd']:.6f} over {kid['subsets']} subsets)")
+    print(f"items       {result['n'][0]:,} and {result['n'][1]:,}")
+    print(f"features    {result['protocol']['features']} ({result['protocol']['weights']})")
 
 
 def _data(options: argparse.Namespace) -> None:

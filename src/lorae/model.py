@@ -115,6 +115,10 @@ class Autoencoder(nn.Module):
         """Latents, float32 (n, latent_dim), of raw items: uint8 or float images (n, c, h, w), or vectors (n, d)."""
         return self._in_chunks(self._encode, items, self.spec.shape)
 
+    def encoder_outputs(self, items: Array) -> Array:
+        """What the encoder alone gives, before M: float32 (n, latent_dim) of raw items."""
+        return self._in_chunks(lambda x: self.encoder(self.scaling(x)), items, self.spec.shape)
+
     def decode(self, latents: Array) -> Array:
         """Images in [0, 1] (not clipped) or vectors in their own units, float32, of latents (n, latent_dim)."""
         return self._in_chunks(lambda z: self.scaling.inverse(self.decoder(z)), latents, (self.spec.latent_dim,))

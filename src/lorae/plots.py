@@ -17,7 +17,6 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
 
 from lorae.errors import LoraeError
 from lorae.files import write_atomically
@@ -31,7 +30,6 @@ INK, MUTED, GRID = "#1f2328", "#59636e", "#dde1e6"
 WIDTH, DPI, TEXT, SMALL_TEXT = 5.6, 180, 11.0, 10.0
 FLOOR = 1e-12
 LONGEST_LABEL = 34
-MAX_COLUMNS, MAX_BLOCKS = 16, 2
 
 
 def format_tolerance(value: float) -> str:
@@ -137,46 +135,6 @@ def plot_curves(records: Sequence[Mapping[str, Any]], path: str | Path) -> Path:
     return _save(figure, path)
 
 
-def plot_reconstructions(originals: NDArray[np.uint8], reconstructions: NDArray[np.uint8], path: str | Path) -> Path:
-    """Write a PNG grid of originals, each row of them above its reconstructions.
-
-    Both arrays are uint8 of shape (n, c, h, w) with 1 or 3 channels. At most 32 images are shown, in rows of
-    at most 16; each pixel becomes a square of whole pixels. Returns the path. Raises LoraeError for arrays
-    of another type or shape.
-    """
-    pairs = [_as_rgb("originals", originals), _as_rgb("reconstructions", reconstructions)]
-    if originals.shape != reconstructions.shape:
-        raise LoraeError(
-            f"reconstructions have the shape {reconstructions.shape}, expected that of the originals, {originals.shape}"
-        )
-    count = min(len(originals), MAX_COLUMNS * MAX_BLOCKS)
-    # Two short blocks rather than one long one: on a phone the images are twice as large.
-    blocks = 1 if count <= 8 else MAX_BLOCKS
-    columns = math.ceil(count / blocks)
-    height, width = originals.shape[2:]
-    scale = min(8, max(1, 1024 // (columns * width)))
-    gap = max(2, scale)
-    cell_height, cell_width = height * scale, width * scale
-    font = ImageFont.load_default(size=max(13, min(28, columns * cell_width // 38)))
-    left = gap + _label_width(font, cell_height)
-    block_height = 2 * (cell_height + gap) + 3 * gap
-    size = (left + columns * (cell_width + gap), gap + blocks * block_height - 3 * gap)
-    sheet = Image.new("RGB", size, "white")
-    draw = ImageDraw.Draw(sheet)
-    for block in range(blocks):
-        for row, (label, images) in enumerate(zip(("original", "reconstructed"), pairs, strict=True)):
-            top = gap + block * block_height + row * (cell_height + gap)
-            if left > gap:
-                draw.text((gap, top + cell_height // 2), label, fill=MUTED, font=font, anchor="lm")
-            for column, pixels in enumerate(images[block * columns : min(count, (block + 1) * columns)]):
-                tile = Image.fromarray(pixels).resize((cell_width, cell_height), Image.Resampling.NEAREST)
-                sheet.paste(tile, (left + column * (cell_width + gap), top))
-    content = io.BytesIO()
-    sheet.save(content, format="PNG")
-    write_atomically(Path(path), content.getvalue())
-    return Path(path)
-
-
 def plot_vector_reconstructions(
     originals: NDArray[np.floating[Any]], reconstructions: NDArray[np.floating[Any]], path: str | Path
 ) -> Path:
@@ -198,6 +156,15 @@ def plot_vector_reconstructions(
     panels[-1].set_xlabel("column")
     panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
     _legend_below(figure, *panels[0].get_legend_handles_labels())
+    return _save(figure, path)
+
+
+def plot_vector_samples(vectors: NDArray[np.floating[Any]], path: str | Path) -> Path:
+    """Write a PNG with the columns of vectors (n, d) as thin curves over each other. Returns the path."""
+    figure, (axes,) = _figure(1, height=3.0)
+    axes.plot(np.arange(1, vectors.shape[1] + 1), vectors.T, color=COLOURS[0], linewidth=0.8, alpha=0.35)
+    axes.set_xlabel("column")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     return _save(figure, path)
 
 
@@ -335,19 +302,3 @@ def _number(record: Mapping[str, Any], keys: Sequence[str]) -> float | None:
         value = value.get(key) if isinstance(value, Mapping) else None
     usable = isinstance(value, (int, float)) and math.isfinite(value)
     return float(value) if usable else None
-
-
-def _as_rgb(name: str, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The images as (n, h, w, 3), which Pillow takes for grey and for colour alike."""
-    if images.ndim != 4 or images.shape[1] not in (1, 3) or images.dtype != np.uint8 or images.size == 0:
-        raise LoraeError(
-            f"{name} are {images.dtype} of shape {images.shape}, expected uint8 (n, c, h, w) with c 1 or 3"
-        )
-    colour = np.repeat(images, 3, axis=1) if images.shape[1] == 1 else images
-    return np.ascontiguousarray(colour.transpose(0, 2, 3, 1))
-
-
-def _label_width(font: Any, cell_height: int) -> int:
-    """The room for the row labels, 0 where the rows are lower than the text."""
-    box = font.getbbox("reconstructed")
-    return int(box[2]) + 10 if cell_height >= 1.2 * box[3] else 0

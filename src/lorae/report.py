@@ -12,12 +12,45 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from lorae.comparison import marked_cells, one_protocol, rows, shown_columns
 from lorae.errors import LoraeError
 from lorae.files import write_atomically
 from lorae.plots import format_tolerance, plot_curves, plot_spectrum
 from lorae.runs import Run
 
 NOTHING = "–"
+
+# What is said of the figures that commands draw into a run folder; any other is shown under its own name.
+CAPTIONS = {
+    "samples-gaussian": (
+        "Samples from a Gaussian",
+        "Latents drawn from one Gaussian fitted to those of the training data, decoded.",
+    ),
+    "samples-mixture": (
+        "Samples from a mixture",
+        "Latents drawn from a mixture of Gaussians fitted to those of the training data, decoded.",
+    ),
+    "samples-prior": ("Samples from the prior", "Latents drawn from the standard normal, decoded."),
+    "interpolation-linear": (
+        "Interpolation, straight",
+        "Each row runs from one test image (far left) to another (far right); between them, decoded latents on the "
+        "straight line from the one's to the other's.",
+    ),
+    "interpolation-spherical": (
+        "Interpolation, along a sphere",
+        "The same pairs, with latents on the great circle about the mean of all latents.",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A picture of a run as the page shows it; `source` is a data URI."""
+
+    key: str
+    title: str
+    caption: str
+    source: str
 
 
 @dataclass(frozen=True)
@@ -32,6 +65,7 @@ class Section:
     config: dict[str, Any]
     stats: list[dict[str, Any]]
     evaluation: dict[str, Any] | None
+    row: dict[str, Any]
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -120,6 +154,24 @@ class Section:
         return {title: protocol for title, protocol in found.items() if isinstance(protocol, dict) and protocol}
 
     @property
+    def further_protocols(self) -> dict[str, dict[str, Any]]:
+        """How the measures of `lorae evaluate` were taken, by what was measured."""
+        found: dict[str, dict[str, Any]] = {}
+        for measure, result in (self.evaluation or {}).items():
+            if measure in ("reconstruction", "rank") or not isinstance(result, dict):
+                continue
+            for part, values in [(None, result), *result.items()]:
+                protocol = values.get("protocol") if isinstance(values, dict) else None
+                if isinstance(protocol, dict):
+                    found[measure if part is None else f"{measure}, {part}"] = protocol
+        return found
+
+    @property
+    def measures(self) -> dict[str, str]:
+        """The numbers of the evaluation that have no heading of their own, as text, by title."""
+        return {column.title: column.show(self.row[column.key]) for column in shown_columns([self.row])}
+
+    @property
     def remarks(self) -> str:
         """What else was measured on the spectrum, in sentences."""
         spectrum, sentences = self.spectrum, []
@@ -161,10 +213,14 @@ def write_report(runs: Sequence[str | Path], out: str | Path | None = None) -> P
         target = loaded[0].folder / "report.html"
     else:
         target = Path("lorae-report.html")
+    figures = [_figures(run) for run in loaded]
+    several = len(loaded) > 1
     page = _template().render(
         runs=loaded,
-        figures=[_figures(run) for run in loaded],
-        overlay=_overlay(loaded) if len(loaded) > 1 else None,
+        figures=figures,
+        overlay=_overlay(loaded) if several else None,
+        side_by_side=_side_by_side(loaded, figures) if several else [],
+        comparison=_comparison(loaded) if several else None,
         same_data=len({json.dumps(run.data.get("fingerprint")) for run in loaded}) == 1,
         tolerances=sorted({run.tolerance for run in loaded if run.spectrum}),
     )
@@ -174,7 +230,7 @@ def write_report(runs: Sequence[str | Path], out: str | Path | None = None) -> P
 
 def _section(folder: Path, name: str) -> Section:
     run = Run(folder)
-    return Section(name, folder, run.config, list(run.stats()), run.evaluation() or None)
+    return Section(name, folder, run.config, list(run.stats()), run.evaluation() or None, rows([run])[0])
 
 
 def _load_all(runs: Sequence[str | Path]) -> list[Section]:
@@ -210,12 +266,39 @@ def _figures(run: Section) -> dict[str, Any]:
         images["spectrum"] = _data_uri(path)
     if run.stats:
         images["curves"] = _data_uri(plot_curves(run.stats, folder / "curves.png"))
-    found = sorted(folder.glob("*.png"))
-    more = {path.stem: path for path in found if path.stem not in ("spectrum", "curves", "reconstructions")}
-    images["more"] = {stem.replace("_", " ").replace("-", " "): _data_uri(path) for stem, path in more.items()}
-    if folder / "reconstructions.png" in found:
-        images["reconstructions"] = _data_uri(folder / "reconstructions.png")
+    drawn = {path.stem: path for path in sorted(folder.glob("*.png"))}
+    if "reconstructions" in drawn:
+        images["reconstructions"] = _data_uri(drawn["reconstructions"])
+    known = [key for key in CAPTIONS if key in drawn]
+    others = [key for key in drawn if key not in CAPTIONS and key not in images]
+    images["more"] = [_figure(key, drawn[key]) for key in known + others]
     return images
+
+
+def _figure(key: str, path: Path) -> Figure:
+    named = key.replace("_", " ").replace("-", " ").capitalize()
+    title, caption = CAPTIONS.get(key, (named, "From the run's folder figures."))
+    return Figure(key, title, caption, _data_uri(path))
+
+
+def _side_by_side(
+    runs: Sequence[Section], figures: Sequence[dict[str, Any]]
+) -> list[tuple[str, list[tuple[str, str]]]]:
+    """For each kind of picture that several runs have: its title, and name and picture of each of these runs."""
+    found: dict[str, tuple[str, list[tuple[str, str]]]] = {}
+    for run, images in zip(runs, figures, strict=True):
+        for figure in images["more"]:
+            found.setdefault(figure.key, (figure.title, []))[1].append((run.name, figure.source))
+    return [shown for shown in found.values() if len(shown[1]) > 1]
+
+
+def _comparison(runs: Sequence[Section]) -> dict[str, Any]:
+    """The table of measures: a row a measure, a column a run, the best of each row marked."""
+    table = [run.row for run in runs]
+    return {
+        "rows": [(column.title, marked_cells(table, column)) for column in shown_columns(table)],
+        "one_protocol": one_protocol(table),
+    }
 
 
 def _overlay(runs: Sequence[Section]) -> str | None:

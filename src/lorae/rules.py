@@ -1,11 +1,15 @@
-"""Rules that turn a value from a command line, a YAML file or Python into a checked setting."""
+"""Rules that turn a value from a command line, a YAML file or Python into a checked setting, and tables of settings."""
 
+import dataclasses
+import difflib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from lorae.errors import LoraeError
+
+Table = TypeVar("Table")
 
 
 @dataclass(frozen=True)
@@ -144,3 +148,27 @@ def weights(known: Callable[[], list[str]]) -> Rule:
             raise LoraeError(f"penalties.{name}: got {item!r}, expected {weight.expected}") from None
 
     return Rule("a mapping from penalty to weight", parse)
+
+
+def setting(default: Any, rule: Rule, meaning: str) -> Any:
+    """A field of a table of settings: a dataclass whose flags, keys and arguments are its fields."""
+    metadata = {"rule": rule, "meaning": meaning}
+    if isinstance(default, dict):
+        return dataclasses.field(default_factory=dict, metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def checked(cls: type[Table], values: Mapping[str, Any], origin: Callable[[str], str]) -> Table:
+    """A table of settings from plain values, each checked by its rule; `origin(name)` says where a value came from.
+
+    Raises LoraeError, one line, for an unknown name or a value outside its rule.
+    """
+    fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    for name in values:
+        if name not in fields:
+            near = difflib.get_close_matches(str(name).replace("-", "_"), fields, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise LoraeError(f"{name}: unknown setting (from {origin(name)}){hint}")
+    return cls(
+        **{name: fields[name].metadata["rule"].check(name, value, origin(name)) for name, value in values.items()}
+    )

@@ -5,7 +5,6 @@ all these fields. This module imports no torch.
 """
 
 import dataclasses
-import difflib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,13 +13,7 @@ from lorae import rules
 from lorae.errors import LoraeError
 from lorae.methods import METHODS, get_method
 from lorae.penalties import penalty_names
-
-
-def _setting(default: Any, rule: rules.Rule, meaning: str) -> Any:
-    metadata = {"rule": rule, "meaning": meaning}
-    if isinstance(default, dict):
-        return dataclasses.field(default_factory=dict, metadata=metadata)
-    return dataclasses.field(default=default, metadata=metadata)
+from lorae.rules import setting
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,89 +21,89 @@ class Settings:
     """The settings of a run; None stands for "as the method and the data ask" until `resolve`."""
 
     # What is trained on what.
-    data: str = _setting(
+    data: str = setting(
         "mnist",
         rules.text(),
         "mnist, fashion-mnist, celeba, shapes, shapes-grey, a folder of images, an .npy or .npz file",
     )
-    method: str = _setting("lorae", rules.choice(*METHODS), "a method of the zoo, see `lorae methods`")
-    penalty: float | None = _setting(
+    method: str = setting("lorae", rules.choice(*METHODS), "a method of the zoo, see `lorae methods`")
+    penalty: float | None = setting(
         None, rules.optional(rules.real(0.0)), "weight of the method's own penalty (the paper's lambda)"
     )
-    penalties: dict[str, float] = _setting({}, rules.weights(penalty_names), "weights of further penalties, by name")
+    penalties: dict[str, float] = setting({}, rules.weights(penalty_names), "weights of further penalties, by name")
     # The model.
-    latent_dim: int | None = _setting(
+    latent_dim: int | None = setting(
         None,
         rules.optional(rules.whole(1)),
         "width of the latent; 128 as in the paper, at most the width of vectors",
     )
-    network: str | None = _setting(
+    network: str | None = setting(
         None,
         rules.optional(rules.choice("mnist", "celeba", "mlp")),
         "the paper's networks for MNIST or CelebA, or an MLP for vectors; by the data",
     )
-    width: float = _setting(1.0, rules.real(0.0, 16.0, exclusive=True), "factor on the network's channel counts")
-    matrix_init: str | None = _setting(
+    width: float = setting(1.0, rules.real(0.0, 16.0, exclusive=True), "factor on the network's channel counts")
+    matrix_init: str | None = setting(
         None,
         rules.optional(rules.choice("default", "identity", "orthogonal")),
         "start of M: identity for lorae; default is torch's own, as in the authors' code and for irmae",
     )
     # Training; the paper's values.
-    epochs: int | None = _setting(
+    epochs: int | None = setting(
         None,
         rules.optional(rules.whole(1)),
         "passes over the training data; the paper's 100 for celeba, its 50 for MNIST elsewhere",
     )
-    batch_size: int = _setting(32, rules.whole(1), "items in a step; the paper's 32")
-    lr: float = _setting(1e-3, rules.real(0.0, exclusive=True), "learning rate of Adam; the paper's 1e-3")
-    schedule: str = _setting(
+    batch_size: int = setting(32, rules.whole(1), "items in a step; the paper's 32")
+    lr: float = setting(1e-3, rules.real(0.0, exclusive=True), "learning rate of Adam; the paper's 1e-3")
+    schedule: str = setting(
         "constant",
         rules.choice("constant", "cosine"),
         "learning rate over time; constant as in the paper",
     )
-    penalty_warmup: float = _setting(
+    penalty_warmup: float = setting(
         0.0, rules.real(0.0), "epochs over which penalties grow to full weight; 0 as in the paper"
     )
-    reconstruction: str = _setting(
+    reconstruction: str = setting(
         "mean",
         rules.choice("mean", "sum"),
         "squared error: mean over all entries as in the authors' code, or sum over an item as the paper writes",
     )
-    seed: int = _setting(0, rules.whole(0, 2**31 - 1), "fixes weights, order of batches and noise")
+    seed: int = setting(0, rules.whole(0, 2**31 - 1), "fixes weights, order of batches and noise")
     # The data.
-    data_root: str | None = _setting(
+    data_root: str | None = setting(
         None, rules.optional(rules.text()), "folder with the raw files of mnist, fashion-mnist or celeba"
     )
-    limit: int | None = _setting(
+    limit: int | None = setting(
         None, rules.optional(rules.whole(1)), "train on the first N items only; the test split stays whole"
     )
-    size: int | None = _setting(None, rules.optional(rules.whole(8)), "side of the images in pixels after resizing")
-    crop: int | None = _setting(
+    size: int | None = setting(None, rules.optional(rules.whole(8)), "side of the images in pixels after resizing")
+    crop: int | None = setting(
         None, rules.optional(rules.whole(1)), "side of the centre square cut out before resizing"
     )
-    channels: int | None = _setting(None, rules.optional(rules.one_of(1, 3)), "1 for grey, 3 for colour")
-    factors: tuple[str, ...] | None = _setting(None, rules.optional(rules.names()), "factors of `shapes` that vary")
-    test_fraction: float = _setting(
+    channels: int | None = setting(None, rules.optional(rules.one_of(1, 3)), "1 for grey, 3 for colour")
+    factors: tuple[str, ...] | None = setting(None, rules.optional(rules.names()), "factors of `shapes` that vary")
+    test_fraction: float = setting(
         0.1, rules.real(0.0, 1.0, exclusive=True), "share of the test split where the data has none of its own"
     )
-    split_seed: int = _setting(
+    split_seed: int = setting(
         0, rules.whole(0), "fixes that split, and generated data; apart from `seed`, so that seeds share the data"
     )
-    skip_bad: bool = _setting(False, rules.switch(), "leave out image files that cannot be decoded")
+    skip_bad: bool = setting(False, rules.switch(), "leave out image files that cannot be decoded")
     # The machine.
-    device: str = _setting("auto", rules.choice("auto", "cpu", "cuda"), "cpu or cuda; auto takes a GPU if any")
-    precision: str = _setting(
+    device: str = setting("auto", rules.choice("auto", "cpu", "cuda"), "cpu or cuda; auto takes a GPU if any")
+    precision: str = setting(
         "auto",
         rules.choice("auto", "float32", "bfloat16"),
         "of the convolutions in training; auto asks the hardware. Latents and M are always float32",
     )
-    capture: str = _setting(
+    capture: str = setting(
         "auto",
         rules.choice("auto", "off"),
         "auto records the training step as a CUDA graph on a GPU; off for penalties that cannot be recorded",
     )
-    log_every: int = _setting(100, rules.whole(1), "steps between two lines of stats.jsonl")
-    checkpoint_every: int = _setting(
+    log_every: int = setting(100, rules.whole(1), "steps between two lines of stats.jsonl")
+    checkpoint_every: int = setting(
         500, rules.whole(1), "steps between two checkpoints: about 10 s of MNIST on 2 cores"
     )
 
@@ -120,15 +113,7 @@ class Settings:
 
         Raises LoraeError, one line, for an unknown name or a value outside its rule.
         """
-        fields = {field.name: field for field in dataclasses.fields(cls)}
-        for name in values:
-            if name not in fields:
-                near = difflib.get_close_matches(str(name).replace("-", "_"), fields, n=1)
-                hint = f"; did you mean {near[0]}?" if near else ""
-                raise LoraeError(f"{name}: unknown setting (from {origin(name)}){hint}")
-        return cls(
-            **{name: fields[name].metadata["rule"].check(name, value, origin(name)) for name, value in values.items()}
-        )
+        return rules.checked(cls, values, origin)
 
     def _check_fit(self) -> None:
         method = get_method(self.method)

@@ -48,6 +48,23 @@ def load_array(settings: DataSettings, array: NDArray[Any]) -> Dataset:
     return _load(settings, {None: _Piece(array, None, "array")}, "array", "array in memory", keep=False)
 
 
+def load_whole_array(array: NDArray[Any], title: str, size: int | None) -> NDArray[Any]:
+    """An array without a split, of any size: uint8 images (n, c, h, w), resized to `size`, or float32 vectors (n, d).
+
+    Raises LoraeError as `load_array`; `title` names the array there.
+    """
+    piece = _Piece(array, None, title)
+    _check_piece(piece)
+    _check_values(piece)
+    workspace, rows = Workspace(None), np.arange(len(array), dtype=np.int64)
+    if array.ndim == 2:
+        _fill_vectors(workspace, "train", piece, rows)
+    else:
+        preparation = Preparation(size, _picture_shape(piece)[2])
+        _fill_images(workspace, "train", piece, rows, preparation)
+    return workspace.arrays["train"]
+
+
 def load_array_file(settings: DataSettings, path: Path) -> Dataset:
     """The arrays of an .npy or .npz file, as `load_array`; an .npz file may hold labels and a split.
 

@@ -39,10 +39,10 @@ def decode_splits(
         out = workspace.create(part, shape, np.uint8)
         if labels is not None:
             workspace.set_labels(part, labels[part])
-        bad |= _decode_files(store, files, preparation, out, f"decode {part}")
+        bad |= decode_files(store, files, preparation, out, f"decode {part}")
     total = sum(len(files) for files in names.values())
     if bad and not skip_bad:
-        raise LoraeError(_complaint(bad, total))
+        raise LoraeError(complaint(bad, total))
     for part, files in names.items():
         rows = np.array([row for row, name in enumerate(files) if name not in bad], dtype=np.int64)
         if len(rows) == 0:
@@ -103,9 +103,11 @@ def _from_16_bits(picture: Image.Image) -> Image.Image:
     return Image.fromarray((pixels >> 8).astype(np.uint8))
 
 
-def _decode_files(
+def decode_files(
     store: ImageStore, names: Sequence[str], preparation: Preparation, out: NDArray[np.uint8], title: str
 ) -> dict[str, str]:
+    """Decode files into the rows of `out`, uint8 (n, c, h, w); name of each file that failed -> the reason."""
+
     def decode(start: int) -> list[tuple[str, str]]:
         bad = []
         for row, name in enumerate(names[start : start + CHUNK], start):
@@ -138,7 +140,8 @@ def _reason(error: Exception) -> str:
     return f"truncated file ({text})" if "truncated" in text.lower() else text
 
 
-def _complaint(bad: dict[str, str], total: int) -> str:
+def complaint(bad: dict[str, str], total: int) -> str:
+    """One line about the files that cannot be decoded."""
     return (
         f"data: {len(bad)} of {total} image files cannot be decoded (pass --skip-bad to leave them out): {_listed(bad)}"
     )

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from lorae.errors import LoraeError
 from lorae.linalg import energy_rank, entropy_rank, rank_at, stable_rank
+from lorae.metrics.frechet import canonical_order
 
 # The paper counts "non-zero singular values" without a threshold: here, eigenvalues above tolerance * largest.
 TOLERANCE = 1e-3
@@ -65,3 +66,24 @@ def latent_spectrum(latents: NDArray[Any], split: str, tolerance: float = TOLERA
     covariance = np.cov(latents, rowvar=False).reshape(latents.shape[1], latents.shape[1])
     eigenvalues = np.linalg.eigvalsh(covariance)[::-1].clip(min=0)
     return Spectrum(np.ascontiguousarray(eigenvalues), len(latents), split, tolerance)
+
+
+def bootstrap_ranks(
+    latents: NDArray[Any], *, resamples: int = 200, seed: int = 0, tolerance: float = TOLERANCE
+) -> dict[str, Any]:
+    """95% intervals of the ranks of latents (n, l) over resamples of the items: percentiles, inclusive.
+
+    The resamples do not depend on the order of the items. Source: Efron, Annals of Statistics 1979.
+    """
+    latents = np.asarray(latents, dtype=np.float64)
+    ordered = latents[canonical_order(latents)]
+    generator = np.random.default_rng(seed)
+    found: dict[str, list[float]] = {"rank": [], "energy_99": [], "entropy_rank": [], "stable_rank": []}
+    for _ in range(resamples):
+        values = latent_spectrum(ordered[generator.integers(0, len(ordered), len(ordered))], "resampled").eigenvalues
+        found["rank"].append(rank_at(values, tolerance))
+        found["energy_99"].append(energy_rank(values, 0.99))
+        found["entropy_rank"].append(entropy_rank(values))
+        found["stable_rank"].append(stable_rank(values))
+    intervals = {name: [float(edge) for edge in np.percentile(values, [2.5, 97.5])] for name, values in found.items()}
+    return intervals | {"protocol": {"resamples": resamples, "share": 0.95, "tolerance": tolerance, "seed": seed}}

@@ -1,0 +1,83 @@
+"""A trained run and its data -> numbers with their protocol, and figures."""
+
+import dataclasses
+from collections.abc import Iterable
+
+from lorae.data import Dataset
+from lorae.errors import LoraeError
+from lorae.evaluation.measures import MEASURES
+from lorae.evaluation.pictures import (
+    PAIRS,
+    drawn_pairs,
+    measure_reconstruction,
+    measure_spectrum,
+    picture_interpolations,
+    picture_reconstructions,
+    picture_samples,
+    picture_spectrum,
+)
+from lorae.evaluation.settings import EvaluationSettings
+from lorae.evaluation.subject import Subject, on_device
+from lorae.hardware import choose_device
+from lorae.model import Autoencoder
+from lorae.progress import progress_bar
+from lorae.runs import Run
+
+
+def evaluate_training(run: Run, model: Autoencoder, dataset: Dataset) -> None:
+    """What every training ends with: reconstruction and rank on the test split, and their figures."""
+    run.add_to_evaluation({"reconstruction": measure_reconstruction(model, dataset)})
+    spectrum = measure_spectrum(model, dataset)
+    run.add_to_evaluation({"rank": spectrum.to_json() | {"matrix_rank": model.matrix_rank()}})
+    picture_spectrum(run, spectrum)
+    picture_reconstructions(run, model, dataset)
+
+
+def evaluate(
+    run: Run,
+    model: Autoencoder,
+    dataset: Dataset,
+    settings: EvaluationSettings,
+    *,
+    only: Iterable[str] | None = None,
+    quiet: bool = False,
+) -> list[str]:
+    """Take the measures named by `only` (None: all that the data allow, but the slow ones) and the figures of samples.
+
+    Each result is written to `evaluation.json` as soon as it is there. Returns the names of what was measured.
+    Raises LoraeError for an unknown measure, and for one by name that the data do not allow.
+    """
+    names = chosen_measures(only, dataset)
+    settings = settings.resolve(dataset.name, dataset.kind)
+    settings = dataclasses.replace(settings, device=choose_device(settings.device))
+    with progress_bar(quiet) as bar:
+        task = bar.add_task("evaluate", total=len(names), note="")
+        subject = Subject(run, on_device(model, settings.device), dataset, settings, bar)
+        if {"fid", "kid", "prdc"} & set(names):
+            _ = subject.extractor  # a missing network shall not cost the minutes before it
+        for name in names:
+            bar.update(task, note=name)
+            run.add_to_evaluation({name: MEASURES[name].take(subject)})
+            bar.advance(task)
+        for sampler, items in subject.pictured.items():
+            picture_samples(run, sampler, items)
+        if subject.pictured and dataset.kind == "images":
+            firsts, seconds = drawn_pairs(dataset.test.inputs, PAIRS, settings.seed)
+            picture_interpolations(run, model, firsts, seconds, subject.latents["test"].mean(axis=0))
+    return names
+
+
+def chosen_measures(only: Iterable[str] | None, dataset: Dataset) -> list[str]:
+    """Names of measures in the order of the table."""
+    labelled = dataset.train.labels is not None and dataset.test.labels is not None
+    if only is None:
+        return [
+            name for name, measure in MEASURES.items() if not measure.slow and (labelled or not measure.needs_labels)
+        ]
+    asked = list(only)
+    for name in asked:
+        if name not in MEASURES:
+            raise LoraeError(f"only: got {name!r}, expected some of {', '.join(MEASURES)}")
+        if MEASURES[name].needs_labels and not labelled:
+            raise LoraeError(f"only: got {name!r}, but the data {dataset.name!r} have no labels")
+    return [name for name in MEASURES if name in asked]

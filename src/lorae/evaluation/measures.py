@@ -1,0 +1,227 @@
+"""What can be measured of a run, as one table: a measure makes a `Subject` plain values with their protocol."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from lorae.classification import classify, probe, supervised, total_draws, total_steps
+from lorae.classification.supervised import MAX_STEPS as SUPERVISED_STEPS
+from lorae.evaluation.pictures import measure_reconstruction, measure_spectrum
+from lorae.evaluation.subject import Features, Subject
+from lorae.hardware import choose_precision
+from lorae.metrics.dimension import distance_contrast, two_nn
+from lorae.metrics.frechet import Moments, extrapolated_distance, frechet_distance, warn_of_few
+from lorae.metrics.kernel import kernel_distance
+from lorae.metrics.prdc import NEIGHBOURS, precision_recall
+from lorae.metrics.spectrum import TOLERANCES, bootstrap_ranks
+
+Result = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A row of the table.
+
+    needs_labels: it cannot be taken on data without labels; slow: only when it is named.
+    """
+
+    name: str
+    summary: str
+    take: Callable[[Subject], Result]
+    needs_labels: bool = False
+    slow: bool = False
+
+
+def reconstruction(subject: Subject) -> Result:
+    """Mean squared error on the test split."""
+    return measure_reconstruction(subject.model, subject.dataset)
+
+
+def rank(subject: Subject) -> Result:
+    """The rank of the latent space by every definition, with bootstrap intervals over the test items."""
+    spectrum = measure_spectrum(subject.model, subject.dataset)
+    matrix_ranks = {f"{tolerance:g}": subject.model.matrix_rank(tolerance) for tolerance in TOLERANCES}
+    settings = subject.settings
+    return spectrum.to_json() | {
+        "matrix_rank": subject.model.matrix_rank(),
+        "matrix_ranks": matrix_ranks if subject.model.matrix_rank() is not None else None,
+        "interval": bootstrap_ranks(subject.latents["test"], resamples=settings.bootstrap, seed=settings.seed),
+    }
+
+
+def dimension(subject: Subject) -> Result:
+    """Intrinsic dimension of test items and latents, and how much near and far differ (theorem 2)."""
+    items, latents = subject.dataset.test.inputs, subject.latents["test"]
+    flat = np.asarray(items).reshape(len(items), -1)
+    known = subject.dataset.intrinsic_dimension
+    return {
+        "two_nn": {"items": two_nn(flat), "latents": two_nn(latents)},
+        "known": known,
+        "distance_contrast": {"items": distance_contrast(flat), "latents": distance_contrast(latents)},
+        "protocol": {
+            "split": "test",
+            "n": len(items),
+            "two_nn": "linear fit without the largest tenth of the ratios",
+            "distance_contrast": "(largest - smallest distance) / smallest of each point to all others",
+        },
+    }
+
+
+def frechet(subject: Subject) -> Result:
+    """Frechet distances: of samples by each density, of reconstructions, and of the other split as the floor."""
+    reference = _reference_moments(subject)
+    settings = subject.settings
+    warn_of_few(settings.n, len(reference.mean), "generated items")
+    result: Result = {}
+    for sampler in settings.samplers:
+        draws = [subject.generated(sampler, draw) for draw in range(settings.draws)]
+        values = [frechet_distance(Moments.of(features), reference) for features in draws]
+        result[sampler] = {
+            "value": float(np.mean(values)),
+            "sd": float(np.std(values, ddof=1)) if len(values) > 1 else None,
+            "values": values,
+            "infinity": _extrapolated(draws[0], reference, settings.seed),
+            "protocol": _protocol(subject, sampler) | {"value": f"mean over {len(values)} draws"},
+        }
+    protocol = _protocol(subject)
+    result["reconstructions"] = {
+        "value": frechet_distance(Moments.of(subject.reconstructed), reference),
+        "protocol": protocol | {"generated": f"reconstructions of the {settings.reference} split"},
+    }
+    floor = subject.other_split
+    result["floor"] = {
+        "value": frechet_distance(Moments.of(floor), reference),
+        "protocol": protocol | {"generated": f"{len(floor)} items of the other split, none generated"},
+    }
+    return result
+
+
+def _extrapolated(features: Features, reference: Moments, seed: int) -> Result | None:
+    if len(features) < 100:  # a line through distances of some dozen items says nothing
+        return None
+    found = extrapolated_distance(features, reference, seed=seed)
+    return {"value": found.value, "sizes": found.sizes, "distances": found.distances}
+
+
+def _reference_moments(subject: Subject) -> Moments:
+    moments = Moments.of(subject.reference)
+    warn_of_few(moments.n, len(moments.mean), f"{subject.settings.reference} items")
+    return moments
+
+
+def kernel(subject: Subject) -> Result:
+    """Kernel distances of samples, reconstructions and the other split, by the same features."""
+    result = {}
+    for name, features in _compared(subject).items():
+        distance = kernel_distance(features, subject.reference, seed=subject.settings.seed)
+        result[name] = asdict(distance) | {"protocol": _protocol(subject, name)}
+    return result
+
+
+def neighbourhoods(subject: Subject) -> Result:
+    """Precision, recall, density and coverage of samples, reconstructions and the other split."""
+    result: Result = {}
+    for name, features in _compared(subject).items():
+        protocol = _protocol(subject, name) | {"neighbours": NEIGHBOURS}
+        result[name] = precision_recall(subject.reference, features) | {"protocol": protocol}
+    return result
+
+
+def _compared(subject: Subject) -> dict[str, Features]:
+    samples = {sampler: subject.generated(sampler, 0) for sampler in subject.settings.samplers}
+    return samples | {"reconstructions": subject.reconstructed, "floor": subject.other_split}
+
+
+def _protocol(subject: Subject, sampler: str | None = None) -> Result:
+    """What a comparison of features has to say of itself."""
+    settings, images = subject.settings, subject.dataset.kind == "images"
+    protocol = subject.extractor.describe() | {
+        "quantisation": "clipped to [0, 1], rounded to uint8" if images else "none, standardised columns",
+        "reference": settings.reference,
+        "reference n": len(subject.reference),
+        "data": subject.dataset.fingerprint,
+        "seed": settings.seed,
+    }
+    if sampler in settings.samplers:
+        protocol |= {"generated": settings.n, "density fitted on": settings.fit_on}
+        protocol |= subject.density(str(sampler)).describe()
+    return protocol
+
+
+def probes(subject: Subject) -> Result:
+    """Logistic regression and nearest neighbours on frozen latents: seconds, where a trained head takes minutes."""
+    train, test, latents = subject.dataset.train, subject.dataset.test, subject.latents
+    chosen: Result = {"counts": _counts(subject), "seeds": range(subject.settings.seeds)}
+    with subject.progress("probe latents", total_draws(len(train), **chosen)) as advance:
+        return probe(latents["train"], train.labels, latents["test"], test.labels, advance=advance, **chosen)
+
+
+def classification(subject: Subject) -> Result:
+    """The paper's classifier on frozen latents (its table 6)."""
+    settings = subject.settings
+    train, test = subject.dataset.train, subject.dataset.test
+    before = settings.protocol == "authors_code"
+    latents = subject.latents_before_matrix if before else subject.latents
+    chosen: Result = {"counts": _counts(subject), "protocol": settings.protocol, **_steps(subject)}
+    with subject.progress("classify latents", total_steps(len(train), **chosen)) as advance:
+        return classify(
+            latents["train"],
+            train.labels,
+            latents["test"],
+            test.labels,
+            seeds=range(settings.seeds),
+            features="before M" if before else "after M",
+            advance=advance,
+            **chosen,
+        )
+
+
+def supervised_row(subject: Subject) -> Result:
+    """The same classifier trained from the images on, with the run's encoder started anew."""
+    settings, spec = subject.settings, subject.model.spec
+    train, test = subject.dataset.train, subject.dataset.test
+    chosen: Result = {"counts": _counts(subject), "protocol": settings.protocol}
+    chosen |= {"max_steps": SUPERVISED_STEPS, **_steps(subject)}
+    steps = total_steps(len(train), **chosen) * settings.seeds
+    with subject.progress("train from items", steps) as advance:
+        return supervised(
+            train.inputs,
+            train.labels,
+            test.inputs,
+            test.labels,
+            network=spec.network,
+            latent_dim=spec.latent_dim,
+            width=spec.width,
+            seeds=range(settings.seeds),
+            bfloat16=choose_precision("auto", "cpu", spec.network) == "bfloat16",
+            advance=advance,
+            **chosen,
+        )
+
+
+def _counts(subject: Subject) -> list[int | str]:
+    return [count if count == "all" else int(count) for count in subject.settings.labels]
+
+
+def _steps(subject: Subject) -> Result:
+    """The cap on steps where one was asked for; 0 asks for none."""
+    asked = subject.settings.max_steps
+    return {} if asked is None else {"max_steps": asked or None}
+
+
+MEASURES = {
+    measure.name: measure
+    for measure in (
+        Measure("reconstruction", "mean squared error on test items", reconstruction),
+        Measure("rank", "rank of the latent space by every definition, with intervals", rank),
+        Measure("dimension", "intrinsic dimension of items and latents, contrast of distances", dimension),
+        Measure("fid", "Frechet distance of samples, reconstructions and the floor", frechet),
+        Measure("kid", "kernel distance of the same", kernel),
+        Measure("prdc", "precision, recall, density and coverage of the same", neighbourhoods),
+        Measure("probe", "logistic regression and nearest neighbours on latents", probes, needs_labels=True),
+        Measure("classification", "the paper's classifier on latents", classification, needs_labels=True),
+        Measure("supervised", "that classifier from images on, an hour", supervised_row, needs_labels=True, slow=True),
+    )
+}

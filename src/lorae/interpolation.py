@@ -1,0 +1,44 @@
+"""Paths between latents: straight, or along a sphere."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+
+def linear_path(first: NDArray[Any], second: NDArray[Any], steps: int) -> Array:
+    """`steps` latents (steps, ..., l) on the straight line from first to second, both (..., l), ends included.
+
+    >>> linear_path(np.zeros(2), np.ones(2), 3)[1].tolist()
+    [0.5, 0.5]
+    """
+    t = np.linspace(0.0, 1.0, steps).reshape(-1, *([1] * np.ndim(first)))
+    path: Array = (1 - t) * np.asarray(first, np.float64) + t * np.asarray(second, np.float64)
+    return path
+
+
+def spherical_path(first: NDArray[Any], second: NDArray[Any], steps: int, origin: NDArray[Any] | float = 0.0) -> Array:
+    """`steps` latents from first to second, both (..., l), along great circles about `origin`, ends included.
+
+    The angle and the distance from the origin both change evenly, so that the path does not cut through the middle,
+    where few latents lie. The mean of the latents is the natural origin. Opposite directions have no great circle of
+    their own, nor has the origin: there the path is straight. Source: Shoemake, SIGGRAPH 1985.
+
+    >>> spherical_path(np.array([1.0, 0.0]), np.array([0.0, 1.0]), 3)[1].round(4).tolist()
+    [0.7071, 0.7071]
+    """
+    start, end = (np.asarray(point, np.float64) - origin for point in (first, second))
+    lengths = [np.linalg.norm(point, axis=-1, keepdims=True) for point in (start, end)]
+    directions = [point / np.maximum(length, 1e-300) for point, length in zip((start, end), lengths, strict=True)]
+    angle = np.arccos(np.clip((directions[0] * directions[1]).sum(-1, keepdims=True), -1.0, 1.0))
+    t = np.linspace(0.0, 1.0, steps).reshape(-1, *([1] * np.ndim(first)))
+    sine = np.sin(angle)
+    curved = (sine > 1e-6) & (lengths[0] > 0) & (lengths[1] > 0)
+    safe = np.where(curved, sine, 1.0)
+    weights = [np.where(curved, np.sin(share * angle) / safe, share) for share in (1 - t, t)]
+    length = (1 - t) * lengths[0] + t * lengths[1]
+    direction = weights[0] * directions[0] + weights[1] * directions[1]
+    path: Array = np.where(curved, length * direction, (1 - t) * start + t * end) + origin
+    return path

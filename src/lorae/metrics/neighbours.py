@@ -1,0 +1,53 @@
+"""Nearest neighbours by brute force, chunk by chunk in float64: exact, and small in memory."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+# Rows of a distance matrix that are held at once: 1,000 x 60,000 float64 are 480 MB.
+CHUNK = 1000
+
+
+def distance_rows(queries: NDArray[Any], points: NDArray[Any]) -> Iterator[tuple[int, Tensor]]:
+    """The squared distances of queries (n, d) to points (m, d), float64, a chunk of rows at a time with its start.
+
+    Taken about the mean of the points, so that few digits cancel; what is below rounding is 0, as between equal rows.
+    """
+    reference = _copied(points)
+    origin = reference.mean(0)
+    reference -= origin
+    lengths = reference.square().sum(1)
+    rounding = 2 * (reference.shape[1] + 2) * torch.finfo(torch.float64).eps  # of a distance, over the squared length
+    for start in range(0, len(queries), CHUNK):
+        part = _copied(queries[start : start + CHUNK]) - origin
+        own = part.square().sum(1)[:, None]
+        squared = torch.addmm(lengths[None], part, reference.mT, alpha=-2).add_(own)
+        yield start, squared.masked_fill_(squared <= rounding * own, 0)
+
+
+def _copied(points: NDArray[Any]) -> Tensor:
+    """Float64, by way of NumPy: torch takes no reversed arrays and warns of read-only ones."""
+    return torch.from_numpy(np.array(points, dtype=np.float64, order="C"))
+
+
+def neighbour_distances(points: NDArray[Any], k: int) -> Tensor:
+    """Distances of each of n points to its k nearest others, ascending, float64 (n, k).
+
+    >>> neighbour_distances(np.array([[0.0], [1.0], [3.0]]), 1)[:, 0].tolist()
+    [1.0, 1.0, 2.0]
+    """
+    return squared_neighbour_distances(points, k).sqrt()
+
+
+def squared_neighbour_distances(points: NDArray[Any], k: int) -> Tensor:
+    """The squares of `neighbour_distances`, to the bit as `distance_rows` gives them."""
+    parts = []
+    for start, squared in distance_rows(points, points):
+        rows = torch.arange(len(squared))
+        squared[rows, start + rows] = torch.inf  # no point is its own neighbour
+        parts.append(squared.topk(k, largest=False).values)
+    return torch.cat(parts)
