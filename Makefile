@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 DEMO := runs/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all lint format bench first-look digits figures clean
+.PHONY: help install demo test test-all lint format bench first-look sampling digits figures clean
 
 help:
 	@echo "make demo      train a low-rank autoencoder on MNIST for three epochs and write its report"
@@ -14,6 +14,7 @@ help:
 	@echo "make lint      ruff and mypy; make format rewrites the code"
 	@echo "make bench     speed and memory, as ratios taken in one run"
 	@echo "make first-look  train the runs of the README's table"
+	@echo "make sampling  train and measure the runs of the README's table of samples"
 	@echo "make digits   train the network behind --features digits"
 	@echo "make figures   draw the pictures of the README anew from results/"
 
@@ -59,11 +60,15 @@ bench: $(VENV)/installed-dev
 first-look: $(VENV)/installed
 	$(BIN)/python docs/first_look.py
 
+sampling: $(VENV)/installed
+	$(BIN)/python docs/sampling.py
+
 digits: $(VENV)/installed
 	$(BIN)/python docs/train_digits.py
 
 figures: $(VENV)/installed
 	$(BIN)/python docs/first_look.py --draw-only
+	$(BIN)/python docs/sampling.py --draw-only
 
 clean:
 	rm -rf $(VENV) build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache

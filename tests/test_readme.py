@@ -19,9 +19,12 @@ COMMANDS = sorted(set(re.findall(r"(?:^|`)(lorae [^\n`#]+)", README, re.M)))
 
 
 def script(path):
+    monkeypatch = pytest.MonkeyPatch()
+    monkeypatch.syspath_prepend(str((ROOT / path).parent))  # as when it is run: it imports what lies beside it
     spec = importlib.util.spec_from_file_location("script", ROOT / path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    monkeypatch.undo()
     return module
 
 
@@ -53,10 +56,11 @@ def test_pictures_are_there():
         assert (ROOT / path).is_file(), path
 
 
-def test_the_table_is_drawn_from_the_records():
-    module = script("docs/first_look.py")
-    rows = module.records()
-    assert [row["name"] for row in rows] == list(module.RUNS)
+@pytest.mark.parametrize("path", ["docs/first_look.py", "docs/sampling.py"])
+def test_tables_are_drawn_from_the_records(path):
+    module = script(path)
+    rows = module.rows()
+    assert [row["name"] for row in rows] == list(module.MODELS)
     assert module.table(rows) in README
 
 

@@ -1,5 +1,6 @@
 """Training and loading, as a user calls them; each command of the command line is one call of `api` or `inspection`."""
 
+import dataclasses
 import datetime
 import platform
 import shlex
@@ -129,17 +130,8 @@ def _load(settings: Settings, data: Any) -> "Dataset":
     from lorae.data import DataSettings
     from lorae.data import load_data as load_source
 
-    request = DataSettings(
-        data=settings.data if isinstance(data, (str, Path)) else data,
-        data_root=settings.data_root,
-        size=settings.size,
-        crop=settings.crop,
-        channels=settings.channels,
-        test_fraction=settings.test_fraction,
-        split_seed=settings.split_seed,
-        skip_bad=settings.skip_bad,
-        factors=settings.factors,
-    )
+    named = {field.name: getattr(settings, field.name) for field in dataclasses.fields(DataSettings)}
+    request = DataSettings(**named | {"data": settings.data if isinstance(data, (str, Path)) else data})
     return load_source(request).limited(settings.limit)
 
 

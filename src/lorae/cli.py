@@ -45,12 +45,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
             options = parser.parse_args(_join_negative_numbers(from_user))
             options.command(options)
     except LoraeError as error:
-        print(f"lorae: {error}", file=sys.stderr)
+        print(f"lorae: {_in_flags(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as interrupt:
         print(f"lorae: interrupted {interrupt}".rstrip(), file=sys.stderr)
         return 130
     return 0
+
+
+def _in_flags(message: str) -> str:
+    """A message that calls a value by its argument, by its flag."""
+    return re.sub(r"\(from argument (\w+)\)", lambda found: f"(from --{found[1].replace('_', '-')})", message)
 
 
 def _show_warning(

@@ -255,8 +255,7 @@ def test_extrapolation_says_what_it_was_drawn_through():
     found = extrapolated_distance(x, reference, points=5)
     assert found.sizes == [40, 50, 60, 70, 80]
     assert found.distances[-1] == pytest.approx(frechet_distance(Moments.of(x), reference), rel=1e-9)
-    slope, intercept = scipy.linalg.lstsq(np.stack([1 / np.array(found.sizes), np.ones(5)], 1), found.distances)[0]
-    assert slope > 0
+    _, intercept = scipy.linalg.lstsq(np.stack([1 / np.array(found.sizes), np.ones(5)], 1), found.distances)[0]
     assert found.value == pytest.approx(intercept, rel=1e-9)
 
 

@@ -22,7 +22,7 @@ from lorae.data.cache import (
 )
 from lorae.data.dataset import Dataset
 from lorae.data.pixels import Preparation, prepare_pictures
-from lorae.data.settings import DataSettings, check_sides, seeded_split
+from lorae.data.settings import DataSettings, check_sides, refuse_seeded_split, seeded_split
 from lorae.errors import LoraeError
 
 ROWS = 1024
@@ -58,6 +58,8 @@ def load_whole_array(array: NDArray[Any], title: str, size: int | None) -> NDArr
     _check_values(piece)
     workspace, rows = Workspace(None), np.arange(len(array), dtype=np.int64)
     if array.ndim == 2:
+        if size is not None:
+            raise LoraeError(f"size: got {size}, but {title} holds vectors, not images")
         _fill_vectors(workspace, "train", piece, rows)
     else:
         preparation = Preparation(size, _picture_shape(piece)[2])
@@ -139,6 +141,7 @@ def _split(pieces: dict[Part | None, _Piece], settings: DataSettings) -> dict[Pa
     if whole is not None:
         train, test = seeded_split(len(whole.inputs), settings)
         return {"train": (whole, train), "test": (whole, test)}
+    refuse_seeded_split(settings, pieces["train"].title.split(":")[0])
     return {part: (pieces[part], np.arange(len(pieces[part].inputs), dtype=np.int64)) for part in PARTS}
 
 

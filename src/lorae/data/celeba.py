@@ -7,7 +7,7 @@ from lorae.data.cache import Part
 from lorae.data.dataset import Dataset
 from lorae.data.folder import Names, load_store
 from lorae.data.pixels import Preparation
-from lorae.data.settings import DataSettings, seeded_split
+from lorae.data.settings import DataSettings, refuse_seeded_split, seeded_split
 from lorae.data.store import FolderStore, ZipStore
 from lorae.errors import LoraeError
 
@@ -55,6 +55,7 @@ def _split(files: list[str], place: Path, settings: DataSettings) -> Names:
     if not partition.is_file():
         train, test = seeded_split(len(files), settings)
         return {"train": [files[index] for index in train], "test": [files[index] for index in test]}
+    refuse_seeded_split(settings, str(partition))
     part_of = _read_partition(partition)
     names: Names = {"train": [], "test": []}
     for file in files:

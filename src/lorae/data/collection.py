@@ -68,14 +68,15 @@ def load_collection(source: str | Path | NDArray[Any], size: int | None = None, 
 
 def _read_array(path: Path) -> NDArray[Any]:
     try:
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return loaded
-        with loaded:
-            if len(loaded.files) != 1:
-                raise LoraeError(f"{path}: got the keys {', '.join(loaded.files)}, expected a single array")
-            array: NDArray[Any] = loaded[loaded.files[0]]
-            return array
+        with path.open("rb") as file:  # NumPy leaves a damaged file open
+            loaded = np.load(file, allow_pickle=False)
+            if isinstance(loaded, np.ndarray):
+                return loaded
+            with loaded:
+                if len(loaded.files) != 1:
+                    raise LoraeError(f"{path}: got the keys {', '.join(loaded.files)}, expected a single array")
+                array: NDArray[Any] = loaded[loaded.files[0]]
+                return array
     except LoraeError:
         raise
     except Exception as error:  # NumPy raises many kinds for a damaged file

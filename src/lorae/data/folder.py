@@ -11,7 +11,7 @@ from lorae.data.cache import PARTS, Facts, Part, Workspace, cached, content_key
 from lorae.data.dataset import Dataset
 from lorae.data.decode import decode_splits, first_mode_channels, report_skipped
 from lorae.data.pixels import Preparation
-from lorae.data.settings import DataSettings, seeded_split
+from lorae.data.settings import DataSettings, refuse_seeded_split, seeded_split
 from lorae.data.store import IMAGE_SUFFIXES, FolderStore, ImageStore, ZipStore, content_digest
 from lorae.errors import LoraeError
 
@@ -81,6 +81,7 @@ def _load(settings: DataSettings, path: Path, store: ImageStore) -> Dataset:
         }
         labels = _class_labels(names, depth=0)
     else:
+        refuse_seeded_split(settings, str(path))
         labels = _class_labels(names, depth=1)
     channels = settings.channels or first_mode_channels(store)
     preparation = Preparation(settings.size or DEFAULT_SIZE, channels, settings.crop)

@@ -21,7 +21,7 @@ from lorae.data.cache import PARTS, Facts, Workspace, build_folder, cache_root, 
 from lorae.data.dataset import Dataset
 from lorae.data.idx_format import parse_idx
 from lorae.data.pixels import Preparation, prepare_pictures
-from lorae.data.settings import DataSettings
+from lorae.data.settings import DataSettings, refuse_seeded_split
 from lorae.errors import LoraeError
 from lorae.progress import progress_bar
 
@@ -92,6 +92,7 @@ def load_fashion_mnist(settings: DataSettings) -> Dataset:
 
 
 def _load(name: str, settings: DataSettings) -> Dataset:
+    refuse_seeded_split(settings, name)
     source = SOURCES[name]
     preparation = Preparation(settings.size or DEFAULT_SIZE, settings.channels or 1, settings.crop)
     # The checksums stand for the content, so a prepared copy is found without the raw files.

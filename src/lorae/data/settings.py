@@ -80,6 +80,13 @@ def check_sides(height: int, width: int) -> None:
         )
 
 
+def refuse_seeded_split(settings: DataSettings, what: str) -> None:
+    """Raise LoraeError where a split by seed is asked of data that have a split of their own."""
+    for name, default in (("test_fraction", DataSettings.test_fraction), ("split_seed", DataSettings.split_seed)):
+        if getattr(settings, name) != default:
+            raise LoraeError(f"{name}: got {getattr(settings, name)}, but {what} has a split of its own; leave it out")
+
+
 def seeded_split(count: int, settings: DataSettings) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Sorted indices (int64) of the training and of the test items of a source without a split of its own.
 

@@ -127,6 +127,8 @@ def _triangle(
 def _load(name: str, settings: DataSettings, allowed: tuple[str, ...], channels: int) -> Dataset:
     if settings.crop is not None:
         raise LoraeError(f"crop: got {settings.crop}, but {name} are drawn at their final size; pass --size")
+    if settings.test_fraction != DataSettings.test_fraction:
+        raise LoraeError(f"test_fraction: got {settings.test_fraction}, but {name} have a fixed number of test items")
     if settings.channels not in (None, channels):
         raise LoraeError(f"channels: got {settings.channels}, expected {channels} for {name}")
     factors = _checked_factors(allowed if settings.factors is None else tuple(settings.factors), allowed)

@@ -24,6 +24,8 @@ def two_nn(points: NDArray[Any]) -> float:
     >>> 0.9 < two_nn(line) < 1.1
     True
     """
+    if not np.isfinite(points).all():
+        raise LoraeError("points: got values that are not finite, expected finite ones")
     different = np.unique(np.asarray(points).reshape(len(points), -1), axis=0)
     if len(different) < 10:
         raise LoraeError(f"points: got {len(different)} different ones, expected at least 10 for a dimension")

@@ -121,7 +121,8 @@ class Density:
     def load(cls, path: Path) -> "Density":
         """The inverse of `save`; LoraeError where the file holds something else."""
         try:
-            with np.load(path, allow_pickle=False) as arrays:
+            # Opened here, since NumPy leaves a damaged file open.
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 space = Subspace(arrays["origin"], arrays["basis"], float(arrays["scale"]), float(arrays["dropped"]))
                 weights, means, factors = arrays["weights"], arrays["means"], arrays["factors"]
                 return cls(str(arrays["sampler"]), space, weights, means, factors, json.loads(str(arrays["notes"])))

@@ -1,0 +1,56 @@
+"""What the studies behind the README share: runs trained or continued, records kept, tables put between two marks."""
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import lorae
+from lorae.runs import Run
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "results"
+RUNS = ROOT / "runs"
+README = ROOT / "README.md"
+
+
+def finished_run(study: str, name: str, data: str = "mnist", **settings: Any) -> Run:
+    """The run `runs/STUDY/NAME`, trained now, continued, or as it is."""
+    folder = RUNS / study / slug(name)
+    done = (folder / "config.json").exists()
+    return lorae.resume(folder) if done else lorae.train(data, out=folder, **settings)
+
+
+def write_record(study: str, name: str, run: Run, pictures: Sequence[str]) -> None:
+    """Everything that is said of a run, as `results/STUDY/NAME.json`, and some of its figures beside it."""
+    folder = RESULTS / study
+    folder.mkdir(parents=True, exist_ok=True)
+    keep = ("version", "command", "created", "settings", "parameters", "machine")
+    record = {"name": name, **{key: run.config[key] for key in keep}}
+    record["command"] = record["command"].split(" --out")[0]
+    summary = run.summary()
+    summary.pop("run")
+    record |= {"summary": summary, "evaluation": run.evaluation()}
+    (folder / f"{slug(name)}.json").write_text(json.dumps(record, indent=2) + "\n")
+    for picture in pictures:
+        suffix = "" if picture == pictures[0] else f"-{picture}"
+        shutil.copy(run.figure_path(picture), folder / f"{slug(name)}{suffix}.png")
+
+
+def read_records(study: str, names: Sequence[str]) -> list[dict[str, Any]]:
+    """The committed records of a study, in the order of `names`."""
+    found = [json.loads(path.read_text()) for path in (RESULTS / study).glob("*.json")]
+    return sorted(found, key=lambda record: list(names).index(record["name"]))
+
+
+def put_between(path: Path, mark: str, text: str) -> None:
+    """Replace what stands between `<!-- MARK -->` and `<!-- end of MARK -->`."""
+    begin, end = f"<!-- {mark} -->", f"<!-- end of {mark} -->"
+    before, rest = path.read_text().split(begin)
+    path.write_text(f"{before}{begin}\n{text}\n{end}{rest.split(end)[1]}")
+
+
+def slug(name: str) -> str:
+    """A name as a file name."""
+    return name.lower().replace(" ", "-")
