@@ -10,6 +10,7 @@ from torch import nn
 from lorae.data.collection import Collection, load_collection
 from lorae.errors import LoraeError
 from lorae.features import build_extractor
+from lorae.hardware import keep_freed_memory
 from lorae.metrics.frechet import Moments, frechet_distance, warn_of_few
 from lorae.metrics.kernel import kernel_distance
 from lorae.progress import progress_bar
@@ -32,6 +33,7 @@ def compare_collections(
     _check_shapes(*sides)
     kind = "vectors" if sides[0].items.ndim == 2 else "images"
     extractor = build_extractor(features or ("raw" if kind == "vectors" else "inception"), features_weights)
+    keep_freed_memory()
     with progress_bar(quiet) as bar:
         found = []
         for side in sides:

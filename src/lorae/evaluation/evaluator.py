@@ -18,7 +18,7 @@ from lorae.evaluation.pictures import (
 )
 from lorae.evaluation.settings import EvaluationSettings
 from lorae.evaluation.subject import Subject, on_device
-from lorae.hardware import choose_device
+from lorae.hardware import choose_device, keep_freed_memory
 from lorae.model import Autoencoder
 from lorae.progress import progress_bar
 from lorae.runs import Run
@@ -50,6 +50,7 @@ def evaluate(
     names = chosen_measures(only, dataset)
     settings = settings.resolve(dataset.name, dataset.kind)
     settings = dataclasses.replace(settings, device=choose_device(settings.device))
+    keep_freed_memory()
     with progress_bar(quiet) as bar:
         task = bar.add_task("evaluate", total=len(names), note="")
         subject = Subject(run, on_device(model, settings.device), dataset, settings, bar)

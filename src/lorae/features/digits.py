@@ -74,7 +74,7 @@ def build_digits() -> FeatureExtractor:
             "input": "grey uint8 / 255",
             "scale": "unit deviation on MNIST",
         },
-        batch=250,
+        batch=50,
     )
 
 

@@ -28,8 +28,8 @@ TIMEOUT_SECONDS = 60
 
 DIM = 2048
 SIDE = 299
-# At 299 x 299 the widest activations take 5.5 MB an image.
-INCEPTION_BATCH = 50
+# Fastest on a CPU, with channels last: 30 ms an image on 2 cores, where 40 at once take 53.
+INCEPTION_BATCH = 10
 
 PROTOCOL = {
     "resize": f"Pillow bicubic with antialiasing on float32 channels to {SIDE}x{SIDE}, as clean-fid",
@@ -60,8 +60,9 @@ def build_inception(weights: str | Path | None = None) -> FeatureExtractor:
         for name in network.state_dict()
     }
     network.load_state_dict(chosen, assign=True)
+    network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return FeatureExtractor(
-        "inception", hashlib.sha256(content).hexdigest(), DIM, network.eval(), _prepare, dict(PROTOCOL), INCEPTION_BATCH
+        "inception", hashlib.sha256(content).hexdigest(), DIM, network, _prepare, dict(PROTOCOL), INCEPTION_BATCH
     )
 
 
@@ -210,7 +211,8 @@ def _block_of_8(inputs: int, pool: nn.Module) -> MixedBlock:
 
 def _prepare(images: NDArray[Any]) -> Tensor:
     pixels = resize_clean(as_colour(images), SIDE, SIDE)
-    return torch.from_numpy((pixels - np.float32(128)) / np.float32(128))
+    scaled = torch.from_numpy((pixels - np.float32(128)) / np.float32(128))
+    return scaled.contiguous(memory_format=torch.channels_last)
 
 
 def _weights_file(weights: str | Path | None) -> bytes:

@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,11 @@ class Moments:
     n: int
     mean: Matrix
     covariance: Matrix
+
+    @cached_property
+    def factor(self) -> Matrix:
+        """A with A A^T = covariance, kept: one set is often compared with many."""
+        return _factor(self.covariance)
 
     @classmethod
     def of(cls, features: NDArray[Any]) -> "Moments":
@@ -102,7 +108,7 @@ def frechet_distance(first: Moments, second: Moments) -> float:
         raise LoraeError(f"features: got widths {len(first.mean)} and {len(second.mean)}, expected one")
     difference = first.mean - second.mean
     traces = np.trace(first.covariance) + np.trace(second.covariance)
-    cross = root_product_trace(first.covariance, second.covariance)
+    cross = _nuclear_product(first.factor, second.factor)
     return float(max(difference @ difference + traces - 2 * cross, 0.0))
 
 
@@ -111,7 +117,12 @@ def root_product_trace(first: Matrix, second: Matrix) -> float:
 
     Unlike a square root of the product's eigenvalues it loses no digits at small ones, and no complex numbers appear.
     """
-    product = torch.from_numpy(_factor(first)).mT @ torch.from_numpy(_factor(second))
+    return _nuclear_product(_factor(first), _factor(second))
+
+
+def _nuclear_product(first: Matrix, second: Matrix) -> float:
+    """The sum of the singular values of A1^T A2."""
+    product = torch.from_numpy(first).mT @ torch.from_numpy(second)
     return float(torch.linalg.svdvals(product).sum())
 
 
