@@ -7,7 +7,7 @@ import pytest
 
 import lorae
 from lorae import cli
-from lorae.penalties import penalty_names
+from lorae.methods import option_names, weight_names
 from lorae.settings import Settings
 
 
@@ -128,8 +128,13 @@ def test_every_setting_and_penalty_is_a_flag(capsys):
     with pytest.raises(SystemExit):
         cli.main(["train", "--help"])
     printed = capsys.readouterr().out
-    names = [field.replace("_", "-") for field in Settings.__dataclass_fields__ if field not in ("data", "penalties")]
-    for name in [*names, *(f"penalties.{penalty}" for penalty in penalty_names())]:
+    names = [
+        field.replace("_", "-")
+        for field in Settings.__dataclass_fields__
+        if field not in ("data", "penalties", "bottleneck")
+    ]
+    parts = [f"penalties.{name}" for name in weight_names()] + [f"bottleneck.{name}" for name in option_names()]
+    for name in [*names, *parts]:
         assert f"--{name} " in printed.replace("\n", " "), name
 
 

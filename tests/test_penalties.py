@@ -58,6 +58,25 @@ def test_penalties_are_computed_in_full_precision(name, batch):
     assert terms[name].dtype == torch.float32
 
 
+@pytest.mark.parametrize("name", penalty_names())
+def test_the_last_batch_of_an_epoch_may_have_one_item(name, batch):
+    model = fresh_model()
+    loss, terms, _ = Objective(model, {name: 1.0})(batch[:1])
+    loss.backward()
+    assert terms[name].isfinite()
+    assert all(p.grad.isfinite().all() for p in model.parameters())
+
+
+@pytest.mark.parametrize("name", penalty_names())
+def test_vectors_are_penalised_like_images(name):
+    torch.manual_seed(0)
+    model = Autoencoder(ModelSpec("mlp", (5,), 3, 0.125, "linear", {"layers": 2}))
+    _, terms, _ = Objective(model, {name: 1.0})(torch.randn(4, 5))
+    terms[name].backward()
+    assert terms[name].isfinite()
+    assert any(p.grad is not None and p.grad.abs().max() > 0 for p in model.parameters())
+
+
 def test_nuclear_penalty_of_a_chain_acts_on_the_product(batch):
     model = Autoencoder(ModelSpec("mnist", (1, 16, 16), 6, 0.125, "linear", {"layers": 3}))
     _, terms, _ = Objective(model, {"nuclear": 1.0})(batch)

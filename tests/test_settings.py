@@ -23,7 +23,7 @@ def settings(**values):
         ("lr", "nan", "a number above 0"),
         ("penalty", "-1e-3", "a number of at least 0"),
         ("penalty", "lots", "a number of at least 0"),
-        ("method", "lorea", "one of ae, irmae, lorae"),
+        ("method", "lorea", "one of ae, vae, irmae, lorae"),
         ("network", "vgg", "one of mnist, celeba, mlp"),
         ("test_fraction", 1.0, "a number between 0 and 1"),
         ("device", "tpu", "one of auto, cpu, cuda"),

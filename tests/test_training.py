@@ -25,24 +25,45 @@ def assert_same_weights(one, other):
         assert torch.equal(value, weights_of(other)[name]), name
 
 
-@pytest.mark.parametrize("method", METHODS)
+ENCODING = [name for name, method in METHODS.items() if method.encodes]
+GENERATING = [name for name, method in METHODS.items() if not method.encodes]
+
+
+@pytest.mark.parametrize("method", ENCODING)
 def test_every_method_learns_on_images(method, images, small, tmp_path):
     run = lorae.train(
         images,
         method=method,
         out=tmp_path / "run",
         lr=3e-3,
-        **small | {"epochs": 60, "width": 0.5, "penalty": 1e-4 if METHODS[method].main_penalty else None},
+        **small | {"epochs": 60, "width": 0.5, "penalty": 1e-4 if METHODS[method].main else None},
     )
     mean_image_error = float(((images / 255 - (images / 255).mean(0)) ** 2).mean())
     assert run.summary()["test_mse"] < 0.8 * mean_image_error
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", ENCODING)
 def test_every_method_learns_on_vectors(method, vectors, tmp_path):
-    run = lorae.train(vectors, method=method, epochs=60, lr=3e-3, out=tmp_path / "run", quiet=True)
+    # The default of wae-gan weighs against an error summed over an image.
+    penalty = 0.1 if method == "wae-gan" else None
+    run = lorae.train(vectors, method=method, epochs=60, lr=3e-3, penalty=penalty, out=tmp_path / "run", quiet=True)
     assert run.summary()["test_mse"] < 0.5 * 5 / 6  # standardised, with one constant column of six
     assert lorae.load(run).reconstruct(vectors[:3]).shape == (3, 6)
+
+
+@pytest.mark.parametrize("method", GENERATING)
+def test_generators_sample_and_say_what_they_cannot_do(method, image_file, small, tmp_path):
+    run = lorae.train(image_file, method=method, out=tmp_path / "run", **small | {"penalty": None})
+    summary = run.summary()
+    assert (summary["rank"], summary["test_mse"]) == (None, None)
+    assert set(summary["loss"]) == {"total", "generator", "discriminator"}
+    assert lorae.sample(run, 5).shape == (5, 1, 16, 16)
+    for call in (lorae.reconstruct, lorae.spectrum, lorae.interpolate):
+        with pytest.raises(lorae.LoraeError, match="only generates"):
+            call(run)
+    with pytest.raises(lorae.LoraeError, match="only generates"):
+        lorae.evaluate(run, only="rank", quiet=True)
+    assert "gan" in (run.path / "report.html").read_text()
 
 
 def test_seed_fixes_everything(image_file, small, tmp_path):
@@ -84,7 +105,7 @@ def test_penalty_grows_during_its_warm_up_and_the_rate_follows_a_cosine(image_fi
     half = len(weights) // 2
     np.testing.assert_allclose(weights[:half], 1e-3 * np.arange(half) / half, rtol=1e-6)
     assert set(weights[half:]) == {1e-3}
-    rate = run.load_checkpoint()["optimizer"]["param_groups"][0]["lr"]
+    rate = run.load_checkpoint()["optimizers"][0]["param_groups"][0]["lr"]
     last = 1 - 1 / len(weights)
     assert rate == pytest.approx(1e-3 * 0.5 * (1 + np.cos(np.pi * last)))
 

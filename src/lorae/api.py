@@ -190,7 +190,7 @@ def _merged(from_file: dict[str, Any], arguments: dict[str, Any]) -> dict[str, A
     if isinstance(ours, dict) and isinstance(theirs, dict):
         merged["penalties"] = theirs | ours
     method = METHODS.get(str(merged.get("method", "lorae")))
-    main = method.main_penalty if method else None
+    main = method.main if method else None
     if isinstance(ours, dict) and main in ours and "penalty" not in arguments:
         merged.pop("penalty", None)
     if "penalty" in arguments and isinstance(theirs, dict) and not (isinstance(ours, dict) and main in ours):
@@ -237,7 +237,9 @@ def _config_document(settings: Settings, dataset: "Dataset", explicit: dict[str,
 
     model = build_model(settings, dataset)
     objective = build_objective(settings, model)
-    objective(model.scaling(torch.as_tensor(dataset.train.inputs[:2].copy())))
+    x = model.scaling(torch.as_tensor(dataset.train.inputs[:2].copy()))
+    for player in objective.players():
+        player.play(x)
     return {
         "version": __version__,
         "command": _command(explicit, path),
@@ -265,9 +267,9 @@ def _command(explicit: dict[str, Any], path: Path) -> str:
         flag = f"--{name.replace('_', '-')}"
         if name == "data" or value is None:
             continue
-        if name == "penalties":
-            for penalty, weight in value.items():
-                words += [f"--penalties.{penalty}", f"{float(weight):g}"]
+        if isinstance(value, dict):
+            for part, number in value.items():
+                words += [f"--{name}.{part}", f"{float(number):g}"]
         elif value is True:
             words.append(flag)
         elif value is not False:

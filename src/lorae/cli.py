@@ -16,6 +16,7 @@ from rich.table import Table
 from lorae import __version__, api, comparison, inspection
 from lorae.errors import LoraeError, LoraeWarning
 from lorae.evaluation.settings import EvaluationSettings
+from lorae.methods import TERMS, option_names
 from lorae.penalties import all_penalties
 from lorae.runs import Run
 from lorae.settings import Settings
@@ -32,6 +33,18 @@ DATA_SETTINGS = (
     "split_seed",
     "skip_bad",
 )
+
+
+def _weights() -> dict[str, str]:
+    summaries = {penalty.name: penalty.summary for penalty in all_penalties().values()}
+    return {name: f"weight of: {summary}" for name, summary in (summaries | TERMS).items()}
+
+
+# Settings that are mappings: a flag for each part, with what it means.
+PARTS: dict[str, Callable[[], dict[str, str]]] = {
+    "penalties": _weights,
+    "bottleneck": lambda: {name: f"{name} of the method's bottleneck, where it has one" for name in option_names()},
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -143,7 +156,7 @@ def _add_measuring(add: Callable[..., argparse.ArgumentParser]) -> None:
     sample = add("sample", _sample, "generate items from a density on the latents of a run")
     sample.add_argument("run", metavar="RUN")
     sample.add_argument("-n", metavar="N", default=64, help="how many (default: 64)")
-    sample.add_argument("--sampler", metavar="NAME", default="gaussian", help="gaussian, mixture or prior")
+    sample.add_argument("--sampler", metavar="NAME", help="gaussian, mixture or prior; a Gaussian, for GANs the prior")
     sample.add_argument("--out", metavar="OUT", help="all items as well: an .npy or .npz file, or a new folder of PNGs")
     _add_settings(sample, ("components", "fit_on", "seed", "device"), EvaluationSettings)
     _add_json(sample)
@@ -194,14 +207,10 @@ def _add_settings(parser: argparse.ArgumentParser, names: Sequence[str], table: 
     group = parser.add_argument_group("settings")
     for name in names:
         field = table.__dataclass_fields__[name]
-        if name == "penalties":
-            for penalty in all_penalties().values():
-                group.add_argument(
-                    f"--penalties.{penalty.name}",
-                    metavar="W",
-                    default=argparse.SUPPRESS,
-                    help=f"weight of: {penalty.summary}".replace("%", "%%"),
-                )
+        if name in PARTS:
+            for part, meaning in PARTS[name]().items():
+                text = meaning.replace("%", "%%")
+                group.add_argument(f"--{name}.{part}", metavar="W", default=argparse.SUPPRESS, help=text)
             continue
         rule, default = field.metadata["rule"], field.default
         words = ",".join(default) if isinstance(default, tuple) else default
@@ -222,8 +231,10 @@ def _settings_of(options: argparse.Namespace, table: type[Any] = Settings) -> di
     given = vars(options)
     settings = {field.name: given[field.name] for field in dataclasses.fields(table) if field.name in given}
     settings.pop("data", None)
-    penalties = {key.split(".", 1)[1]: value for key, value in given.items() if key.startswith("penalties.")}
-    return settings | ({"penalties": penalties} if penalties else {})
+    for name in PARTS:
+        parts = {key.split(".", 1)[1]: value for key, value in given.items() if key.startswith(f"{name}.")}
+        settings |= {name: parts} if parts else {}
+    return settings
 
 
 def _join_negative_numbers(words: Sequence[str]) -> list[str]:
@@ -254,8 +265,9 @@ def _finish(training: Callable[[], Any], options: argparse.Namespace) -> None:
     if options.json:
         print(json.dumps(summary))
         return
-    print(f"rank        {summary['rank']} (eigenvalues above {summary['tolerance']:g} of the largest, test data)")
-    print(f"test error  {summary['test_mse']:.6f} (mean squared error)")
+    if summary["rank"] is not None:
+        print(f"rank        {summary['rank']} (eigenvalues above {summary['tolerance']:g} of the largest, test data)")
+        print(f"test error  {summary['test_mse']:.6f} (mean squared error)")
     print(f"time        {summary['seconds']:.0f} s, {summary['images_per_second']:,.0f} items a second")
     print(f"report      {summary['run']}/report.html")
 
@@ -291,7 +303,8 @@ def _sample(options: argparse.Namespace) -> None:
     settings = _settings_of(options, EvaluationSettings)
     del settings["n"]
     items = inspection.sample(options.run, options.n, sampler=options.sampler, out=options.out, **settings)
-    figure = f"{options.run}/figures/samples-{options.sampler}.png"
+    sampler = options.sampler or inspection.default_sampler(Run(options.run))
+    figure = f"{options.run}/figures/samples-{sampler}.png"
     if options.json:
         print(json.dumps({"figure": figure, "n": len(items), "out": options.out}))
         return

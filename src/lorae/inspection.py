@@ -1,5 +1,6 @@
 """What a user asks of trained runs: spectra, samples, measures, comparisons, reports."""
 
+import dataclasses
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from lorae.api import as_run, dataset_of, origin_of_argument
 from lorae.errors import LoraeError
 from lorae.evaluation.settings import SAMPLER_NAMES, EvaluationSettings
+from lorae.methods import get_method
 from lorae.rules import choice, optional, real, whole
 from lorae.runs import Run
 
@@ -51,7 +53,7 @@ def sample(
     run: "str | Path | Run",
     n: int = 64,
     *,
-    sampler: str = "gaussian",
+    sampler: str | None = None,
     out: str | Path | None = None,
     data: "NDArray[Any] | None" = None,
     **settings: Any,
@@ -63,32 +65,43 @@ def sample(
 
     Parameters
     ----------
-    sampler: `gaussian`, `mixture` or `prior`.
+    sampler: `gaussian`, `mixture` or `prior`; by default the prior for GANs, else the Gaussian.
     out: where all items go as well: an .npy or .npz file, or a new folder of PNG files.
     **settings: of `EvaluationSettings`: components, fit_on, seed, device.
 
     >>> images = sample("runs/demo", 64, sampler="mixture")   # doctest: +SKIP
     """
+    import numpy as np
+
     from lorae.evaluation.pictures import picture_samples, to_uint8
     from lorae.evaluation.subject import PICTURED, draw_generator, fitted_density, on_device
     from lorae.hardware import choose_device
 
     n = whole(1).check("n", n, "-n")
-    sampler = choice(*SAMPLER_NAMES).check("sampler", sampler, "--sampler")
+    sampler = optional(choice(*SAMPLER_NAMES)).check("sampler", sampler, "--sampler")
     target = None if out is None else _new_collection(Path(out))
     run = as_run(run)
+    sampler = sampler or default_sampler(run)
     asked = EvaluationSettings.from_values(settings, origin_of_argument)
     dataset = dataset_of(run, data)
-    asked = asked.resolve(dataset.name, dataset.kind)
+    asked = dataclasses.replace(asked, samplers=(sampler,)).resolve(dataset.name, dataset.kind, run.settings.method)
     model = on_device(run.load_model(), choose_device(asked.device))
     split = dataset.train if asked.fit_on == "train" else dataset.test
-    density = fitted_density(run, sampler, asked, lambda: model.encode(split.inputs))
+    width = model.spec.latent_dim
+    density = fitted_density(
+        run, sampler, asked, lambda: np.zeros((2, width)) if sampler == "prior" else model.encode(split.inputs)
+    )
     decoded = model.decode(density.sample(n, draw_generator(asked.seed, 0)))
     items = to_uint8(decoded) if dataset.kind == "images" else decoded
     picture_samples(run, sampler, items[:PICTURED])
     if target is not None:
         _save_collection(items, target)
     return items
+
+
+def default_sampler(run: Run) -> str:
+    """The sampler that a run of any method allows: the prior of a generator, else a Gaussian."""
+    return "gaussian" if get_method(run.settings.method).encodes else "prior"
 
 
 def interpolate(
@@ -114,6 +127,10 @@ def interpolate(
     dataset = dataset_of(run, data)
     if dataset.kind != "images":
         raise LoraeError(f"run: {str(run.path)!r} was trained on vectors; interpolations are pictured for images")
+    if not get_method(run.settings.method).encodes:
+        raise LoraeError(
+            f"run: method {run.settings.method!r} only generates: it has no latents of images to go between"
+        )
     items = dataset.test.inputs
     if isinstance(pairs, (list, tuple)):
         indices = np.array([[_index(index, len(items)) for index in pair] for pair in pairs]).reshape(-1, 2)

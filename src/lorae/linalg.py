@@ -1,5 +1,6 @@
-"""Pure functions of matrices: the nuclear norm with a finite gradient at any rank, and ranks of a spectrum."""
+"""Pure functions of matrices: spectral ones with a finite gradient at any rank, Jacobians, ranks of a spectrum."""
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -45,7 +46,17 @@ def nuclear_norm(matrix: Tensor, method: str = "auto") -> Tensor:
         return result
 
 
-class _NuclearNorm(torch.autograd.Function):
+class _KnownGradient(torch.autograd.Function):
+    """A scalar function of a matrix and an option, whose forward pass saves the gradient with respect to the matrix."""
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (factor,) = ctx.saved_tensors
+        return gradients[0] * factor, None
+
+
+class _NuclearNorm(_KnownGradient):
     """<M, W> with gradient W, where W = U V^T maximises <M, W> over the unit spectral ball."""
 
     @staticmethod
@@ -55,27 +66,63 @@ class _NuclearNorm(torch.autograd.Function):
         value: Tensor = (matrix * factor).sum()
         return value
 
+
+def spectral_penalty(matrix: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
+    """Sum of f(sigma) over the singular values sigma of a matrix, differentiable once, at any rank.
+
+    The gradient is U diag(f'(sigma)) V^T, without a derivative of the singular vectors, which repeated values do not
+    have; where f'(0) is not zero, it fades to zero below `NULL_SPACE` times the largest, as for the nuclear norm.
+    Runs outside autocast, through float64. It waits for the result, so a GPU cannot record it as a CUDA graph.
+
+    matrix: (m, n) floating tensor; function: f, applied to all min(m, n) values at once; result in matrix's dtype.
+
+    >>> spectral_penalty(torch.diag(torch.tensor([3.0, 4.0])), torch.square)
+    tensor(25.)
+    """
+    with torch.autocast(matrix.device.type, enabled=False):
+        result: Tensor = _SpectralPenalty.apply(matrix, function)  # type: ignore[no-untyped-call]
+        return result
+
+
+class _SpectralPenalty(_KnownGradient):
+    """sum f(sigma) with the gradient U diag(f'(sigma)) V^T."""
+
     @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        (factor,) = ctx.saved_tensors
-        return gradients[0] * factor, None
+    def forward(ctx: Any, matrix: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
+        values, factor = _eigh_factor(matrix, lambda values: _slopes(function, values))
+        ctx.save_for_backward(factor)
+        return function(values).sum().to(matrix.dtype)
+
+
+def _slopes(function: Callable[[Tensor], Tensor], values: Tensor) -> Tensor:
+    """f' at each of the values."""
+    with torch.enable_grad():
+        values = values.detach().requires_grad_()
+        (slopes,) = torch.autograd.grad(function(values).sum(), values)
+    return slopes
 
 
 def _dual_factor_eigh(matrix: Tensor) -> Tensor:
-    """U V^T from the eigenvectors V of M^T M and U = M V / |M V|, which needs no square root of small eigenvalues."""
+    """U V^T: the nuclear norm's slope is one at every singular value."""
+    return _eigh_factor(matrix, torch.ones_like)[1]
+
+
+def _eigh_factor(matrix: Tensor, slope: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+    """Singular values, ascending in float64, and U diag(slope) V^T.
+
+    From the eigenvectors V of M^T M and U = M V / |M V|, which needs no square root of small eigenvalues.
+    """
     wide = matrix.shape[0] < matrix.shape[1]
     tall = (matrix.mT if wide else matrix).double()
     gram = tall.mT @ tall
     if not gram.diagonal().sum().isfinite():  # eigh would raise: the loss shall say so, with its step
-        return torch.full_like(matrix, torch.nan)
+        return gram.diagonal() * torch.nan, torch.full_like(matrix, torch.nan)
     _, V = torch.linalg.eigh(gram)
     image = tall @ V
     lengths = image.norm(dim=0)
     floor = (NULL_SPACE * lengths.max()).clamp_min(torch.finfo(torch.float64).tiny)
-    factor: Tensor = (image / lengths.clamp_min(floor)) @ V.mT
-    result: Tensor = (factor.mT if wide else factor).to(matrix.dtype)
-    return result
+    factor: Tensor = (image / lengths.clamp_min(floor) * slope(lengths)) @ V.mT
+    return lengths, (factor.mT if wide else factor).to(matrix.dtype)
 
 
 def _dual_factor_polar(matrix: Tensor) -> Tensor:
@@ -122,6 +169,22 @@ def _minimax_quintic(lower: float, upper: float) -> tuple[float, float, float, f
         root = np.sqrt(9 * b * b - 20 * a * c)
         inner = np.sqrt(np.sort(np.array([(-3 * b + root) / (10 * c), (-3 * b - root) / (10 * c)])))
     return a, b, c, abs(error)
+
+
+def squared_jacobian_norm(function: Callable[[Tensor], Tensor], points: Tensor) -> Tensor:
+    """Mean over `points` of |J|^2, the squared Frobenius norm of the Jacobian of `function` at each, estimated.
+
+    |J^T v|^2 with a standard normal v, new for each point, has that mean: one backward pass instead of one for each
+    output. Differentiable in what `function` depends on, but not in the points. Runs outside autocast.
+
+    points: (n, ...); function: maps each point by itself to an output, (n, ...) -> (n, ...).
+    Source: Hutchinson, Communications in Statistics 1990.
+    """
+    points = points.detach().requires_grad_()
+    with torch.autocast(points.device.type, enabled=False):
+        outputs = function(points)
+        (pulled_back,) = torch.autograd.grad(outputs, points, torch.randn_like(outputs), create_graph=True)
+    return pulled_back.square().sum() / len(points)
 
 
 def rank_at(values: NDArray[np.float64], tolerance: float) -> int:

@@ -15,7 +15,7 @@ from lorae.bottlenecks import BOTTLENECKS, IdentityBottleneck, Latent
 from lorae.errors import LoraeError
 from lorae.linalg import rank_at
 from lorae.metrics.spectrum import TOLERANCE, Spectrum, latent_spectrum
-from lorae.networks import build_networks
+from lorae.networks import Encoder, NoEncoder, bound_layers, build_networks
 
 Array = TypeVar("Array", Tensor, NDArray[Any])
 
@@ -33,6 +33,12 @@ class ModelSpec:
     width: float = 1.0
     bottleneck: str = "identity"
     bottleneck_options: dict[str, Any] = field(default_factory=dict)
+    # What ends the decoder of images: tanh as in the paper, or sigmoid for a likelihood of pixels.
+    output: str = "tanh"
+    # Whether the decoder's weights are divided by their spectral norms.
+    spectral_norm: bool = False
+    # False for a generator alone: then there is no encoder.
+    encodes: bool = True
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "ModelSpec":
@@ -102,13 +108,22 @@ class Autoencoder(nn.Module):
         super().__init__()
         self.spec = spec
         self.scaling = Scaling(spec.shape)
-        self.encoder, self.decoder = build_networks(spec.network, spec.shape, spec.latent_dim, spec.width)
-        self.bottleneck = BOTTLENECKS[spec.bottleneck](spec.latent_dim, **spec.bottleneck_options)
+        # The networks first: with one seed they start alike whatever stands between them.
+        bottleneck = BOTTLENECKS[spec.bottleneck]
+        width = bottleneck.input_width(spec.latent_dim)
+        encoder, self.decoder = build_networks(
+            spec.network, spec.shape, spec.latent_dim, spec.width, encoder_outputs=width, output=spec.output
+        )
+        self.encoder: Encoder | NoEncoder = encoder if spec.encodes else NoEncoder()
+        self.bottleneck = bottleneck(spec.latent_dim, **spec.bottleneck_options)
+        if spec.spectral_norm:
+            bound_layers(self.decoder)
 
     def forward(self, x: Tensor) -> Forward:
         """x: scaled items, float (n, c, h, w) or (n, d)."""
         h = self.encoder(x)
-        latent = self.bottleneck(h)
+        with torch.autocast(x.device.type, enabled=False):  # divergences and codes need full precision
+            latent = self.bottleneck(h)
         return Forward(h, latent, self.decoder(latent.z))
 
     def encode(self, items: Array) -> Array:
@@ -155,7 +170,7 @@ class Autoencoder(nn.Module):
         """
         collapsed = copy.deepcopy(self)
         matrix = self.bottleneck.matrix()
-        if matrix is None:
+        if matrix is None or isinstance(collapsed.encoder, NoEncoder):
             return collapsed
         collapsed.spec = dataclasses.replace(self.spec, bottleneck="identity", bottleneck_options={})
         collapsed.bottleneck = IdentityBottleneck(self.spec.latent_dim)

@@ -5,6 +5,7 @@ from itertools import pairwise
 from math import prod
 
 from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
 
 from lorae.errors import LoraeError
 from lorae.layers import Linear, PixelwiseLinear, StridedConv2d, StridedConvTranspose2d
@@ -72,17 +73,40 @@ CONVOLUTIONAL_PAIRS = {
 MLP_WIDTHS = (256, 256)
 
 
+class NoEncoder(nn.Module):
+    """What a generator has in the encoder's place: an error that says so."""
+
+    def forward(self, x: Tensor) -> Tensor:  # noqa: ARG002
+        """Raises LoraeError."""
+        raise LoraeError("encoder: this method only generates; it can sample, but neither encode nor reconstruct")
+
+
+def bound_layers(network: nn.Module) -> None:
+    """Divide every weight by its spectral norm, as one step of power iteration a pass knows it (arXiv:1802.05957)."""
+    for layer in list(network.modules()):
+        if isinstance(layer, (nn.Linear, nn.ConvTranspose2d)):
+            spectral_norm(layer)
+
+
 def build_networks(
-    network: str, shape: tuple[int, ...], latent_dim: int, width: float = 1.0
+    network: str,
+    shape: tuple[int, ...],
+    latent_dim: int,
+    width: float = 1.0,
+    *,
+    encoder_outputs: int | None = None,
+    output: str = "tanh",
 ) -> tuple[Encoder, Decoder]:
     """An encoder and a decoder for items of one shape.
 
     network: `mnist`, `celeba` or `mlp`; shape: (c, h, w) with sides that are multiples of 8, or (d,);
-    width: factor on all channel counts. Raises LoraeError for other shapes.
+    width: factor on all channel counts; encoder_outputs: where they are not `latent_dim`; output: `tanh` or `sigmoid`,
+    what ends the decoder of images. Raises LoraeError for other shapes.
     """
+    outputs = encoder_outputs or latent_dim
     if network == "mlp":
         widths = [_scaled(hidden, width) for hidden in MLP_WIDTHS]
-        return _mlp_encoder(prod(shape), widths, latent_dim), _mlp_decoder(prod(shape), widths, latent_dim)
+        return _mlp_encoder(prod(shape), widths, outputs), _mlp_decoder(prod(shape), widths, latent_dim)
     pair = CONVOLUTIONAL_PAIRS[network]
     channels, height, side = shape
     if height % 8 or side % 8:
@@ -90,8 +114,8 @@ def build_networks(
     encoder = [_scaled(count, width) for count in pair.encoder]
     decoder = [_scaled(count, width) for count in pair.decoder]
     return (
-        _convolutional_encoder(channels, height, side, encoder, latent_dim),
-        _convolutional_decoder(channels, height, side, decoder, latent_dim, pair.relu_first),
+        _convolutional_encoder(channels, height, side, encoder, outputs),
+        _convolutional_decoder(channels, height, side, decoder, latent_dim, pair.relu_first, output),
     )
 
 
@@ -110,7 +134,7 @@ def _convolutional_encoder(channels: int, height: int, side: int, counts: list[i
 
 
 def _convolutional_decoder(
-    channels: int, height: int, side: int, counts: list[int], latent_dim: int, relu_first: bool
+    channels: int, height: int, side: int, counts: list[int], latent_dim: int, relu_first: bool, output: str
 ) -> Decoder:
     factor = 2 ** (len(counts) - 1)
     start = (height // factor, side // factor, counts[0])
@@ -121,7 +145,7 @@ def _convolutional_decoder(
     # Transposed, though 1 x 1, as the paper writes: torch starts its weights in [-1, 1], those of a plain one in
     # [-0.18, 0.18], and that start decides how fast the first epochs are.
     # Tanh on images in [0, 1], as in the authors' code: negative outputs are clipped when images are written.
-    layers += [PixelwiseLinear(counts[-1], channels), nn.Tanh()]
+    layers += [PixelwiseLinear(counts[-1], channels), nn.Sigmoid() if output == "sigmoid" else nn.Tanh()]
     return Decoder(Linear(latent_dim, prod(start)), nn.Sequential(*layers))
 
 

@@ -1,10 +1,12 @@
 """What is minimised: one reconstruction term for all methods, the bottleneck's own terms, and the penalties."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy
 
 from lorae.bottlenecks import Latent
 from lorae.errors import LoraeError
@@ -37,43 +39,91 @@ class Step:
         return matrix
 
 
+class Outcome(NamedTuple):
+    """What one player makes of a batch: its loss, its terms, and the latents where it has some; not detached."""
+
+    loss: Tensor
+    terms: dict[str, Tensor]
+    latents: Tensor
+
+
+@dataclass(frozen=True)
+class Player:
+    """Who takes a step: name, the parameters that it moves, and how it looks at a scaled batch."""
+
+    name: str
+    parameters: list[nn.Parameter]
+    play: Callable[[Tensor], Outcome]
+
+
 class Objective:
     """Weighted sum of named terms; the terms themselves are reported unweighted, with `weights` beside them.
 
-    model: the autoencoder; penalties: name -> weight; reconstruction: `mean` over all entries of a batch, or `sum`
-    over an item and mean over the batch; bfloat16: run the convolutions under autocast.
+    model: the autoencoder; weights: penalty, or term of the bottleneck, -> weight; reconstruction: `mean` over all
+    entries of a batch, or `sum` over an item and mean over the batch; likelihood: `gaussian` (squared error) or
+    `bernoulli` (cross-entropy of pixels); noise: standard deviation of what is added to the encoder's input;
+    bfloat16: run the convolutions under autocast.
     """
 
     def __init__(
         self,
         model: Autoencoder,
-        penalties: Mapping[str, float],
+        weights: Mapping[str, float],
         *,
         reconstruction: str = "mean",
+        likelihood: str = "gaussian",
+        noise: float = 0.0,
         bfloat16: bool = False,
     ) -> None:
         self.model = model
         self.reconstruction = reconstruction
+        self.likelihood = likelihood
+        self.noise = noise
         self.bfloat16 = bfloat16
-        self.weights = {"reconstruction": 1.0, **penalties}
+        own = {name: weights.get(name, 0.0) for name in model.bottleneck.TERMS}
+        self.weights = {"reconstruction": 1.0, **own, **weights}
         # A weight of zero is a penalty switched off: it is still measured, so that runs can be compared.
-        self._penalties = {name: penalty_function(name) for name in penalties}
+        self._penalties = {name: penalty_function(name) for name in weights if name not in own}
         # On the device, so that a captured step sees a warm-up; 1 is full weight.
         self.penalty_scale = torch.ones((), device=model.scaling.scale.device)
+        # What an adversary adds has modules of its own, which checkpoints keep.
+        self.modules = nn.ModuleDict()
 
-    def __call__(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor], Tensor]:
-        """The loss, its terms, and the detached latents of a scaled batch."""
-        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.bfloat16):
-            result = self.model(x)
+    def players(self) -> list[Player]:
+        """Who takes a step on every batch, in turn."""
+        return [Player("autoencoder", list(self.model.parameters()), self.play)]
+
+    def __call__(self, x: Tensor) -> Outcome:
+        """What the model's own player makes of a scaled batch."""
+        return self.play(x)
+
+    def play(self, x: Tensor) -> Outcome:
+        """Loss, terms and latents of a scaled batch."""
+        noisy = x + self.noise * torch.randn_like(x) if self.noise > 0 else x
+        with self.autocast(x):
+            result = self.model(noisy)
         x_hat = result.x_hat.float()
-        error = (x_hat - x).square()
-        terms = {"reconstruction": error.mean() if self.reconstruction == "mean" else error.sum() / len(x)}
-        terms |= result.latent.terms
+        terms = {"reconstruction": self._error(x_hat, x)} | result.latent.terms
         step = Step(self.model, x, result.h, result.latent, x_hat)
         for name, penalty in self._penalties.items():
             terms[name] = penalty(step)
-        loss = terms["reconstruction"]
-        for name, weight in self.weights.items():
-            if name != "reconstruction" and weight != 0:
-                loss = loss + weight * self.penalty_scale * terms[name]
-        return loss, terms, result.latent.z.detach()
+        return Outcome(self.total(terms), terms, result.latent.z)
+
+    def total(self, terms: Mapping[str, Tensor]) -> Tensor:
+        """The weighted sum of terms; only reconstruction is not scaled by a warm-up."""
+        loss: Tensor = terms["reconstruction"] if "reconstruction" in terms else terms[next(iter(terms))].new_zeros(())
+        for name, term in terms.items():
+            if name != "reconstruction" and self.weights[name] != 0:
+                loss = loss + self.weights[name] * self.penalty_scale * term
+        return loss
+
+    def autocast(self, x: Tensor) -> torch.autocast:
+        """The context that the convolutions run in."""
+        return torch.autocast(x.device.type, torch.bfloat16, enabled=self.bfloat16)
+
+    def _error(self, x_hat: Tensor, x: Tensor) -> Tensor:
+        if self.likelihood == "bernoulli":
+            error = binary_cross_entropy(x_hat, x, reduction="none")
+        else:
+            error = (x_hat - x).square()
+        return error.mean() if self.reconstruction == "mean" else error.sum() / len(x)

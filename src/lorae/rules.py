@@ -150,6 +150,29 @@ def weights(known: Callable[[], list[str]]) -> Rule:
     return Rule("a mapping from penalty to weight", parse)
 
 
+def numbers(known: Callable[[], list[str]]) -> Rule:
+    """A mapping from known names to whole numbers of at least 1, or shares between 0 and 1."""
+
+    def parse(value: Any) -> dict[str, float]:
+        if not isinstance(value, Mapping):
+            raise TypeError
+        for name in value:
+            if name not in known():
+                raise LoraeError(f"bottleneck: got {name!r}, expected names among {', '.join(known())}")
+        return {str(name): parse_number(name, item) for name, item in value.items()}
+
+    def parse_number(name: str, item: Any) -> float:
+        try:
+            number = float(item)
+            if isinstance(item, bool) or not number > 0 or (number > 1 and not number.is_integer()):
+                raise ValueError
+        except (ValueError, TypeError, OverflowError):
+            raise LoraeError(f"bottleneck.{name}: got {item!r}, expected a positive whole number or a share") from None
+        return int(number) if number >= 1 else number
+
+    return Rule("a mapping from option to number", parse)
+
+
 def setting(default: Any, rule: Rule, meaning: str) -> Any:
     """A field of a table of settings: a dataclass whose flags, keys and arguments are its fields."""
     metadata = {"rule": rule, "meaning": meaning}

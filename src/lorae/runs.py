@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 
 from lorae.errors import LoraeError
 from lorae.files import write_atomically
+from lorae.methods import get_method
 from lorae.settings import Settings
 
 if TYPE_CHECKING:
@@ -220,7 +221,8 @@ class Run:
     def summary(self) -> dict[str, Any]:
         """What `lorae train --json` prints of a finished run."""
         steps, epochs, evaluation = list(self.stats("step")), list(self.stats("epoch")), self.evaluation()
-        if not (steps and epochs and "rank" in evaluation and "reconstruction" in evaluation):
+        measured = "rank" in evaluation and "reconstruction" in evaluation
+        if not (steps and epochs and (measured or not get_method(self.settings.method).encodes)):
             raise LoraeError(
                 f"run: {str(self.path)!r} lacks statistics or measurements; delete its model.json and "
                 f"run `lorae resume {self.path}`"
@@ -232,9 +234,10 @@ class Run:
             "seconds": epoch["seconds"],
             "images_per_second": epoch["images_per_second"],
             "loss": {"total": last["loss"], **last["terms"]},
-            "rank": evaluation["rank"]["rank"],
-            "tolerance": evaluation["rank"]["tolerance"],
-            "test_mse": evaluation["reconstruction"]["mse"],
+            # A generator alone has neither.
+            "rank": evaluation["rank"]["rank"] if measured else None,
+            "tolerance": evaluation["rank"]["tolerance"] if measured else None,
+            "test_mse": evaluation["reconstruction"]["mse"] if measured else None,
         }
 
     def _read_json(self, name: str) -> dict[str, Any]:

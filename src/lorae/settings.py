@@ -11,8 +11,7 @@ from typing import Any
 
 from lorae import rules
 from lorae.errors import LoraeError
-from lorae.methods import METHODS, get_method
-from lorae.penalties import penalty_names
+from lorae.methods import METHODS, TERMS, get_method, option_names, weight_names
 from lorae.rules import setting
 
 
@@ -30,12 +29,17 @@ class Settings:
     penalty: float | None = setting(
         None, rules.optional(rules.real(0.0)), "weight of the method's own penalty (the paper's lambda)"
     )
-    penalties: dict[str, float] = setting({}, rules.weights(penalty_names), "weights of further penalties, by name")
+    penalties: dict[str, float] = setting(
+        {}, rules.weights(weight_names), "weights of further penalties and of the method's own terms, by name"
+    )
+    bottleneck: dict[str, float] = setting(
+        {}, rules.numbers(option_names), "sizes of the method's bottleneck, as in --bottleneck.rank 8"
+    )
     # The model.
     latent_dim: int | None = setting(
         None,
         rules.optional(rules.whole(1)),
-        "width of the latent; 128 as in the paper, at most the width of vectors",
+        "width of the latent; 128 as in the paper, 16 for ae-small, at most the width of vectors",
     )
     network: str | None = setting(
         None,
@@ -55,19 +59,33 @@ class Settings:
         "passes over the training data; the paper's 100 for celeba, its 50 for MNIST elsewhere",
     )
     batch_size: int = setting(32, rules.whole(1), "items in a step; the paper's 32")
-    lr: float = setting(1e-3, rules.real(0.0, exclusive=True), "learning rate of Adam; the paper's 1e-3")
+    lr: float | None = setting(
+        None,
+        rules.optional(rules.real(0.0, exclusive=True)),
+        "learning rate of Adam; the paper's 1e-3, 2e-4 for GANs",
+    )
     schedule: str = setting(
         "constant",
         rules.choice("constant", "cosine"),
         "learning rate over time; constant as in the paper",
     )
-    penalty_warmup: float = setting(
-        0.0, rules.real(0.0), "epochs over which penalties grow to full weight; 0 as in the paper"
+    penalty_warmup: float | None = setting(
+        None,
+        rules.optional(rules.real(0.0)),
+        "epochs over which penalties grow to full weight; 0 as in the paper, 1 for penalties that are not convex",
     )
-    reconstruction: str = setting(
-        "mean",
-        rules.choice("mean", "sum"),
-        "squared error: mean over all entries as in the authors' code, or sum over an item as the paper writes",
+    reconstruction: str | None = setting(
+        None,
+        rules.optional(rules.choice("mean", "sum")),
+        "error: mean over all entries as in the authors' code, or sum over an item as the paper writes; by the method",
+    )
+    likelihood: str | None = setting(
+        None,
+        rules.optional(rules.choice("gaussian", "bernoulli")),
+        "of the reconstruction: squared error, or cross-entropy of pixels; by the method",
+    )
+    noise: float | None = setting(
+        None, rules.optional(rules.real(0.0)), "standard deviation of noise on the encoder's input; by the method"
     )
     seed: int = setting(0, rules.whole(0, 2**31 - 1), "fixes weights, order of batches and noise")
     # The data.
@@ -119,17 +137,26 @@ class Settings:
         method = get_method(self.method)
         if self.matrix_init is not None and method.bottleneck != "linear":
             raise LoraeError(f"matrix_init: got {self.matrix_init!r}, but method {self.method!r} has no matrix M")
+        for name in self.bottleneck:
+            if name not in method.bottleneck_options:
+                takes = ", ".join(option for option in method.bottleneck_options if option != "init") or "none"
+                raise LoraeError(f"bottleneck.{name}: method {self.method!r} has no such option; it has {takes}")
+        terms = set(TERMS) - set(method.weights)
+        for name in self.penalties:
+            if name in terms or (not method.encodes and name not in method.weights):
+                own = ", ".join(method.weights) or "none"
+                raise LoraeError(f"penalties.{name}: method {self.method!r} has no such term; its own are {own}")
         if self.penalty is None:
             return
-        if method.main_penalty is None:
+        if method.main is None:
             raise LoraeError(
                 f"penalty: got {self.penalty:g}, but method {self.method!r} has no penalty of its own; "
                 f"name one, as in --penalties.nuclear {self.penalty:g}"
             )
-        if method.main_penalty in self.penalties:
+        if method.main in self.penalties:
             raise LoraeError(
-                f"penalty: got {self.penalty:g} and penalties.{method.main_penalty} "
-                f"{self.penalties[method.main_penalty]:g}, which are the same weight; expected one of them"
+                f"penalty: got {self.penalty:g} and penalties.{method.main} "
+                f"{self.penalties[method.main]:g}, which are the same weight; expected one of them"
             )
 
     def resolve(self, data_kind: str, data_shape: Iterable[int]) -> "Settings":
@@ -145,7 +172,12 @@ class Settings:
             fitting = "mlp" if data_kind == "vectors" else "mnist or celeba"
             raise LoraeError(f"network: got {network!r}, expected {fitting} for {data_kind} (from --network)")
         paper = PAPER_SETTINGS.get(self.data, PAPER_SETTINGS["mnist"])
-        latent_dim = self.latent_dim or min(128, shape[0] if data_kind == "vectors" else 128)
+        method = get_method(self.method)
+        widest = shape[0] if data_kind == "vectors" else 128
+        latent_dim = self.latent_dim or min(method.latent_dim or 128, widest)
+        likelihood = self.likelihood or (method.likelihood if data_kind == "images" else "gaussian")
+        if likelihood == "bernoulli" and data_kind == "vectors":
+            raise LoraeError("likelihood: got 'bernoulli', expected gaussian for vectors (from --likelihood)")
         return dataclasses.replace(
             self,
             network=network,
@@ -154,6 +186,11 @@ class Settings:
             matrix_init=self._resolved_matrix_init(),
             penalty=None,
             penalties=self._resolved_penalties(paper.penalty),
+            lr=self.lr or method.lr,
+            penalty_warmup=method.warmup if self.penalty_warmup is None else self.penalty_warmup,
+            reconstruction=self.reconstruction or method.reconstruction,
+            likelihood=likelihood,
+            noise=method.noise if self.noise is None else self.noise,
         )
 
     def _resolved_matrix_init(self) -> str | None:
@@ -165,11 +202,11 @@ class Settings:
 
     def _resolved_penalties(self, paper_penalty: float) -> dict[str, float]:
         method = get_method(self.method)
-        weights = dict(method.penalties)
-        if method.main_penalty == "nuclear":
+        weights = dict(method.weights)
+        if method.main == "nuclear":
             weights["nuclear"] = paper_penalty
-        if method.main_penalty is not None and self.penalty is not None:
-            weights[method.main_penalty] = self.penalty
+        if method.main is not None and self.penalty is not None:
+            weights[method.main] = self.penalty
         return weights | self.penalties
 
     def with_machine(self, device: str, precision: str) -> "Settings":

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from lorae.errors import LoraeError
-from lorae.objective import Objective
+from lorae.objective import Objective, Player
 
 # Raw items (n, ...) -> (loss and terms in one vector, latents); both detached.
 TakeStep = Callable[[Tensor], tuple[Tensor, Tensor]]
@@ -15,22 +15,30 @@ TakeStep = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 def build_step(
     objective: Objective,
-    optimizer: torch.optim.Optimizer,
+    optimizers: list[torch.optim.Adam],
     memory_format: torch.memory_format,
     *,
     batch_size: int,
     capture: bool = True,
 ) -> TakeStep:
     """The fastest step for the device that the model is on; `capture` False keeps it eager on a GPU too."""
-    eager = EagerStep(objective, optimizer, memory_format)
+    eager = EagerStep(objective, optimizers, memory_format)
     return CapturedStep(eager, batch_size) if capture and objective.penalty_scale.is_cuda else eager
 
 
-def build_optimizer(objective: Objective, lr: float) -> torch.optim.Adam:
-    """Adam over all weights of the model, fused; on a GPU with its state and rate there, so that it can be captured."""
+def build_optimizers(objective: Objective, lr: float, beta1: float = 0.9) -> list[torch.optim.Adam]:
+    """Adam for each player, fused; on a GPU with its state and rate there, so that it can be captured."""
     on_gpu = objective.penalty_scale.is_cuda
-    rate: float | Tensor = torch.tensor(lr, device="cuda") if on_gpu else lr
-    return torch.optim.Adam(objective.model.parameters(), lr=rate, fused=True, capturable=on_gpu)
+    return [
+        torch.optim.Adam(
+            player.parameters,
+            lr=torch.tensor(lr, device="cuda") if on_gpu else lr,
+            betas=(beta1, 0.999),
+            fused=True,
+            capturable=on_gpu,
+        )
+        for player in objective.players()
+    ]
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
@@ -67,25 +75,35 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
 
 
 class EagerStep:
-    """Scale, forward, backward, update."""
+    """Scale, then forward, backward and update of each player in turn."""
 
     def __init__(
-        self, objective: Objective, optimizer: torch.optim.Optimizer, memory_format: torch.memory_format
+        self, objective: Objective, optimizers: list[torch.optim.Adam], memory_format: torch.memory_format
     ) -> None:
         self.objective = objective
-        self.optimizer = optimizer
+        self.optimizers = optimizers
         self.memory_format = memory_format
+        self.players: list[Player] = objective.players()
 
     def __call__(self, items: Tensor) -> tuple[Tensor, Tensor]:
         """items: raw batch on the model's device."""
         x = self.objective.model.scaling(items)
         if x.ndim == 4:
             x = x.contiguous(memory_format=self.memory_format)
-        loss, terms, latents = self.objective(x)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        self.optimizer.step()
-        return torch.stack([loss, *terms.values()]).detach(), latents
+        losses, latents = [], []
+        terms: dict[str, Tensor] = {}
+        for player, optimizer in zip(self.players, self.optimizers, strict=True):
+            outcome = player.play(x)
+            optimizer.zero_grad(set_to_none=True)
+            # Of one player alone there is nobody else's weight to leave out.
+            inputs = player.parameters if len(self.players) > 1 else None
+            outcome.loss.backward(inputs=inputs)  # type: ignore[no-untyped-call]
+            optimizer.step()
+            losses.append(outcome.loss)
+            terms |= outcome.terms
+            latents.append(outcome.latents)
+        ordered = [terms[name] for name in self.objective.weights]
+        return torch.stack([sum(losses[1:], losses[0]), *ordered]).detach(), latents[0].detach()
 
 
 class CapturedStep:
@@ -127,7 +145,8 @@ class CapturedStep:
 
     def _captured(self, items: Tensor) -> torch.cuda.CUDAGraph:
         self.items = items.clone()
-        self.eager.optimizer.zero_grad(set_to_none=True)
+        for optimizer in self.eager.optimizers:
+            optimizer.zero_grad(set_to_none=True)
         graph = torch.cuda.CUDAGraph()
         try:
             with torch.cuda.graph(graph):

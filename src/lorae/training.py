@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from rich.progress import Progress
 from torch import Tensor
 
+from lorae.adversary import build_game
 from lorae.data import Dataset
 from lorae.errors import LoraeError
 from lorae.hardware import keep_freed_memory, memory_format
@@ -25,7 +26,7 @@ from lorae.progress import progress_bar
 from lorae.runs import Run
 from lorae.settings import Settings
 from lorae.steps import (
-    build_optimizer,
+    build_optimizers,
     build_step,
     clear_faded_averages,
     restore_optimizer,
@@ -48,10 +49,31 @@ def model_spec(settings: Settings, shape: tuple[int, ...]) -> ModelSpec:
     assert settings.network is not None
     assert settings.latent_dim is not None
     method = get_method(settings.method)
-    options = dict(method.bottleneck_options)
-    if method.bottleneck == "linear":
+    return ModelSpec(
+        settings.network,
+        shape,
+        settings.latent_dim,
+        settings.width,
+        method.bottleneck,
+        bottleneck_options(settings),
+        output="sigmoid" if settings.likelihood == "bernoulli" else "tanh",
+        spectral_norm=method.spectral_norm,
+        encodes=method.encodes,
+    )
+
+
+def bottleneck_options(settings: Settings) -> dict[str, Any]:
+    """The options of the method's bottleneck, its sizes cut to the latent's, with those that the user set."""
+    assert settings.latent_dim is not None
+    options = dict(get_method(settings.method).bottleneck_options)
+    if "rank" in options:
+        options["rank"] = min(options["rank"], settings.latent_dim)
+    if "groups" in options:
+        options["groups"] = math.gcd(options["groups"], settings.latent_dim)
+    options |= settings.bottleneck
+    if settings.matrix_init is not None:
         options["init"] = settings.matrix_init
-    return ModelSpec(settings.network, shape, settings.latent_dim, settings.width, method.bottleneck, options)
+    return options
 
 
 def build_model(settings: Settings, dataset: Dataset) -> Autoencoder:
@@ -65,12 +87,18 @@ def build_model(settings: Settings, dataset: Dataset) -> Autoencoder:
 
 def build_objective(settings: Settings, model: Autoencoder) -> Objective:
     """The objective that resolved settings ask for."""
-    return Objective(
-        model,
-        settings.penalties,
-        reconstruction=settings.reconstruction,
-        bfloat16=settings.precision == "bfloat16",
-    )
+    adversary = get_method(settings.method).adversary
+    options: dict[str, Any] = {
+        "reconstruction": settings.reconstruction,
+        "likelihood": settings.likelihood,
+        "noise": settings.noise,
+        "bfloat16": settings.precision == "bfloat16",
+    }
+    if adversary is None:
+        return Objective(model, settings.penalties, **options)
+    with torch.random.fork_rng(devices=[]):  # as the model's weights: decided by the seed, and by nothing else
+        torch.default_generator.manual_seed(settings.seed + 1)
+        return build_game(adversary, model, settings.penalties, **options)
 
 
 class Trainer:
@@ -90,10 +118,11 @@ class Trainer:
         self.model = build_model(self.settings, dataset).to(self.device)
         self.model.to(memory_format=layout)  # type: ignore[call-overload]
         self.objective = build_objective(self.settings, self.model)
-        self.optimizer = build_optimizer(self.objective, self.settings.lr)
+        assert self.settings.lr is not None
+        self.optimizers = build_optimizers(self.objective, self.settings.lr, get_method(self.settings.method).beta1)
         self.take_step = build_step(
             self.objective,
-            self.optimizer,
+            self.optimizers,
             layout,
             batch_size=self.settings.batch_size,
             capture=self.settings.capture == "auto",
@@ -167,7 +196,8 @@ class Trainer:
         self._items_since_line += len(items)
         self._recent.append(latents)
         if self.step % CLEAR_EVERY == 0 and self.device.type == "cpu":
-            clear_faded_averages(self.optimizer)
+            for optimizer in self.optimizers:
+                clear_faded_averages(optimizer)
         end_of_epoch = self.step % self.steps_per_epoch == 0
         if end_of_epoch or self.step % self.settings.checkpoint_every == 0:
             self._checkpoint(bar, task, end_of_epoch=end_of_epoch)
@@ -184,15 +214,17 @@ class Trainer:
         return self.items[self._order[1][start : start + self.settings.batch_size]]
 
     def _follow_schedules(self) -> None:
-        settings = self.settings
+        settings, warmup = self.settings, self.settings.penalty_warmup or 0.0
         scale = 1.0
-        if settings.penalty_warmup > 0:
-            scale = min(1.0, self.step / (settings.penalty_warmup * self.steps_per_epoch))
+        if warmup > 0:
+            scale = min(1.0, self.step / (warmup * self.steps_per_epoch))
             self.objective.penalty_scale.fill_(scale)
         self._scales.append(scale)
         if settings.schedule == "cosine":
             progress = self.step / self.total_steps
-            set_learning_rate(self.optimizer, settings.lr * 0.5 * (1 + math.cos(math.pi * progress)))
+            assert settings.lr is not None
+            for optimizer in self.optimizers:
+                set_learning_rate(optimizer, settings.lr * 0.5 * (1 + math.cos(math.pi * progress)))
 
     def _log(self, bar: Progress, task: Any) -> None:
         """Check the losses since the last line, write their mean, show it."""
@@ -210,7 +242,8 @@ class Trainer:
             for name, weight in self.objective.weights.items()
         }
         latents = torch.cat([*self._recent]).float().cpu().numpy()
-        rank = latent_spectrum(latents, "training").rank if len(latents) > 1 else None
+        encodes = self.model.spec.encodes
+        rank = latent_spectrum(latents, "training").rank if encodes and len(latents) > 1 else None
         self.run.append_stats(
             {
                 "event": "step",
@@ -251,14 +284,16 @@ class Trainer:
         self._log(bar, task)
         # The last update may have broken what the losses before it do not show yet.
         monitored = self.dataset.test.inputs[: MONITORED if end_of_epoch else self.settings.batch_size]
-        error = self.model.squared_error(monitored)
-        if not math.isfinite(error) or not all(bool(p.isfinite().all()) for p in self.model.parameters()):
-            raise self._diverged(self.step, f"test error {error:g}")
+        error = self._test_error(monitored)
+        finite = all(bool(parameter.isfinite().all()) for parameter in self.model.parameters())
+        if not finite or (error is not None and not math.isfinite(error)):
+            raise self._diverged(self.step, f"test error {error}")
         if end_of_epoch:
             self._log_epoch(monitored, error)
         state = {
             "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "adversary": self.objective.modules.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "step": self.step,
             "seconds": self._total_seconds(),
             "data": self.dataset.fingerprint,
@@ -272,14 +307,18 @@ class Trainer:
     def _total_seconds(self) -> float:
         return self.seconds + time.perf_counter() - self._started
 
-    def _log_epoch(self, monitored: NDArray[Any], error: float) -> None:
+    def _test_error(self, items: NDArray[Any]) -> float | None:
+        """Mean squared error, or None for a generator, which reconstructs nothing."""
+        return self.model.squared_error(items) if self.model.spec.encodes else None
+
+    def _log_epoch(self, monitored: NDArray[Any], error: float | None) -> None:
         seconds = self._total_seconds()
         record = {
             "event": "epoch",
             "step": self.step,
             "epoch": self.epoch,
             "test_mse": error,
-            "rank": self.model.spectrum(monitored, "test").rank,
+            "rank": self.model.spectrum(monitored, "test").rank if self.model.spec.encodes else None,
             "n": len(monitored),
             "images_per_second": round(self.epoch * len(self.items) / seconds, 1),
             "seconds": round(seconds, 3),
@@ -298,7 +337,9 @@ class Trainer:
             )
         try:
             self.model.load_state_dict(state["model"])
-            restore_optimizer(self.optimizer, state["optimizer"])
+            self.objective.modules.load_state_dict(state["adversary"])
+            for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+                restore_optimizer(optimizer, saved)
         except (RuntimeError, ValueError, KeyError) as error:
             reason = str(error).splitlines()[0]
             raise LoraeError(f"{self.run.checkpoint_path}: does not hold this model ({reason})") from None

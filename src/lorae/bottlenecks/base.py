@@ -5,6 +5,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from lorae.errors import LoraeError
+
 
 @dataclass(frozen=True)
 class Latent:
@@ -15,18 +17,36 @@ class Latent:
 
 
 class Bottleneck(nn.Module):
-    """From the encoder's output to the latent that the decoder takes."""
+    """From the encoder's output to the latent that the decoder takes.
+
+    TERMS: names of the loss terms that it gives in every pass in training mode. Whatever is random happens in
+    training mode only: in evaluation mode the latent is a function of h alone.
+    """
+
+    TERMS: tuple[str, ...] = ()
 
     def __init__(self, latent_dim: int, **options: Any) -> None:
         super().__init__()
         self.latent_dim = latent_dim
+        self.input_dim = self.input_width(latent_dim)
         if options:
             raise TypeError(f"{type(self).__name__} has no options {', '.join(options)}")
 
+    @classmethod
+    def input_width(cls, latent_dim: int) -> int:
+        """Width of the encoder's output h."""
+        return latent_dim
+
     def forward(self, h: Tensor) -> Latent:
-        """h: float32 (n, latent_dim), the encoder's output."""
+        """h: float32 (n, input_dim), the encoder's output."""
         raise NotImplementedError
 
     def matrix(self) -> Tensor | None:
         """The matrix M with z = M h, (latent_dim, latent_dim); None where the bottleneck is not linear in h."""
         return None
+
+
+def check_option(fits: bool, name: str, got: float, expected: str) -> None:
+    """Raise LoraeError with one line about an option of a bottleneck, unless it fits."""
+    if not fits:
+        raise LoraeError(f"bottleneck.{name}: got {got:g}, expected {expected}")

@@ -3,6 +3,8 @@
 import dataclasses
 from collections.abc import Iterable
 
+import numpy as np
+
 from lorae.data import Dataset
 from lorae.errors import LoraeError
 from lorae.evaluation.measures import MEASURES
@@ -15,17 +17,32 @@ from lorae.evaluation.pictures import (
     picture_reconstructions,
     picture_samples,
     picture_spectrum,
+    to_uint8,
 )
 from lorae.evaluation.settings import EvaluationSettings
-from lorae.evaluation.subject import Subject, on_device
+from lorae.evaluation.subject import Subject, draw_generator, on_device
 from lorae.hardware import choose_device, keep_freed_memory
+from lorae.methods import get_method
 from lorae.model import Autoencoder
 from lorae.progress import progress_bar
 from lorae.runs import Run
+from lorae.samplers import fit_density
+
+# Samples in the picture that a generator's training ends with.
+GENERATED = 64
 
 
 def evaluate_training(run: Run, model: Autoencoder, dataset: Dataset) -> None:
-    """What every training ends with: reconstruction and rank on the test split, and their figures."""
+    """What every training ends with: reconstruction and rank on the test split, and their figures.
+
+    Of a generator, which has neither, only a picture of samples.
+    """
+    if not model.spec.encodes:
+        density = fit_density("prior", np.zeros((2, model.spec.latent_dim)))
+        decoded = model.decode(density.sample(GENERATED, draw_generator(run.settings.seed, 0)))
+        picture_samples(run, "prior", to_uint8(decoded) if dataset.kind == "images" else decoded)
+        run.add_to_evaluation({})
+        return
     run.add_to_evaluation({"reconstruction": measure_reconstruction(model, dataset)})
     spectrum = measure_spectrum(model, dataset)
     run.add_to_evaluation({"rank": spectrum.to_json() | {"matrix_rank": model.matrix_rank()}})
@@ -47,8 +64,8 @@ def evaluate(
     Each result is written to `evaluation.json` as soon as it is there. Returns the names of what was measured.
     Raises LoraeError for an unknown measure, and for one by name that the data do not allow.
     """
-    names = chosen_measures(only, dataset)
-    settings = settings.resolve(dataset.name, dataset.kind)
+    names = chosen_measures(only, dataset, run.settings.method)
+    settings = settings.resolve(dataset.name, dataset.kind, run.settings.method)
     settings = dataclasses.replace(settings, device=choose_device(settings.device))
     keep_freed_memory()
     with progress_bar(quiet) as bar:
@@ -62,23 +79,28 @@ def evaluate(
             bar.advance(task)
         for sampler, items in subject.pictured.items():
             picture_samples(run, sampler, items)
-        if subject.pictured and dataset.kind == "images":
+        if subject.pictured and dataset.kind == "images" and model.spec.encodes:
             firsts, seconds = drawn_pairs(dataset.test.inputs, PAIRS, settings.seed)
             picture_interpolations(run, model, firsts, seconds, subject.latents["test"].mean(axis=0))
     return names
 
 
-def chosen_measures(only: Iterable[str] | None, dataset: Dataset) -> list[str]:
+def chosen_measures(only: Iterable[str] | None, dataset: Dataset, method: str) -> list[str]:
     """Names of measures in the order of the table."""
+    encodes = get_method(method).encodes
     labelled = dataset.train.labels is not None and dataset.test.labels is not None
     if only is None:
         return [
-            name for name, measure in MEASURES.items() if not measure.slow and (labelled or not measure.needs_labels)
+            name
+            for name, measure in MEASURES.items()
+            if not measure.slow and (labelled or not measure.needs_labels) and (encodes or not measure.needs_encoder)
         ]
     asked = list(only)
     for name in asked:
         if name not in MEASURES:
             raise LoraeError(f"only: got {name!r}, expected some of {', '.join(MEASURES)}")
+        if MEASURES[name].needs_encoder and not encodes:
+            raise LoraeError(f"only: got {name!r}, but method {method!r} only generates: it has no encoder")
         if MEASURES[name].needs_labels and not labelled:
             raise LoraeError(f"only: got {name!r}, but the data {dataset.name!r} have no labels")
     return [name for name in MEASURES if name in asked]

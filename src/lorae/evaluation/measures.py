@@ -24,13 +24,15 @@ Result = dict[str, Any]
 class Measure:
     """A row of the table.
 
-    needs_labels: it cannot be taken on data without labels; slow: only when it is named.
+    needs_labels: it cannot be taken on data without labels; needs_encoder: nor of a generator alone; slow: only when
+    it is named.
     """
 
     name: str
     summary: str
     take: Callable[[Subject], Result]
     needs_labels: bool = False
+    needs_encoder: bool = True
     slow: bool = False
 
 
@@ -73,6 +75,7 @@ def frechet(subject: Subject) -> Result:
     """Frechet distances: of samples by each density, of reconstructions, and of the other split as the floor."""
     reference = _reference_moments(subject)
     settings = subject.settings
+    assert settings.samplers is not None
     warn_of_few(settings.n, len(reference.mean), "generated items")
     result: Result = {}
     for sampler in settings.samplers:
@@ -86,10 +89,11 @@ def frechet(subject: Subject) -> Result:
             "protocol": _protocol(subject, sampler) | {"value": f"mean over {len(values)} draws"},
         }
     protocol = _protocol(subject)
-    result["reconstructions"] = {
-        "value": frechet_distance(Moments.of(subject.reconstructed), reference),
-        "protocol": protocol | {"generated": f"reconstructions of the {settings.reference} split"},
-    }
+    if subject.model.spec.encodes:
+        result["reconstructions"] = {
+            "value": frechet_distance(Moments.of(subject.reconstructed), reference),
+            "protocol": protocol | {"generated": f"reconstructions of the {settings.reference} split"},
+        }
     floor = subject.other_split
     result["floor"] = {
         "value": frechet_distance(Moments.of(floor), reference),
@@ -130,13 +134,15 @@ def neighbourhoods(subject: Subject) -> Result:
 
 
 def _compared(subject: Subject) -> dict[str, Features]:
-    samples = {sampler: subject.generated(sampler, 0) for sampler in subject.settings.samplers}
-    return samples | {"reconstructions": subject.reconstructed, "floor": subject.other_split}
+    samples = {sampler: subject.generated(sampler, 0) for sampler in subject.settings.samplers or ()}
+    reconstructed = {"reconstructions": subject.reconstructed} if subject.model.spec.encodes else {}
+    return samples | reconstructed | {"floor": subject.other_split}
 
 
 def _protocol(subject: Subject, sampler: str | None = None) -> Result:
     """What a comparison of features has to say of itself."""
     settings, images = subject.settings, subject.dataset.kind == "images"
+    assert settings.samplers is not None
     protocol = subject.extractor.describe() | {
         "quantisation": "clipped to [0, 1], rounded to uint8" if images else "none, standardised columns",
         "reference": settings.reference,
@@ -217,9 +223,9 @@ MEASURES = {
         Measure("reconstruction", "mean squared error on test items", reconstruction),
         Measure("rank", "rank of the latent space by every definition, with intervals", rank),
         Measure("dimension", "intrinsic dimension of items and latents, contrast of distances", dimension),
-        Measure("fid", "Frechet distance of samples, reconstructions and the floor", frechet),
-        Measure("kid", "kernel distance of the same", kernel),
-        Measure("prdc", "precision, recall, density and coverage of the same", neighbourhoods),
+        Measure("fid", "Frechet distance of samples, reconstructions and the floor", frechet, needs_encoder=False),
+        Measure("kid", "kernel distance of the same", kernel, needs_encoder=False),
+        Measure("prdc", "precision, recall, density and coverage of the same", neighbourhoods, needs_encoder=False),
         Measure("probe", "logistic regression and nearest neighbours on latents", probes, needs_labels=True),
         Measure("classification", "the paper's classifier on latents", classification, needs_labels=True),
         Measure("supervised", "that classifier from images on, an hour", supervised_row, needs_labels=True, slow=True),

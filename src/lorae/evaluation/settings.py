@@ -7,6 +7,7 @@ from typing import Any
 
 from lorae import rules
 from lorae.errors import LoraeError
+from lorae.methods import get_method
 
 # The paper's numbers of mixture components; other data take CelebA's, which is what Ghosh et al. use everywhere.
 PAPER_COMPONENTS = {"mnist": 4, "fashion-mnist": 4, "celeba": 10}
@@ -28,8 +29,11 @@ class EvaluationSettings:
     features_weights: str | None = rules.setting(
         None, rules.optional(rules.text()), "file with the weights of inception, where they are not in torch's cache"
     )
-    samplers: tuple[str, ...] = rules.setting(
-        ("gaussian", "mixture"), rules.names(), "densities on latents to sample from, with commas between them"
+    samplers: tuple[str, ...] | None = rules.setting(
+        None,
+        rules.optional(rules.names()),
+        "densities on latents to sample from, with commas between them; gaussian,mixture, for methods that train "
+        "towards a prior that as well, and that alone for GANs",
     )
     components: int | None = rules.setting(
         None, rules.optional(rules.whole(1)), "of the mixture; the paper's 4 for MNIST, its 10 for CelebA and elsewhere"
@@ -72,7 +76,7 @@ class EvaluationSettings:
     def from_values(cls, values: Mapping[str, Any], origin: Callable[[str], str]) -> "EvaluationSettings":
         """Checked settings from plain values; LoraeError, one line, for an unknown name or a value outside its rule."""
         settings = rules.checked(cls, values, origin)
-        for name in settings.samplers:
+        for name in settings.samplers or ():
             if name not in SAMPLER_NAMES:
                 raise LoraeError(f"samplers: got {name!r}, expected some of {', '.join(SAMPLER_NAMES)}")
         for count in settings.labels:
@@ -80,10 +84,19 @@ class EvaluationSettings:
                 raise LoraeError(f"labels: got {count!r}, expected positive whole numbers or all")
         return settings
 
-    def resolve(self, data: str, kind: str) -> "EvaluationSettings":
-        """The same settings with what the data decide filled in; kind: `images` or `vectors`."""
+    def resolve(self, data: str, kind: str, method: str) -> "EvaluationSettings":
+        """The same settings with what data and method decide filled in; kind: `images` or `vectors`.
+
+        Raises LoraeError for a density that would be fitted to latents of a method that has none.
+        """
         features = self.features
         if features is None:
             features = "raw" if kind == "vectors" else "digits" if data == "mnist" else "inception"
         components = self.components or PAPER_COMPONENTS.get(data, OTHER_COMPONENTS)
-        return dataclasses.replace(self, features=features, components=components)
+        row = get_method(method)
+        fitted = ("gaussian", "mixture") if row.encodes else ()
+        samplers = self.samplers or (*fitted, *(("prior",) if row.prior else ()))
+        for name in samplers:
+            if name != "prior" and not row.encodes:
+                raise LoraeError(f"samplers: got {name!r}, expected prior: method {method!r} has no latents to fit to")
+        return dataclasses.replace(self, features=features, components=components, samplers=samplers)

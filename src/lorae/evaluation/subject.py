@@ -82,7 +82,12 @@ class Subject:
 
     def density(self, sampler: str) -> Density:
         """The fitted density, from the run folder where it was fitted before with the same settings."""
-        return fitted_density(self.run, sampler, self.settings, lambda: self.latents[self.settings.fit_on])
+        return fitted_density(self.run, sampler, self.settings, self._fitting_latents)
+
+    def _fitting_latents(self) -> NDArray[Any]:
+        if not self.model.spec.encodes:
+            return np.zeros((2, self.model.spec.latent_dim))  # the prior asks for nothing but the width
+        return self.latents[self.settings.fit_on]
 
     # Items and their features
 

@@ -1,0 +1,17 @@
+"""Squared norm of the encoder's Jacobian at the items: latents ignore what hardly changes an item (contractive)."""
+
+from torch import Tensor
+
+from lorae.linalg import squared_jacobian_norm
+from lorae.objective import Step
+
+SOURCE = "Rifai et al., ICML 2011"
+
+
+def penalty(step: Step) -> Tensor:
+    """Mean over the batch of |dh/dx|^2, estimated without bias by one random projection of h; float32.
+
+    The step's own h has no gradient with respect to x, and may have gone through bfloat16: h is computed again, which
+    costs one more pass of the encoder and a backward pass of its gradient.
+    """
+    return squared_jacobian_norm(step.model.encoder, step.x)

@@ -1,0 +1,12 @@
+"""Sum of the latents' absolute values: sets many of an item's latent entries near zero (sparse autoencoder)."""
+
+from torch import Tensor
+
+from lorae.objective import Step
+
+SOURCE = "Goodfellow, Bengio, Courville, Deep Learning, MIT Press 2016, section 14.2.1"
+
+
+def penalty(step: Step) -> Tensor:
+    """Sum over an item's latent, mean over the batch; scalar, float32."""
+    return step.latent.z.abs().sum(1).mean()

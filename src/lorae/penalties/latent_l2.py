@@ -1,0 +1,12 @@
+"""Half the squared norm of the latents: keeps them near zero, so that a density can be fitted to them (RAE)."""
+
+from torch import Tensor
+
+from lorae.objective import Step
+
+SOURCE = "Ghosh et al., ICLR 2020 (arXiv:1903.12436), L_Z of the RAE loss"
+
+
+def penalty(step: Step) -> Tensor:
+    """Sum over an item's latent, mean over the batch; scalar, float32."""
+    return step.latent.z.square().sum(1).mean() / 2

@@ -1,0 +1,18 @@
+"""Geometric mean of the latents' standard deviations: flattens directions one after the other (least volume)."""
+
+from torch import Tensor
+
+from lorae.objective import Step
+
+SOURCE = "Chen and Fuge, ICLR 2024 (arXiv:2404.17773)"
+
+# Added to each deviation, or one flat direction would take the penalty off all others; the value in the authors' code.
+# Their decoder is spectrally normalised: without a bound on its slopes it can undo any shrinking of the latents.
+ETA = 1e-2
+
+
+def penalty(step: Step) -> Tensor:
+    """exp(mean log(deviation + ETA)) with deviations over the batch; scalar, float32."""
+    # Divided by n, not by n - 1: the last batch of an epoch may have one item, whose deviation is then zero.
+    deviations = step.latent.z.std(0, correction=0)
+    return (deviations + ETA).log().mean().exp()

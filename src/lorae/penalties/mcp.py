@@ -1,0 +1,25 @@
+"""Minimax concave penalty on the singular values of M: pulls at small ones, lets large ones go."""
+
+from torch import Tensor
+
+from lorae.linalg import spectral_penalty
+from lorae.objective import Step
+
+SOURCE = "Zhang, Annals of Statistics 38, 2010"
+
+# The slope at zero; 1 is the nuclear norm's, so that the weights of both compare.
+LAMBDA = 1.0
+
+# The slope falls to zero at GAMMA * LAMBDA. Singular values of M start around 1: there it is half the nuclear norm's.
+# With GAMMA up to 1 it would be zero, and a model that starts from the identity would never feel the penalty.
+GAMMA = 2.0
+
+
+def penalty(step: Step) -> Tensor:
+    """Sum of LAMBDA sigma - sigma^2 / (2 GAMMA), constant from sigma = GAMMA * LAMBDA on; scalar, float32."""
+    return spectral_penalty(step.matrix, _minimax_concave)
+
+
+def _minimax_concave(sigma: Tensor) -> Tensor:
+    bounded = sigma.clamp_max(GAMMA * LAMBDA)
+    return LAMBDA * bounded - bounded.square() / (2 * GAMMA)
