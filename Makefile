@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 DEMO := runs/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all lint format bench first-look sampling digits figures clean
+.PHONY: help install demo test test-all lint format bench first-look sampling zoo digits figures clean
 
 help:
 	@echo "make demo      train a low-rank autoencoder on MNIST for three epochs and write its report"
@@ -15,6 +15,7 @@ help:
 	@echo "make bench     speed and memory, as ratios taken in one run"
 	@echo "make first-look  train the runs of the README's table"
 	@echo "make sampling  train and measure the runs of the README's table of samples"
+	@echo "make zoo      train and measure every method, for docs/zoo.md"
 	@echo "make digits   train the network behind --features digits"
 	@echo "make figures   draw the pictures of the README anew from results/"
 
@@ -63,12 +64,17 @@ first-look: $(VENV)/installed
 sampling: $(VENV)/installed
 	$(BIN)/python docs/sampling.py
 
+zoo: $(VENV)/installed
+	$(BIN)/python docs/zoo.py
+
 digits: $(VENV)/installed
 	$(BIN)/python docs/train_digits.py
 
 figures: $(VENV)/installed
 	$(BIN)/python docs/first_look.py --draw-only
 	$(BIN)/python docs/sampling.py --draw-only
+	$(BIN)/python docs/zoo.py --draw-only
+	$(BIN)/python docs/methods_page.py
 
 clean:
 	rm -rf $(VENV) build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -56,6 +56,16 @@ def test_pictures_are_there():
         assert (ROOT / path).is_file(), path
 
 
+def test_the_page_of_methods_is_that_of_the_table():
+    module = script("docs/methods_page.py")
+    assert module.PAGE.read_text() == module.page()
+
+
+def test_the_table_of_the_zoo_is_drawn_from_its_records():
+    module = script("docs/zoo.py")
+    assert module.table(module.rows()) in module.PAGE.read_text()
+
+
 @pytest.mark.parametrize("path", ["docs/first_look.py", "docs/sampling.py"])
 def test_tables_are_drawn_from_the_records(path):
     module = script(path)

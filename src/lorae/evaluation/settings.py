@@ -15,14 +15,20 @@ OTHER_COMPONENTS = 10
 
 SAMPLER_NAMES = ("gaussian", "mixture", "prior")
 
+# A torch module is told by its forward function, so that nothing here has to import torch.
+NAME_OR_MODULE = rules.Rule(
+    "a name, FILE.py:NAME, or a torch module",
+    lambda value: value if callable(getattr(value, "forward", None)) else rules.text().parse(value),
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationSettings:
     """How a run is measured; None stands for "as the data ask" until `resolve`."""
 
-    features: str | None = rules.setting(
+    features: Any = rules.setting(
         None,
-        rules.optional(rules.text()),
+        rules.optional(NAME_OR_MODULE),
         "network whose features are compared: digits, lite0, inception, raw, or FILE.py:NAME of your own; "
         "by default digits for mnist, raw for vectors, else inception",
     )

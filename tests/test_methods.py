@@ -1,0 +1,117 @@
+"""Every row of the zoo, by the same tests."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+import lorae
+from lorae.data import DataSettings, load_data
+from lorae.methods import METHODS, TERMS, weight_names
+from lorae.penalties import penalty_names
+from lorae.settings import Settings
+from lorae.steps import EagerStep, build_optimizers
+from lorae.training import Trainer, build_model, build_objective
+
+WEIGHTED = [(method.name, name) for method in METHODS.values() for name in method.weights if name != "unused_codes"]
+
+
+def settings(method, **values):
+    base = Settings(method=method, latent_dim=8, width=0.125, epochs=1, precision="float32", device="cpu", **values)
+    return base.resolve("images", (1, 16, 16))
+
+
+@pytest.fixture(scope="module")
+def dataset(images):
+    return load_data(DataSettings(images))
+
+
+def weights_after_a_step(resolved, dataset):
+    torch.manual_seed(0)
+    model = build_model(resolved, dataset)
+    objective = build_objective(resolved, model)
+    step = EagerStep(objective, build_optimizers(objective, 1e-3), torch.contiguous_format)
+    # Plain gradients: Adam's first step would hide the size of a weight.
+    step.optimizers = [torch.optim.SGD(player.parameters, lr=0.1) for player in step.players]
+    step(torch.from_numpy(dataset.train.inputs[:16]))
+    parts = [*model.parameters(), *objective.modules.parameters()]
+    return torch.cat([parameter.detach().flatten() for parameter in parts])
+
+
+@pytest.mark.parametrize(("method", "name"), WEIGHTED)
+def test_changing_a_weight_changes_an_update(method, name, dataset):
+    plain = settings(method)
+    changed = settings(method, penalties={name: 3 * METHODS[method].weights[name] + 1e-3})
+    assert not torch.equal(weights_after_a_step(plain, dataset), weights_after_a_step(changed, dataset))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_seed_fixes_a_step(method, dataset):
+    resolved = settings(method)
+    assert torch.equal(weights_after_a_step(resolved, dataset), weights_after_a_step(resolved, dataset))
+
+
+@pytest.mark.parametrize("method", ["vae", "wae", "wae-gan", "ns-gan", "vq-vae", "rrae", "nested", "dae", "rae-sn"])
+def test_an_interrupted_run_of_what_has_state_or_chance_resumes_to_the_same_weights(
+    method, image_file, small, tmp_path, monkeypatch
+):
+    options = small | {"penalty": None, "epochs": 3, "checkpoint_every": 4}
+    whole = lorae.train(image_file, method=method, out=tmp_path / "whole", **options)
+    take = Trainer._one_step
+
+    def stop_at_eleven(self, bar, task):
+        if self.step == 11:
+            raise InterruptedError
+        take(self, bar, task)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "_one_step", stop_at_eleven)
+        with pytest.raises(InterruptedError):
+            lorae.train(image_file, method=method, out=tmp_path / "broken", **options)
+    resumed = lorae.resume(tmp_path / "broken", quiet=True)
+    ours, theirs = (lorae.load(run).state_dict() for run in (whole, resumed))
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_rows_say_what_they_are(method):
+    row = METHODS[method]
+    assert row.summary
+    assert row.source
+    assert row.objective
+    assert row.main is None or row.main in row.weights
+    assert set(row.weights) <= set(weight_names())
+
+
+def test_terms_and_penalties_have_different_names():
+    assert not set(TERMS) & set(penalty_names())
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"method": "vae", "bottleneck": {"rank": 3}}, "bottleneck.rank: method 'vae' has no such option"),
+        ({"method": "ae", "penalties": {"kl": 1.0}}, "penalties.kl: method 'ae' has no such term"),
+        ({"method": "gan", "penalties": {"l1": 1.0}}, "penalties.l1: method 'gan' has no such term"),
+        ({"method": "gan", "penalty": 1.0}, "method 'gan' has no penalty of its own"),
+    ],
+)
+def test_settings_that_a_method_does_not_have(values, message):
+    with pytest.raises(lorae.LoraeError, match=message):
+        Settings(**values).resolve("images", (1, 16, 16))
+
+
+def test_sizes_of_a_bottleneck_reach_it(image_file, small, tmp_path):
+    options = small | {"penalty": None, "bottleneck": {"rank": 3}}
+    run = lorae.train(image_file, method="diabolo", out=tmp_path / "run", **options)
+    assert np.linalg.matrix_rank(lorae.load(run).bottleneck.matrix().detach().numpy()) == 3
+    assert run.summary()["rank"] <= 3
+    assert dataclasses.asdict(lorae.load(run).spec)["bottleneck_options"] == {"rank": 3}
+
+
+def test_a_prior_is_sampled_by_default_where_the_method_has_one(image_file, small, tmp_path):
+    run = lorae.train(image_file, method="vae", out=tmp_path / "run", **small | {"penalty": None})
+    module = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(256, 2))
+    found = lorae.evaluate(run, only="fid", features=module, n=50, draws=1, components=2, quiet=True)["fid"]
+    assert set(found) == {"gaussian", "mixture", "prior", "reconstructions", "floor"}
