@@ -110,8 +110,16 @@ def test_sizes_of_a_bottleneck_reach_it(image_file, small, tmp_path):
     assert dataclasses.asdict(lorae.load(run).spec)["bottleneck_options"] == {"rank": 3}
 
 
-def test_a_prior_is_sampled_by_default_where_the_method_has_one(image_file, small, tmp_path):
-    run = lorae.train(image_file, method="vae", out=tmp_path / "run", **small | {"penalty": None})
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_is_sampled_measured_and_interpolated(method, image_file, small, tmp_path):
+    run = lorae.train(image_file, method=method, out=tmp_path / "run", **small | {"penalty": None, "epochs": 1})
     module = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(256, 2))
-    found = lorae.evaluate(run, only="fid", features=module, n=50, draws=1, components=2, quiet=True)["fid"]
-    assert set(found) == {"gaussian", "mixture", "prior", "reconstructions", "floor"}
+    found = lorae.evaluate(run, only="fid,prdc", features=module, n=50, draws=1, components=2, quiet=True)
+    prior, encodes = METHODS[method].prior, METHODS[method].encodes
+    expected = {"floor"} | ({"prior"} if prior else set())
+    expected |= {"gaussian", "mixture", "reconstructions"} if encodes else set()
+    assert set(found["fid"]) == set(found["prdc"]) - {"protocol"} == expected
+    assert all(np.isfinite(found["fid"][part]["value"]) for part in expected)
+    assert lorae.sample(run, 3).shape == (3, 1, 16, 16)
+    if encodes:
+        assert lorae.interpolate(run, pairs=2, steps=3)["linear"].shape == (2, 3, 1, 16, 16)
