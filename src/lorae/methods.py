@@ -28,9 +28,10 @@ class Method:
     keyword arguments. weights: penalty or term -> default weight; main: the one that `--penalty W` sets.
     reconstruction: `mean` over all entries, or `sum` over an item. likelihood: `gaussian` (squared error) or
     `bernoulli` (cross-entropy of pixels, with a sigmoid at the end; images only). noise: standard deviation of what
-    is added to the encoder's input. warmup: epochs over which the weights grow. spectral_norm: divide the decoder's
-    weights by their spectral norms. adversary: key of `lorae.adversary.ADVERSARIES`. prior: latents are drawn towards
-    the standard normal. encodes: False for a generator alone. latent_dim, lr, beta1: where 128, 1e-3, 0.9 do not fit.
+    is added to the input of the encoder, or of a GAN's discriminator. warmup: epochs over which the weights grow.
+    spectral_norm: divide the decoder's weights by their spectral norms. adversary: a key of `lorae.adversary.LOSSES`,
+    or `latents`. prior: latents are drawn towards the standard normal. encodes: False for a generator alone.
+    latent_dim, lr, beta1: where 128, 1e-3, 0.9 do not fit.
     """
 
     name: str
@@ -171,14 +172,16 @@ METHODS = table(
                 adversary=adversary,
                 prior=True,
                 encodes=False,
+                noise=noise,
                 # The step sizes of the DCGAN paper (arXiv:1511.06434): with Adam's usual ones both sides run away.
                 lr=2e-4,
                 beta1=0.5,
             )
-            for name, adversary, words, objective, source in (
+            for name, adversary, noise, words, objective, source in (
                 (
                     "gan",
                     "minimax",
+                    0.3,  # on what the discriminator sees; without it the generator gets no gradient
                     "minimax: the decoder against a discriminator",
                     "log(1 - S(A(D(z)))) against -log S(A(x)) - log(1 - S(A(D(z))))",
                     "Goodfellow et al., NeurIPS 2014 (arXiv:1406.2661)",
@@ -186,6 +189,7 @@ METHODS = table(
                 (
                     "ns-gan",
                     "non-saturating",
+                    0.0,
                     "with the generator loss that does not saturate",
                     "-log S(A(D(z))) against -log S(A(x)) - log(1 - S(A(D(z))))",
                     "Goodfellow et al., NeurIPS 2014 (arXiv:1406.2661)",
@@ -193,6 +197,7 @@ METHODS = table(
                 (
                     "ls-gan",
                     "least-squares",
+                    0.0,
                     "with squared losses",
                     "(A(D(z)) - 1)^2 / 2 against (A(x) - 1)^2 / 2 + A(D(z))^2 / 2",
                     "Mao et al., ICCV 2017 (arXiv:1611.04076)",
