@@ -4,7 +4,6 @@
 `results/first-look/`. `make figures` only draws anew from those records.
 """
 
-import argparse
 from typing import Any
 
 import records
@@ -62,8 +61,4 @@ def draw() -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--draw-only", action="store_true", help="do not train")
-    if not parser.parse_args().draw_only:
-        train()
-    draw()
+    records.train_and_draw(__doc__, train, draw)

@@ -1,8 +1,9 @@
 """What the studies behind the README share: runs trained or continued, records kept, tables put between two marks."""
 
+import argparse
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,15 @@ def put_between(path: Path, mark: str, text: str) -> None:
     begin, end = f"<!-- {mark} -->", f"<!-- end of {mark} -->"
     before, rest = path.read_text().split(begin)
     path.write_text(f"{before}{begin}\n{text}\n{end}{rest.split(end)[1]}")
+
+
+def train_and_draw(description: str | None, train: Callable[[], None], draw: Callable[[], None]) -> None:
+    """The command line of a study: train what is missing, unless `--draw-only`, then draw."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--draw-only", action="store_true", help="do not train")
+    if not parser.parse_args().draw_only:
+        train()
+    draw()
 
 
 def slug(name: str) -> str:

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from lorae.errors import LoraeError
-from lorae.grids import plot_grid
+from lorae.grids import plot_grid, plot_reconstructions
 
 
 def pixels_of(path):
@@ -70,6 +70,8 @@ def test_path_is_returned_and_its_folder_made(tmp_path):
 def test_arrays_that_are_no_images_are_named(tmp_path, wrong):
     with pytest.raises(LoraeError, match=r"images are .* expected uint8 \(n, c, h, w\)"):
         plot_grid(wrong, tmp_path / "grid.png")
+    with pytest.raises(LoraeError, match=r"originals are .* expected uint8 \(n, c, h, w\)"):
+        plot_reconstructions(wrong, wrong, tmp_path / "grid.png")
     assert list(tmp_path.iterdir()) == []
 
 

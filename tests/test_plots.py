@@ -186,21 +186,6 @@ def test_rows_lower_than_the_text_have_no_labels(tmp_path):
     assert colours(plot_reconstructions(white, white, tmp_path / "grid.png")) == {(255, 255, 255)}
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        np.zeros((2, 1, 4, 4)),
-        np.zeros((2, 4, 4), np.uint8),
-        np.zeros((2, 2, 4, 4), np.uint8),
-        np.zeros((0, 1, 4, 4), np.uint8),
-    ],
-    ids=lambda array: f"{array.dtype}{array.shape}",
-)
-def test_arrays_that_are_no_images_are_named(tmp_path, wrong):
-    with pytest.raises(LoraeError, match=r"originals are .* expected uint8 \(n, c, h, w\)"):
-        plot_reconstructions(wrong, wrong, tmp_path / "grid.png")
-
-
 def test_reconstructions_must_match_the_originals(tmp_path):
     images = np.zeros((2, 1, 4, 4), np.uint8)
     with pytest.raises(LoraeError, match=r"\(1, 1, 4, 4\), expected that of the originals, \(2, 1, 4, 4\)"):

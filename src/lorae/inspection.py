@@ -71,9 +71,7 @@ def sample(
 
     >>> images = sample("runs/demo", 64, sampler="mixture")   # doctest: +SKIP
     """
-    import numpy as np
-
-    from lorae.evaluation.pictures import picture_samples, to_uint8
+    from lorae.evaluation.pictures import as_items, picture_samples
     from lorae.evaluation.subject import PICTURED, draw_generator, fitted_density, on_device
     from lorae.hardware import choose_device
 
@@ -87,12 +85,8 @@ def sample(
     asked = dataclasses.replace(asked, samplers=(sampler,)).resolve(dataset.name, dataset.kind, run.settings.method)
     model = on_device(run.load_model(), choose_device(asked.device))
     split = dataset.train if asked.fit_on == "train" else dataset.test
-    width = model.spec.latent_dim
-    density = fitted_density(
-        run, sampler, asked, lambda: np.zeros((2, width)) if sampler == "prior" else model.encode(split.inputs)
-    )
-    decoded = model.decode(density.sample(n, draw_generator(asked.seed, 0)))
-    items = to_uint8(decoded) if dataset.kind == "images" else decoded
+    density = fitted_density(run, sampler, asked, model.spec.latent_dim, lambda: model.encode(split.inputs))
+    items = as_items(model.decode(density.sample(n, draw_generator(asked.seed, 0))))
     picture_samples(run, sampler, items[:PICTURED])
     if target is not None:
         _save_collection(items, target)

@@ -122,8 +122,7 @@ class Autoencoder(nn.Module):
     def forward(self, x: Tensor) -> Forward:
         """x: scaled items, float (n, c, h, w) or (n, d)."""
         h = self.encoder(x)
-        with torch.autocast(x.device.type, enabled=False):  # divergences and codes need full precision
-            latent = self.bottleneck(h)
+        latent = self.bottleneck(h)
         return Forward(h, latent, self.decoder(latent.z))
 
     def encode(self, items: Array) -> Array:

@@ -129,48 +129,36 @@ def optional(rule: Rule) -> Rule:
     return Rule(rule.expected, lambda value: None if value is None else rule.parse(value), rule.choices)
 
 
-def weights(known: Callable[[], list[str]]) -> Rule:
-    """A mapping from known names to weights of at least 0."""
-    weight = real(0.0)
+def mapping(title: str, words: str, known: Callable[[], list[str]], item: Rule) -> Rule:
+    """A mapping from known names to values of one rule; messages call it `title`, and say it maps as `words` say."""
 
-    def parse(value: Any) -> dict[str, float]:
+    def parse(value: Any) -> dict[str, Any]:
         if not isinstance(value, Mapping):
             raise TypeError
         for name in value:
             if name not in known():
-                raise LoraeError(f"penalties: got {name!r}, expected names among {', '.join(known())}")
-        return {str(name): parse_weight(name, item) for name, item in value.items()}
+                raise LoraeError(f"{title}: got {name!r}, expected names among {', '.join(known())}")
+        return {str(name): parse_item(name, part) for name, part in value.items()}
 
-    def parse_weight(name: str, item: Any) -> float:
+    def parse_item(name: str, part: Any) -> Any:
         try:
-            return float(weight.parse(item))
+            return item.parse(part)
         except (ValueError, TypeError, OverflowError):
-            raise LoraeError(f"penalties.{name}: got {item!r}, expected {weight.expected}") from None
+            raise LoraeError(f"{title}.{name}: got {part!r}, expected {item.expected}") from None
 
-    return Rule("a mapping from penalty to weight", parse)
+    return Rule(f"a mapping from {words}", parse)
 
 
-def numbers(known: Callable[[], list[str]]) -> Rule:
-    """A mapping from known names to whole numbers of at least 1, or shares between 0 and 1."""
+def size_or_share() -> Rule:
+    """A whole number of at least 1, or a share between 0 and 1."""
 
-    def parse(value: Any) -> dict[str, float]:
-        if not isinstance(value, Mapping):
-            raise TypeError
-        for name in value:
-            if name not in known():
-                raise LoraeError(f"bottleneck: got {name!r}, expected names among {', '.join(known())}")
-        return {str(name): parse_number(name, item) for name, item in value.items()}
-
-    def parse_number(name: str, item: Any) -> float:
-        try:
-            number = float(item)
-            if isinstance(item, bool) or not number > 0 or (number > 1 and not number.is_integer()):
-                raise ValueError
-        except (ValueError, TypeError, OverflowError):
-            raise LoraeError(f"bottleneck.{name}: got {item!r}, expected a positive whole number or a share") from None
+    def parse(value: Any) -> float:
+        number = float(value)
+        if isinstance(value, bool) or not number > 0 or (number > 1 and not number.is_integer()):
+            raise ValueError
         return int(number) if number >= 1 else number
 
-    return Rule("a mapping from option to number", parse)
+    return Rule("a positive whole number or a share", parse)
 
 
 def setting(default: Any, rule: Rule, meaning: str) -> Any:

@@ -30,10 +30,14 @@ class Settings:
         None, rules.optional(rules.real(0.0)), "weight of the method's own penalty (the paper's lambda)"
     )
     penalties: dict[str, float] = setting(
-        {}, rules.weights(weight_names), "weights of further penalties and of the method's own terms, by name"
+        {},
+        rules.mapping("penalties", "penalty to weight", weight_names, rules.real(0.0)),
+        "weights of further penalties and of the method's own terms, by name",
     )
     bottleneck: dict[str, float] = setting(
-        {}, rules.numbers(option_names), "sizes of the method's bottleneck, as in --bottleneck.rank 8"
+        {},
+        rules.mapping("bottleneck", "option to number", option_names, rules.size_or_share()),
+        "sizes of the method's bottleneck, as in --bottleneck.rank 8",
     )
     # The model.
     latent_dim: int | None = setting(

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from lorae.errors import LoraeError
@@ -36,6 +37,12 @@ class Bottleneck(nn.Module):
     def input_width(cls, latent_dim: int) -> int:
         """Width of the encoder's output h."""
         return latent_dim
+
+    def __call__(self, h: Tensor) -> Latent:
+        """The latent of h, computed outside autocast: divergences, codes and projections need full precision."""
+        with torch.autocast(h.device.type, enabled=False):
+            latent: Latent = super().__call__(h)
+            return latent
 
     def forward(self, h: Tensor) -> Latent:
         """h: float32 (n, input_dim), the encoder's output."""

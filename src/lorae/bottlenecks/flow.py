@@ -42,12 +42,11 @@ class FlowBottleneck(GaussianBottleneck):
     def transform(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """f(z), (n, latent_dim), and the logarithm of the determinant of its Jacobian, (n,), of z, (n, latent_dim)."""
         log_determinant = z.new_zeros(len(z))
-        with torch.autocast(z.device.type, enabled=False):
-            for w, u, b, stretch in zip(self.w, *self.invertible(), strict=True):
-                bend = torch.tanh(z @ w + b)
-                z = z + torch.outer(bend, u)
-                # The determinant 1 + (1 - bend^2) w u, written as a sum of what cannot be negative.
-                log_determinant = log_determinant + (bend.square() + (1 - bend.square()) * stretch).log()
+        for w, u, b, stretch in zip(self.w, *self.invertible(), strict=True):
+            bend = torch.tanh(z @ w + b)
+            z = z + torch.outer(bend, u)
+            # The determinant 1 + (1 - bend^2) w u, written as a sum of what cannot be negative.
+            log_determinant = log_determinant + (bend.square() + (1 - bend.square()) * stretch).log()
         return z, log_determinant
 
     def invertible(self) -> tuple[Tensor, Tensor, Tensor]:

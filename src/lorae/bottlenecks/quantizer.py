@@ -42,13 +42,12 @@ class QuantizerBottleneck(Bottleneck):
     def forward(self, h: Tensor) -> Latent:
         """h: float32 (n, latent_dim)."""
         vectors = h.detach().reshape(-1, self.codebook.shape[1])
-        with torch.autocast(h.device.type, enabled=False):
-            if not self.training:
-                return Latent(self.codebook[self.nearest(vectors)].view_as(h))
-            unused = self._replace_unused(vectors)
-            indices = self.nearest(vectors)
-            chosen = self.codebook[indices].view_as(h)
-            self._follow(vectors, indices)
+        if not self.training:
+            return Latent(self.codebook[self.nearest(vectors)].view_as(h))
+        unused = self._replace_unused(vectors)
+        indices = self.nearest(vectors)
+        chosen = self.codebook[indices].view_as(h)
+        self._follow(vectors, indices)
         # Adding a zero with the gradient of h, rather than h + (chosen - h), gives the codes to the last bit.
         z = chosen + (h - h.detach())
         return Latent(z, {"commitment": (h - chosen).square().mean(), "unused_codes": unused})

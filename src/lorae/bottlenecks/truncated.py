@@ -27,15 +27,14 @@ class TruncatedBottleneck(Bottleneck):
 
     def forward(self, h: Tensor) -> Latent:
         """h: float32 (n, latent_dim)."""
-        with torch.autocast(h.device.type, enabled=False):
-            if not self.training:
-                return Latent(h @ self.matrix())
-            batch = h.detach()
-            if not batch.isfinite().all():  # svd would raise: the loss shall say so, with its step
-                return Latent(h)
-            self.second_moment.lerp_(batch.mT @ batch / len(h), 1 - self.decay)
-            U, _, Vt = torch.linalg.svd(batch, full_matrices=False)
-            return Latent(_truncated(h, U[:, : self.rank], Vt[: self.rank].mT))
+        if not self.training:
+            return Latent(h @ self.matrix())
+        batch = h.detach()
+        if not batch.isfinite().all():  # svd would raise: the loss shall say so, with its step
+            return Latent(h)
+        self.second_moment.lerp_(batch.mT @ batch / len(h), 1 - self.decay)
+        U, _, Vt = torch.linalg.svd(batch, full_matrices=False)
+        return Latent(_truncated(h, U[:, : self.rank], Vt[: self.rank].mT))
 
     def matrix(self) -> Tensor:
         """P, float32 (latent_dim, latent_dim), symmetric, without gradient."""

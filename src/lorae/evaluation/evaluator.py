@@ -3,13 +3,12 @@
 import dataclasses
 from collections.abc import Iterable
 
-import numpy as np
-
 from lorae.data import Dataset
 from lorae.errors import LoraeError
 from lorae.evaluation.measures import MEASURES
 from lorae.evaluation.pictures import (
     PAIRS,
+    as_items,
     drawn_pairs,
     measure_reconstruction,
     measure_spectrum,
@@ -17,19 +16,15 @@ from lorae.evaluation.pictures import (
     picture_reconstructions,
     picture_samples,
     picture_spectrum,
-    to_uint8,
 )
 from lorae.evaluation.settings import EvaluationSettings
-from lorae.evaluation.subject import Subject, draw_generator, on_device
+from lorae.evaluation.subject import PICTURED, Subject, draw_generator, on_device
 from lorae.hardware import choose_device, keep_freed_memory
 from lorae.methods import get_method
 from lorae.model import Autoencoder
 from lorae.progress import progress_bar
 from lorae.runs import Run
-from lorae.samplers import fit_density
-
-# Samples in the picture that a generator's training ends with.
-GENERATED = 64
+from lorae.samplers import standard_normal
 
 
 def evaluate_training(run: Run, model: Autoencoder, dataset: Dataset) -> None:
@@ -38,9 +33,8 @@ def evaluate_training(run: Run, model: Autoencoder, dataset: Dataset) -> None:
     Of a generator, which has neither, only a picture of samples.
     """
     if not model.spec.encodes:
-        density = fit_density("prior", np.zeros((2, model.spec.latent_dim)))
-        decoded = model.decode(density.sample(GENERATED, draw_generator(run.settings.seed, 0)))
-        picture_samples(run, "prior", to_uint8(decoded) if dataset.kind == "images" else decoded)
+        latents = standard_normal(model.spec.latent_dim).sample(PICTURED, draw_generator(run.settings.seed, 0))
+        picture_samples(run, "prior", as_items(model.decode(latents)))
         run.add_to_evaluation({})
         return
     run.add_to_evaluation({"reconstruction": measure_reconstruction(model, dataset)})

@@ -8,14 +8,14 @@ import numpy as np
 
 from lorae.classification import classify, probe, supervised, total_draws, total_steps
 from lorae.classification.supervised import MAX_STEPS as SUPERVISED_STEPS
-from lorae.evaluation.pictures import measure_reconstruction, measure_spectrum
+from lorae.evaluation.pictures import measure_reconstruction
 from lorae.evaluation.subject import Features, Subject
 from lorae.hardware import choose_precision
 from lorae.metrics.dimension import distance_contrast, two_nn
 from lorae.metrics.frechet import Moments, extrapolated_distance, frechet_distance, warn_of_few
 from lorae.metrics.kernel import kernel_distance
 from lorae.metrics.prdc import NEIGHBOURS, precision_recall
-from lorae.metrics.spectrum import TOLERANCES, bootstrap_ranks
+from lorae.metrics.spectrum import TOLERANCES, bootstrap_ranks, latent_spectrum
 
 Result = dict[str, Any]
 
@@ -43,13 +43,13 @@ def reconstruction(subject: Subject) -> Result:
 
 def rank(subject: Subject) -> Result:
     """The rank of the latent space by every definition, with bootstrap intervals over the test items."""
-    spectrum = measure_spectrum(subject.model, subject.dataset)
+    latents, settings = subject.latents["test"], subject.settings
+    matrix_rank = subject.model.matrix_rank()
     matrix_ranks = {f"{tolerance:g}": subject.model.matrix_rank(tolerance) for tolerance in TOLERANCES}
-    settings = subject.settings
-    return spectrum.to_json() | {
-        "matrix_rank": subject.model.matrix_rank(),
-        "matrix_ranks": matrix_ranks if subject.model.matrix_rank() is not None else None,
-        "interval": bootstrap_ranks(subject.latents["test"], resamples=settings.bootstrap, seed=settings.seed),
+    return latent_spectrum(latents, "test").to_json() | {
+        "matrix_rank": matrix_rank,
+        "matrix_ranks": None if matrix_rank is None else matrix_ranks,
+        "interval": bootstrap_ranks(latents, resamples=settings.bootstrap, seed=settings.seed),
     }
 
 

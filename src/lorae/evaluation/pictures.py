@@ -60,6 +60,11 @@ def to_uint8(images: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return rounded
 
 
+def as_items(decoded: NDArray[Any]) -> NDArray[Any]:
+    """What a decoder gives, as items: images as uint8, vectors as they are."""
+    return to_uint8(decoded) if decoded.ndim == 4 else decoded
+
+
 def picture_samples(run: Run, sampler: str, items: NDArray[Any]) -> None:
     """Generated items in a grid (images) or as curves (vectors): the paper's tables 1 and 2."""
     path = run.figure_path(f"samples-{sampler}")

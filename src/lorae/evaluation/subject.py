@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Iterator
-from functools import cache, cached_property
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from rich.progress import Progress
 
 from lorae.data import Dataset, Split
-from lorae.evaluation.pictures import to_uint8
+from lorae.evaluation.pictures import as_items
 from lorae.evaluation.settings import EvaluationSettings
 from lorae.features import FeatureExtractor, build_extractor
 from lorae.model import Autoencoder
 from lorae.runs import Run
-from lorae.samplers import SAMPLERS, Density, fit_density
+from lorae.samplers import SAMPLERS, Density, fit_density, standard_normal
 
 # Items that are generated and looked at together.
 CHUNK = 1000
@@ -43,6 +43,7 @@ class Subject:
         self.settings = settings
         self.bar = bar
         self.pictured: dict[str, Items] = {}
+        self._generated: dict[tuple[str, int], Features] = {}
 
     @contextlib.contextmanager
     def progress(self, title: str, total: int) -> Iterator[Callable[[int], Any]]:
@@ -58,36 +59,25 @@ class Subject:
     @cached_property
     def latents(self) -> dict[str, NDArray[np.float32]]:
         """Latents of both splits, float32 (n, latent_dim)."""
-        return {
-            "train": self._encode(self.dataset.train, "encode training items"),
-            "test": self._encode(self.dataset.test, "encode test items"),
-        }
-
-    def _encode(self, split: Split, title: str) -> NDArray[np.float32]:
-        with self.progress(title, len(split)) as advance:
-            parts = []
-            for items in _chunks(split.inputs):
-                parts.append(np.asarray(self.model.encode(items)))
-                advance(len(items))
-        return np.concatenate(parts)
+        return {name: self._encode(name, self.model.encode) for name in ("train", "test")}
 
     @cached_property
     def latents_before_matrix(self) -> dict[str, NDArray[np.float32]]:
         """The encoder's outputs for both splits, before M: what the authors' code classifies."""
-        splits = {"train": self.dataset.train, "test": self.dataset.test}
-        return {
-            name: np.concatenate([np.asarray(self.model.encoder_outputs(items)) for items in _chunks(split.inputs)])
-            for name, split in splits.items()
-        }
+        return {name: self._encode(name, self.model.encoder_outputs) for name in ("train", "test")}
+
+    def _encode(self, split: str, encode: Callable[[Items], Items]) -> NDArray[np.float32]:
+        inputs, parts = self._split(split).inputs, []
+        with self.progress(f"encode {split} items", len(inputs)) as advance:
+            for items in _chunks(inputs):
+                parts.append(encode(items))
+                advance(len(items))
+        return np.concatenate(parts)
 
     def density(self, sampler: str) -> Density:
         """The fitted density, from the run folder where it was fitted before with the same settings."""
-        return fitted_density(self.run, sampler, self.settings, self._fitting_latents)
-
-    def _fitting_latents(self) -> NDArray[Any]:
-        if not self.model.spec.encodes:
-            return np.zeros((2, self.model.spec.latent_dim))  # the prior asks for nothing but the width
-        return self.latents[self.settings.fit_on]
+        width = self.model.spec.latent_dim
+        return fitted_density(self.run, sampler, self.settings, width, lambda: self.latents[self.settings.fit_on])
 
     # Items and their features
 
@@ -116,25 +106,17 @@ class Subject:
         """Features of the reconstructions of the reference split."""
         items = self._split(self.settings.reference).inputs
         return self._features_in_chunks(
-            (self._as_items(self.model.reconstruct(part)) for part in _chunks(items)), len(items), "reconstructions"
+            (as_items(self.model.reconstruct(part)) for part in _chunks(items)), len(items), "reconstructions"
         )
 
     def generated(self, sampler: str, draw: int) -> Features:
         """Features of `n` generated items, float32 (n, d); the first ones are kept in `pictured`."""
-        return self._generated(sampler, draw)
-
-    @cached_property
-    def _generated(self) -> Callable[[str, int], Features]:
-        @cache  # bound to this subject, so that it goes when the subject goes
-        def generate(sampler: str, draw: int) -> Features:
+        if (sampler, draw) not in self._generated:
             latents = self.density(sampler).sample(self.settings.n, draw_generator(self.settings.seed, draw))
-            parts = (self._as_items(self.model.decode(part)) for part in _chunks(latents))
-            return self._features_in_chunks(parts, len(latents), f"{sampler}, draw {draw + 1}", sampler)
-
-        return generate
-
-    def _as_items(self, decoded: Items) -> Items:
-        return to_uint8(decoded) if self.dataset.kind == "images" else decoded
+            parts = (as_items(self.model.decode(part)) for part in _chunks(latents))
+            title = f"{sampler}, draw {draw + 1}"
+            self._generated[sampler, draw] = self._features_in_chunks(parts, len(latents), title, sampler)
+        return self._generated[sampler, draw]
 
     def _split(self, name: str) -> Split:
         return self.dataset.test if name == "test" else self.dataset.train
@@ -150,7 +132,7 @@ class Subject:
             for part in parts:
                 if keep_as is not None and keep_as not in self.pictured:
                     self.pictured[keep_as] = part[:PICTURED]
-                features.append(self.extractor(self._comparable(part), device=self.device, advance=advance))
+                features.append(self.extractor(self._comparable(part), device=self.settings.device, advance=advance))
         return np.concatenate(features)
 
     def _comparable(self, items: Items) -> Items:
@@ -161,16 +143,14 @@ class Subject:
         standardised: Items = (items - scaling.shift.cpu().numpy()) / scaling.scale.cpu().numpy()
         return standardised
 
-    @property
-    def device(self) -> str:
-        """Where the networks run."""
-        return self.settings.device
-
 
 def fitted_density(
-    run: Run, sampler: str, settings: EvaluationSettings, latents: Callable[[], NDArray[Any]]
+    run: Run, sampler: str, settings: EvaluationSettings, latent_dim: int, latents: Callable[[], NDArray[Any]]
 ) -> Density:
-    """A density of the run: read from `RUN/samplers/`, or fitted to what `latents` gives and kept there."""
+    """A density of the run: read from `RUN/samplers/`, or fitted to what `latents` gives and kept there.
+
+    The prior asks for nothing but the width: of it, `latents` is not called.
+    """
     assert settings.components is not None
     parts = [sampler, settings.fit_on]
     if SAMPLERS[sampler].takes_components:
@@ -178,7 +158,10 @@ def fitted_density(
     path = run.path / "samplers" / f"{'-'.join(parts)}.npz"
     if path.exists():
         return Density.load(path)
-    density = fit_density(sampler, latents(), components=settings.components, seed=settings.seed)
+    if sampler == "prior":
+        density = standard_normal(latent_dim)
+    else:
+        density = fit_density(sampler, latents(), components=settings.components, seed=settings.seed)
     path.parent.mkdir(exist_ok=True)
     density.save(path)
     return density

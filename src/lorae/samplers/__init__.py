@@ -10,6 +10,7 @@ from lorae.errors import LoraeError
 from lorae.samplers.density import Density as Density
 from lorae.samplers.density import Subspace as Subspace
 from lorae.samplers.gaussian import fit_gaussian, fit_prior
+from lorae.samplers.gaussian import standard_normal as standard_normal
 from lorae.samplers.mixture import fit_mixture
 
 

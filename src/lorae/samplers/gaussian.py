@@ -18,6 +18,10 @@ def fit_gaussian(latents: NDArray[Any], components: int = 1, seed: int = 0) -> D
 
 def fit_prior(latents: NDArray[Any], components: int = 1, seed: int = 0) -> Density:  # noqa: ARG001
     """The standard normal of the latents' width; nothing is fitted."""
-    width = latents.shape[1]
+    return standard_normal(latents.shape[1])
+
+
+def standard_normal(width: int) -> Density:
+    """The prior itself, for latents of this width."""
     subspace = Subspace(np.zeros(width), np.eye(width), 1.0, 0.0)
     return Density("prior", subspace, np.ones(1), np.zeros((1, width)), np.eye(width)[None])
