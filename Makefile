@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 DEMO := runs/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all lint format bench first-look sampling zoo digits figures clean
+.PHONY: help install demo test test-all lint format bench first-look sampling zoo dimension tuning exact-rank digits figures clean
 
 help:
 	@echo "make demo      train a low-rank autoencoder on MNIST for three epochs and write its report"
@@ -16,6 +16,9 @@ help:
 	@echo "make first-look  train the runs of the README's table"
 	@echo "make sampling  train and measure the runs of the README's table of samples"
 	@echo "make zoo      train and measure every method, for docs/zoo.md"
+	@echo "make dimension  reproduce the benchmark of docs/dimension.md"
+	@echo "make tuning   choose the rivals' weights on held-out digits"
+	@echo "make exact-rank  choose and compare the paper's method and an exact rank"
 	@echo "make digits   train the network behind --features digits"
 	@echo "make figures   draw the pictures of the README anew from results/"
 
@@ -57,6 +60,7 @@ format: $(VENV)/installed-dev
 bench: $(VENV)/installed-dev
 	$(BIN)/python benchmarks/throughput.py
 	$(BIN)/python benchmarks/frechet.py
+	$(BIN)/python benchmarks/truncation.py
 
 first-look: $(VENV)/installed
 	$(BIN)/python docs/first_look.py
@@ -67,6 +71,16 @@ sampling: $(VENV)/installed
 zoo: $(VENV)/installed
 	$(BIN)/python docs/zoo.py
 
+dimension: $(VENV)/installed
+	$(BIN)/lorae reproduce dimension --preset quick --out results/dimension
+	$(BIN)/python docs/dimension.py
+
+exact-rank: $(VENV)/installed
+	$(BIN)/python docs/exact_rank.py
+
+tuning: $(VENV)/installed
+	$(BIN)/python docs/tuning.py
+
 digits: $(VENV)/installed
 	$(BIN)/python docs/train_digits.py
 
@@ -74,6 +88,9 @@ figures: $(VENV)/installed
 	$(BIN)/python docs/first_look.py --draw-only
 	$(BIN)/python docs/sampling.py --draw-only
 	$(BIN)/python docs/zoo.py --draw-only
+	$(BIN)/python docs/tuning.py --draw-only
+	$(BIN)/python docs/exact_rank.py --draw-only
+	$(BIN)/python docs/dimension.py
 	$(BIN)/python docs/methods_page.py
 
 clean:

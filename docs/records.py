@@ -39,6 +39,12 @@ def write_record(study: str, name: str, run: Run, pictures: Sequence[str]) -> No
         shutil.copy(run.figure_path(picture), folder / f"{slug(name)}{suffix}.png")
 
 
+def read_record(study: str, name: str) -> dict[str, Any]:
+    """One committed record."""
+    record: dict[str, Any] = json.loads((RESULTS / study / f"{slug(name)}.json").read_text())
+    return record
+
+
 def read_records(study: str, names: Sequence[str]) -> list[dict[str, Any]]:
     """The committed records of a study, in the order of `names`."""
     found = [json.loads(path.read_text()) for path in (RESULTS / study).glob("*.json")]
@@ -63,4 +69,4 @@ def train_and_draw(description: str | None, train: Callable[[], None], draw: Cal
 
 def slug(name: str) -> str:
     """A name as a file name."""
-    return name.lower().replace(" ", "-")
+    return name.lower().replace(",", "").replace(" ", "-")

@@ -10,6 +10,7 @@ from lorae import cli
 from lorae.evaluation import EvaluationSettings
 from lorae.evaluation.measures import MEASURES
 from lorae.evaluation.settings import SAMPLER_NAMES
+from lorae.metrics.dimension import levina_bickel
 from lorae.samplers import SAMPLERS
 
 MODULE = """
@@ -157,6 +158,10 @@ def test_vectors_are_sampled_and_measured(vectors, small, tmp_path):
     result = lorae.evaluate(run, data=vectors, only="fid,dimension,prdc", quiet=True, n=200, components=2)
     assert result["fid"]["floor"]["protocol"]["features"] == "raw"
     assert (run.path / "figures" / "samples-gaussian.png").is_file()
+    test = lorae.load_data(vectors).test.inputs
+    assert result["dimension"]["mle"]["items"] == levina_bickel(test)
+    assert result["dimension"]["mle"]["latents"] == levina_bickel(lorae.load(run).encode(test))
+    assert "20 neighbours" in result["dimension"]["protocol"]["mle"]
     with pytest.raises(lorae.LoraeError, match="vectors"):
         lorae.interpolate(run, data=vectors)
 

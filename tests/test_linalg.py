@@ -9,6 +9,7 @@ from lorae.linalg import (
     polar_coefficients,
     rank_at,
     stable_rank,
+    threshold_singular_values,
 )
 
 METHODS = ["svd", "eigh", "polar"]
@@ -99,3 +100,103 @@ def test_ranks_do_not_depend_on_scale(scale):
     values = np.array([5.0, 3, 1, 1e-4])
     for rank in (lambda v: rank_at(v, 1e-3), energy_rank, entropy_rank, stable_rank):
         assert rank(values * scale) == pytest.approx(rank(values))
+
+
+SHAPES = pytest.mark.parametrize(("rows", "columns"), [(12, 9), (9, 12), (9, 9)])
+
+
+def ranks_of(matrix):
+    values = np.linalg.svd(matrix.double().numpy(), compute_uv=False)
+    return [rank_at(values, tolerance) for tolerance in (1e-2, 1e-3, 1e-4, 1e-5, 1e-6)]
+
+
+@SHAPES
+@pytest.mark.parametrize(("dtype", "close"), [(torch.float32, 1e-6), (torch.float64, 1e-13)])
+@pytest.mark.parametrize("threshold", [0.0, 0.3, 2.5, 100.0])
+def test_thresholding_is_that_of_the_singular_values_that_torch_finds(rows, columns, dtype, close, threshold):
+    M = matrix_of([5.0, 4, 3, 2, 1, 0.5, 0.2, 0.1, 0.05], rows, columns)[0].to(dtype)
+    U, S, Vh = torch.linalg.svd(M.double(), full_matrices=False)
+    S = (S - threshold).clamp_min(0)
+    shrunk, values = threshold_singular_values(M, torch.tensor(threshold, dtype=torch.float64))
+    assert shrunk.dtype == dtype
+    assert torch.linalg.matrix_norm(shrunk.double() - U * S @ Vh, 2) < close * 5
+    torch.testing.assert_close(values, S[S > 0].flip(0), atol=1e-12, rtol=0)
+
+
+@SHAPES
+def test_thresholding_minimises_distance_and_nuclear_norm(rows, columns):
+    # X minimises |X - M|^2 / 2 + t |X|_* iff M - X is t times a subgradient: |M - X|_2 <= t and <M - X, X> = t |X|_*.
+    M = torch.randn(rows, columns, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
+    threshold = float(torch.linalg.svdvals(M).median())
+    X, values = threshold_singular_values(M, threshold)
+    assert 0 < len(values) < min(rows, columns)
+    assert torch.linalg.matrix_norm(M - X, 2) <= threshold * (1 + 1e-12)
+    assert ((M - X) * X).sum().item() == pytest.approx(threshold * float(values.sum()), rel=1e-12)
+
+
+@SHAPES
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_what_thresholding_makes_zero_is_zero_at_every_tolerance(rows, columns, dtype):
+    M = matrix_of([5.0, 4, 3, 2, 1, 0.9, 0.5, 0.1, 1e-3], rows, columns)[0].to(dtype)
+    shrunk, values = threshold_singular_values(M, 1.5)
+    assert len(values) == 4
+    assert ranks_of(shrunk) == [4] * 5
+    again, values = threshold_singular_values(shrunk, 0.0)  # the rounding of float32 is no direction
+    assert len(values) == 4
+    torch.testing.assert_close(again, shrunk)
+
+
+def test_ranks_of_wide_layers_are_exact_too():
+    M = torch.randn(256, 256, generator=torch.Generator().manual_seed(0))
+    threshold = float(torch.linalg.svdvals(M)[20:22].mean())
+    shrunk, values = threshold_singular_values(M, threshold)
+    assert len(values) == 21
+    assert torch.linalg.matrix_rank(shrunk.double(), rtol=1e-6) == 21
+
+
+@SHAPES
+@pytest.mark.parametrize(("bound", "kept"), [(0, 0), (1, 1), (3, 3), (4, 4), (9, 4)])
+def test_a_bound_on_the_rank_keeps_the_largest(rows, columns, bound, kept):
+    # Of |X - M|^2 / 2 + t |X|_* over ranks up to r, the solution keeps the r largest and shrinks them all the same.
+    M, _ = matrix_of([5.0, 4, 3, 2, 0.3, 0.2, 0.1, 0.05, 0.01], rows, columns)
+    shrunk, values = threshold_singular_values(M, 0.5, bound)
+    expected = [value - 0.5 for value in (2.0, 3, 4, 5)][4 - kept :]
+    np.testing.assert_allclose(values, expected, atol=1e-12)
+    np.testing.assert_allclose(np.linalg.svd(shrunk.numpy(), compute_uv=False)[kept:], 0, atol=1e-12)
+
+
+def test_values_that_are_equal_are_bounded_by_some_of_them():
+    shrunk, values = threshold_singular_values(torch.eye(6), 0.25, 2)
+    assert values.tolist() == pytest.approx([0.75, 0.75])
+    assert torch.linalg.matrix_rank(shrunk) == 2
+    assert not threshold_singular_values(torch.eye(6), 1.0)[0].any()  # exactly at the threshold: nothing is left
+
+
+@pytest.mark.parametrize("rank", [0, 1, 4])
+def test_thresholding_of_a_matrix_without_full_rank(rank):
+    M, polar = matrix_of([2.0] * rank)
+    shrunk, values = threshold_singular_values(M, 0.5)
+    np.testing.assert_allclose(values, [1.5] * rank, rtol=1e-12)
+    torch.testing.assert_close(shrunk, 1.5 * polar, atol=1e-12, rtol=0)
+
+
+def test_thresholding_has_no_gradient_and_leaves_its_input():
+    M = torch.randn(5, 5, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    before = M.detach().clone()
+    shrunk, values = threshold_singular_values(M, 0.5)
+    assert not shrunk.requires_grad
+    assert not values.requires_grad
+    assert torch.equal(M, before)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(threshold_singular_values(M, 0.5)[0], shrunk)
+
+
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf])
+@SHAPES
+def test_a_matrix_that_is_not_finite_comes_back_with_values_that_are_not(rows, columns, bad):
+    M = torch.ones(rows, columns)
+    M[2, 3] = bad
+    shrunk, values = threshold_singular_values(M, 0.1, 2)
+    assert torch.equal(shrunk.nan_to_num(), M.nan_to_num())
+    assert values.shape == (9,)
+    assert values.isnan().all()

@@ -10,6 +10,7 @@ import lorae
 from lorae.data import DataSettings, load_data
 from lorae.methods import METHODS, TERMS, weight_names
 from lorae.penalties import penalty_names
+from lorae.proximal import ProximalAdam
 from lorae.settings import Settings
 from lorae.steps import EagerStep, build_optimizers
 from lorae.training import Trainer, build_model, build_objective
@@ -33,8 +34,18 @@ def weights_after_a_step(resolved, dataset):
     objective = build_objective(resolved, model)
     step = EagerStep(objective, build_optimizers(objective, 1e-3), torch.contiguous_format)
     # Plain gradients: Adam's first step would hide the size of a weight.
-    step.optimizers = [torch.optim.SGD(player.parameters, lr=0.1) for player in step.players]
+    # Proximal steps on M are its optimizer's own.
+    step.optimizers = [
+        built if isinstance(built, ProximalAdam) else torch.optim.SGD(player.parameters, lr=0.1)
+        for player, built in zip(step.players, step.optimizers, strict=True)
+    ]
+    for each in step.optimizers:
+        if isinstance(each, ProximalAdam):
+            each.weight.fill_(resolved.penalties["nuclear"])
     step(torch.from_numpy(dataset.train.inputs[:16]))
+    for each in step.optimizers:
+        if isinstance(each, ProximalAdam):
+            each.shrink()
     parts = [*model.parameters(), *objective.modules.parameters()]
     return torch.cat([parameter.detach().flatten() for parameter in parts])
 

@@ -28,14 +28,19 @@ def script(path):
     return module
 
 
-def test_the_python_example_runs(tmp_path, monkeypatch, capsys):
+PENALTY = next(code for code in PYTHON if "def penalty" in code)
+EXAMPLES = [code for code in PYTHON if code != PENALTY]
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_the_python_examples_run(example, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    exec(compile(PYTHON[0], "README.md", "exec"), {})
-    assert len(capsys.readouterr().out.splitlines()) == 2
+    exec(compile(example, "README.md", "exec"), {})
+    assert len(capsys.readouterr().out.splitlines()) == example.count("print(")
 
 
 def test_the_penalty_example_is_the_one_that_the_tests_add():
-    assert ast.dump(ast.parse(PYTHON[1])) == ast.dump(ast.parse(FROBENIUS))
+    assert ast.dump(ast.parse(PENALTY)) == ast.dump(ast.parse(FROBENIUS))
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -61,9 +66,17 @@ def test_the_page_of_methods_is_that_of_the_table():
     assert module.PAGE.read_text() == module.page()
 
 
-def test_the_table_of_the_zoo_is_drawn_from_its_records():
-    module = script("docs/zoo.py")
+@pytest.mark.parametrize("path", ["docs/zoo.py", "docs/tuning.py"])
+def test_the_tables_of_the_zoo_are_drawn_from_their_records(path):
+    module = script(path)
     assert module.table(module.rows()) in module.PAGE.read_text()
+
+
+def test_the_tables_of_the_exact_rank_are_drawn_from_their_records():
+    module = script("docs/exact_rank.py")
+    page = module.PAGE.read_text()
+    assert module.choices_table() in page
+    assert module.final_table() in page
 
 
 @pytest.mark.parametrize("path", ["docs/first_look.py", "docs/sampling.py"])

@@ -104,7 +104,7 @@ def test_a_start_of_the_matrix_needs_a_matrix():
 def test_vectors_take_the_mlp_and_a_latent_no_wider_than_they_are():
     resolved = settings(data="points.npy").resolve("vectors", (60,))
     assert (resolved.network, resolved.latent_dim) == ("mlp", 60)
-    with pytest.raises(LoraeError, match="network: got 'celeba', expected mlp for vectors"):
+    with pytest.raises(LoraeError, match="network: got 'celeba', expected mlp or residual for vectors"):
         settings(network="celeba").resolve("vectors", (60,))
     with pytest.raises(LoraeError, match="network: got 'mlp', expected mnist or celeba for images"):
         settings(network="mlp").resolve("images", (1, 32, 32))

@@ -44,8 +44,8 @@ def test_every_method_learns_on_images(method, images, small, tmp_path):
 
 @pytest.mark.parametrize("method", ENCODING)
 def test_every_method_learns_on_vectors(method, vectors, tmp_path):
-    # The default of wae-gan weighs against an error summed over an image.
-    penalty = 0.1 if method == "wae-gan" else None
+    # The defaults of these weigh against an error summed over an image.
+    penalty = {"wae-gan": 0.1, "beta-vae": 1.0}.get(method)
     run = lorae.train(vectors, method=method, epochs=60, lr=3e-3, penalty=penalty, out=tmp_path / "run", quiet=True)
     assert run.summary()["test_mse"] < 0.5 * 5 / 6  # standardised, with one constant column of six
     assert lorae.load(run).reconstruct(vectors[:3]).shape == (3, 6)

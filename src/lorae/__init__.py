@@ -14,8 +14,10 @@ __version__ = "0.1.0"
 
 # None of these may be the name of a submodule: importing it would put the module in the function's place.
 _API = {
+    "LoRAE": "estimator",
     "compare": "inspection",
     "evaluate": "inspection",
+    "export_run": "export",
     "fid": "inspection",
     "interpolate": "inspection",
     "list_methods": "api",
@@ -27,6 +29,7 @@ _API = {
     "sample": "inspection",
     "spectrum": "inspection",
     "train": "api",
+    "truncate": "smaller_runs",
     "write_report": "inspection",
 }
 

@@ -4,17 +4,18 @@ import dataclasses
 import datetime
 import platform
 import shlex
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from lorae import __version__
-from lorae.errors import LoraeError
+from lorae.errors import LoraeError, LoraeWarning
 from lorae.methods import METHODS
 from lorae.methods import list_methods as list_methods
 from lorae.runs import Run
-from lorae.settings import Settings
+from lorae.settings import RANK_GOALS, Settings
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -81,20 +82,29 @@ def resume(run: "str | Path | Run", *, data: "NDArray[Any] | None" = None, quiet
     run = as_run(run)
     if run.finished:
         return run
+    if "truncated" in run.config:
+        source = run.config["truncated"]["from"]
+        raise LoraeError(
+            f"run: {str(run.path)!r} was cut from {source!r}, and that was interrupted: there is nothing to train; "
+            f"delete it and run `lorae truncate {source}`"
+        )
     choose_device(run.settings.device, str(run.path / "config.json"))
     return _fit(run, dataset_of(run, data), quiet)
 
 
-def load(run: "str | Path | Run") -> "Autoencoder":
-    """The trained model of a run: `encode`, `decode`, `reconstruct`, `spectrum`, `collapse`."""
-    return as_run(run).load_model()
+def load(run: "str | Path | Run", *, point: str | None = None) -> "Autoencoder":
+    """The trained model of a run: `encode`, `decode`, `reconstruct`, `spectrum`, `collapse`, `truncate`.
+
+    point: the name of a point of a penalty path, as in `evaluation.json`; None: the model of the run itself.
+    """
+    return as_run(run).load_model(point)
 
 
 def load_data(data: "str | Path | NDArray[Any]" = "mnist", **settings: Any) -> "Dataset":
     """A data set as training sees it: two splits of uint8 images (n, c, h, w) or float32 vectors (n, d).
 
     Takes the data settings of `train`: data_root, limit, size, crop, channels, factors, test_fraction, split_seed,
-    skip_bad.
+    holdout, skip_bad.
     """
     return _load(Settings.from_values(settings | {"data": _data_name(data)}, origin_of_argument), data)
 
@@ -132,7 +142,7 @@ def _load(settings: Settings, data: Any) -> "Dataset":
 
     named = {field.name: getattr(settings, field.name) for field in dataclasses.fields(DataSettings)}
     request = DataSettings(**named | {"data": settings.data if isinstance(data, (str, Path)) else data})
-    return load_source(request).limited(settings.limit)
+    return load_source(request).held_out(request.holdout, request.split_seed).limited(settings.limit)
 
 
 def dataset_of(run: Run, data: "NDArray[Any] | None") -> "Dataset":
@@ -161,6 +171,8 @@ def _plan(
         if data == ARRAY:
             raise LoraeError(f"data: {str(config)!r} is of a run on an array in memory; pass it again as data=")
     explicit = _merged(from_file, arguments) | {"data": _data_name(data)}
+    if "method" not in explicit and any(explicit.get(name) is not None for name in RANK_GOALS):
+        explicit["method"] = "lorae+"  # the method whose rank can be chosen
     if explicit.get("data_root") is not None:
         explicit["data_root"] = _absolute(explicit["data_root"])
 
@@ -213,13 +225,18 @@ def _read_config(path: Path) -> dict[str, Any]:
 
 
 def _out(settings: Settings, out: str | Path | None) -> Path:
-    """Where the run goes; LoraeError where something is there, or where its pictures would become data."""
+    """Where the run goes, if it may."""
     path = _default_out(settings) if out is None else Path(out)
-    data = Path(settings.data)
+    refuse_out(path, settings.data)
+    return path
+
+
+def refuse_out(path: Path, settings_data: str) -> None:
+    """LoraeError where something is at the place of a new run, or where its pictures would become data."""
+    data = Path(settings_data)
     if data.is_dir() and data in (path.absolute(), *path.absolute().parents):
         raise LoraeError(f"out: {str(path)!r} lies in the data folder {str(data)!r}; choose another --out")
     Run.refuse_existing(path)
-    return path
 
 
 def _default_out(settings: Settings) -> Path:
@@ -273,7 +290,8 @@ def _command(explicit: dict[str, Any], path: Path) -> str:
         elif value is True:
             words.append(flag)
         elif value is not False:
-            words += [flag, ",".join(value) if isinstance(value, (list, tuple)) else str(value)]
+            between = ":" if name == "penalty_path" else ","
+            words += [flag, between.join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)]
     return shlex.join([*words, "--out", str(path)])
 
 
@@ -282,8 +300,26 @@ def _fit(run: Run, dataset: "Dataset", quiet: bool) -> Run:
     from lorae.report import write_report
     from lorae.training import Trainer
 
-    model = Trainer(run, dataset, quiet=quiet).fit()
+    trainer = Trainer(run, dataset, quiet=quiet)
+    model = trainer.fit()
     evaluate_training(run, model, dataset)
+    found = trainer.course.result()
+    if found is not None:
+        run.add_to_evaluation({"course": found})
     write_report([run.path])
     run.save_model(model)  # last: it marks the run as finished
+    _warn_of_missed_goal(run.settings, found or {})
     return run
+
+
+def _warn_of_missed_goal(settings: Settings, course: dict[str, Any]) -> None:
+    if course.get("reached") is not False:
+        return
+    name = "rank" if settings.target_mse is None else "target_mse"
+    warnings.warn(
+        f"{name}: got {getattr(settings, name)}, so an error of at most {course['bound']:.4g}, but on items set aside "
+        f"it is {course['mse']:.4g} at rank {course['rank']}; train longer (--epochs), lower --penalty, raise "
+        "--latent-dim, or ask for less",
+        LoraeWarning,
+        stacklevel=4,
+    )

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 from rich.console import Console
 from rich.table import Table
 
-from lorae import __version__, api, comparison, inspection
+from lorae import __version__, api, comparison, inspection, paper_cli, smaller_cli, training_cli
 from lorae.errors import LoraeError, LoraeWarning
 from lorae.evaluation.settings import EvaluationSettings
 from lorae.methods import TERMS, option_names
@@ -31,6 +31,7 @@ DATA_SETTINGS = (
     "factors",
     "test_fraction",
     "split_seed",
+    "holdout",
     "skip_bad",
 )
 
@@ -140,6 +141,8 @@ def build_parser() -> argparse.ArgumentParser:
     _add_json(report)
 
     _add_measuring(add)
+    smaller_cli.add_commands(add)
+    paper_cli.add_commands(add)
 
     data = add("data", _data, "load a data set and say what is there: counts, shapes, source, checksums")
     data.add_argument("data", metavar="DATA", help=_field("data").metadata["meaning"])
@@ -253,23 +256,11 @@ def _train(options: argparse.Namespace) -> None:
     if options.dry_run:
         print(json.dumps(api.plan(options.data, **arguments), indent=2))
         return
-    _finish(lambda: api.train(options.data, **arguments), options)
+    training_cli.finish(lambda: api.train(options.data, **arguments), as_json=options.json)
 
 
 def _resume(options: argparse.Namespace) -> None:
-    _finish(lambda: api.resume(options.run), options)
-
-
-def _finish(training: Callable[[], Any], options: argparse.Namespace) -> None:
-    summary = training().summary()
-    if options.json:
-        print(json.dumps(summary))
-        return
-    if summary["rank"] is not None:
-        print(f"rank        {summary['rank']} (eigenvalues above {summary['tolerance']:g} of the largest, test data)")
-        print(f"test error  {summary['test_mse']:.6f} (mean squared error)")
-    print(f"time        {summary['seconds']:.0f} s, {summary['images_per_second']:,.0f} items a second")
-    print(f"report      {summary['run']}/report.html")
+    training_cli.finish(lambda: api.resume(options.run), as_json=options.json)
 
 
 def _spectrum(options: argparse.Namespace) -> None:

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from lorae.canvas import MUTED
 from lorae.errors import LoraeError
 from lorae.files import write_atomically
-from lorae.plots import MUTED
 
 MAX_COLUMNS, MAX_BLOCKS = 16, 2
 # Wide enough for two columns of pixels a pixel on a phone; smaller images are enlarged up to it.

@@ -1,7 +1,9 @@
-"""What the machine is asked before training: device, precision, memory layout, and how memory is kept."""
+"""What the machine is asked before training: device, precision, memory layout, threads, and how memory is kept."""
 
+import contextlib
 import ctypes
 import sys
+from collections.abc import Iterator
 
 import torch
 
@@ -27,8 +29,8 @@ def choose_precision(name: str, device: str, network: str) -> str:
     """
     if name != "auto":
         return name
-    if network == "mlp":
-        return "float32"  # an MLP has no convolutions
+    if network in ("mlp", "residual"):
+        return "float32"  # they have no convolutions
     return "bfloat16" if bfloat16_unit(device) else "float32"
 
 
@@ -64,3 +66,14 @@ def keep_freed_memory() -> None:
         trim_threshold, mmap_threshold = -1, -3  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of malloc.h
         mallopt(mmap_threshold, 256 * 1024**2)
         mallopt(trim_threshold, 512 * 1024**2)
+
+
+@contextlib.contextmanager
+def threads(count: int) -> Iterator[None]:
+    """As many threads as the run started with: sums over another number of parts round differently."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -16,6 +16,7 @@ from lorae.errors import LoraeError
 from lorae.linalg import rank_at
 from lorae.metrics.spectrum import TOLERANCE, Spectrum, latent_spectrum
 from lorae.networks import Encoder, NoEncoder, bound_layers, build_networks
+from lorae.truncation import find_cut
 
 Array = TypeVar("Array", Tensor, NDArray[Any])
 
@@ -63,12 +64,17 @@ class Scaling(nn.Module):
         self.register_buffer("shift", torch.zeros(size))
         self.register_buffer("scale", torch.full((size,), 255.0 if self.images else 1.0))
 
-    def fit(self, inputs: NDArray[Any]) -> None:
-        """Take mean and standard deviation from training vectors (n, d); nothing to do for images."""
+    def fit(self, inputs: NDArray[Any], by_columns: bool = True) -> None:
+        """Take mean and standard deviation from training vectors (n, d); nothing to do for images.
+
+        by_columns: a deviation for each column; otherwise one for all, the root of their mean variance.
+        """
         if self.images:
             return
         mean = inputs.mean(axis=0, dtype=np.float64)
         deviation = inputs.std(axis=0, dtype=np.float64)
+        if not by_columns:
+            deviation[:] = np.sqrt(np.square(deviation).mean())
         deviation[deviation == 0] = 1.0  # a constant column becomes zero
         self.shift.copy_(torch.from_numpy(mean))
         self.scale.copy_(torch.from_numpy(deviation))
@@ -125,6 +131,43 @@ class Autoencoder(nn.Module):
         latent = self.bottleneck(h)
         return Forward(h, latent, self.decoder(latent.z))
 
+    def start_as_principal_components(self, items: NDArray[Any]) -> None:
+        """Set the linear paths of a `residual` network so that the model is the PCA of raw items, vectors (n, d).
+
+        Only where nothing stands between encoder and decoder, or M is the identity. With fewer principal components
+        than latent coordinates, those left over start at zero.
+        """
+        scaled = self.scaling(torch.as_tensor(np.array(items))).double()
+        _, _, axes = torch.linalg.svd(scaled - scaled.mean(0), full_matrices=False)
+        axes = axes[: self.spec.latent_dim]
+        assert isinstance(self.encoder, Encoder)
+        output, inputs = self.encoder.output, scaled.shape[1]
+        with torch.no_grad():
+            output.weight.zero_()
+            output.weight[: len(axes), :inputs] = axes
+            output.bias.zero_()
+            output.bias[: len(axes)] = -axes @ scaled.mean(0)
+            self.decoder.input.weight[-inputs:].zero_()
+            self.decoder.input.weight[-inputs:, : len(axes)] = axes.mT
+            self.decoder.input.bias[-inputs:] = scaled.mean(0)
+
+    def calibrate(self, items: NDArray[Any]) -> None:
+        """Give the encoder's outputs mean zero and deviation one on some raw items, by its last layer.
+
+        A normalisation after the encoder makes the effective size of its steps that of a step over that of its
+        outputs: outputs as small as they start by themselves would be thrown about by the first updates.
+        """
+        if isinstance(self.encoder, NoEncoder):
+            return
+        h = torch.as_tensor(np.asarray(self.encoder_outputs(items)), device=self.scaling.scale.device)
+        deviation = h.std(0, correction=0).clamp_min(torch.finfo(h.dtype).eps)
+        output, taken = self.encoder.output, self.decoder.input
+        with torch.no_grad():
+            output.weight.div_(deviation[:, None])
+            output.bias.copy_((output.bias - h.mean(0)) / deviation)
+            if self.spec.network == "residual":  # what it decodes stays the same
+                taken.weight.mul_(deviation)
+
     def encode(self, items: Array) -> Array:
         """Latents, float32 (n, latent_dim), of raw items: uint8 or float images (n, c, h, w), or vectors (n, d)."""
         return self._in_chunks(self._encode, items, self.spec.shape)
@@ -157,10 +200,16 @@ class Autoencoder(nn.Module):
 
     def matrix_rank(self, tolerance: float = TOLERANCE) -> int | None:
         """How many singular values of M exceed `tolerance` times the largest; None without a linear bottleneck."""
+        values = self.singular_values()
+        return None if values is None else rank_at(values, tolerance)
+
+    def singular_values(self) -> NDArray[np.float64] | None:
+        """Singular values of M, descending, float64 (latent_dim,); None without a linear bottleneck."""
         matrix = self.bottleneck.matrix()
         if matrix is None:
             return None
-        return rank_at(torch.linalg.svdvals(matrix.detach().double()).cpu().numpy(), tolerance)
+        values: NDArray[np.float64] = torch.linalg.svdvals(matrix.detach().double()).cpu().numpy()
+        return values
 
     def collapse(self) -> "Autoencoder":
         """A copy with M folded into the encoder's last layer: the plain autoencoder's shape, the same outputs.
@@ -168,15 +217,39 @@ class Autoencoder(nn.Module):
         The product is taken in float64. A model without a linear bottleneck is copied as it is.
         """
         collapsed = copy.deepcopy(self)
-        matrix = self.bottleneck.matrix()
-        if matrix is None or isinstance(collapsed.encoder, NoEncoder):
+        affine = self.bottleneck.affine()
+        if affine is None or isinstance(collapsed.encoder, NoEncoder):
             return collapsed
+        matrix, offset = affine
         collapsed.spec = dataclasses.replace(self.spec, bottleneck="identity", bottleneck_options={})
         collapsed.bottleneck = IdentityBottleneck(self.spec.latent_dim)
         with torch.no_grad():
-            for parameter in collapsed.encoder.output.parameters():  # weight and bias
-                parameter.copy_(matrix.double() @ parameter.double())
+            output = collapsed.encoder.output
+            output.weight.copy_(matrix @ output.weight.double())
+            output.bias.copy_(matrix @ output.bias.double() + offset)
         return collapsed
+
+    def truncate(self, items: Array, rank: int | None = None) -> "Autoencoder":
+        """A smaller copy without M, whose latent has one coordinate for each direction that is kept.
+
+        The directions are the `rank` leading principal axes of the latents of `items`, within the range of M: codes
+        are centred, uncorrelated and ordered by descending standard deviation over these items, along a direction that
+        is dropped everything is decoded at its mean, and the spectrum of the latent covariance is the leading part of
+        what it was. None keeps all of M's singular values above 1e-6 of the largest, used by the items or not: then
+        reconstructions stay the same to rounding.
+
+        items: raw training items, at least two, better a few times as many as latent_dim; for a rank of None they set
+        the axes only.
+
+        Raises LoraeError for a method without M, a decoder with spectral norms, a rank below 1 or above latent_dim, and
+        an M that is zero.
+
+        >>> spec = ModelSpec("mlp", (6,), latent_dim=4, bottleneck="linear")
+        >>> items = np.random.default_rng(0).normal(size=(50, 6)).astype(np.float32)
+        >>> Autoencoder(spec).truncate(items, rank=2).encode(items).shape
+        (50, 2)
+        """
+        return find_cut(self, items, rank).applied_to(self)
 
     def parameter_counts(self) -> dict[str, int]:
         """Trainable parameters of encoder, bottleneck and decoder."""

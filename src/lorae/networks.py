@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from math import prod
 
+import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
@@ -14,7 +15,7 @@ from lorae.layers import Linear, PixelwiseLinear, StridedConv2d, StridedConvTran
 class Encoder(nn.Module):
     """Features, then the last linear layer, into which M is folded after training."""
 
-    def __init__(self, features: nn.Sequential, output: Linear) -> None:
+    def __init__(self, features: nn.Module, output: Linear) -> None:
         super().__init__()
         self.features = features
         self.output = output
@@ -28,7 +29,7 @@ class Encoder(nn.Module):
 class Decoder(nn.Module):
     """The first linear layer, then the way back to the input's shape."""
 
-    def __init__(self, input: Linear, features: nn.Sequential) -> None:
+    def __init__(self, input: Linear, features: nn.Module) -> None:
         super().__init__()
         self.input = input
         self.features = features
@@ -37,6 +38,32 @@ class Decoder(nn.Module):
         """z: float32 (n, latent_dim); result float (n, c, h, w) or (n, d)."""
         x: Tensor = self.features(self.input(z))
         return x
+
+
+class WithInput(nn.Module):
+    """A network's input beside its features: what a linear layer makes of both has a linear part of its own."""
+
+    def __init__(self, network: nn.Sequential) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: float (n, d); result (n, d + features)."""
+        return torch.cat([x, self.network(x)], dim=1)
+
+
+class PlusRest(nn.Module):
+    """A network on the first `width` entries of each row, plus the others as they are."""
+
+    def __init__(self, network: nn.Sequential, width: int) -> None:
+        super().__init__()
+        self.network = network
+        self.width = width
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: float (n, width + d); result (n, d)."""
+        result: Tensor = self.network(x[:, : self.width]) + x[:, self.width :]
+        return result
 
 
 class ToImage(nn.Module):
@@ -99,7 +126,7 @@ def build_networks(
 ) -> tuple[Encoder, Decoder]:
     """An encoder and a decoder for items of one shape.
 
-    network: `mnist`, `celeba` or `mlp`; shape: (c, h, w) with sides that are multiples of 8, or (d,);
+    network: `mnist`, `celeba`, `mlp` or `residual`; shape: (c, h, w) with sides that are multiples of 8, or (d,);
     width: factor on all channel counts; encoder_outputs: where they are not `latent_dim`; output: `tanh` or `sigmoid`,
     what ends the decoder of images. Raises LoraeError for other shapes.
     """
@@ -107,6 +134,9 @@ def build_networks(
     if network == "mlp":
         widths = [_scaled(hidden, width) for hidden in MLP_WIDTHS]
         return _mlp_encoder(prod(shape), widths, outputs), _mlp_decoder(prod(shape), widths, latent_dim)
+    if network == "residual":
+        widths = [_scaled(hidden, width) for hidden in MLP_WIDTHS]
+        return _residual_pair(prod(shape), widths, latent_dim, outputs)
     pair = CONVOLUTIONAL_PAIRS[network]
     channels, height, side = shape
     if height % 8 or side % 8:
@@ -155,6 +185,23 @@ def _mlp_encoder(inputs: int, widths: list[int], latent_dim: int) -> Encoder:
     for before, after in pairwise(sizes):
         layers += [Linear(before, after), nn.ReLU()]
     return Encoder(nn.Sequential(*layers), Linear(widths[-1], latent_dim))
+
+
+def _residual_pair(inputs: int, widths: list[int], latent_dim: int, outputs: int) -> tuple[Encoder, Decoder]:
+    """The MLP pair with a linear path beside each; the last layer before the sum starts at zero."""
+    encoder = _mlp_encoder(inputs, widths, outputs)
+    decoder = _mlp_decoder(inputs, widths, latent_dim)
+    assert isinstance(decoder.features, nn.Sequential)
+    assert isinstance(encoder.features, nn.Sequential)
+    last = decoder.features[-1]
+    assert isinstance(last, nn.Linear)
+    nn.init.zeros_(last.weight)
+    nn.init.zeros_(last.bias)
+    first = widths[-1]
+    return (
+        Encoder(WithInput(encoder.features), Linear(inputs + first, outputs)),
+        Decoder(Linear(latent_dim, first + inputs), PlusRest(decoder.features, first)),
+    )
 
 
 def _mlp_decoder(outputs: int, widths: list[int], latent_dim: int) -> Decoder:

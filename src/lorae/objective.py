@@ -54,6 +54,8 @@ class Player:
     name: str
     parameters: list[nn.Parameter]
     play: Callable[[Tensor], Outcome]
+    # The matrix whose nuclear norm is minimised by proximal steps, where that is wanted.
+    matrix: nn.Parameter | None = None
 
 
 class Objective:
@@ -62,7 +64,8 @@ class Objective:
     model: the autoencoder; weights: penalty, or term of the bottleneck, -> weight; reconstruction: `mean` over all
     entries of a batch, or `sum` over an item and mean over the batch; likelihood: `gaussian` (squared error) or
     `bernoulli` (cross-entropy of pixels); noise: standard deviation of what is added to the encoder's input;
-    bfloat16: run the convolutions under autocast.
+    proximal: leave the nuclear norm of M out of the loss, since proximal steps minimise it; bfloat16: run the
+    convolutions under autocast.
     """
 
     def __init__(
@@ -73,12 +76,14 @@ class Objective:
         reconstruction: str = "mean",
         likelihood: str = "gaussian",
         noise: float = 0.0,
+        proximal: bool = False,
         bfloat16: bool = False,
     ) -> None:
         self.model = model
         self.reconstruction = reconstruction
         self.likelihood = likelihood
         self.noise = noise
+        self.proximal = proximal
         self.bfloat16 = bfloat16
         own = {name: weights.get(name, 0.0) for name in model.bottleneck.TERMS}
         self.weights = {"reconstruction": 1.0, **own, **weights}
@@ -86,12 +91,15 @@ class Objective:
         self._penalties = {name: penalty_function(name) for name in weights if name not in own}
         # On the device, so that a captured step sees a warm-up; 1 is full weight.
         self.penalty_scale = torch.ones((), device=model.scaling.scale.device)
+        # What M has of the nuclear norm since the last proximal step: a number that costs nothing and has no gradient.
+        self.proximal_norm = torch.zeros((), device=model.scaling.scale.device)
         # What an adversary adds has modules of its own, which checkpoints keep.
         self.modules = nn.ModuleDict()
 
     def players(self) -> list[Player]:
         """Who takes a step on every batch, in turn."""
-        return [Player("autoencoder", list(self.model.parameters()), self.play)]
+        matrix = self.model.bottleneck.single_matrix() if self.proximal else None
+        return [Player("autoencoder", list(self.model.parameters()), self.play, matrix)]
 
     def __call__(self, x: Tensor) -> Outcome:
         """What the model's own player makes of a scaled batch."""
@@ -106,7 +114,7 @@ class Objective:
         terms = {"reconstruction": self._error(x_hat, x)} | result.latent.terms
         step = Step(self.model, x, result.h, result.latent, x_hat)
         for name, penalty in self._penalties.items():
-            terms[name] = penalty(step)
+            terms[name] = self.proximal_norm.clone() if self._by_steps(name) else penalty(step)
         return Outcome(self.total(terms), terms, result.latent.z)
 
     def total(self, terms: Mapping[str, Tensor]) -> Tensor:
@@ -116,6 +124,9 @@ class Objective:
             if name != "reconstruction" and self.weights[name] != 0:
                 loss = loss + self.weights[name] * self.penalty_scale * term
         return loss
+
+    def _by_steps(self, name: str) -> bool:
+        return self.proximal and name == "nuclear"
 
     def autocast(self, x: Tensor) -> torch.autocast:
         """The context that the convolutions run in."""

@@ -1,10 +1,5 @@
-"""The plots of a report: eigenvalue spectra, training curves and grids of reconstructions.
+"""The plots of reports and benchmarks: spectra, training curves, errors by rank, estimated dimensions. No torch."""
 
-Figures are built with matplotlib's object interface (no pyplot), so that drawing one changes no global
-state of the caller's. Nothing here imports torch.
-"""
-
-import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -12,23 +7,26 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
+from lorae.canvas import (
+    COLOURS,
+    FLOOR,
+    INK,
+    LINE_STYLES,
+    MUTED,
+    SMALL_TEXT,
+    TEXT,
+    legend_below,
+    log_axis,
+    new_figure,
+    save,
+)
 from lorae.errors import LoraeError
-from lorae.files import write_atomically
 
-# Okabe and Ito's palette, which stays distinct with the common forms of colour blindness; the line styles
-# change too, each time the colours have been used up.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-LINE_STYLES = ("-", "--", ":", "-.")
-INK, MUTED, GRID = "#1f2328", "#59636e", "#dde1e6"
-# Narrow with large text: shown 360 pixels wide on a phone, the smallest text is still about 9 pixels high.
-WIDTH, DPI, TEXT, SMALL_TEXT = 5.6, 180, 11.0, 10.0
-FLOOR = 1e-12
 LONGEST_LABEL = 34
 
 
@@ -60,7 +58,7 @@ def plot_spectrum(
         raise LoraeError("no spectrum to plot; give at least one list of eigenvalues")
     curves = {name: _relative(name, values) for name, values in spectra.items()}
     longest = max(curve.size for curve in curves.values())
-    figure, (axes,) = _figure(1, height=3.5 + 0.22 * len(curves))
+    figure, (axes,) = new_figure(1, height=3.5 + 0.22 * len(curves))
     handles, labels = [], []
     for number, (name, curve) in enumerate(curves.items()):
         index = np.arange(1, curve.size + 1)
@@ -84,8 +82,8 @@ def plot_spectrum(
     axes.set_xticks(_index_ticks(longest))
     axes.set_xlabel("index of the eigenvalue")
     axes.set_ylabel("eigenvalue / largest")
-    _legend_below(figure, handles, labels)
-    return _save(figure, path)
+    legend_below(figure, handles, labels)
+    return save(figure, path)
 
 
 def plot_curves(records: Sequence[Mapping[str, Any]], path: str | Path) -> Path:
@@ -107,7 +105,7 @@ def plot_curves(records: Sequence[Mapping[str, Any]], path: str | Path) -> Path:
         kept = [(x, y) for x, y in found if y is not None]
         return [x for x, _ in kept], [y for _, y in kept]
 
-    figure, panels = _figure(2 + len(penalties), height=0.5 + 1.75 * (2 + len(penalties)))
+    figure, panels = new_figure(2 + len(penalties), height=0.5 + 1.75 * (2 + len(penalties)))
     _panel(
         panels[0],
         "reconstruction loss",
@@ -132,7 +130,42 @@ def plot_curves(records: Sequence[Mapping[str, Any]], path: str | Path) -> Path:
     for axes in panels[:-1]:
         axes.tick_params(labelbottom=False)
     rank_axes.set_xlabel("epoch" if epochs else "step")
-    return _save(figure, path)
+    return save(figure, path)
+
+
+def plot_rank_error(
+    points: Sequence[Mapping[str, Any]], path: str | Path, *, marked: str | None = None, bound: float | None = None
+) -> Path:
+    """Draw errors against ranks, the errors on a log axis, to a PNG; returns the path.
+
+    points: mappings with `label`, `rank` and `mse`; marked: the label of the one that was chosen; bound: the largest
+    error that was allowed, a dashed line. An error below 1e-12 is drawn there. Raises LoraeError for no point.
+    """
+    if not points:
+        raise LoraeError("no rank to plot; expected at least one point")
+    # Along the axis, whatever the order of trials; of equal ranks the larger error first, as on a path.
+    rows = sorted(points, key=lambda point: (point["rank"], -point["mse"]))
+    ranks, errors = [row["rank"] for row in rows], [max(row["mse"], FLOOR) for row in rows]
+    figure, (axes,) = new_figure(1, height=3.5)
+    axes.plot(ranks, errors, "o-", color=COLOURS[0], linewidth=1.4, markersize=5, markeredgecolor="white")
+    handles, labels = [], []
+    for row, rank, error in zip(rows, ranks, errors, strict=True):
+        if row["label"] == marked:
+            handles += axes.plot(rank, error, "o", color=COLOURS[1], markersize=9, markeredgecolor="white", zorder=4)
+            labels.append(f"chosen: {marked}")
+    _label_points(axes, rows, errors)
+    shown = errors if bound is None else [*errors, max(bound, FLOOR)]
+    if bound is not None:
+        handles.append(axes.axhline(shown[-1], color=INK, linewidth=1.1, linestyle=(0, (5, 3)), zorder=1.5))
+        labels.append(f"allowed: {bound:.4g}")
+    log_axis(axes, min(shown), max(shown))
+    axes.margins(x=0.08, y=0.12)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=7, integer=True, steps=[1, 2, 5, 10]))
+    axes.set_xlabel("rank")
+    axes.set_ylabel("error on items set aside")
+    if handles:
+        legend_below(figure, handles, labels, columns=2)
+    return save(figure, path)
 
 
 def plot_vector_reconstructions(
@@ -148,48 +181,91 @@ def plot_vector_reconstructions(
             "expected the same (n, d)"
         )
     count = min(len(originals), 4)
-    figure, panels = _figure(count, height=0.6 + 1.5 * count)
+    figure, panels = new_figure(count, height=0.6 + 1.5 * count)
     columns = np.arange(1, originals.shape[1] + 1)
     for axes, original, reconstruction in zip(panels, originals, reconstructions, strict=False):
         axes.plot(columns, original, "o", color=MUTED, markersize=3.5, label="original")
         axes.plot(columns, reconstruction, color=COLOURS[0], linewidth=1.6, label="reconstructed")
     panels[-1].set_xlabel("column")
     panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
-    _legend_below(figure, *panels[0].get_legend_handles_labels())
-    return _save(figure, path)
+    legend_below(figure, *panels[0].get_legend_handles_labels())
+    return save(figure, path)
 
 
 def plot_vector_samples(vectors: NDArray[np.floating[Any]], path: str | Path) -> Path:
     """Write a PNG with the columns of vectors (n, d) as thin curves over each other. Returns the path."""
-    figure, (axes,) = _figure(1, height=3.0)
+    figure, (axes,) = new_figure(1, height=3.0)
     axes.plot(np.arange(1, vectors.shape[1] + 1), vectors.T, color=COLOURS[0], linewidth=0.8, alpha=0.35)
     axes.set_xlabel("column")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    return _save(figure, path)
+    return save(figure, path)
 
 
-def _figure(panels: int, *, height: float) -> tuple[Figure, list[Axes]]:
-    layout = ConstrainedLayoutEngine(w_pad=0.09, h_pad=0.05)
-    figure = Figure(figsize=(WIDTH, height), dpi=DPI, layout=layout, facecolor="white")
-    FigureCanvasAgg(figure)
-    grid = figure.subplots(panels, 1, squeeze=False, sharex=True)
-    every = [grid[row, 0] for row in range(panels)]
-    for axes in every:
-        axes.set_axisbelow(True)
-        axes.grid(True, which="major", color=GRID, linewidth=0.8)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.spines[["left", "bottom"]].set_color(MUTED)
-        axes.tick_params(which="both", colors=MUTED, labelcolor=INK, labelsize=SMALL_TEXT)
-        axes.xaxis.label.set(fontsize=TEXT, color=INK)
-        axes.yaxis.label.set(fontsize=TEXT, color=INK)
-    return figure, every
+def plot_dimensions(estimates: Sequence[Mapping[str, Any]], path: str | Path) -> Path:
+    """Draw estimated against known dimensions, a panel a method, to a PNG; returns the path.
+
+    estimates: mappings with `method`, `family` of the data (a colour), `noise` (hollow where it is not 0), `dimension`
+    and the estimated `value`; those without a value are left out. Raises LoraeError where none has one.
+    """
+    rows = [row for row in estimates if row["value"] is not None]
+    if not rows:
+        raise LoraeError("no dimension to plot; expected at least one estimate")
+    methods = list(dict.fromkeys(row["method"] for row in estimates))
+    families = list(dict.fromkeys(row["family"] for row in rows))
+    known = sorted({row["dimension"] for row in rows})
+    figure, panels = new_figure(len(methods), height=1.1 + 1.6 * math.ceil(len(methods) / 2), columns=2)
+    for axes, method in zip(panels, methods, strict=True):
+        axes.set_title(method, loc="left", fontsize=TEXT, color=INK, parse_math=False)
+        # Straight because both axes are logarithmic.
+        ends = [known[0] / 1.2, known[-1] * 1.2]
+        axes.plot(ends, ends, color=MUTED, linewidth=1.0)
+        _estimates(axes, [row for row in rows if row["method"] == method], families)
+        axes.set_xscale("log", base=2)
+        axes.set_yscale("log", base=2)
+        axes.yaxis.set_major_locator(LogLocator(base=2, numticks=8))
+        axes.xaxis.set_major_locator(FixedLocator(known))
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            axis.set_minor_locator(NullLocator())
+    for axes in panels[-2:]:
+        axes.set_xlabel("known dimension")
+        axes.tick_params(labelbottom=True)
+    for axes in panels[::2]:
+        axes.set_ylabel("estimate")
+    _dimension_legend(figure, families, any(row["noise"] > 0 for row in rows))
+    return save(figure, path)
 
 
-def _save(figure: Figure, path: str | Path) -> Path:
-    content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=DPI)
-    write_atomically(Path(path), content.getvalue())
-    return Path(path)
+def _estimates(axes: Axes, rows: Sequence[Mapping[str, Any]], families: Sequence[str]) -> None:
+    """Dots, hollow for data with noise, the families side by side: whole numbers would hide each other."""
+    for number, family in enumerate(families):
+        shift = 1.03 ** (number - (len(families) - 1) / 2)
+        colour = COLOURS[number % len(COLOURS)]
+        for noisy in (False, True):
+            shown = [row for row in rows if row["family"] == family and (row["noise"] > 0) == noisy]
+            x, y = [row["dimension"] * shift for row in shown], [max(row["value"], 0.5) for row in shown]
+            face = "none" if noisy else colour
+            axes.plot(x, y, "o", color=colour, markerfacecolor=face, markersize=4, alpha=0.55)
+
+
+def _dimension_legend(figure: Figure, families: Sequence[str], noisy: bool) -> None:
+    handles = [Line2D([], [], marker="o", linestyle="", color=COLOURS[n % len(COLOURS)]) for n in range(len(families))]
+    labels = list(families)
+    if noisy:
+        handles.append(Line2D([], [], marker="o", linestyle="", color=INK, markerfacecolor="none"))
+        labels.append("with noise")
+    handles.append(Line2D([], [], color=MUTED, linewidth=1.0))
+    legend_below(figure, handles, [*labels, "estimate = known"], columns=3)
+
+
+def _label_points(axes: Axes, rows: Sequence[Mapping[str, Any]], errors: Sequence[float]) -> None:
+    """The label of each point beside it; of points at one rank, only the first and the last have room."""
+    for index, (row, error) in enumerate(zip(rows, errors, strict=True)):
+        neighbours = [rows[i]["rank"] for i in (index - 1, index + 1) if 0 <= i < len(rows)]
+        if neighbours.count(row["rank"]) < 2:
+            axes.annotate(
+                row["label"], (row["rank"], error), (5, 5), textcoords="offset points", fontsize=SMALL_TEXT, color=MUTED
+            )
 
 
 def _relative(name: str, values: Sequence[float]) -> NDArray[np.float64]:
@@ -216,14 +292,6 @@ def _index_ticks(longest: int) -> list[int]:
 
 def _shortened(name: str) -> str:
     return name if len(name) <= LONGEST_LABEL else name[: LONGEST_LABEL - 1] + "…"
-
-
-def _legend_below(figure: Figure, handles: Sequence[Any], labels: Sequence[str]) -> None:
-    # Below the axes, a legend can cover no curve. The texts are set afterwards and not parsed, because
-    # matplotlib drops labels that begin with "_" and reads "$" as mathematics; run names may hold both.
-    legend = figure.legend(handles, [" "] * len(handles), loc="outside lower left", frameon=False)
-    for text, label in zip(legend.get_texts(), labels, strict=True):
-        text.set(text=label, parse_math=False, fontsize=SMALL_TEXT, color=INK)
 
 
 Series = tuple[list[float], list[float]]
@@ -258,7 +326,7 @@ def _panel(
     # Left open, it is decided here: a penalty may fall by decades. Zero has no place on a log axis.
     wide = max(heights) > 50 * min(heights) if log is None else log
     if wide and min(heights) > 0:
-        _log_axis(axes, min(heights), max(heights))
+        log_axis(axes, min(heights), max(heights))
     if any(labels):
         axes.legend(
             handles,
@@ -273,20 +341,6 @@ def _panel(
             columnspacing=1.0,
             borderaxespad=0.0,
         )
-
-
-def _log_axis(axes: Axes, lowest: float, highest: float) -> None:
-    """A log axis labelled with plain numbers, which matplotlib would crowd where it spans few decades."""
-    axes.set_yscale("log")
-    decades = math.log10(highest / lowest)
-    if decades < 0.8:
-        ticks = MaxNLocator(nbins=4).tick_values(lowest, highest)
-        inside = [float(tick) for tick in ticks if lowest <= tick <= highest]
-        axes.yaxis.set_major_locator(FixedLocator(inside or [lowest]))
-    else:
-        axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if decades < 2.5 else (1.0,), numticks=6))
-    axes.yaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
 def _steps_per_epoch(epochs: Sequence[Mapping[str, Any]]) -> float:

@@ -5,20 +5,20 @@ import json
 import shlex
 import statistics
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from lorae.choice import Choice, read_choice
 from lorae.comparison import marked_cells, one_protocol, rows, shown_columns
 from lorae.errors import LoraeError
 from lorae.files import write_atomically
-from lorae.plots import format_tolerance, plot_curves, plot_spectrum
+from lorae.plots import format_tolerance, plot_curves, plot_rank_error, plot_spectrum
 from lorae.runs import Run
-
-NOTHING = "–"
+from lorae.words import count, duration, number, plain
 
 # What is said of the figures that commands draw into a run folder; any other is shown under its own name.
 CAPTIONS = {
@@ -84,6 +84,17 @@ class Section:
         return "vectors" if isinstance(shape, list) and len(shape) == 1 else "images"
 
     @property
+    def latent_dim(self) -> int | None:
+        """The width of the latent: of a truncated run what is left, else that of the settings."""
+        found: int | None = self.truncated.get("rank", self.settings.get("latent_dim"))
+        return found
+
+    @property
+    def truncated(self) -> dict[str, Any]:
+        """What the run was cut from and to which rank; empty for a run that was trained."""
+        return _mapping(self.config.get("truncated"))
+
+    @property
     def parameters(self) -> int | None:
         """The number of parameters once the linear layer has been multiplied into its neighbour."""
         counts = _mapping(self.config.get("parameters"))
@@ -104,6 +115,11 @@ class Section:
     def spectrum(self) -> dict[str, Any]:
         """The evaluation of the rank with its eigenvalues; empty before there is one."""
         return _mapping((self.evaluation or {}).get("rank"))
+
+    @property
+    def choice(self) -> Choice | None:
+        """What was tried on the way to the rank, where the run looked for one."""
+        return read_choice((self.evaluation or {}).get("course"))
 
     @property
     def tolerance(self) -> float:
@@ -135,13 +151,15 @@ class Section:
     def origin(self) -> dict[str, Any]:
         """What one needs to know, beside the command, to make the run again."""
         parts = _mapping(self.config.get("parameters"))
-        counts = {f"parameters, {part}": _count(number) for part, number in parts.items()}
+        counts = {f"parameters, {part}": count(size) for part, size in parts.items()}
+        words = "from {from}, {latent_dim} to {rank} latent coordinates"
         return {
             "lorae version": self.config.get("version"),
             "created": self.config.get("created"),
+            **({"truncated": words.format(**self.truncated)} if self.truncated else {}),
             **{f"machine, {key}": value for key, value in self.machine.items()},
             **counts,
-            "parameters, once collapsed": _count(self.parameters),
+            "parameters, once collapsed": count(self.parameters),
         }
 
     @property
@@ -176,21 +194,21 @@ class Section:
         """What else was measured on the spectrum, in sentences."""
         spectrum, sentences = self.spectrum, []
         if spectrum.get("energy_99") is not None:
-            sentences.append(f"{_count(spectrum['energy_99'])} directions hold 99 % of the variance.")
+            sentences.append(f"{count(spectrum['energy_99'])} directions hold 99 % of the variance.")
         without = [("entropy rank", "entropy_rank"), ("stable rank", "stable_rank")]
-        values = [f"{words} {_number(spectrum[key])}" for words, key in without if spectrum.get(key) is not None]
+        values = [f"{words} {number(spectrum[key])}" for words, key in without if spectrum.get(key) is not None]
         if values:
             sentences.append(f"Ranks that need no tolerance: {', '.join(values)}.")
         if spectrum.get("n") is not None:
             split = f" of the {spectrum['split']} split" if spectrum.get("split") else ""
-            sentences.append(f"Measured on {_count(spectrum['n'])} {self.items}{split}.")
+            sentences.append(f"Measured on {count(spectrum['n'])} {self.items}{split}.")
         return " ".join(sentences)
 
     @property
     def subtitle(self) -> str:
         """The run in one line: method, penalties, data."""
         penalties = self.settings.get("penalties")
-        parts = [self.settings.get("method"), penalties and _plain(penalties), self.data.get("name")]
+        parts = [self.settings.get("method"), penalties and plain(penalties), self.data.get("name")]
         return " · ".join(str(part) for part in parts if part)
 
     @property
@@ -255,7 +273,7 @@ def _mapping(value: Any) -> dict[str, Any]:
 def _figures(run: Section) -> dict[str, Any]:
     """The images of one run as data URIs; the ones that the report draws are kept in the run folder."""
     folder = run.folder / "figures"
-    images: dict[str, Any] = {"spectrum": None, "curves": None, "reconstructions": None}
+    images: dict[str, Any] = {"spectrum": None, "ranks": None, "curves": None, "reconstructions": None}
     if run.spectrum.get("eigenvalues"):
         path = plot_spectrum(
             {run.name: run.spectrum["eigenvalues"]},
@@ -264,6 +282,11 @@ def _figures(run: Section) -> dict[str, Any]:
             ranks={run.name: run.spectrum["rank"]},
         )
         images["spectrum"] = _data_uri(path)
+    if run.choice is not None:
+        chosen, bound = run.choice.chosen, run.choice.bound
+        images["ranks"] = _data_uri(
+            plot_rank_error(run.choice.points, folder / "ranks.png", marked=chosen, bound=bound)
+        )
     if run.stats:
         images["curves"] = _data_uri(plot_curves(run.stats, folder / "curves.png"))
     drawn = {path.stem: path for path in sorted(folder.glob("*.png"))}
@@ -332,46 +355,9 @@ def _template() -> Any:
     )
     environment.filters.update(
         tolerance=lambda value: format_tolerance(float(value)),
-        number=_number,
-        count=_count,
-        duration=_duration,
-        plain=_plain,
+        number=number,
+        count=count,
+        duration=duration,
+        plain=plain,
     )
     return environment.get_template("report.html")
-
-
-def _number(value: Any) -> str:
-    """Four significant digits are all that a mean over a test set supports."""
-    return f"{value:.4g}" if isinstance(value, (int, float)) else NOTHING
-
-
-def _count(value: Any) -> str:
-    return f"{value:,.0f}" if isinstance(value, (int, float)) else NOTHING
-
-
-def _duration(seconds: Any) -> str:
-    if not isinstance(seconds, (int, float)):
-        return NOTHING
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes:02d} min"
-    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
-
-
-def _plain(value: Any) -> str:
-    """A JSON value in words: no braces, no quotes."""
-    if value is None or value in ("", [], {}):
-        return "none"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return f"{value:.10g}"
-    if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_plain(item)}" for key, item in value.items())
-    if isinstance(value, list):
-        numbers = all(isinstance(item, int) for item in value)
-        return (" × " if numbers else ", ").join(_plain(item) for item in value)
-    return str(value)

@@ -161,6 +161,37 @@ def size_or_share() -> Rule:
     return Rule("a positive whole number or a share", parse)
 
 
+def wanted_rank() -> Rule:
+    """A rank as PCA's `n_components`: a whole number, a share of the variance below 1, or `auto`."""
+
+    def parse(value: Any) -> int | float | str:
+        if value == "auto":
+            return "auto"
+        return size_or_share().parse(value)  # type: ignore[no-any-return]
+
+    return Rule("a positive whole number, a share of the variance between 0 and 1, or auto", parse)
+
+
+def ascending_range(default_count: int) -> Rule:
+    """Two positive numbers LOW:HIGH, and how many points lie from one to the other, LOW:HIGH:POINTS."""
+
+    def parse(value: Any) -> tuple[float, float, int]:
+        parts = value.split(":") if isinstance(value, str) else list(value)
+        low, high = float(parts[0]), float(parts[1])
+        count = int(parts[2]) if len(parts) == 3 else default_count
+        if len(parts) > 3 or not 0 < low < high < math.inf or count < 2:
+            raise ValueError
+        return low, high, count
+
+    def checked_parse(value: Any) -> tuple[float, float, int]:
+        try:
+            return parse(value)
+        except IndexError:
+            raise ValueError from None
+
+    return Rule("LOW:HIGH or LOW:HIGH:POINTS with 0 < LOW < HIGH and at least 2 points", checked_parse)
+
+
 def setting(default: Any, rule: Rule, meaning: str) -> Any:
     """A field of a table of settings: a dataclass whose flags, keys and arguments are its fields."""
     metadata = {"rule": rule, "meaning": meaning}

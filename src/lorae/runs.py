@@ -26,6 +26,15 @@ def _to_json(value: Any) -> bytes:
     return (json.dumps(value, indent=2) + "\n").encode()
 
 
+def _write_model(model: "Autoencoder", folder: Path) -> None:
+    """The weights, then what is needed to rebuild them."""
+    from safetensors.torch import save
+
+    tensors = {name: value.contiguous().cpu() for name, value in model.state_dict().items()}
+    write_atomically(folder / "model.safetensors", save(tensors))
+    write_atomically(folder / "model.json", _to_json(dataclasses.asdict(model.spec)))
+
+
 class Run:
     """A run folder: `config.json`, `stats.jsonl`, `checkpoints/`, `model.safetensors`, `evaluation.json`, `figures/`.
 
@@ -138,6 +147,11 @@ class Run:
         """The last good checkpoint."""
         return self.path / "checkpoints" / "last.pt"
 
+    @property
+    def last_checkpoint(self) -> Path | None:
+        """The last good checkpoint, where there is one."""
+        return self.checkpoint_path if self.checkpoint_path.exists() else None
+
     def save_checkpoint(self, state: dict[str, Any]) -> None:
         """Replace the checkpoint atomically."""
         import torch
@@ -175,34 +189,49 @@ class Run:
 
     def save_model(self, model: "Autoencoder") -> None:
         """Write `model.safetensors`, then `model.json`, which marks the run as finished."""
-        from safetensors.torch import save
+        _write_model(model, self.path)
 
-        tensors = {name: value.contiguous().cpu() for name, value in model.state_dict().items()}
-        write_atomically(self.path / "model.safetensors", save(tensors))
-        write_atomically(self.path / "model.json", _to_json(dataclasses.asdict(model.spec)))
+    def save_point(self, model: "Autoencoder", name: str) -> None:
+        """Write the model at a point of a penalty path, `path/NAME/model.safetensors` and `model.json`."""
+        folder = self.path / "path" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        _write_model(model, folder)
 
-    def load_model(self) -> "Autoencoder":
-        """The trained model, on the CPU; LoraeError for a run that is not finished."""
+    def load_point(self, model: "Autoencoder", name: str) -> None:
+        """Give a model the weights of a point of a penalty path."""
+        from safetensors.torch import load_file
+
+        model.load_state_dict(load_file(self.path / "path" / name / "model.safetensors"))
+
+    def load_model(self, point: str | None = None) -> "Autoencoder":
+        """The trained model, on the CPU, or the one at a point of a penalty path; LoraeError where it is not there."""
         import torch
         from safetensors import SafetensorError
         from safetensors.torch import load_file
 
         from lorae.model import Autoencoder, ModelSpec
 
-        if not self.finished:
+        folder = self.path if point is None else self._point_folder(point)
+        if point is None and not self.finished:
             raise LoraeError(f"run: {str(self.path)!r} is not finished; continue it with `lorae resume {self.path}`")
-        spec = self._read_json("model.json")
+        spec = self._read_json(folder.relative_to(self.path) / "model.json")
         try:
             with torch.random.fork_rng(devices=[]):  # weights that are replaced next cost the caller no random numbers
                 model = Autoencoder(ModelSpec.from_json(spec))
-            model.load_state_dict(load_file(self.path / "model.safetensors"))
+            model.load_state_dict(load_file(folder / "model.safetensors"))
         except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
             reason = str(error).splitlines()[0]
             raise LoraeError(
-                f"{self.path / 'model.safetensors'}: does not hold the model of model.json ({reason}); "
+                f"{folder / 'model.safetensors'}: does not hold the model of model.json ({reason}); "
                 f"delete model.json and run `lorae resume {self.path}`"
             ) from None
         return model.eval()
+
+    def _point_folder(self, point: str) -> Path:
+        names = sorted(folder.parent.name for folder in self.path.glob("path/*/model.json"))
+        if point not in names:
+            raise LoraeError(f"point: got {point!r}, expected {', '.join(names) or 'a run with a penalty path'}")
+        return self.path / "path" / point
 
     # Results
 
@@ -238,9 +267,11 @@ class Run:
             "rank": evaluation["rank"]["rank"] if measured else None,
             "tolerance": evaluation["rank"]["tolerance"] if measured else None,
             "test_mse": evaluation["reconstruction"]["mse"] if measured else None,
+            # What was found on the way to a rank: the ranks that were tried, or the points of a path.
+            "course": evaluation.get("course"),
         }
 
-    def _read_json(self, name: str) -> dict[str, Any]:
+    def _read_json(self, name: str | Path) -> dict[str, Any]:
         path = self.path / name
         try:
             values = json.loads(path.read_text(encoding="utf-8"))

@@ -11,8 +11,11 @@ from typing import Any
 
 from lorae import rules
 from lorae.errors import LoraeError
-from lorae.methods import METHODS, TERMS, get_method, option_names, weight_names
+from lorae.methods import METHODS, TERMS, Method, get_method, option_names, weight_names
 from lorae.rules import setting
+
+# The settings by which a user chooses a rank.
+RANK_GOALS = ("rank", "target_mse", "penalty_path")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +42,24 @@ class Settings:
         rules.mapping("bottleneck", "option to number", option_names, rules.size_or_share()),
         "sizes of the method's bottleneck, as in --bottleneck.rank 8",
     )
+    # The rank, in the user's terms; at most one of these. They need proximal steps, which lorae+ takes.
+    rank: int | float | str | None = setting(
+        None,
+        rules.optional(rules.wanted_rank()),
+        "the rank itself, the share of the variance to keep (the smallest rank that does), or auto, which needs no "
+        "search: see docs/numerics.md",
+    )
+    target_mse: float | None = setting(
+        None,
+        rules.optional(rules.real(0.0, exclusive=True)),
+        "the smallest rank whose error on training items set aside stays below this",
+    )
+    penalty_path: tuple[float, float, int] | None = setting(
+        None,
+        rules.optional(rules.ascending_range(9)),
+        "penalties LOW:HIGH or LOW:HIGH:POINTS (9 by default), each started from the one before: the curve of rank "
+        "and error, and a model at every point",
+    )
     # The model.
     latent_dim: int | None = setting(
         None,
@@ -47,14 +68,30 @@ class Settings:
     )
     network: str | None = setting(
         None,
-        rules.optional(rules.choice("mnist", "celeba", "mlp")),
-        "the paper's networks for MNIST or CelebA, or an MLP for vectors; by the data",
+        rules.optional(rules.choice("mnist", "celeba", "mlp", "residual")),
+        "the paper's networks for MNIST or CelebA; for vectors an MLP, or residual: PCA plus an MLP; by the data",
     )
     width: float = setting(1.0, rules.real(0.0, 16.0, exclusive=True), "factor on the network's channel counts")
     matrix_init: str | None = setting(
         None,
         rules.optional(rules.choice("default", "identity", "orthogonal")),
         "start of M: identity for lorae; default is torch's own, as in the authors' code and for irmae",
+    )
+    normalise: str | None = setting(
+        None,
+        rules.optional(rules.choice("none", "scale", "coordinates")),
+        "what the encoder's output is divided by before M, so that its size cannot dodge the penalty: nothing, one "
+        "deviation, or one for each coordinate; by the method",
+    )
+    matrix_update: str | None = setting(
+        None,
+        rules.optional(rules.choice("adam", "prox")),
+        "how M is trained: adam as in the paper, or prox, whose steps make singular values exactly zero; by the method",
+    )
+    vector_scale: str = setting(
+        "columns",
+        rules.choice("columns", "whole"),
+        "what vectors are divided by: each column's deviation, as their units differ, or one for all, as PCA does",
     )
     # Training; the paper's values.
     epochs: int | None = setting(
@@ -68,10 +105,10 @@ class Settings:
         rules.optional(rules.real(0.0, exclusive=True)),
         "learning rate of Adam; the paper's 1e-3, 2e-4 for GANs",
     )
-    schedule: str = setting(
-        "constant",
-        rules.choice("constant", "cosine"),
-        "learning rate over time; constant as in the paper",
+    schedule: str | None = setting(
+        None,
+        rules.optional(rules.choice("constant", "cosine")),
+        "learning rate over time; constant as in the paper, cosine for lorae+",
     )
     penalty_warmup: float | None = setting(
         None,
@@ -111,6 +148,12 @@ class Settings:
     split_seed: int = setting(
         0, rules.whole(0), "fixes that split, and generated data; apart from `seed`, so that seeds share the data"
     )
+    holdout: int | None = setting(
+        None,
+        rules.optional(rules.whole(2)),
+        "training items, drawn by the split seed, that take the place of the test split: to choose settings by "
+        "measures that never see the test items",
+    )
     skip_bad: bool = setting(False, rules.switch(), "leave out image files that cannot be decoded")
     # The machine.
     device: str = setting("auto", rules.choice("auto", "cpu", "cuda"), "cpu or cuda; auto takes a GPU if any")
@@ -141,6 +184,8 @@ class Settings:
         method = get_method(self.method)
         if self.matrix_init is not None and method.bottleneck != "linear":
             raise LoraeError(f"matrix_init: got {self.matrix_init!r}, but method {self.method!r} has no matrix M")
+        if self.normalise is not None and method.bottleneck != "linear":
+            raise LoraeError(f"normalise: got {self.normalise!r}, but method {self.method!r} has no matrix M")
         for name in self.bottleneck:
             if name not in method.bottleneck_options:
                 takes = ", ".join(option for option in method.bottleneck_options if option != "init") or "none"
@@ -150,6 +195,7 @@ class Settings:
             if name in terms or (not method.encodes and name not in method.weights):
                 own = ", ".join(method.weights) or "none"
                 raise LoraeError(f"penalties.{name}: method {self.method!r} has no such term; its own are {own}")
+        self._check_rank(method)
         if self.penalty is None:
             return
         if method.main is None:
@@ -163,6 +209,21 @@ class Settings:
                 f"{self.penalties[method.main]:g}, which are the same weight; expected one of them"
             )
 
+    def _check_rank(self, method: Method) -> None:
+        asked = [name for name in RANK_GOALS if getattr(self, name) is not None]
+        if len(asked) > 1:
+            raise LoraeError(f"{asked[1]}: got {getattr(self, asked[1])!r} beside {asked[0]}, expected one of them")
+        proximal = (self.matrix_update or method.matrix_update) == "prox"
+        if asked and not proximal:
+            raise LoraeError(
+                f"{asked[0]}: got {getattr(self, asked[0])!r}, which needs an exact rank; use --method lorae+, or "
+                f"--matrix-update prox with --method lorae"
+            )
+        if self.penalty_path is not None and 0.0 in (self.penalty, self.penalties.get("nuclear")):
+            raise LoraeError("penalty: got 0 beside penalty_path, whose points are multiples of it; expected above 0")
+        if proximal and (method.bottleneck != "linear" or "nuclear" not in method.weights):
+            raise LoraeError(f"matrix_update: got 'prox', but method {self.method!r} has no nuclear norm to minimise")
+
     def resolve(self, data_kind: str, data_shape: Iterable[int]) -> "Settings":
         """The same settings with every None that the method or the data decides filled in.
 
@@ -172,13 +233,15 @@ class Settings:
         self._check_fit()
         shape = tuple(data_shape)
         network = self.network or _default_network(self.data, data_kind)
-        if (network == "mlp") != (data_kind == "vectors"):
-            fitting = "mlp" if data_kind == "vectors" else "mnist or celeba"
+        if (network in ("mlp", "residual")) != (data_kind == "vectors"):
+            fitting = "mlp or residual" if data_kind == "vectors" else "mnist or celeba"
             raise LoraeError(f"network: got {network!r}, expected {fitting} for {data_kind} (from --network)")
         paper = PAPER_SETTINGS.get(self.data, PAPER_SETTINGS["mnist"])
         method = get_method(self.method)
         widest = shape[0] if data_kind == "vectors" else 128
         latent_dim = self.latent_dim or min(method.latent_dim or 128, widest)
+        if isinstance(self.rank, int) and self.rank > latent_dim:
+            raise LoraeError(f"rank: got {self.rank}, expected at most {latent_dim}, the latent's dimension")
         likelihood = self.likelihood or (method.likelihood if data_kind == "images" else "gaussian")
         if likelihood == "bernoulli" and data_kind == "vectors":
             raise LoraeError("likelihood: got 'bernoulli', expected gaussian for vectors (from --likelihood)")
@@ -187,7 +250,10 @@ class Settings:
             network=network,
             latent_dim=latent_dim,
             epochs=self.epochs or paper.epochs,
-            matrix_init=self._resolved_matrix_init(),
+            matrix_init=self._resolved_matrix_option(self.matrix_init, "init", "default"),
+            normalise=self._resolved_matrix_option(self.normalise, "normalise", "none"),
+            matrix_update=self.matrix_update or method.matrix_update,
+            schedule=self.schedule or method.schedule,
             penalty=None,
             penalties=self._resolved_penalties(paper.penalty),
             lr=self.lr or method.lr,
@@ -197,12 +263,12 @@ class Settings:
             noise=method.noise if self.noise is None else self.noise,
         )
 
-    def _resolved_matrix_init(self) -> str | None:
+    def _resolved_matrix_option(self, chosen: str | None, option: str, default: str) -> str | None:
         method = get_method(self.method)
         if method.bottleneck != "linear":
             return None
-        init: str = self.matrix_init or method.bottleneck_options.get("init", "default")
-        return init
+        word: str = chosen or method.bottleneck_options.get(option, default)
+        return word
 
     def _resolved_penalties(self, paper_penalty: float) -> dict[str, float]:
         method = get_method(self.method)

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from lorae.errors import LoraeError
 from lorae.objective import Objective, Player
+from lorae.proximal import ProximalAdam
 
 # Raw items (n, ...) -> (loss and terms in one vector, latents); both detached.
 TakeStep = Callable[[Tensor], tuple[Tensor, Tensor]]
@@ -29,16 +30,21 @@ def build_step(
 def build_optimizers(objective: Objective, lr: float, beta1: float = 0.9) -> list[torch.optim.Adam]:
     """Adam for each player, fused; on a GPU with its state and rate there, so that it can be captured."""
     on_gpu = objective.penalty_scale.is_cuda
-    return [
-        torch.optim.Adam(
-            player.parameters,
-            lr=torch.tensor(lr, device="cuda") if on_gpu else lr,
-            betas=(beta1, 0.999),
-            fused=True,
-            capturable=on_gpu,
-        )
-        for player in objective.players()
-    ]
+
+    def build(player: Player) -> torch.optim.Adam:
+        options: dict[str, Any] = {
+            "lr": torch.tensor(lr, device="cuda") if on_gpu else lr,
+            "betas": (beta1, 0.999),
+            "fused": True,
+            "capturable": on_gpu,
+        }
+        if player.matrix is None:
+            return torch.optim.Adam(player.parameters, **options)
+        others = [parameter for parameter in player.parameters if parameter is not player.matrix]
+        weight = torch.zeros((), device=objective.penalty_scale.device)
+        return ProximalAdam(others, player.matrix, weight, **options)
+
+    return [build(player) for player in objective.players()]
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:

@@ -1,11 +1,8 @@
 """The only training loop."""
 
-import contextlib
 import math
-import signal
 import time
 from collections import deque
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -15,16 +12,21 @@ from rich.progress import Progress
 from torch import Tensor
 
 from lorae.adversary import build_game
+from lorae.courses import build_course
 from lorae.data import Dataset
 from lorae.errors import LoraeError
-from lorae.hardware import keep_freed_memory, memory_format
+from lorae.hardware import keep_freed_memory, memory_format, threads
+from lorae.interrupts import Interrupted, stop_requests
+from lorae.memory import MemoryRun
 from lorae.methods import get_method
 from lorae.metrics.spectrum import latent_spectrum
 from lorae.model import Autoencoder, ModelSpec
 from lorae.objective import Objective
 from lorae.progress import progress_bar
+from lorae.proximal import SHRINK_EVERY
 from lorae.runs import Run
-from lorae.settings import Settings
+from lorae.settings import RANK_GOALS, Settings
+from lorae.steering import Steering, set_aside
 from lorae.steps import (
     build_optimizers,
     build_step,
@@ -36,12 +38,14 @@ from lorae.steps import (
 # Steps between two clearings of what has faded from Adam's averages; see `steps.clear_faded_averages`.
 CLEAR_EVERY = 100
 
+# Training items by which the encoder's outputs start at a deviation of one, where they are normalised.
+CALIBRATED = 512
+
+# Training items whose principal components a residual network starts from.
+PRINCIPAL = 10_000
+
 # Test items measured at the end of every epoch: enough to see the trend, about 1% of an epoch's time.
 MONITORED = 2000
-
-
-class Interrupted(KeyboardInterrupt):
-    """Training was asked to stop; everything up to the last step is in the checkpoint."""
 
 
 def model_spec(settings: Settings, shape: tuple[int, ...]) -> ModelSpec:
@@ -72,7 +76,7 @@ def bottleneck_options(settings: Settings) -> dict[str, Any]:
         options["groups"] = math.gcd(options["groups"], settings.latent_dim)
     options |= settings.bottleneck
     if settings.matrix_init is not None:
-        options["init"] = settings.matrix_init
+        options |= {"init": settings.matrix_init, "normalise": settings.normalise}
     return options
 
 
@@ -81,7 +85,11 @@ def build_model(settings: Settings, dataset: Dataset) -> Autoencoder:
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(settings.seed)  # torch.manual_seed would reseed every GPU as well
         model = Autoencoder(model_spec(settings, dataset.shape))
-    model.scaling.fit(dataset.train.inputs)
+    model.scaling.fit(dataset.train.inputs, by_columns=settings.vector_scale == "columns")
+    if settings.network == "residual" and model.spec.encodes:
+        model.start_as_principal_components(dataset.train.inputs[:PRINCIPAL])
+    if settings.normalise not in (None, "none"):
+        model.calibrate(dataset.train.inputs[:CALIBRATED])
     return model
 
 
@@ -92,6 +100,7 @@ def build_objective(settings: Settings, model: Autoencoder) -> Objective:
         "reconstruction": settings.reconstruction,
         "likelihood": settings.likelihood,
         "noise": settings.noise,
+        "proximal": settings.matrix_update == "prox",
         "bfloat16": settings.precision == "bfloat16",
     }
     if adversary is None:
@@ -108,7 +117,7 @@ class Trainer:
     to be finite before anything is written, so the checkpoint is always a good one.
     """
 
-    def __init__(self, run: Run, dataset: Dataset, *, quiet: bool = False) -> None:
+    def __init__(self, run: Run | MemoryRun, dataset: Dataset, *, quiet: bool = False) -> None:
         self.run = run
         self.settings = run.settings
         self.dataset = dataset
@@ -127,16 +136,22 @@ class Trainer:
             batch_size=self.settings.batch_size,
             capture=self.settings.capture == "auto",
         )
-        self.items = torch.from_numpy(np.asarray(dataset.train.inputs))
+        inputs, aside = np.asarray(dataset.train.inputs), None
+        if any(getattr(self.settings, name) is not None for name in RANK_GOALS):
+            inputs, aside = set_aside(inputs, self.settings.split_seed)
+        self.items = torch.from_numpy(inputs)
+        self.steering = Steering(run, self.model, self.optimizers, inputs, aside)
         if self.device.type == "cuda":
             self.items = self.items.to(self.device)
         else:
             keep_freed_memory()
+        self.proximal = self.steering.proximal
         self.step = 0
         self.seconds = 0.0
         self._rows: list[Tensor] = []
         self._scales: list[float] = []
         self._items_since_line = 0
+        self.course = build_course(self.settings, self.total_steps, self.steps_per_epoch)
         # Enough recent latents for a covariance of full rank.
         batches = math.ceil(4 * self.model.spec.latent_dim / self.settings.batch_size)
         self._recent: deque[Tensor] = deque(maxlen=max(2, batches))
@@ -167,8 +182,8 @@ class Trainer:
         with (
             self.run.locked(),
             torch.random.fork_rng(devices=devices),
-            _threads(self.run.config["machine"]["threads"]),
-            _stop_requests() as stop,
+            threads(self.run.config["machine"]["threads"]),
+            stop_requests() as stop,
             progress_bar(self.quiet) as bar,
         ):
             torch.manual_seed(self.settings.seed)
@@ -188,7 +203,7 @@ class Trainer:
         return self.model.cpu().eval()
 
     def _one_step(self, bar: Progress, task: Any) -> None:
-        self._follow_schedules()
+        self._follow_course()
         items = self._batch()
         row, latents = self.take_step(items)
         self.step += 1
@@ -199,6 +214,11 @@ class Trainer:
             for optimizer in self.optimizers:
                 clear_faded_averages(optimizer)
         end_of_epoch = self.step % self.steps_per_epoch == 0
+        turn = self.course.turns_at(self.step)
+        if self.proximal is not None and (turn or end_of_epoch or self.step % SHRINK_EVERY == 0):
+            self._shrink(self.course.now(self.step - 1).max_rank)
+        if turn:
+            self.course.after(self.step, self.steering)
         if end_of_epoch or self.step % self.settings.checkpoint_every == 0:
             self._checkpoint(bar, task, end_of_epoch=end_of_epoch)
         elif self.step % self.settings.log_every == 0:
@@ -213,18 +233,20 @@ class Trainer:
         start = position * self.settings.batch_size
         return self.items[self._order[1][start : start + self.settings.batch_size]]
 
-    def _follow_schedules(self) -> None:
-        settings, warmup = self.settings, self.settings.penalty_warmup or 0.0
-        scale = 1.0
-        if warmup > 0:
-            scale = min(1.0, self.step / (warmup * self.steps_per_epoch))
-            self.objective.penalty_scale.fill_(scale)
-        self._scales.append(scale)
-        if settings.schedule == "cosine":
-            progress = self.step / self.total_steps
-            assert settings.lr is not None
-            for optimizer in self.optimizers:
-                set_learning_rate(optimizer, settings.lr * 0.5 * (1 + math.cos(math.pi * progress)))
+    def _follow_course(self) -> None:
+        now = self.course.now(self.step)
+        assert self.settings.lr is not None
+        for optimizer in self.optimizers:
+            set_learning_rate(optimizer, self.settings.lr * now.lr)
+        self.objective.penalty_scale.fill_(now.penalty)
+        self._scales.append(now.penalty)
+        if self.proximal is not None:
+            self.proximal.weight.fill_(self.settings.penalties["nuclear"] * now.penalty)
+
+    def _shrink(self, max_rank: int | None) -> None:
+        assert self.proximal is not None
+        self.proximal.shrink(max_rank)
+        self.objective.proximal_norm.copy_(self.proximal.norm)
 
     def _log(self, bar: Progress, task: Any) -> None:
         """Check the losses since the last line, write their mean, show it."""
@@ -241,9 +263,7 @@ class Trainer:
             name: weight if name == "reconstruction" else weight * scale
             for name, weight in self.objective.weights.items()
         }
-        latents = torch.cat([*self._recent]).float().cpu().numpy()
-        encodes = self.model.spec.encodes
-        rank = latent_spectrum(latents, "training").rank if encodes and len(latents) > 1 else None
+        rank = self._rank()
         self.run.append_stats(
             {
                 "event": "step",
@@ -262,7 +282,16 @@ class Trainer:
         self._items_since_line = 0
         self._line_started = time.perf_counter()
         note = f"{speed:,.0f}/s  " + "  ".join(f"{name} {value:.4g}" for name, value in terms.items())
-        bar.update(task, completed=self.step, description=self._title(), note=f"{note}  rank {rank}")
+        kind = "rank" if self.proximal is None else "exact rank"
+        bar.update(task, completed=self.step, description=self._title(), note=f"{note}  {kind} {rank}")
+
+    def _rank(self) -> int | None:
+        """That of M where it is exact, else that of recent latents; None without any."""
+        if self.proximal is not None:
+            return self.proximal.rank
+        latents = torch.cat([*self._recent]).float().cpu().numpy()
+        encodes = self.model.spec.encodes
+        return latent_spectrum(latents, "training").rank if encodes and len(latents) > 1 else None
 
     def _refuse_non_finite(self, rows: Tensor) -> None:
         bad = (~rows.isfinite().all(dim=1)).nonzero()
@@ -274,7 +303,7 @@ class Trainer:
             raise self._diverged(step, found)
 
     def _diverged(self, step: int, found: str) -> LoraeError:
-        kept = self.run.checkpoint_path if self.run.checkpoint_path.exists() else "none yet"
+        kept = self.run.last_checkpoint or "none"
         return LoraeError(
             f"loss: not finite at step {step} (epoch {math.ceil(step / self.steps_per_epoch)}): {found}; "
             f"try --lr below {self.settings.lr:g} in a new run; last good checkpoint: {kept}"
@@ -294,6 +323,7 @@ class Trainer:
             "model": self.model.state_dict(),
             "adversary": self.objective.modules.state_dict(),
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+            "course": self.course.state(),
             "step": self.step,
             "seconds": self._total_seconds(),
             "data": self.dataset.fingerprint,
@@ -333,7 +363,7 @@ class Trainer:
         if state["data"] != self.dataset.fingerprint:
             raise LoraeError(
                 f"data: {self.dataset.name!r} has fingerprint {self.dataset.fingerprint[:12]}, "
-                f"expected {state['data'][:12]} (from {self.run.checkpoint_path}): the files have changed"
+                f"expected {state['data'][:12]} (from {self.run.last_checkpoint}): the files have changed"
             )
         try:
             self.model.load_state_dict(state["model"])
@@ -342,8 +372,11 @@ class Trainer:
                 restore_optimizer(optimizer, saved)
         except (RuntimeError, ValueError, KeyError) as error:
             reason = str(error).splitlines()[0]
-            raise LoraeError(f"{self.run.checkpoint_path}: does not hold this model ({reason})") from None
+            raise LoraeError(f"{self.run.last_checkpoint}: does not hold this model ({reason})") from None
+        self.course.restore(state["course"])
         self.step, self.seconds = state["step"], state["seconds"]
+        if self.proximal is not None:
+            self.objective.proximal_norm.copy_(self.proximal.norm)
         torch.set_rng_state(state["rng"])
         if state["cuda_rng"] is not None:
             torch.cuda.set_rng_state(state["cuda_rng"])
@@ -351,34 +384,3 @@ class Trainer:
 
     def _title(self) -> str:
         return f"{self.settings.method} epoch {self.epoch}/{self.settings.epochs}"
-
-
-@contextlib.contextmanager
-def _threads(count: int) -> Iterator[None]:
-    """As many threads as the run started with: sums over another number of parts round differently."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-@contextlib.contextmanager
-def _stop_requests() -> Iterator[list[int]]:
-    """A list that is no longer empty once SIGINT or SIGTERM came; the step at hand is finished first.
-
-    Outside the main thread Python allows no signal handlers: there the caller's own handling stays.
-    """
-    received: list[int] = []
-    previous: dict[signal.Signals, Any] = {}
-    try:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            previous[number] = signal.signal(number, lambda signum, _: received.append(signum))
-    except ValueError:
-        pass
-    try:
-        yield received
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from lorae.data import NAMED_SOURCES, DataSettings, load_data, render_shapes, sample_factors, source_names
-from lorae.data.shapes import COLOUR_FACTORS, KINDS, RANGES
+from lorae.data.shapes import ALL_FACTORS, COLOUR_FACTORS, KINDS, RANGES
 from lorae.errors import LoraeError
 
 
@@ -45,12 +45,37 @@ def test_seed_and_size_decide_the_data(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize(
     ("factors", "dimension", "labelled"),
-    [(("x", "y"), 2, False), (("red", "kind"), 1, True), (("x", "y", "size", "red", "green", "blue"), 6, False)],
+    [
+        (("x", "y"), 2, False),
+        (("red", "kind"), 1, True),
+        (("x", "y", "size", "red", "green", "blue"), 6, False),
+        (("x", "y", "size", "red", "green", "blue", "background"), 7, False),
+    ],
 )
 def test_chosen_factors(factors, dimension, labelled):
     dataset = load(factors=factors)
     assert dataset.intrinsic_dimension == dimension
     assert (dataset.train.labels is not None) == labelled
+
+
+def test_pictures_from_before_the_background_keep_their_cache():
+    """The keys that earlier versions prepared them under."""
+    assert load().fingerprint == "4fcdd63d2200e8ac34578d46737beeb8"
+    assert load("shapes-grey").fingerprint == "0e01964ad0bfe5f7bfe33f691f5d86ee"
+    assert load(factors=ALL_FACTORS).fingerprint != load().fingerprint
+
+
+def test_a_background_takes_nothing_from_the_other_factors():
+    with_it, without = sample_factors(ALL_FACTORS, 50, seed=2), sample_factors(COLOUR_FACTORS, 50, seed=2)
+    for name in COLOUR_FACTORS:
+        np.testing.assert_array_equal(with_it[name], without[name])
+    grey, black = render_shapes(with_it, 32, 3), render_shapes(without, 32, 3)
+    assert not black[:, :, 0, 0].any()  # the corner, which no shape reaches
+    np.testing.assert_allclose(grey[:, :, 0, 0], with_it["background"][:, None] * np.full(3, 255), atol=0.5)
+    # The shape itself covers it, from its middle on.
+    x, y = ((with_it[name] * 32).astype(int) for name in ("x", "y"))
+    rows = np.arange(50)
+    np.testing.assert_array_equal(grey[rows, :, y, x], black[rows, :, y, x])
 
 
 def test_fixed_factors_do_not_vary():
@@ -65,6 +90,7 @@ def test_fixed_factors_do_not_vary():
         ("shapes", ("angle",)),
         ("shapes-grey", ("red",)),
         ("shapes-grey", ("kind",)),
+        ("shapes-grey", ("background",)),
         ("shapes", ()),
         ("shapes", ("x", "x")),
     ],
@@ -121,7 +147,7 @@ def test_factors_of_unequal_length():
 
 
 def test_sampled_factors_stay_in_their_ranges():
-    for name, values in sample_factors(COLOUR_FACTORS, 1000, seed=0).items():
+    for name, values in sample_factors(ALL_FACTORS, 1000, seed=0).items():
         if name == "kind":
             assert set(values.tolist()) == {0, 1, 2}
         else:

@@ -8,7 +8,7 @@ from scipy.spatial.distance import cdist
 
 from lorae.errors import LoraeError
 from lorae.metrics import neighbours
-from lorae.metrics.dimension import distance_contrast, two_nn
+from lorae.metrics.dimension import distance_contrast, levina_bickel, two_nn
 from lorae.metrics.neighbours import distance_rows, neighbour_distances
 from lorae.metrics.prdc import precision_recall
 
@@ -152,33 +152,85 @@ def cube(dimension, n=2500, width=10, seed=0):
     return rng.uniform(size=(n, dimension)) @ basis.T
 
 
+ESTIMATES = pytest.mark.parametrize("estimate", [two_nn, levina_bickel])
+
+
+@ESTIMATES
 @pytest.mark.parametrize("dimension", [1, 2, 5])
-def test_dimension_of_a_cube_is_found(dimension):
-    assert two_nn(cube(dimension)) == pytest.approx(dimension, rel=0.1)
+def test_dimension_of_a_cube_is_found(estimate, dimension):
+    # Points at the border have neighbours on one side only, which costs a tenth at five dimensions.
+    assert estimate(cube(dimension)) == pytest.approx(dimension, rel=0.12)
 
 
+@ESTIMATES
 @pytest.mark.parametrize("scale", [1e-6, 1e6])
-def test_dimension_does_not_depend_on_scale_place_and_order(scale):
+def test_dimension_does_not_depend_on_scale_place_and_order(estimate, scale):
     points = cube(2, n=300)
-    expected = two_nn(points)
-    assert two_nn(points[::-1]) == pytest.approx(expected, rel=1e-6)
-    assert two_nn(points * scale + scale) == pytest.approx(expected, rel=1e-6)
+    expected = estimate(points)
+    assert estimate(points[::-1]) == pytest.approx(expected, rel=1e-6)
+    assert estimate(points * scale + scale) == pytest.approx(expected, rel=1e-6)
 
 
-def test_repeated_points_count_once():
+@ESTIMATES
+def test_repeated_points_count_once(estimate):
     points = cube(2, n=300)
-    assert two_nn(np.concatenate([points, points, points[:50]])) == pytest.approx(two_nn(points), rel=1e-9)
+    assert estimate(np.concatenate([points, points, points[:50]])) == pytest.approx(estimate(points), rel=1e-9)
 
 
-def test_images_are_points_too():
+@ESTIMATES
+def test_images_are_points_too(estimate):
     points = cube(2, n=300, width=12)
-    assert two_nn(points.reshape(-1, 1, 3, 4)) == pytest.approx(two_nn(points), rel=1e-9)
+    assert estimate(points.reshape(-1, 1, 3, 4)) == pytest.approx(estimate(points), rel=1e-9)
 
 
-def test_dimension_needs_ten_different_points():
+@ESTIMATES
+def test_dimension_needs_ten_different_points(estimate):
     with pytest.raises(LoraeError, match="got 9 different ones, expected at least 10"):
-        two_nn(np.repeat(cube(2, n=9), 5, axis=0))
-    assert np.isfinite(two_nn(cube(2, n=10)))
+        estimate(np.repeat(cube(2, n=9), 5, axis=0))
+    assert np.isfinite(estimate(cube(2, n=10)))
+
+
+@ESTIMATES
+def test_dimension_needs_finite_points(estimate):
+    points = cube(2, n=20)
+    points[3, 1] = np.nan
+    with pytest.raises(LoraeError, match="not finite"):
+        estimate(points)
+
+
+@ESTIMATES
+@pytest.mark.parametrize("dimension", [2, 5, 10])
+def test_dimension_of_a_gaussian_is_found(estimate, dimension):
+    assert estimate(normal(2500, dimension)) == pytest.approx(dimension, rel=0.1)
+
+
+def naive_levina_bickel(points, k):
+    """The estimate of each point by itself, as Levina and Bickel write it, then the average of inverses."""
+    inverses = []
+    for i, point in enumerate(points):
+        distances = sorted(float(np.linalg.norm(point - other)) for j, other in enumerate(points) if j != i)[:k]
+        own_estimate = 1 / (sum(np.log(distances[k - 1] / distance) for distance in distances[: k - 1]) / (k - 1))
+        inverses.append(1 / own_estimate)
+    return 1 / np.mean(inverses)
+
+
+@pytest.mark.parametrize("k", [2, 5, 20])
+def test_maximum_likelihood_agrees_with_the_definition(chunk, k):
+    points = normal(60, 3)
+    assert levina_bickel(points, k) == pytest.approx(naive_levina_bickel(points, k), rel=1e-9)
+
+
+def test_of_few_points_all_others_are_neighbours():
+    points = normal(12, 3)
+    assert levina_bickel(points) == pytest.approx(naive_levina_bickel(points, 11), rel=1e-9)
+    with pytest.raises(LoraeError, match="neighbours: got 1, expected at least 2"):
+        levina_bickel(points, 1)
+
+
+def test_averaged_inverses_do_not_lean_to_too_many():
+    """Each point by itself overestimates: by (k - 1) / (k - 2) on average, which is a half for four neighbours."""
+    estimates = [levina_bickel(normal(400, 2, seed), 4) for seed in range(10)]
+    assert np.mean(estimates) == pytest.approx(2, rel=0.05)
 
 
 # Contrast of distances

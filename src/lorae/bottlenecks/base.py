@@ -49,8 +49,19 @@ class Bottleneck(nn.Module):
         raise NotImplementedError
 
     def matrix(self) -> Tensor | None:
-        """The matrix M with z = M h, (latent_dim, latent_dim); None where the bottleneck is not linear in h."""
+        """The matrix M that penalties act on, (latent_dim, latent_dim); None where the bottleneck has none."""
         return None
+
+    def single_matrix(self) -> nn.Parameter:
+        """M as one parameter, for proximal steps; LoraeError where it is not one."""
+        raise LoraeError(f"matrix_update: got 'prox', which needs one matrix M, but {type(self).__name__} has none")
+
+    def affine(self) -> tuple[Tensor, Tensor] | None:
+        """A and b with z = A h + b in evaluation, float64 (latent_dim, latent_dim) and (latent_dim,); None if none."""
+        matrix = self.matrix()
+        if matrix is None:
+            return None
+        return matrix.double(), torch.zeros(self.latent_dim, dtype=torch.float64, device=matrix.device)
 
 
 def check_option(fits: bool, name: str, got: float, expected: str) -> None:

@@ -1,10 +1,13 @@
 """What every data source hands over: a `Dataset` of two `Split`s, decoded, resized and checked."""
 
+import hashlib
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from lorae.errors import LoraeError
 
 
 @dataclass(frozen=True)
@@ -20,6 +23,10 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.inputs)
+
+    def at(self, indices: NDArray[np.int64]) -> "Split":
+        """The items at `indices`, copied."""
+        return Split(self.inputs[indices], None if self.labels is None else self.labels[indices])
 
     def first(self, n: int) -> "Split":
         """The first n items, as a view."""
@@ -52,6 +59,26 @@ class Dataset:
     def shape(self) -> tuple[int, ...]:
         """Shape of one item: (c, h, w) or (d,)."""
         return tuple(self.train.inputs.shape[1:])
+
+    def held_out(self, n: int | None, seed: int) -> "Dataset":
+        """The same data with n training items, drawn by `seed`, in the place of the test split (None: as it is).
+
+        Settings chosen by measures on them have never seen the test split. Raises LoraeError where too few would be
+        left to train on.
+        """
+        if n is None:
+            return self
+        if n > len(self.train) - 2:
+            raise LoraeError(f"holdout: got {n}, but there are {len(self.train)} training items, of which 2 must stay")
+        order = np.random.default_rng(seed).permutation(len(self.train))
+        digest = hashlib.sha256(f"{self.fingerprint} holdout {n} {seed}".encode()).hexdigest()
+        return replace(
+            self,
+            train=self.train.at(np.sort(order[n:])),
+            test=self.train.at(np.sort(order[:n])),
+            source=f"{self.source}; the test split is {n:,} held-out training items",
+            fingerprint=digest,
+        )
 
     def limited(self, n: int | None) -> "Dataset":
         """The same data with only the first n training items (all of them for None)."""

@@ -23,6 +23,7 @@ class DataSettings:
     test_fraction, split_seed: the seeded split of sources without a split of their own.
     skip_bad: leave out image files that cannot be decoded instead of failing.
     factors: which factors of `shapes` and `shapes-grey` vary; None: all of them.
+    holdout: training items, drawn by split_seed, that take the place of the test split; None: none.
 
     Two settings are equal when all fields are; arrays count as equal only to themselves.
     """
@@ -36,6 +37,7 @@ class DataSettings:
     split_seed: int = 0
     skip_bad: bool = False
     factors: tuple[str, ...] | None = None
+    holdout: int | None = None
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, DataSettings):
@@ -68,6 +70,8 @@ def check_settings(settings: DataSettings) -> None:
         raise LoraeError(f"test_fraction: got {settings.test_fraction}, expected a number between 0 and 1")
     if settings.split_seed < 0:
         raise LoraeError(f"split_seed: got {settings.split_seed}, expected 0 or more")
+    if settings.holdout is not None and settings.holdout < 2:
+        raise LoraeError(f"holdout: got {settings.holdout}, expected at least 2 training items")
 
 
 def check_sides(height: int, width: int) -> None:
@@ -83,7 +87,8 @@ def check_sides(height: int, width: int) -> None:
 def refuse_seeded_split(settings: DataSettings, what: str) -> None:
     """Raise LoraeError where a split by seed is asked of data that have a split of their own."""
     for name, default in (("test_fraction", DataSettings.test_fraction), ("split_seed", DataSettings.split_seed)):
-        if getattr(settings, name) != default:
+        drawn_by_seed = name == "split_seed" and settings.holdout is not None
+        if getattr(settings, name) != default and not drawn_by_seed:
             raise LoraeError(f"{name}: got {getattr(settings, name)}, but {what} has a split of its own; leave it out")
 
 

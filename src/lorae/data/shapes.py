@@ -25,24 +25,29 @@ RANGES = {
     "red": (0.2, 1.0),
     "green": (0.2, 1.0),
     "blue": (0.2, 1.0),
+    "background": (0.0, 0.15),  # darker than any shape, so that none vanishes
 }
+# What a factor is where it does not vary, if not the middle of its range.
+FIXED = {"background": 0.0}
 KINDS = ("disc", "square", "triangle")
-COLOUR_FACTORS = (*RANGES, "kind")
+# Those that vary by default. The background came later: left out, it leaves pictures and their cache as they were.
+COLOUR_FACTORS = ("x", "y", "size", "red", "green", "blue", "kind")
+ALL_FACTORS = (*COLOUR_FACTORS, "background")
 GREY_FACTORS = ("x", "y", "size")
 
 
 def load_shapes(settings: DataSettings) -> Dataset:
     """Coloured shapes, uint8 (10000, 3, size, size) and (2000, 3, size, size); the labels are the kinds.
 
-    Labels are None where `kind` does not vary. Raises LoraeError for unknown factors, a crop, and channels
-    other than 3.
+    The grey level of the background varies only where it is named. Labels are None where `kind` does not vary. Raises
+    LoraeError for unknown factors, a crop, and channels other than 3.
     """
-    return _load("shapes", settings, COLOUR_FACTORS, 3)
+    return _load("shapes", settings, COLOUR_FACTORS, ALL_FACTORS, 3)
 
 
 def load_grey_shapes(settings: DataSettings) -> Dataset:
     """White discs, uint8 (10000, 1, size, size) and (2000, 1, size, size), with the errors of `load_shapes`."""
-    return _load("shapes-grey", settings, GREY_FACTORS, 1)
+    return _load("shapes-grey", settings, GREY_FACTORS, GREY_FACTORS, 1)
 
 
 def sample_factors(names: Iterable[str], count: int, seed: int) -> dict[str, NDArray[Any]]:
@@ -50,10 +55,10 @@ def sample_factors(names: Iterable[str], count: int, seed: int) -> dict[str, NDA
 
     Raises LoraeError for unknown factors.
     """
-    wanted = _checked_factors(tuple(names), COLOUR_FACTORS)
+    wanted = _checked_factors(tuple(names), ALL_FACTORS)
     generator = np.random.default_rng(seed)
     values: dict[str, NDArray[Any]] = {}
-    for name in COLOUR_FACTORS:
+    for name in ALL_FACTORS:
         if name not in wanted:
             continue
         if name == "kind":
@@ -66,15 +71,15 @@ def sample_factors(names: Iterable[str], count: int, seed: int) -> dict[str, NDA
 def render_shapes(factors: Mapping[str, NDArray[Any]], size: int, channels: int) -> NDArray[np.uint8]:
     """Pictures of the given factors, each (n,), as uint8 (n, channels, size, size), smooth in all but `kind`.
 
-    Missing factors have the middle of their range, a missing kind is a disc; one channel is white on black.
-    Raises LoraeError for unknown factors and for factors of unequal length.
+    Missing factors have the middle of their range, a missing kind is a disc, a missing background is black; one channel
+    is white on black. Raises LoraeError for unknown factors and for factors of unequal length.
     """
-    _checked_factors(tuple(factors), COLOUR_FACTORS if channels == 3 else (*GREY_FACTORS, "kind"))
+    _checked_factors(tuple(factors), ALL_FACTORS if channels == 3 else (*GREY_FACTORS, "kind"))
     lengths = {len(values) for values in factors.values()}
     if len(lengths) != 1:
         raise LoraeError(f"factors: got arrays of {sorted(lengths)} values, expected one length")
     count = lengths.pop()
-    every = {name: np.full(count, sum(limits) / 2) for name, limits in RANGES.items()}
+    every = {name: np.full(count, FIXED.get(name, sum(limits) / 2)) for name, limits in RANGES.items()}
     every |= {"kind": np.zeros(count, np.int64)} | dict(factors)
     out = np.empty((count, channels, size, size), np.uint8)
     for start in range(0, count, ROWS):
@@ -82,7 +87,8 @@ def render_shapes(factors: Mapping[str, NDArray[Any]], size: int, channels: int)
         covered = _coverage(rows, size)[:, None]
         if channels == 3:
             colour = np.stack([rows[name] for name in ("red", "green", "blue")], axis=1)
-            covered = covered * colour[:, :, None, None]
+            behind = (1 - covered) * rows["background"][:, None, None, None]
+            covered = covered * colour[:, :, None, None] + behind
         out[start : start + ROWS] = np.rint(covered * 255)
     return out
 
@@ -124,14 +130,16 @@ def _triangle(
     return distance
 
 
-def _load(name: str, settings: DataSettings, allowed: tuple[str, ...], channels: int) -> Dataset:
+def _load(
+    name: str, settings: DataSettings, default: tuple[str, ...], allowed: tuple[str, ...], channels: int
+) -> Dataset:
     if settings.crop is not None:
         raise LoraeError(f"crop: got {settings.crop}, but {name} are drawn at their final size; pass --size")
     if settings.test_fraction != DataSettings.test_fraction:
         raise LoraeError(f"test_fraction: got {settings.test_fraction}, but {name} have a fixed number of test items")
     if settings.channels not in (None, channels):
         raise LoraeError(f"channels: got {settings.channels}, expected {channels} for {name}")
-    factors = _checked_factors(allowed if settings.factors is None else tuple(settings.factors), allowed)
+    factors = _checked_factors(default if settings.factors is None else tuple(settings.factors), allowed)
     size = settings.size or DEFAULT_SIZE
     seed = settings.split_seed
     key = content_key(name, "generated", factors=sorted(factors), size=size, seed=seed, counts=COUNTS)

@@ -29,7 +29,7 @@ NAMED_SOURCES = {
     "fashion-mnist": NamedSource(load_fashion_mnist, "70,000 pictures of clothing, grey", takes_root=True),
     "celeba": NamedSource(load_celeba, "faces of celebrities, colour, from files that you have", takes_root=True),
     "shapes": NamedSource(
-        load_shapes, "12,000 drawn shapes, colour, with up to 6 known dimensions", takes_factors=True
+        load_shapes, "12,000 drawn shapes, colour, with up to 7 known dimensions", takes_factors=True
     ),
     "shapes-grey": NamedSource(
         load_grey_shapes, "12,000 drawn discs, grey, with up to 3 known dimensions", takes_factors=True

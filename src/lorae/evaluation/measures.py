@@ -11,7 +11,8 @@ from lorae.classification.supervised import MAX_STEPS as SUPERVISED_STEPS
 from lorae.evaluation.pictures import measure_reconstruction
 from lorae.evaluation.subject import Features, Subject
 from lorae.hardware import choose_precision
-from lorae.metrics.dimension import distance_contrast, two_nn
+from lorae.metrics.dimension import NEIGHBOURS as DIMENSION_NEIGHBOURS
+from lorae.metrics.dimension import distance_contrast, levina_bickel, two_nn
 from lorae.metrics.frechet import Moments, extrapolated_distance, frechet_distance, warn_of_few
 from lorae.metrics.kernel import kernel_distance
 from lorae.metrics.prdc import NEIGHBOURS, precision_recall
@@ -60,12 +61,14 @@ def dimension(subject: Subject) -> Result:
     known = subject.dataset.intrinsic_dimension
     return {
         "two_nn": {"items": two_nn(flat), "latents": two_nn(latents)},
+        "mle": {"items": levina_bickel(flat), "latents": levina_bickel(latents)},
         "known": known,
         "distance_contrast": {"items": distance_contrast(flat), "latents": distance_contrast(latents)},
         "protocol": {
             "split": "test",
             "n": len(items),
             "two_nn": "linear fit without the largest tenth of the ratios",
+            "mle": f"maximum likelihood over {DIMENSION_NEIGHBOURS} neighbours, or all of fewer; inverses averaged",
             "distance_contrast": "(largest - smallest distance) / smallest of each point to all others",
         },
     }

@@ -1,0 +1,155 @@
+"""What the nuclear norm costs of a training step of the MNIST network at batch 32, and how exact its gradient is.
+
+Each way to handle it is measured beside the same model without it: M trained by Adam, no penalty, no factorisation.
+So the cost is that of the penalty alone, not of the layer M; what M itself costs stands beside it, against an
+autoencoder without one. M gets the spectrum of a trained one. Rounds go through all contestants in turn, so that a busy
+machine slows all of them, and ratios are taken within a round. Run it by `make bench`.
+"""
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from throughput import machine
+
+from lorae.data import Dataset, Split
+from lorae.hardware import choose_precision
+from lorae.linalg import nuclear_norm
+from lorae.memory import MemoryRun
+from lorae.proximal import SHRINK_EVERY
+from lorae.settings import Settings
+from lorae.training import Trainer
+
+RECORD = Path(__file__).parents[1] / "results" / "benchmarks" / "penalty.json"
+LATENT_DIMS, BATCH, PENALTY = (128, 512), 32, 1e-4
+# Steps of a contestant in a round: two factorisations of the proximal route.
+ROUNDS, STEPS = 21, 2 * SHRINK_EVERY
+RANKS = (1, 8, 64)
+# What the costs may be, as shares of a step.
+ASKED = {128: 0.05, 512: 0.15}
+
+ONE_LAYER = {"method": "irmae", "bottleneck": {"layers": 1}, "matrix_init": "identity"}
+# Name -> settings, and the contestant that differs by the penalty alone.
+CONTESTANTS: dict[str, tuple[dict[str, Any], str | None]] = {
+    "ae": ({"method": "ae"}, None),
+    "M": (ONE_LAYER, "ae"),
+    "M, normalised": (ONE_LAYER | {"normalise": "coordinates"}, "ae"),
+    "lorae": ({"method": "lorae", "penalty": PENALTY}, "M"),
+    "lorae by autograd": ({"method": "lorae", "penalty": PENALTY}, "M"),
+    "lorae+": ({"method": "lorae+", "penalty": PENALTY}, "M, normalised"),
+}
+
+
+def trained_matrix(latent_dim: int) -> torch.Tensor:
+    """What Adam leaves of M on MNIST: some strong directions, the others from a hundredth down, float32 (l, l)."""
+    generator = torch.Generator().manual_seed(0)
+    strong = latent_dim // 8
+    values = torch.cat([torch.linspace(1, 0.3, strong), torch.logspace(-2, -4, latent_dim - strong)])
+    U, V = (torch.linalg.qr(torch.randn(latent_dim, latent_dim, generator=generator))[0] for _ in range(2))
+    return U * values @ V.mT
+
+
+def build_trainer(name: str, latent_dim: int) -> Trainer:
+    """A training of a contestant on images of noise, with one step taken."""
+    rng = np.random.default_rng(0)
+    split = Split(rng.integers(0, 256, (STEPS * BATCH, 1, 32, 32), dtype=np.uint8))
+    checked = Settings.from_values({**CONTESTANTS[name][0], "latent_dim": latent_dim}, lambda _: "the benchmark")
+    settings = checked.resolve("images", (1, 32, 32)).with_machine("cpu", choose_precision("auto", "cpu", "mnist"))
+    run = MemoryRun(settings, torch.get_num_threads())
+    trainer = Trainer(run, Dataset("noise", split, split, "noise", ""), quiet=True)
+    if name == "lorae by autograd":
+        trainer.objective._penalties["nuclear"] = lambda step: torch.linalg.matrix_norm(step.matrix, "nuc")
+    if trainer.proximal is not None:
+        trainer.proximal.weight.fill_(PENALTY)
+    if name != "ae":
+        trainer.model.bottleneck.single_matrix().data.copy_(trained_matrix(latent_dim))
+    trainer.model.train()
+    take_steps(trainer, 1)
+    return trainer
+
+
+def take_steps(trainer: Trainer, count: int) -> None:
+    """As `Trainer.fit` does, without statistics."""
+    for index in range(count):
+        trainer.take_step(trainer.items[index * BATCH : (index + 1) * BATCH])
+        if trainer.proximal is not None and (index + 1) % SHRINK_EVERY == 0:
+            trainer.proximal.shrink()
+
+
+def measure(latent_dim: int, rounds: int, clock: Callable[[], float]) -> dict[str, dict[str, float]]:
+    """Milliseconds of a step of every contestant, and what it costs more than its counterpart, as a share of that."""
+    trainers = {name: build_trainer(name, latent_dim) for name in CONTESTANTS}
+    measured: dict[str, list[float]] = {name: [] for name in CONTESTANTS}
+    for number in range(rounds + 1):
+        for name, trainer in trainers.items():
+            start = clock()
+            take_steps(trainer, STEPS)
+            if number > 0:  # the first warms up
+                measured[name].append(1000 * (clock() - start) / STEPS)
+    return {name: row(name, measured) for name in CONTESTANTS}
+
+
+def row(name: str, measured: dict[str, list[float]]) -> dict[str, float]:
+    """Median milliseconds of a step; median and quartiles of the cost within a round."""
+    found = {"milliseconds": statistics.median(measured[name])}
+    counterpart = CONTESTANTS[name][1]
+    if counterpart is not None:
+        costs = [ours / theirs - 1 for ours, theirs in zip(measured[name], measured[counterpart], strict=True)]
+        found["cost"] = statistics.median(costs)
+        found["cost_low"], _, found["cost_high"] = statistics.quantiles(costs, n=4) if len(costs) > 1 else costs * 3
+    return found
+
+
+def gradient_errors(latent_dim: int) -> dict[str, float]:
+    """Rank k -> largest error of an entry of the gradient at a matrix of that rank, against the exact U_k V_k^T."""
+    errors = {}
+    for rank in RANKS:
+        generator = torch.Generator().manual_seed(rank)
+        shape = (latent_dim, rank)
+        U, V = (torch.linalg.qr(torch.randn(shape, generator=generator, dtype=torch.float64))[0] for _ in range(2))
+        values = torch.linspace(1, 0.1, rank, dtype=torch.float64)
+        matrix = (U * values @ V.mT).float().requires_grad_()
+        nuclear_norm(matrix).backward()  # type: ignore[no-untyped-call]
+        assert matrix.grad is not None
+        errors[str(rank)] = float((matrix.grad - U @ V.mT).abs().max())
+    return errors
+
+
+def table(cases: dict[str, dict[str, Any]]) -> str:
+    """In Markdown."""
+    lines = ["| latent | model | a step, ms | more than | costs (quartiles) |", "|---|---|---|---|---|"]
+    for latent_dim, case in cases.items():
+        for name, found in case["steps"].items():
+            spread = f"{found['cost']:.1%} ({found['cost_low']:.1%} to {found['cost_high']:.1%})" if "cost" in found else ""
+            lines.append(f"| {latent_dim} | {name} | {found['milliseconds']:.1f} | {CONTESTANTS[name][1] or ''} | {spread} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Print and record."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--latent-dims", default=",".join(map(str, LATENT_DIMS)))
+    parser.add_argument("--processor-time", action="store_true", help="on a busy machine: count this process alone")
+    options = parser.parse_args()
+    clock = time.process_time if options.processor_time else time.perf_counter
+    cases = {}
+    for latent_dim in map(int, options.latent_dims.split(",")):
+        steps = measure(latent_dim, options.rounds, clock)
+        cases[str(latent_dim)] = {"steps": steps, "gradient_errors": gradient_errors(latent_dim), "asked": ASKED.get(latent_dim)}
+    print(table(cases))
+    for latent_dim, case in cases.items():
+        print(f"latent {latent_dim}: largest error of the gradient at rank k: {case['gradient_errors']}")
+    record = {"command": "make bench", "machine": machine(), "batch_size": BATCH, "rounds": options.rounds, "clock": clock.__name__, "cases": cases}
+    RECORD.parent.mkdir(parents=True, exist_ok=True)
+    RECORD.write_text(json.dumps(record, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

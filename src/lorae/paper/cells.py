@@ -1,0 +1,262 @@
+"""The cells of a study: each measured once by its whole configuration, kept on disk, worked off by many processes."""
+
+import contextlib
+import functools
+import hashlib
+import json
+import multiprocessing
+import os
+import platform
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from multiprocessing import connection
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from lorae import __version__
+from lorae.errors import LoraeError
+from lorae.files import write_atomically
+from lorae.progress import progress_bar
+
+Configuration = dict[str, Any]
+Record = dict[str, Any]
+# Configuration -> result, plain JSON values. A function of a module, so that another process can be told its name.
+Measure = Callable[[Configuration], dict[str, Any]]
+
+# Seconds until cells that another invocation is working on are looked at again; a cell takes some.
+PAUSE = 1.0
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One measurement: a name for people, and everything that decides the result, as plain JSON values."""
+
+    name: str
+    configuration: Configuration
+
+    @property
+    def key(self) -> str:
+        """Hexadecimal digest of the configuration, whatever the order of its entries."""
+        text = json.dumps(self.configuration, sort_keys=True)
+        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+class Store:
+    """A study's folder: `cells/KEY.json` while cells are worked off, then `records.jsonl`, a line for each of the plan.
+
+    A line of an earlier `records.jsonl` is a finished cell as well: a folder under version control needs no `cells/`.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self.records_path = self.folder / "records.jsonl"
+
+    def records(self) -> list[Record]:
+        """What `records.jsonl` holds; LoraeError where it is not there or not readable."""
+        try:
+            lines = self.records_path.read_text(encoding="utf-8").splitlines()
+            records: list[Record] = [json.loads(line) for line in lines]
+        except FileNotFoundError:
+            hint = "it is written when all cells are finished"
+            raise LoraeError(f"out: {str(self.folder)!r} holds no {self.records_path.name}; {hint}") from None
+        except (OSError, ValueError) as error:
+            raise LoraeError(f"{self.records_path}: not readable as lines of JSON ({error})") from None
+        return records
+
+    def finished(self) -> dict[str, Record]:
+        """Every record there is, by its key; of a cell whose file is damaged there is none."""
+        found = self.records() if self.records_path.exists() else []
+        found += [record for path in (self.folder / "cells").glob("*.json") if (record := _read(path)) is not None]
+        return {record["key"]: record for record in found}
+
+    def has(self, cell: Cell) -> bool:
+        """Whether a cell is finished, by its file in `cells/`."""
+        return _read(self._path(cell)) is not None
+
+    def write(self, cell: Cell, result: dict[str, Any], seconds: float) -> None:
+        """Keep the result of a cell, with where it comes from."""
+        import torch
+
+        record = {
+            "name": cell.name,
+            "key": cell.key,
+            "configuration": cell.configuration,
+            "result": result,
+            "seconds": round(seconds, 2),
+            "version": __version__,
+            "machine": {"torch": torch.__version__, "processor": platform.machine()},
+        }
+        write_atomically(self._path(cell), (json.dumps(record) + "\n").encode())
+
+    @contextlib.contextmanager
+    def claimed(self, cell: Cell) -> Iterator[bool]:
+        """True while no other process works on the cell, False at once where one does; a dead one's claim is void."""
+        path = self._path(cell).with_suffix(".lock")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(path)
+            lock.acquire(timeout=0)
+        except Timeout:
+            yield False
+            return
+        except OSError as error:
+            raise LoraeError(f"out: cannot write to {str(self.folder)!r}: {error.strerror}") from None
+        try:
+            yield True
+        finally:
+            lock.release()
+
+    def gather(self, cells: Sequence[Cell]) -> list[Record]:
+        """Write the records of these cells, all finished, to `records.jsonl`, in this order, and give them back."""
+        finished = self.finished()
+        records = [finished[cell.key] for cell in cells]
+        write_atomically(self.records_path, "".join(json.dumps(record) + "\n" for record in records).encode())
+        return records
+
+    def _path(self, cell: Cell) -> Path:
+        return self.folder / "cells" / f"{cell.key}.json"
+
+
+def _read(path: Path) -> Record | None:
+    try:
+        record: Record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return record
+
+
+def work_off(
+    cells: Sequence[Cell],
+    measure: Measure,
+    folder: str | Path,
+    *,
+    workers: int = 1,
+    title: str = "",
+    quiet: bool = False,
+) -> list[Record]:
+    """Measure the cells that have no record yet, each in one thread of one process; the records of all, in order.
+
+    Several calls with one folder share the work. workers: processes; a single one is this process itself. Raises
+    LoraeError with the first error of a cell, and KeyboardInterrupt after SIGINT or SIGTERM; what is finished is kept,
+    and the same call goes on from there.
+    """
+    store = Store(folder)
+    finished = store.finished()
+    left = [cell for cell in cells if cell.key not in finished]
+    work = functools.partial(_work_on, measure, store.folder)
+    with progress_bar(quiet) as bar, _pool(min(workers, len(left))) as pool:
+        task = bar.add_task(title, total=len(cells), completed=len(cells) - len(left), note="")
+        try:
+            while left:
+                busy = []
+                for cell, done in _outcomes(pool, workers, work, left):
+                    bar.update(task, advance=int(done), note=cell.name)
+                    busy += [] if done else [cell]
+                if len(busy) == len(left):
+                    time.sleep(PAUSE)
+                left = busy
+        except KeyboardInterrupt:
+            done_now = len(store.finished().keys() & {cell.key for cell in cells})
+            raise KeyboardInterrupt(
+                f"with {done_now} of {len(cells)} cells finished; the same command goes on from there"
+            ) from None
+    return store.gather(cells)
+
+
+def _work_on(measure: Measure, folder: Path, cell: Cell) -> bool:
+    """Measure one cell, unless that has happened meanwhile; False where another process is at it."""
+    import torch
+
+    store, threads = Store(folder), torch.get_num_threads()
+    with store.claimed(cell) as ours:
+        if not ours:
+            return False
+        if not store.has(cell):
+            torch.set_num_threads(1)  # the same sums, whoever does them and however many beside it
+            started = time.perf_counter()
+            try:
+                result = measure(cell.configuration)
+            except LoraeError as error:
+                raise LoraeError(f"{cell.name}: {error}") from None
+            finally:
+                torch.set_num_threads(threads)
+            store.write(cell, result, time.perf_counter() - started)
+    return True
+
+
+def _outcomes(
+    pool: ProcessPoolExecutor | None, workers: int, work: Callable[[Cell], bool], cells: Sequence[Cell]
+) -> Iterator[tuple[Cell, bool]]:
+    """Cells and what `work` says of them, as they come."""
+    if pool is None:
+        for cell in cells:
+            yield cell, work(cell)
+        return
+    waiting = list(reversed(cells))
+    running: dict[Future[bool], Cell] = {}
+    try:
+        while waiting or running:
+            # No more than are worked on: what lies in the pool's queue can no longer be called off.
+            while waiting and len(running) < workers:
+                cell = waiting.pop()
+                running[pool.submit(work, cell)] = cell
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                yield running.pop(future), future.result()
+    except BrokenProcessPool:
+        raise LoraeError(
+            "workers: a worker process died, perhaps for lack of memory; the same command goes on, try fewer --workers"
+        ) from None
+
+
+def available_cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextlib.contextmanager
+def _pool(workers: int) -> Iterator[ProcessPoolExecutor | None]:
+    """Processes of their own, or None for a single one; SIGTERM interrupts like SIGINT meanwhile."""
+    if workers < 2:
+        yield None
+        return
+    # Spawned: a forked process would inherit torch's threads, half of them gone.
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
+    try:
+        with _terminations_interrupt():
+            yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+@contextlib.contextmanager
+def _terminations_interrupt() -> Iterator[None]:
+    """Outside the main thread Python allows no signal handlers: there the caller's own handling stays."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _start_worker() -> None:
+    """An interrupt is the parent's business, and a worker whose parent was killed ends too."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def follow() -> None:
+        connection.wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()

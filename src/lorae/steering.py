@@ -1,0 +1,99 @@
+"""What a course sees and does of a training: ranks and errors, snapshots to go back to, models kept at points."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lorae.errors import LoraeError
+from lorae.memory import MemoryRun
+from lorae.model import Autoencoder
+from lorae.proximal import ProximalAdam
+from lorae.runs import Run
+
+# Items set aside to measure the errors that decide on a rank: a tenth, and no more than give a mean to about 2%.
+ASIDE_SHARE, MOST_ASIDE = 0.1, 2000
+
+
+def set_aside(inputs: NDArray[Any], seed: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Training items, and those set aside, drawn by `seed`; LoraeError where none can be spared."""
+    if len(inputs) < 3:
+        raise LoraeError(f"data: {len(inputs)} training items, expected at least 3 to set one aside for a rank")
+    count = min(MOST_ASIDE, max(1, round(ASIDE_SHARE * len(inputs))))
+    order = np.random.default_rng(seed).permutation(len(inputs))
+    return inputs[np.sort(order[count:])], inputs[np.sort(order[:count])]
+
+
+class Steering:
+    """The `Subject` of a course: the model and the optimizers of one training, its items, and those set aside."""
+
+    def __init__(
+        self,
+        run: Run | MemoryRun,
+        model: Autoencoder,
+        optimizers: list[torch.optim.Adam],
+        items: NDArray[Any],
+        aside: NDArray[Any] | None,
+    ) -> None:
+        self.run = run
+        self.model = model
+        self.optimizers = optimizers
+        self.proximal = next((each for each in optimizers if isinstance(each, ProximalAdam)), None)
+        # From all over the items: folders of images are sorted by class.
+        self.items = items[:: max(1, len(items) // MOST_ASIDE)]
+        self.aside = aside
+
+    def rank(self) -> int:
+        """See `courses.Subject`."""
+        assert self.proximal is not None
+        return self.proximal.rank
+
+    def error(self) -> float:
+        """See `courses.Subject`."""
+        assert self.aside is not None
+        return self.model.squared_error(self.aside)
+
+    def variance(self) -> float:
+        """See `courses.Subject`."""
+        assert self.aside is not None
+        with torch.inference_mode():
+            scaling = self.model.scaling
+            scaled = scaling(torch.as_tensor(np.array(self.aside), device=scaling.scale.device)).double()
+        return float(scaled.var(0, correction=0).mean())
+
+    def cut(self, rank: int) -> None:
+        """See `courses.Subject`. By the latents' principal axes: singular values of M know nothing of what comes in."""
+        assert self.proximal is not None
+        latents = np.asarray(self.model.encode(self.items), dtype=np.float64)
+        centred = latents - latents.mean(axis=0)
+        _, axes = np.linalg.eigh(centred.T @ centred)
+        kept = torch.from_numpy(np.ascontiguousarray(axes[:, -rank:]))
+        matrix = self.proximal.matrix
+        with torch.no_grad():
+            matrix.copy_(kept @ (kept.mT @ matrix.double().cpu()))
+
+    def snapshot(self) -> list[Tensor]:
+        """See `courses.Subject`."""
+        return [tensor.detach().clone() for tensor in self._tensors()]
+
+    def restore(self, snapshot: list[Tensor]) -> None:
+        """See `courses.Subject`; in place, so that a step recorded as a CUDA graph stays valid."""
+        with torch.no_grad():
+            for tensor, saved in zip(self._tensors(), snapshot, strict=True):
+                tensor.copy_(saved)
+
+    def keep_point(self, name: str) -> None:
+        """See `courses.Subject`."""
+        self.run.save_point(self.model, name)
+
+    def return_to_point(self, name: str) -> None:
+        """See `courses.Subject`."""
+        self.run.load_point(self.model, name)
+
+    def _tensors(self) -> list[Tensor]:
+        """All that training changes, in one order."""
+        states = [state for optimizer in self.optimizers for state in optimizer.state.values()]
+        moments = [value for state in states for _, value in sorted(state.items()) if isinstance(value, Tensor)]
+        return [*self.model.state_dict(keep_vars=True).values(), *moments]
