@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 DEMO := runs/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all lint format bench first-look sampling zoo dimension tuning exact-rank digits figures clean
+.PHONY: help install demo test test-all lint format bench first-look sampling zoo dimension scale tuning exact-rank digits figures clean
 
 help:
 	@echo "make demo      train a low-rank autoencoder on MNIST for three epochs and write its report"
@@ -19,6 +19,7 @@ help:
 	@echo "make dimension  reproduce the benchmark of docs/dimension.md"
 	@echo "make tuning   choose the rivals' weights on held-out digits"
 	@echo "make exact-rank  choose and compare the paper's method and an exact rank"
+	@echo "make scale     the rank against the encoder's scale, for docs/numerics.md"
 	@echo "make digits   train the network behind --features digits"
 	@echo "make figures   draw the pictures of the README anew from results/"
 
@@ -60,6 +61,8 @@ format: $(VENV)/installed-dev
 bench: $(VENV)/installed-dev
 	$(BIN)/python benchmarks/throughput.py
 	$(BIN)/python benchmarks/frechet.py
+	$(BIN)/python benchmarks/penalty.py
+	$(BIN)/python benchmarks/pca.py
 	$(BIN)/python benchmarks/truncation.py
 
 first-look: $(VENV)/installed
@@ -81,6 +84,9 @@ exact-rank: $(VENV)/installed
 tuning: $(VENV)/installed
 	$(BIN)/python docs/tuning.py
 
+scale: $(VENV)/installed
+	$(BIN)/python docs/scale.py
+
 digits: $(VENV)/installed
 	$(BIN)/python docs/train_digits.py
 
@@ -91,6 +97,7 @@ figures: $(VENV)/installed
 	$(BIN)/python docs/tuning.py --draw-only
 	$(BIN)/python docs/exact_rank.py --draw-only
 	$(BIN)/python docs/dimension.py
+	$(BIN)/python docs/scale.py --draw-only
 	$(BIN)/python docs/methods_page.py
 
 clean:

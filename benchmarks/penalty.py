@@ -14,11 +14,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from throughput import machine
 
-from lorae.data import Dataset, Split
+import lorae
+from lorae.data import Dataset
 from lorae.hardware import choose_precision
 from lorae.linalg import nuclear_norm
 from lorae.memory import MemoryRun
@@ -28,8 +28,8 @@ from lorae.training import Trainer
 
 RECORD = Path(__file__).parents[1] / "results" / "benchmarks" / "penalty.json"
 LATENT_DIMS, BATCH, PENALTY = (128, 512), 32, 1e-4
-# Steps of a contestant in a round: two factorisations of the proximal route.
-ROUNDS, STEPS = 21, 2 * SHRINK_EVERY
+# Steps of a contestant in a round: two factorisations of the proximal route. Before the first, some to settle.
+ROUNDS, STEPS, SETTLING = 21, 2 * SHRINK_EVERY, 10 * SHRINK_EVERY
 RANKS = (1, 8, 64)
 # What the costs may be, as shares of a step.
 ASKED = {128: 0.05, 512: 0.15}
@@ -56,13 +56,12 @@ def trained_matrix(latent_dim: int) -> torch.Tensor:
 
 
 def build_trainer(name: str, latent_dim: int) -> Trainer:
-    """A training of a contestant on images of noise, with one step taken."""
-    rng = np.random.default_rng(0)
-    split = Split(rng.integers(0, 256, (STEPS * BATCH, 1, 32, 32), dtype=np.uint8))
+    """A training of a contestant on MNIST, with some steps taken."""
+    split = lorae.load_data("mnist").train.first(SETTLING * BATCH)
     checked = Settings.from_values({**CONTESTANTS[name][0], "latent_dim": latent_dim}, lambda _: "the benchmark")
     settings = checked.resolve("images", (1, 32, 32)).with_machine("cpu", choose_precision("auto", "cpu", "mnist"))
     run = MemoryRun(settings, torch.get_num_threads())
-    trainer = Trainer(run, Dataset("noise", split, split, "noise", ""), quiet=True)
+    trainer = Trainer(run, Dataset("mnist", split, split, "", ""), quiet=True)
     if name == "lorae by autograd":
         trainer.objective._penalties["nuclear"] = lambda step: torch.linalg.matrix_norm(step.matrix, "nuc")
     if trainer.proximal is not None:
@@ -70,7 +69,7 @@ def build_trainer(name: str, latent_dim: int) -> Trainer:
     if name != "ae":
         trainer.model.bottleneck.single_matrix().data.copy_(trained_matrix(latent_dim))
     trainer.model.train()
-    take_steps(trainer, 1)
+    take_steps(trainer, SETTLING)
     return trainer
 
 
@@ -126,8 +125,12 @@ def table(cases: dict[str, dict[str, Any]]) -> str:
     lines = ["| latent | model | a step, ms | more than | costs (quartiles) |", "|---|---|---|---|---|"]
     for latent_dim, case in cases.items():
         for name, found in case["steps"].items():
-            spread = f"{found['cost']:.1%} ({found['cost_low']:.1%} to {found['cost_high']:.1%})" if "cost" in found else ""
-            lines.append(f"| {latent_dim} | {name} | {found['milliseconds']:.1f} | {CONTESTANTS[name][1] or ''} | {spread} |")
+            spread = (
+                f"{found['cost']:.1%} ({found['cost_low']:.1%} to {found['cost_high']:.1%})" if "cost" in found else ""
+            )
+            lines.append(
+                f"| {latent_dim} | {name} | {found['milliseconds']:.1f} | {CONTESTANTS[name][1] or ''} | {spread} |"
+            )
     return "\n".join(lines)
 
 
@@ -142,11 +145,22 @@ def main() -> None:
     cases = {}
     for latent_dim in map(int, options.latent_dims.split(",")):
         steps = measure(latent_dim, options.rounds, clock)
-        cases[str(latent_dim)] = {"steps": steps, "gradient_errors": gradient_errors(latent_dim), "asked": ASKED.get(latent_dim)}
+        cases[str(latent_dim)] = {
+            "steps": steps,
+            "gradient_errors": gradient_errors(latent_dim),
+            "asked": ASKED.get(latent_dim),
+        }
     print(table(cases))
     for latent_dim, case in cases.items():
         print(f"latent {latent_dim}: largest error of the gradient at rank k: {case['gradient_errors']}")
-    record = {"command": "make bench", "machine": machine(), "batch_size": BATCH, "rounds": options.rounds, "clock": clock.__name__, "cases": cases}
+    record = {
+        "command": "make bench",
+        "machine": machine(),
+        "batch_size": BATCH,
+        "rounds": options.rounds,
+        "clock": clock.__name__,
+        "cases": cases,
+    }
     RECORD.parent.mkdir(parents=True, exist_ok=True)
     RECORD.write_text(json.dumps(record, indent=2) + "\n")
 

@@ -1,4 +1,5 @@
 import json
+import shlex
 import subprocess
 import sys
 
@@ -65,6 +66,44 @@ def test_plain_output_names_rank_error_and_report(run_cli, trained):
     code, printed, _ = run_cli("spectrum", trained.path)
     assert code == 0
     assert "tolerance" in printed
+
+
+GOALS = {
+    "path": (["--penalty-path", "1e-3:1:3"], ["penalty", "0.0316", "* the knee, penalty", "models "]),
+    "search": (["--target-mse", "0.9"], ["rank", "rank chosen 1 (error on items set aside at most 0.9)"]),
+}
+
+
+@pytest.mark.parametrize("goal", GOALS)
+def test_what_was_tried_on_the_way_to_a_rank_is_printed(goal, run_cli, vectors, tmp_path):
+    words, expected = GOALS[goal]
+    np.save(tmp_path / "vectors.npy", vectors)
+    options = ["--out", tmp_path / "run", "--epochs", 3, "--batch-size", 16, "--lr", "3e-3"]
+    code, printed, errors = run_cli("train", tmp_path / "vectors.npy", *words, *options)
+    assert (code, errors) == (0, "")
+    for part in expected:
+        assert part in printed
+    course = json.loads(run_cli("resume", tmp_path / "run", "--json")[1])["course"]
+    assert course == json.loads((tmp_path / "run" / "evaluation.json").read_text())["course"]
+    for row in course.get("points") or course["tried"]:
+        assert f"{row['mse']:.4g}" in printed
+    # The command of a config trains the same run, whoever wrote the setting.
+    config = tmp_path / "run" / "config.json"
+    planned = lorae.plan(tmp_path / "vectors.npy", config=config, out=tmp_path / "other")
+    again = shlex.split(planned["command"])
+    code, printed, _ = run_cli(*again[1:], "--dry-run")
+    assert code == 0
+    assert json.loads(printed)["settings"] == json.loads(config.read_text())["settings"]
+
+
+def test_a_missed_target_is_one_line_on_standard_error(run_cli, vectors, tmp_path):
+    np.save(tmp_path / "vectors.npy", vectors)
+    words = ["--target-mse", "1e-9", "--epochs", 2, "--out", tmp_path / "run", "--json"]
+    code, printed, errors = run_cli("train", tmp_path / "vectors.npy", *words)
+    assert code == 0
+    assert json.loads(printed)["course"]["reached"] is False
+    assert errors.startswith("lorae: warning: target_mse: got 1e-09, ")
+    assert errors.count("\n") == 1
 
 
 def test_dry_run_prints_the_config_that_train_would_write_and_writes_nothing(run_cli, image_file, small, tmp_path):
@@ -167,6 +206,18 @@ BAD_INPUT = {
         ["train", "shapes", "--penalty", "1", "--penalties.nuclear", "2"],
         ["penalty: got 1 and penalties.nuclear 2"],
     ),
+    "bad rank": (["train", "mnist", "--rank", "many"], ["rank: got 'many'", "or auto", "--rank"]),
+    "rank above the latent": (["train", "shapes-grey", "--rank", "200"], ["rank: got 200, expected at most 128"]),
+    "bad path": (["train", "mnist", "--penalty-path", "1:0"], ["penalty_path: got '1:0'", "LOW < HIGH"]),
+    "two goals": (
+        ["train", "shapes-grey", "--rank", "3", "--target-mse", "0.1"],
+        ["target_mse: got 0.1 beside rank, expected one of them"],
+    ),
+    "rank without an exact one": (
+        ["train", "shapes-grey", "--method", "lorae", "--rank", "3"],
+        ["rank: got 3, which needs an exact rank", "--method lorae+", "--matrix-update prox"],
+    ),
+    "rank of a method without M": (["train", "shapes-grey", "--method", "vae", "--rank", "3"], ["exact rank"]),
     "celeba without root": (["data", "celeba"], ["img_align_celeba", "--data-root"]),
 }
 

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from lorae import linalg
 from lorae.linalg import (
     energy_rank,
     entropy_rank,
@@ -51,6 +52,16 @@ def test_gradient_is_a_subgradient_at_any_rank(method, rank):
     assert M.grad.isfinite().all()
     assert torch.linalg.matrix_norm(M.grad, 2) <= 1 + 1e-6
     assert (M.grad * M).sum().item() == pytest.approx(2.0 * rank, abs=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("rank", [1, 8, 64])
+def test_gradient_of_a_matrix_of_low_rank_ignores_the_rounding_of_its_entries(dtype, rank):
+    exact, polar = matrix_of(list(np.linspace(1, 0.1, rank)), 128, 128)
+    M = exact.to(dtype).requires_grad_()
+    nuclear_norm(M, "eigh").backward()
+    assert (M.grad - polar).abs().max() < 1e-5
+    assert torch.linalg.matrix_norm(M.grad.double() - polar, 2) < 1e-5
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -200,3 +211,38 @@ def test_a_matrix_that_is_not_finite_comes_back_with_values_that_are_not(rows, c
     assert torch.equal(shrunk.nan_to_num(), M.nan_to_num())
     assert values.shape == (9,)
     assert values.isnan().all()
+
+
+def wide_layer(noise, kept=20, width=256, seed=0):
+    """What proximal steps leave of M after ten more of the data's: some strong directions, weak ones that fade."""
+    return matrix_of([*np.linspace(1, 0.2, kept), *noise * np.exp(-np.arange(width - kept) / 20)], width, width, seed)[
+        0
+    ]
+
+
+@pytest.mark.parametrize(
+    ("threshold", "bound"), [(0.01, None), (0.01, 5), (0.0, 20), (0.0, 5), (0.01, 300), (10.0, None)]
+)
+@pytest.mark.parametrize(("rows", "columns"), [(256, 256), (300, 256), (256, 300)])
+def test_thresholding_of_a_wide_layer_by_a_few_directions_is_that_by_all(monkeypatch, threshold, bound, rows, columns):
+    M = torch.zeros(rows, columns, dtype=torch.float64)
+    M[:256, :256] = wide_layer(noise=0.003)
+    assert linalg._leading_directions(M.mT @ M if rows >= columns else M @ M.mT, threshold, bound) is not None
+    few, some = threshold_singular_values(M, threshold, bound)
+    monkeypatch.setattr(linalg, "SKETCHED_FROM", 1000)
+    every, all_values = threshold_singular_values(M, threshold, bound)
+    torch.testing.assert_close(some, all_values, atol=1e-9, rtol=0)
+    assert torch.linalg.matrix_norm(few - every, 2) < 1e-7
+
+
+def test_directions_that_could_stay_are_not_left_out():
+    def directions(M, threshold, bound=None):
+        return linalg._leading_directions(M.mT @ M, threshold, bound)
+
+    assert directions(wide_layer(noise=0.003), 0.01) is not None
+    assert directions(wide_layer(noise=0.003), 0.0) is None  # all stay
+    assert directions(wide_layer(noise=0.011), 0.01) is None
+    assert directions(wide_layer(noise=0.003), 0.0, 40) is None  # among the weak ones
+    assert directions(wide_layer(noise=0.003, kept=70), 0.01) is None  # more than were looked for
+    assert directions(torch.eye(256, dtype=torch.float64), 0.01) is None
+    assert directions(torch.zeros(256, 256, dtype=torch.float64), 0.01) is None

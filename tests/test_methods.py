@@ -63,7 +63,9 @@ def test_a_seed_fixes_a_step(method, dataset):
     assert torch.equal(weights_after_a_step(resolved, dataset), weights_after_a_step(resolved, dataset))
 
 
-@pytest.mark.parametrize("method", ["vae", "wae", "wae-gan", "ns-gan", "vq-vae", "rrae", "nested", "dae", "rae-sn"])
+@pytest.mark.parametrize(
+    "method", ["vae", "wae", "wae-gan", "ns-gan", "vq-vae", "rrae", "nested", "dae", "rae-sn", "lorae+"]
+)
 def test_an_interrupted_run_of_what_has_state_or_chance_resumes_to_the_same_weights(
     method, image_file, small, tmp_path, monkeypatch
 ):

@@ -13,6 +13,7 @@ from lorae.grids import plot_reconstructions
 from lorae.plots import (
     format_tolerance,
     plot_curves,
+    plot_rank_error,
     plot_spectrum,
     plot_vector_reconstructions,
 )
@@ -184,6 +185,44 @@ def test_images_are_laid_out_in_at_most_two_blocks(tmp_path, count, columns, blo
 def test_rows_lower_than_the_text_have_no_labels(tmp_path):
     white = np.full((16, 3, 2, 64), 255, np.uint8)
     assert colours(plot_reconstructions(white, white, tmp_path / "grid.png")) == {(255, 255, 255)}
+
+
+def point(rank, mse, label=None):
+    return {"label": label or str(rank), "rank": rank, "mse": mse}
+
+
+@pytest.mark.parametrize(
+    ("points", "options"),
+    [
+        ([point(3, 0.1)], {}),
+        ([point(3, 0.1)], {"marked": "3", "bound": 0.1}),
+        ([point(0, 1.0), point(128, 0.0)], {"bound": 1e-3}),
+        ([point(20, 1e-9), point(10, 1e-2), point(5, 1.0)], {"marked": "10", "bound": 0.1}),
+        ([point(4, 0.1, "1e-05"), point(4, 0.2, "$x_"), point(4, 0.3, "1"), point(4, 0.3, "2")], {"marked": "$x_"}),
+        ([point(rank, 1 / rank) for rank in range(1, 40)], {"marked": "7"}),
+    ],
+    ids=range(6),
+)
+def test_any_ranks_and_errors_are_drawn_without_a_warning(tmp_path, points, options):
+    path = plot_rank_error(points, tmp_path / "ranks.png", **options)
+    width, height = size_of_png(path)
+    assert 800 <= width <= 1600
+    assert 500 <= height <= 1200
+    assert (BLUE in colours(path)) or len(points) == 1  # one point alone is under its mark
+    assert (ORANGE in colours(path)) == ("marked" in options)
+
+
+def test_ranks_are_drawn_along_the_axis_whatever_the_order_of_trials(tmp_path):
+    points = [point(20, 0.01), point(10, 0.02), point(5, 0.5), point(7, 0.03)]
+    first = plot_rank_error(points, tmp_path / "a.png", marked="7")
+    second = plot_rank_error(sorted(points, key=lambda each: each["mse"]), tmp_path / "b.png", marked="7")
+    other = plot_rank_error(points, tmp_path / "c.png", marked="5")
+    assert first.read_bytes() == second.read_bytes() != other.read_bytes()
+
+
+def test_no_rank_to_plot(tmp_path):
+    with pytest.raises(LoraeError, match="no rank to plot"):
+        plot_rank_error([], tmp_path / "ranks.png")
 
 
 def test_reconstructions_must_match_the_originals(tmp_path):

@@ -79,6 +79,11 @@ def test_the_tables_of_the_exact_rank_are_drawn_from_their_records():
     assert module.final_table() in page
 
 
+def test_the_table_of_the_encoders_scale_is_drawn_from_its_records():
+    module = script("docs/scale.py")
+    assert module.table() in module.PAGE.read_text()
+
+
 @pytest.mark.parametrize("path", ["docs/first_look.py", "docs/sampling.py"])
 def test_tables_are_drawn_from_the_records(path):
     module = script(path)

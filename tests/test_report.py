@@ -284,3 +284,19 @@ def test_a_page_that_cannot_be_written_is_named(tmp_path):
 def test_importing_the_report_imports_no_torch():
     program = "import sys, lorae.report; assert not {'torch', 'matplotlib.pyplot'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
+
+
+def test_how_a_rank_was_chosen_has_a_figure_a_sentence_and_a_table(tmp_path):
+    run = make_run(tmp_path / "searched")
+    evaluation = json.loads((run / "evaluation.json").read_text())
+    tried = [{"rank": 128, "mse": 0.0021}, {"rank": 64, "mse": 0.0024}, {"rank": 32, "mse": 0.0107}]
+    evaluation["course"] = {"rank": 64, "mse": 0.0023, "bound": 0.01, "reached": True, "tried": tried}
+    (run / "evaluation.json").write_text(json.dumps(evaluation))
+    page = Page(write_report([run]))
+    assert "How the rank was chosen" in page.text
+    assert "an error of at most 0.01 was allowed" in page.text
+    assert "Rank Error 128 0.0021 64 0.0024 * 32 0.0107" in page.text
+    drawn = base64.b64encode((run / "figures" / "ranks.png").read_bytes()).decode()
+    assert [image["src"].endswith(drawn) for image in page.attributes("img")].count(True) == 1
+    plain = Page(write_report([make_run(tmp_path / "plain")]))
+    assert "How the rank was chosen" not in plain.text

@@ -34,6 +34,20 @@ def settings(**values):
         ("factors", "x,,y", "names with commas between them"),
         ("channels", 2, "1 or 3"),
         ("width", 1e9, "a number between 0 and 16"),
+        ("rank", "many", "a positive whole number, a share of the variance between 0 and 1, or auto"),
+        ("rank", 0, "a positive whole number, a share"),
+        ("rank", 2.5, "a positive whole number, a share"),
+        ("rank", True, "a positive whole number, a share"),
+        ("target_mse", 0, "a number above 0"),
+        ("penalty_path", "1:0", "LOW:HIGH or LOW:HIGH:POINTS with 0 < LOW < HIGH"),
+        ("penalty_path", "1e-3", "LOW:HIGH"),
+        ("penalty_path", "0:1", "0 < LOW"),
+        ("penalty_path", "1e-3:1:1", "at least 2 points"),
+        ("penalty_path", "1e-3:1:2:3", "LOW:HIGH:POINTS"),
+        ("penalty_path", (1e-3, float("nan")), "LOW < HIGH"),
+        ("penalty_path", 3, "LOW:HIGH"),
+        ("normalise", "batch", "one of none, scale, coordinates"),
+        ("matrix_update", "sgd", "one of adam, prox"),
     ],
 )
 def test_bad_value_gets_one_line_with_name_value_rule_and_origin(name, bad, expected):
@@ -108,3 +122,55 @@ def test_vectors_take_the_mlp_and_a_latent_no_wider_than_they_are():
         settings(network="celeba").resolve("vectors", (60,))
     with pytest.raises(LoraeError, match="network: got 'mlp', expected mnist or celeba for images"):
         settings(network="mlp").resolve("images", (1, 32, 32))
+
+
+def test_the_ways_to_ask_for_a_rank_are_parsed_alike_from_words_and_values():
+    assert [settings(rank=value).rank for value in ("3", 3, "0.9", 0.9, "auto")] == [3, 3, 0.9, 0.9, "auto"]
+    assert settings(penalty_path="1e-5:1e-1").penalty_path == (1e-5, 1e-1, 9)
+    assert settings(penalty_path="1e-5:1e-1:4") == settings(penalty_path=[1e-5, 1e-1, 4])
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"rank": 3, "target_mse": 0.1}, "target_mse: got 0.1 beside rank, expected one of them"),
+        ({"rank": "auto", "penalty_path": "1:2"}, "penalty_path: got (1.0, 2.0, 9) beside rank"),
+        ({"target_mse": 0.1, "penalty_path": "1:2"}, "penalty_path: got (1.0, 2.0, 9) beside target_mse"),
+        ({"rank": 3, "method": "lorae"}, "rank: got 3, which needs an exact rank; use --method lorae+"),
+        ({"target_mse": 0.1, "method": "vae"}, "target_mse: got 0.1, which needs an exact rank"),
+        ({"rank": 3, "matrix_update": "adam"}, "rank: got 3, which needs an exact rank"),
+        ({"rank": 129}, "rank: got 129, expected at most 128, the latent's dimension"),
+        ({"rank": 9, "latent_dim": 8}, "rank: got 9, expected at most 8, the latent's dimension"),
+        ({"penalty_path": "1:2", "penalty": 0}, "penalty: got 0 beside penalty_path"),
+        ({"method": "ae", "matrix_update": "prox"}, "method 'ae' has no nuclear norm to minimise"),
+        ({"method": "lorae-mcp", "matrix_update": "prox"}, "method 'lorae-mcp' has no nuclear norm to minimise"),
+        ({"method": "ae", "normalise": "scale"}, "method 'ae' has no matrix M"),
+    ],
+)
+def test_goals_that_do_not_fit_are_one_line(values, message):
+    with pytest.raises(LoraeError, match=re.escape(message)) as caught:
+        settings(**{"method": "lorae+"} | values).resolve("images", (1, 32, 32))
+    assert "\n" not in str(caught.value)
+
+
+def test_an_exact_rank_brings_its_own_defaults():
+    ours = settings(method="lorae+").resolve("images", (1, 32, 32))
+    theirs = settings(method="lorae").resolve("images", (1, 32, 32))
+    names = ("matrix_init", "normalise", "matrix_update", "schedule", "penalty_warmup", "penalties")
+    assert [getattr(ours, name) for name in names] == [
+        "identity",
+        "none",
+        "prox",
+        "cosine",
+        1.0,
+        {"nuclear": 1e-3},
+    ]
+    assert [getattr(theirs, name) for name in names] == [
+        "identity",
+        "none",
+        "adam",
+        "constant",
+        0.0,
+        {"nuclear": 1e-3},
+    ]
+    assert settings(method="lorae", matrix_update="prox", rank=3).resolve("images", (1, 32, 32)).normalise == "none"

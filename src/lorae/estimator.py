@@ -1,6 +1,7 @@
 """The scikit-learn front: a transformer with PCA's interface that finds how many curved directions data have."""
 
 import contextlib
+import dataclasses
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -16,10 +17,11 @@ from lorae.api import ARRAY
 from lorae.data import Dataset, Split
 from lorae.errors import LoraeError
 from lorae.hardware import choose_device, choose_precision
+from lorae.linalg import rank_at
 from lorae.memory import MemoryRun
 from lorae.samplers import fit_density
 from lorae.settings import Settings
-from lorae.training import MONITORED, Trainer
+from lorae.training import MONITORED, PRINCIPAL, Trainer
 
 # Steps of a fit by default: enough for the error of some thousand vectors to settle, some seconds on a CPU.
 STEPS = 3000
@@ -29,6 +31,11 @@ MOST_EPOCHS = 150
 BATCH_SIZE = 128
 # By kind of item, for that batch: three times the paper's rate for vectors, whose networks are shallow.
 LEARNING_RATES = {"vectors": 3e-3, "images": 1e-3}
+
+# Linear directions of vectors below this share of the largest are rounding.
+NULL_DIRECTIONS = 1e-4
+# The paper's width of the latent.
+WIDEST = 128
 
 # Noise on latents of deviation one while training. It keeps a decoder smooth between few items: on scikit-learn's
 # digits (1,300 images) it takes a fifth off the error of held-out ones at 24 dimensions.
@@ -46,7 +53,7 @@ class LoRAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  
     rank: width of the codes: a whole number; a share of the variance below 1 (the smallest rank that keeps it); or
         `auto`, the smallest rank before errors rise steeply (see docs/numerics.md).
     penalty: weight of the nuclear norm while the rank is found.
-    latent_dim: width that the rank is found in; None: 128, at most the number of features.
+    latent_dim: width that the rank is found in; None: the linear directions of vectors, at most 128; 128 for images.
     epochs: passes over the data; None: as many as make 3,000 steps, at most 150.
     batch_size: items in a step. lr: learning rate; None: 3e-3 for vectors, 1e-3 for images.
     noise: standard deviation of noise on latents in training, which is against overfitting; 0 for much data.
@@ -167,7 +174,6 @@ class LoRAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  
     def _settings(self, items: NDArray[Any]) -> Settings:
         """Resolved settings of training, checked as those of a command line are."""
         kind = "images" if self._images else "vectors"
-        batch_size = min(self.batch_size, len(items)) if isinstance(self.batch_size, int) else self.batch_size
         asked = {
             "data": ARRAY,
             "method": "lorae+",
@@ -175,19 +181,35 @@ class LoRAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  
             "penalty": self.penalty,
             "bottleneck": {"noise": self.noise},
             "normalise": "coordinates",  # the unit of that noise
-            "latent_dim": self.latent_dim,
+            "latent_dim": self._default_width(items) if self.latent_dim is None else self.latent_dim,
             "network": None if self._images else "residual",
             "vector_scale": "columns" if self.standardize else "whole",
-            "epochs": self.epochs or min(MOST_EPOCHS, math.ceil(STEPS / math.ceil(len(items) / max(1, batch_size)))),
-            "batch_size": batch_size,
-            "lr": self.lr or LEARNING_RATES[kind],
+            "batch_size": self.batch_size,
+            "epochs": self.epochs,
+            "lr": LEARNING_RATES[kind] if self.lr is None else self.lr,
+            "device": self.device,
             "seed": int(check_random_state(self.random_state).randint(2**31 - 1)),
         }
         checked = Settings.from_values(asked, lambda name: f"parameter {name} of LoRAE")
+        batch_size = min(checked.batch_size, len(items))
+        epochs = checked.epochs or min(MOST_EPOCHS, math.ceil(STEPS / math.ceil(len(items) / batch_size)))
+        checked = dataclasses.replace(checked, batch_size=batch_size, epochs=epochs)
         resolved = checked.resolve(kind, items.shape[1:])
         assert resolved.network is not None
-        device = choose_device(self.device, "parameter device of LoRAE")
+        device = choose_device(checked.device, "parameter device of LoRAE")
         return resolved.with_machine(device, choose_precision("auto", device, resolved.network))
+
+    def _default_width(self, items: NDArray[Any]) -> int | None:
+        """Of vectors: as many as their linear directions, which no code needs to exceed, and at least a given rank."""
+        if self._images:
+            return None
+        deviations = items.std(axis=0)
+        if not self.standardize:
+            deviations = np.full_like(deviations, np.sqrt(np.square(deviations).mean()))
+        scaled = (items - items.mean(axis=0)) / np.where(deviations > 0, deviations, 1)
+        values = np.linalg.svd(scaled[:PRINCIPAL].astype(np.float64), compute_uv=False)
+        wanted = self.rank if isinstance(self.rank, int) else 1
+        return max(1, wanted, min(rank_at(values, NULL_DIRECTIONS), WIDEST))
 
     def _remember(self, items: NDArray[Any]) -> None:
         """What is known of the fitted model; codes of vectors are computed in float64."""

@@ -20,6 +20,10 @@ from lorae.truncation import find_cut
 
 Array = TypeVar("Array", Tensor, NDArray[Any])
 
+# Where M starts for the last principal component of a residual network, as a share of that for the first: enough for an
+# order, too little for noise on the latent to drown it.
+LAST_COMPONENT = 0.5
+
 # Items that go through the network at once outside training: large enough to be fast, small enough for any memory.
 CHUNK = 500
 
@@ -154,19 +158,28 @@ class Autoencoder(nn.Module):
     def calibrate(self, items: NDArray[Any]) -> None:
         """Give the encoder's outputs mean zero and deviation one on some raw items, by its last layer.
 
+        For a bottleneck with one matrix M. A residual network that is the PCA of its items stays it.
+
         A normalisation after the encoder makes the effective size of its steps that of a step over that of its
         outputs: outputs as small as they start by themselves would be thrown about by the first updates.
         """
         if isinstance(self.encoder, NoEncoder):
             return
         h = torch.as_tensor(np.asarray(self.encoder_outputs(items)), device=self.scaling.scale.device)
-        deviation = h.std(0, correction=0).clamp_min(torch.finfo(h.dtype).eps)
+        deviation = h.std(0, correction=0)
+        # A coordinate that hardly varies holds rounding, which must not be blown up to a deviation of one.
+        deviation = deviation.clamp_min(max(1e-3 * float(deviation.max()), torch.finfo(h.dtype).tiny))
         output, taken = self.encoder.output, self.decoder.input
         with torch.no_grad():
             output.weight.div_(deviation[:, None])
             output.bias.copy_((output.bias - h.mean(0)) / deviation)
-            if self.spec.network == "residual":  # what it decodes stays the same
-                taken.weight.mul_(deviation)
+            if self.spec.network == "residual":
+                # M tells the components' order, so that a bound on its rank takes the last of them first; the decoder
+                # makes up for both, so that the model stays what it was.
+                order = torch.linspace(1, LAST_COMPONENT, len(deviation), device=h.device)
+                self.bottleneck.single_matrix().copy_(order.diag())
+                taken.bias.add_(taken.weight @ h.mean(0))
+                taken.weight.mul_(deviation / order)
 
     def encode(self, items: Array) -> Array:
         """Latents, float32 (n, latent_dim), of raw items: uint8 or float images (n, c, h, w), or vectors (n, d)."""

@@ -153,13 +153,15 @@ def plot_rank_error(
         if row["label"] == marked:
             handles += axes.plot(rank, error, "o", color=COLOURS[1], markersize=9, markeredgecolor="white", zorder=4)
             labels.append(f"chosen: {marked}")
-    _label_points(axes, rows, errors)
+    _label_points(axes, rows, errors, marked)
     shown = errors if bound is None else [*errors, max(bound, FLOOR)]
     if bound is not None:
         handles.append(axes.axhline(shown[-1], color=INK, linewidth=1.1, linestyle=(0, (5, 3)), zorder=1.5))
         labels.append(f"allowed: {bound:.4g}")
     log_axis(axes, min(shown), max(shown))
-    axes.margins(x=0.08, y=0.12)
+    span = max(1, ranks[-1] - ranks[0])
+    axes.set_xlim(ranks[0] - 0.05 * span, ranks[-1] + 0.16 * span)  # room for the last label
+    axes.margins(y=0.12)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=7, integer=True, steps=[1, 2, 5, 10]))
     axes.set_xlabel("rank")
     axes.set_ylabel("error on items set aside")
@@ -258,14 +260,27 @@ def _dimension_legend(figure: Figure, families: Sequence[str], noisy: bool) -> N
     legend_below(figure, handles, [*labels, "estimate = known"], columns=3)
 
 
-def _label_points(axes: Axes, rows: Sequence[Mapping[str, Any]], errors: Sequence[float]) -> None:
-    """The label of each point beside it; of points at one rank, only the first and the last have room."""
-    for index, (row, error) in enumerate(zip(rows, errors, strict=True)):
-        neighbours = [rows[i]["rank"] for i in (index - 1, index + 1) if 0 <= i < len(rows)]
-        if neighbours.count(row["rank"]) < 2:
-            axes.annotate(
-                row["label"], (row["rank"], error), (5, 5), textcoords="offset points", fontsize=SMALL_TEXT, color=MUTED
-            )
+def _label_points(axes: Axes, rows: Sequence[Mapping[str, Any]], errors: Sequence[float], first: str | None) -> None:
+    """The label of each point beside it, that of `first` in any case; the others where there is room."""
+    x = np.array([row["rank"] for row in rows], dtype=np.float64)
+    y = np.log10(errors)
+    places = [(values - values.min()) / max(float(np.ptp(values)), 1e-9) for values in (x, y)]
+    taken: list[tuple[float, float]] = []
+    order = sorted(range(len(rows)), key=lambda index: (rows[index]["label"] != first, -index))
+    for index in order:
+        across, up = (float(values[index]) for values in places)
+        if any(abs(across - a) < 0.14 and abs(up - b) < 0.09 for a, b in taken):
+            continue
+        taken.append((across, up))
+        axes.annotate(
+            rows[index]["label"],
+            (x[index], errors[index]),
+            (5, 5),
+            textcoords="offset points",
+            fontsize=SMALL_TEXT,
+            color=MUTED,
+            parse_math=False,
+        )
 
 
 def _relative(name: str, values: Sequence[float]) -> NDArray[np.float64]:

@@ -230,7 +230,8 @@ class Run:
     def _point_folder(self, point: str) -> Path:
         names = sorted(folder.parent.name for folder in self.path.glob("path/*/model.json"))
         if point not in names:
-            raise LoraeError(f"point: got {point!r}, expected {', '.join(names) or 'a run with a penalty path'}")
+            known = f"one of {', '.join(names)}" if names else "a run with a penalty path"
+            raise LoraeError(f"point: got {point!r}, expected {known}")
         return self.path / "path" / point
 
     # Results

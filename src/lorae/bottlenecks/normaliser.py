@@ -11,7 +11,7 @@ KINDS = ("none", "scale", "coordinates")
 MOMENTUM = 0.01
 
 # Added to variances, relative to nothing: coordinates that vary less than this are constant for all purposes.
-EPSILON = 1e-8
+EPSILON = 1e-6
 
 
 class Normaliser(nn.Module):
