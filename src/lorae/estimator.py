@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,12 +14,15 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from lorae import rules
 from lorae.api import ARRAY
 from lorae.data import Dataset, Split
 from lorae.errors import LoraeError
 from lorae.hardware import choose_device, choose_precision
+from lorae.interrupts import Interrupted
 from lorae.linalg import rank_at
 from lorae.memory import MemoryRun
+from lorae.model import CHUNK, Autoencoder
 from lorae.samplers import fit_density
 from lorae.settings import Settings
 from lorae.training import MONITORED, PRINCIPAL, Trainer
@@ -37,9 +41,48 @@ NULL_DIRECTIONS = 1e-4
 # The paper's width of the latent.
 WIDEST = 128
 
+# Codes that are kept to fit a density to: more change it by less than the noise of a sample.
+MOST_CODES = 10_000
+# Components of a mixture.
+COMPONENTS = 10
+
 # Noise on latents of deviation one while training. It keeps a decoder smooth between few items: on scikit-learn's
 # digits (1,300 images) it takes a fifth off the error of held-out ones at 24 dimensions.
 NOISE = 0.3
+
+
+@dataclass(frozen=True)
+class Units:
+    """Mean and scale of the columns of vectors, float64 (d,): networks take (x - mean) / scale."""
+
+    mean: NDArray[np.float64]
+    scale: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, vectors: NDArray[np.float64], *, by_columns: bool) -> "Units":
+        """Those of vectors (n, d); by_columns: a deviation for each, otherwise one for all, the root mean square."""
+        mean = vectors.mean(axis=0)
+        largest = np.abs(vectors - mean).max(axis=0)
+        # What summing up a constant rounds to is no deviation.
+        constant = largest <= len(vectors) * np.finfo(np.float64).eps * np.abs(mean)
+        unit = np.where(constant, 1.0, largest)  # squares of what it divides neither overflow nor vanish
+        deviation = np.where(constant, 0.0, unit * ((vectors - mean) / unit).std(axis=0))
+        if not by_columns and deviation.any():
+            largest = deviation.max()
+            deviation[:] = largest * np.sqrt(np.square(deviation / largest).mean())
+        return cls(mean, np.where(deviation > 0, deviation, 1.0))
+
+    def scaled(self, vectors: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Vectors (n, d) as networks take them."""
+        return ((vectors - self.mean) / self.scale).astype(np.float32)
+
+    def put_before(self, model: Autoencoder) -> Autoencoder:
+        """The model in float64, for vectors as they were before `scaled`."""
+        scaling = model.double().scaling
+        mean, scale = torch.from_numpy(self.mean), torch.from_numpy(self.scale)
+        scaling.shift.mul_(scale).add_(mean)
+        scaling.scale.mul_(scale)
+        return model
 
 
 class LoRAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -56,9 +99,9 @@ class LoRAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  
     latent_dim: width that the rank is found in; None: the linear directions of vectors, at most 128; 128 for images.
     epochs: passes over the data; None: as many as make 3,000 steps, at most 150.
     batch_size: items in a step. lr: learning rate; None: 3e-3 for vectors, 1e-3 for images.
-    noise: standard deviation of noise on latents in training, which is against overfitting; 0 for much data.
+    noise: standard deviation of noise on latents in training, at most 1, which is against overfitting; 0 for much data.
     standardize: divide each column of vectors by its deviation (undone by `inverse_transform`); otherwise all by one.
-    random_state: an int makes two fits alike. verbose: show a progress bar. device: `auto`, `cpu` or `cuda`.
+    random_state: an int makes two fits alike; None is another seed each time. verbose: show a progress bar. device: `auto`, `cpu` or `cuda`.
 
     Attributes
     ----------
@@ -111,13 +154,21 @@ class LoRAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  
         multiples of 8; at least 3 items. Raises ValueError for other data and for parameters that do not fit.
         """
         items = self._validated(X, fitting=True)
+        if (items == items[:1]).all():
+            raise ValueError("X: all items are the same, expected different ones")
+        units = None if self._images else Units.of(items, by_columns=bool(self.standardize))
         with _value_errors():
-            settings = self._settings(items)
+            settings = self._settings(items.shape)
+            # Mixed, because training takes the first of them for a picture of all, and data often come sorted.
+            mixed = items[np.random.default_rng(settings.seed).permutation(len(items))]
+            mixed = mixed if units is None else units.scaled(mixed)
+            settings = self._with_width(settings, mixed)
             run = MemoryRun(settings, torch.get_num_threads())
-            monitored = Split(items[:MONITORED])
-            trainer = Trainer(run, Dataset(ARRAY, Split(items), monitored, "array", ""), quiet=not self.verbose)
-            self.model_ = trainer.fit().truncate(items)
-        self._remember(items)
+            dataset = Dataset(ARRAY, Split(mixed), Split(mixed[:MONITORED]), "array", "")
+            trainer = Trainer(run, dataset, quiet=not self.verbose)
+            model = trainer.fit().truncate(mixed)
+        self.model_ = model if units is None else units.put_before(model)
+        self._remember(items, settings.seed)
         self.history_ = [
             {"epoch": row["epoch"], "mse": row["test_mse"], "rank": row["rank"]}
             for row in run.records
@@ -154,13 +205,15 @@ class LoRAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  
     def sample(self, n_samples: int = 1, *, sampler: str = "gaussian", random_state: Any = None) -> NDArray[Any]:
         """New items, in their own units and shape, decoded from a density on the codes of the training items.
 
-        sampler: `gaussian`, or `mixture` of ten.
+        sampler: `gaussian`, or `mixture` of ten. Raises ValueError for another.
         """
         check_is_fitted(self)
         with _value_errors():
-            density = fit_density(sampler, self._codes, components=min(10, len(self._codes)), seed=0)
-        seed = check_random_state(random_state).randint(2**31 - 1)
-        return self.inverse_transform(density.sample(n_samples, np.random.default_rng(seed)))
+            count = rules.whole(1).check("n_samples", n_samples, "argument of sample")
+            rules.choice("gaussian", "mixture").check("sampler", sampler, "argument of sample")
+            density = fit_density(sampler, self._codes, components=min(COMPONENTS, len(self._codes)), seed=0)
+        codes = density.sample(count, np.random.default_rng(_seed(random_state)))
+        return self.inverse_transform(codes.astype(self._dtype))
 
     @property
     def _n_features_out(self) -> int:
@@ -171,57 +224,65 @@ class LoRAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 
-    def _settings(self, items: NDArray[Any]) -> Settings:
-        """Resolved settings of training, checked as those of a command line are."""
-        kind = "images" if self._images else "vectors"
+    def _settings(self, shape: tuple[int, ...]) -> Settings:
+        """Settings for items of a shape (n, ...), each checked as those of a command line are."""
+
+        def origin(name: str) -> str:
+            return f"parameter {name} of LoRAE"
+
+        noise = rules.real(0.0, 1.0).check("noise", self.noise, origin("noise"))
         asked = {
             "data": ARRAY,
             "method": "lorae+",
-            "rank": self.rank,
+            "rank": rules.wanted_rank().check("rank", self.rank, origin("rank")),
             "penalty": self.penalty,
-            "bottleneck": {"noise": self.noise},
+            "bottleneck": {"noise": noise} if noise > 0 else {},
             "normalise": "coordinates",  # the unit of that noise
-            "latent_dim": self._default_width(items) if self.latent_dim is None else self.latent_dim,
+            "latent_dim": self.latent_dim,
             "network": None if self._images else "residual",
             "vector_scale": "columns" if self.standardize else "whole",
             "batch_size": self.batch_size,
             "epochs": self.epochs,
-            "lr": LEARNING_RATES[kind] if self.lr is None else self.lr,
+            "lr": LEARNING_RATES["images" if self._images else "vectors"] if self.lr is None else self.lr,
             "device": self.device,
-            "seed": int(check_random_state(self.random_state).randint(2**31 - 1)),
+            "seed": _seed(self.random_state),
         }
-        checked = Settings.from_values(asked, lambda name: f"parameter {name} of LoRAE")
-        batch_size = min(checked.batch_size, len(items))
-        epochs = checked.epochs or min(MOST_EPOCHS, math.ceil(STEPS / math.ceil(len(items) / batch_size)))
-        checked = dataclasses.replace(checked, batch_size=batch_size, epochs=epochs)
-        resolved = checked.resolve(kind, items.shape[1:])
+        settings = Settings.from_values(asked, origin)
+        batch_size = min(settings.batch_size, shape[0])
+        epochs = settings.epochs or min(MOST_EPOCHS, math.ceil(STEPS / math.ceil(shape[0] / batch_size)))
+        return dataclasses.replace(settings, batch_size=batch_size, epochs=epochs)
+
+    def _with_width(self, settings: Settings, items: NDArray[Any]) -> Settings:
+        """Resolved settings for items as networks take them.
+
+        Vectors get a latent as wide as the linear directions that they have, which no code needs to exceed, or as a
+        given rank.
+        """
+        if not self._images:
+            most = items.shape[1]
+            values = np.linalg.svd(items[:PRINCIPAL].astype(np.float64), compute_uv=False)
+            wanted = settings.rank if isinstance(settings.rank, int) else 1
+            width = max(min(rank_at(values, NULL_DIRECTIONS), WIDEST), min(wanted, most))
+            width = settings.latent_dim or width
+            if width > most:
+                raise LoraeError(f"latent_dim: got {width}, expected at most {most}, the number of features")
+            settings = dataclasses.replace(settings, latent_dim=width)
+        resolved = settings.resolve("images" if self._images else "vectors", items.shape[1:])
         assert resolved.network is not None
-        device = choose_device(checked.device, "parameter device of LoRAE")
+        device = choose_device(resolved.device, "parameter device of LoRAE")
         return resolved.with_machine(device, choose_precision("auto", device, resolved.network))
 
-    def _default_width(self, items: NDArray[Any]) -> int | None:
-        """Of vectors: as many as their linear directions, which no code needs to exceed, and at least a given rank."""
-        if self._images:
-            return None
-        deviations = items.std(axis=0)
-        if not self.standardize:
-            deviations = np.full_like(deviations, np.sqrt(np.square(deviations).mean()))
-        scaled = (items - items.mean(axis=0)) / np.where(deviations > 0, deviations, 1)
-        values = np.linalg.svd(scaled[:PRINCIPAL].astype(np.float64), compute_uv=False)
-        wanted = self.rank if isinstance(self.rank, int) else 1
-        return max(1, wanted, min(rank_at(values, NULL_DIRECTIONS), WIDEST))
-
-    def _remember(self, items: NDArray[Any]) -> None:
+    def _remember(self, items: NDArray[Any], seed: int) -> None:
         """What is known of the fitted model; codes of vectors are computed in float64."""
-        if not self._images:
-            self.model_ = self.model_.double()
         codes = self._encode(items).astype(np.float64)
-        self._codes = codes.astype(np.float32)
+        kept = np.random.default_rng(seed).permutation(len(codes))[:MOST_CODES]
+        self._codes = codes[np.sort(kept)].astype(np.float32)
+        self._centre = sum(part.sum(axis=0) for part in self._scaled(items)) / len(items)
         self.rank_ = codes.shape[1]
         self.explained_variance_ = codes.var(axis=0, ddof=1)
         self.singular_values_ = np.sqrt(self.explained_variance_ * (len(codes) - 1))
-        kept = 1 - self._error(items) / self._spread(items)
-        self.explained_variance_ratio_ = kept * self.explained_variance_ / self.explained_variance_.sum()
+        share = 1 - self._error(items) / self._spread(items)
+        self.explained_variance_ratio_ = share * self.explained_variance_ / self.explained_variance_.sum()
 
     def _encode(self, items: NDArray[Any]) -> NDArray[Any]:
         with _value_errors():
@@ -233,14 +294,14 @@ class LoRAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  
 
     def _spread(self, items: NDArray[Any]) -> float:
         """Mean squared distance of scaled items from the training mean: what predicting the mean costs."""
-        scaled = self.model_.scaling(torch.as_tensor(np.array(items))).double().numpy()
-        return max(float(np.square(scaled - self._centre(scaled)).mean()), float(np.finfo(np.float64).tiny))
+        squares = sum(float(np.square(part - self._centre).sum()) for part in self._scaled(items))
+        return max(squares / items.size, float(np.finfo(np.float64).tiny))
 
-    def _centre(self, scaled: NDArray[np.float64]) -> NDArray[np.float64]:
-        if not hasattr(self, "_mean"):
-            self._mean = scaled.mean(axis=0)
-        mean: NDArray[np.float64] = self._mean
-        return mean
+    def _scaled(self, items: NDArray[Any]) -> Iterator[NDArray[np.float64]]:
+        """Items as networks take them, a few at once."""
+        for start in range(0, len(items), CHUNK):
+            part = torch.as_tensor(np.array(items[start : start + CHUNK]))
+            yield self.model_.scaling(part).double().numpy()
 
     @property
     def _dtype(self) -> type:
@@ -249,23 +310,26 @@ class LoRAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  
     def _validated(self, X: Any, *, fitting: bool) -> NDArray[Any]:
         """Items as training takes them: float vectors (n, d), or images (n, c, h, w)."""
         items: NDArray[Any]
+        least = 3 if fitting else 1
         if np.asarray(X).ndim <= 2:  # asked of the array: not all that scikit-learn takes has a number of dimensions
-            items = validate_data(
-                self, X, reset=fitting, dtype=np.float64, order="C", copy=True, ensure_min_samples=3 if fitting else 1
-            )
+            items = validate_data(self, X, reset=fitting, dtype=np.float64, order="C", ensure_min_samples=least)
         else:
-            items = check_array(X, dtype=None, allow_nd=True, copy=True, ensure_min_samples=3 if fitting else 1)
+            items = check_array(X, dtype=None, allow_nd=True, ensure_min_samples=least)
         shape = items.shape[1:]
         if fitting:
-            self.__dict__.pop("_mean", None)
             self._item_shape, self._images = shape, len(shape) > 1
             self.n_features_in_ = math.prod(shape)
         elif shape != self._item_shape:
             raise ValueError(f"X: got items of shape {shape}, expected {self._item_shape}, as in fit")
-        if not self._images:
-            return items.astype(np.float32) if fitting else items
+        return self._as_images(items) if self._images else items
+
+    @staticmethod
+    def _as_images(items: NDArray[Any]) -> NDArray[Any]:
+        """Images (n, c, h, w), uint8 or float32; ValueError for other shapes and ranges."""
+        shape = items.shape[1:]
         images: NDArray[Any] = items[:, None] if len(shape) == 2 else items
-        if images.shape[1] not in (1, 3) or images.ndim != 4 or images.shape[2] % 8 or images.shape[3] % 8:
+        sides = images.shape[2:]
+        if images.ndim != 4 or images.shape[1] not in (1, 3) or any(side < 8 or side % 8 for side in sides):
             raise ValueError(f"X: got images of shape {shape}, expected (h, w) or (c, h, w) with sides in steps of 8")
         if images.dtype == np.uint8:
             return images
@@ -279,11 +343,19 @@ class LoRAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  
 
 @contextlib.contextmanager
 def _value_errors() -> Iterator[None]:
-    """Errors of this package as scikit-learn has them."""
+    """Errors of this package as scikit-learn has them, and an interruption as Python does: there is no run to resume."""
     try:
         yield
     except LoraeError as error:
         raise ValueError(str(error)) from None
+    except Interrupted:
+        raise KeyboardInterrupt from None
+
+
+def _seed(random_state: Any) -> int:
+    """A seed from what scikit-learn takes; None draws one from the system, without moving NumPy's global state."""
+    random_state = np.random.RandomState() if random_state is None else check_random_state(random_state)
+    return int(random_state.randint(2**31 - 1))
 
 
 def _floating(dtype: Any) -> Any:

@@ -279,6 +279,12 @@ class Settings:
             weights[method.main] = self.penalty
         return weights | self.penalties
 
+    @property
+    def measures_ranks(self) -> bool:
+        """Whether errors decide on the rank while training; a rank that is given needs none."""
+        searched = self.rank is not None and not isinstance(self.rank, int)
+        return searched or self.target_mse is not None or self.penalty_path is not None
+
     def with_machine(self, device: str, precision: str) -> "Settings":
         """The same settings with `auto` replaced by what the machine offers."""
         return dataclasses.replace(self, device=device, precision=precision)

@@ -25,7 +25,7 @@ from lorae.objective import Objective
 from lorae.progress import progress_bar
 from lorae.proximal import SHRINK_EVERY
 from lorae.runs import Run
-from lorae.settings import RANK_GOALS, Settings
+from lorae.settings import Settings
 from lorae.steering import Steering, set_aside
 from lorae.steps import (
     build_optimizers,
@@ -137,7 +137,7 @@ class Trainer:
             capture=self.settings.capture == "auto",
         )
         inputs, aside = np.asarray(dataset.train.inputs), None
-        if any(getattr(self.settings, name) is not None for name in RANK_GOALS):
+        if self.settings.measures_ranks:
             inputs, aside = set_aside(inputs, self.settings.split_seed)
         self.items = torch.from_numpy(inputs)
         self.steering = Steering(run, self.model, self.optimizers, inputs, aside)
