@@ -22,9 +22,7 @@ HELD_OUT, CHOICE_EPOCHS, EPOCHS, SEEDS = 10_000, 2, 4, (0, 1, 2)
 CANDIDATES: dict[str, dict[str, dict[str, Any]]] = {
     "lorae": {f"lorae-{weight:g}": {"method": "lorae", "penalty": weight} for weight in (1e-4, 3e-4, 1e-3, 3e-3)},
     # At a constant rate, as the paper's: annealing lowers the error and makes latents harder to sample.
-    "lorae+": {
-        f"lorae+-{rank}": {"method": "lorae+", "rank": rank, "schedule": "constant"} for rank in (12, 16, 20)
-    },
+    "lorae+": {f"lorae+-{rank}": {"method": "lorae+", "rank": rank, "schedule": "constant"} for rank in (12, 16, 20)},
 }
 # What the final runs are called: the two that were chosen, and the second at the first's rank.
 CHOSEN, EQUAL = tuple(CANDIDATES), "lorae+, rank of lorae"

@@ -3,6 +3,7 @@
 import pickle
 
 import numpy as np
+import pandas
 import pytest
 import torch
 from sklearn.base import clone
@@ -17,11 +18,15 @@ from sklearn.utils import check_random_state
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from lorae import LoRAE
-from lorae.data import DataSettings, load_data
-from lorae.settings import Settings
-from lorae.training import build_model
+from lorae.interrupts import Interrupted
+from lorae.training import Trainer
 
 QUICK = {"epochs": 20, "random_state": 0}
+
+
+def global_state():
+    """NumPy's global state, as a string."""
+    return repr(np.random.get_state(legacy=False))  # noqa: NPY002
 
 
 @parametrize_with_checks([LoRAE(epochs=30, random_state=0)])
@@ -72,21 +77,6 @@ def test_more_is_kept_than_by_straight_directions(plane):
     pca = PCA(2).fit(train)
     straight = 1 - np.square(pca.inverse_transform(pca.transform(test)) - test).mean()
     assert kept > straight + 0.3 * (1 - straight)
-
-
-@pytest.mark.parametrize("standardize", [True, False])
-def test_a_residual_network_starts_as_principal_components(plane, standardize):
-    scale = "columns" if standardize else "whole"
-    asked = Settings(method="lorae+", network="residual", normalise="coordinates", latent_dim=4, vector_scale=scale)
-    dataset = load_data(DataSettings(plane, test_fraction=0.25))
-    train = dataset.train.inputs.astype(np.float64)
-    model = build_model(asked.resolve("vectors", (12,)), dataset)
-    deviation = train.std(0) if standardize else np.sqrt(train.var(0).mean())
-    scaled = (train - train.mean(0)) / deviation
-    pca = PCA(4).fit(scaled)
-    expected = pca.inverse_transform(pca.transform(scaled)) * deviation + train.mean(0)
-    restored = model.eval().reconstruct(dataset.train.inputs)
-    np.testing.assert_allclose((restored - expected) / deviation, 0, atol=1e-4)
 
 
 @pytest.mark.parametrize("rank", [1, 5])
@@ -159,8 +149,107 @@ def test_pipelines_and_searches():
     assert pipeline.score(X, y) > 0.8
     search = GridSearchCV(LoRAE(epochs=10, random_state=0), {"rank": [1, 8]}, cv=2).fit(X)
     assert search.best_params_ == {"rank": 8}
+    assert search.best_estimator_.rank_ == 8
     names = make_pipeline(LoRAE(rank=2, epochs=1)).fit(X).get_feature_names_out()
     assert list(names) == ["lorae0", "lorae1"]
+
+
+@pytest.mark.parametrize("standardize", [True, False])
+@pytest.mark.parametrize("factor", [1e-200, 1e-30, 1e30, 1e200])
+def test_units_do_not_matter(plane, standardize, factor):
+    model = LoRAE(rank=3, epochs=5, standardize=standardize, random_state=0)
+    usual, restored = model.fit_transform(plane), model.inverse_transform(model.transform(plane))
+    np.testing.assert_allclose(model.fit_transform(plane * factor), usual, atol=1e-3 * usual.std())
+    back = model.inverse_transform(model.transform(plane * factor)) / factor
+    np.testing.assert_allclose(back, restored, atol=1e-3 * plane.std())
+    assert np.abs(model.sample(50, random_state=0) / factor).max() < 10 * np.abs(plane).max()
+
+
+def test_far_from_zero(plane):
+    # Near 1e8, a float32 has no digits left for deviations below one.
+    model = LoRAE(rank=3, epochs=20, random_state=0)
+    near = model.fit(plane).score(plane)
+    assert model.fit(plane + 1e8).score(plane + 1e8) == pytest.approx(near, abs=0.02)
+    error = model.inverse_transform(model.transform(plane + 1e8)) - (plane + 1e8)
+    assert np.square(error / plane.std(0)).mean() == pytest.approx(1 - near, abs=0.02)
+
+
+def test_constant_columns_come_back(plane):
+    constant = np.full(400, 0.1)
+    nearly = 1e6 + 1e-9 * np.random.default_rng(0).normal(size=400)  # rounding of a float64, which is no direction
+    model = LoRAE(rank=2, **QUICK).fit(np.c_[plane, constant, nearly])
+    np.testing.assert_allclose(
+        model.transform(np.c_[plane, constant, nearly + 1e-7]),
+        model.transform(np.c_[plane, constant, nearly]),
+        atol=1e-6,
+    )
+    np.testing.assert_allclose(
+        model.inverse_transform(model.transform(np.c_[plane, constant, nearly]))[:, 12], 0.1, rtol=1e-3
+    )
+
+
+def test_the_order_of_the_items_does_not_decide_what_they_are_measured_by(plane):
+    order = np.argsort(plane[:, 0])
+    model = LoRAE(rank=2, **QUICK)
+    assert model.fit(plane[order]).score(plane) == pytest.approx(model.fit(plane).score(plane), abs=0.02)
+
+
+def test_any_numbers_any_layout(plane):
+    expected = LoRAE(rank=2, epochs=2, random_state=0).fit_transform(plane)
+    frozen = np.asfortranarray(plane)
+    frozen.flags.writeable = False
+    for given in (frozen, plane.tolist(), np.repeat(plane, 2, axis=0)[::2]):
+        np.testing.assert_allclose(LoRAE(rank=2, epochs=2, random_state=0).fit_transform(given), expected, atol=1e-9)
+    whole = np.round(plane * 100).astype(np.int16)
+    codes = LoRAE(rank=2, epochs=2, random_state=0).fit(whole.astype(np.float64)).transform(whole)
+    np.testing.assert_array_equal(LoRAE(rank=2, epochs=2, random_state=0).fit(whole).transform(whole), codes)
+    assert codes.dtype == np.float64
+    half = (plane / plane.std(0)).astype(np.float16)
+    assert LoRAE(rank=2, epochs=2).fit(half).transform(half).dtype == np.float64
+    assert LoRAE(epochs=2).fit(plane[:, :1]).rank_ == 1
+
+
+def test_numbers_of_numpy_and_no_noise(plane):
+    found = LoRAE(np.int64(2), batch_size=np.int64(64), epochs=np.int64(2), noise=0, random_state=0).fit(plane)
+    usual = LoRAE(2, batch_size=64, epochs=2, noise=0.0, random_state=0).fit(plane)
+    np.testing.assert_array_equal(found.transform(plane), usual.transform(plane))
+    noisy = LoRAE(2, batch_size=64, epochs=2, noise=0.3, random_state=0).fit(plane)
+    assert not np.array_equal(noisy.transform(plane), usual.transform(plane))
+
+
+def test_without_a_random_state_every_fit_is_another_and_nothing_global_moves(plane):
+    before = global_state()
+    first, second = (LoRAE(rank=2, epochs=2).fit(plane) for _ in range(2))
+    assert not np.array_equal(first.transform(plane), second.transform(plane))
+    assert not np.array_equal(first.sample(2), first.sample(2))
+    assert before == global_state()
+
+
+def test_frames_of_pandas(plane):
+    frame = pandas.DataFrame(plane, columns=[f"sensor {number}" for number in range(12)])
+    model = LoRAE(rank=2, epochs=2, random_state=0).fit(frame)
+    assert list(model.feature_names_in_) == list(frame.columns)
+    np.testing.assert_array_equal(model.transform(frame), clone(model).fit(plane).transform(plane))
+    with pytest.raises(ValueError, match="feature names"):
+        model.transform(frame[frame.columns[::-1]])
+    codes = clone(model).set_output(transform="pandas").fit_transform(frame)
+    assert list(codes.columns) == list(model.get_feature_names_out()) == ["lorae0", "lorae1"]
+    np.testing.assert_array_equal(model.inverse_transform(codes), model.inverse_transform(codes.to_numpy()))
+
+
+def test_nothing_is_shown_where_there_is_no_terminal(plane, capsys):
+    LoRAE(rank=2, epochs=1, verbose=True, random_state=0).fit(plane)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_an_interruption_is_pythons(plane, monkeypatch):
+    def stop(self):
+        raise Interrupted("continue with `lorae resume memory`")
+
+    monkeypatch.setattr(Trainer, "fit", stop)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        LoRAE(epochs=1).fit(plane)
+    assert caught.type is KeyboardInterrupt
 
 
 def test_history(fitted):
@@ -180,7 +269,11 @@ def test_history(fitted):
         ({"lr": 0.0}, r"lr: got 0\.0"),
         ({"batch_size": 0}, "batch_size: got 0"),
         ({"batch_size": "all"}, "batch_size: got 'all'"),
-        ({"noise": -1.0}, r"bottleneck.noise: got -1"),
+        ({"noise": -1.0}, "noise: got -1"),
+        ({"rank": None}, "rank: got None"),
+        ({"rank": 13}, "rank: got 13, expected at most 12"),
+        ({"latent_dim": 13}, "latent_dim: got 13, expected at most 12, the number of features"),
+        ({"lr": 1e9, "epochs": 5}, "loss: not finite"),
         ({"device": "tpu"}, "device: got 'tpu'"),
     ],
 )
@@ -201,5 +294,10 @@ def test_data_that_do_not_fit(fitted, plane, images):
         LoRAE().fit(images[:, 0, :15, :15])
     with pytest.raises(ValueError, match=r"from 0 to 16, expected uint8, or floats in \[0, 1\]"):
         LoRAE().fit(load_digits().images)
-    with pytest.raises(ValueError, match="sampler: got 'nobody'"):
-        fitted.sample(2, sampler="nobody")
+    with pytest.raises(ValueError, match="sampler: got 'prior'"):
+        fitted.sample(2, sampler="prior")
+    with pytest.raises(ValueError, match="n_samples: got 0"):
+        fitted.sample(0)
+    for same in (np.full((9, 2), 0.1), np.zeros((9, 8, 8), np.uint8)):
+        with pytest.raises(ValueError, match="all items are the same"):
+            LoRAE().fit(same)

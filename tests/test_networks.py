@@ -1,10 +1,15 @@
+import numpy as np
 import pytest
 import torch
+from sklearn.decomposition import PCA
 from torch import nn
 
+from lorae.data import Dataset, Split
 from lorae.errors import LoraeError
 from lorae.layers import Linear, PixelwiseLinear, StridedConv2d, StridedConvTranspose2d
 from lorae.networks import ToImage, build_networks
+from lorae.settings import Settings
+from lorae.training import build_model
 
 
 def convolution(before, after, kernel=4):
@@ -122,3 +127,24 @@ def test_linear_layers_stay_in_float32_under_autocast():
         y = layer(x)
     assert y.dtype == torch.float32
     torch.testing.assert_close(y, x.float() @ layer.weight.T + layer.bias)
+
+
+@pytest.mark.parametrize("normalise", ["none", "coordinates", "scale"])
+@pytest.mark.parametrize("latent_dim", [8, 3])
+@pytest.mark.parametrize("scale", ["columns", "whole"])
+def test_a_residual_network_starts_as_principal_components(normalise, latent_dim, scale):
+    # Sorted, and more than it is calibrated by: those have another mean and another deviation than all.
+    rng = np.random.default_rng(0)
+    items = (np.sort(rng.normal(size=(1200, 8)), axis=0) + rng.normal(size=(1200, 8))) @ rng.normal(size=(8, 8)) + 5
+    items = items.astype(np.float32)
+    asked = Settings(
+        method="lorae+", network="residual", normalise=normalise, latent_dim=latent_dim, vector_scale=scale
+    )
+    dataset = Dataset("array", Split(items), Split(items), "", "")
+    model = build_model(asked.resolve("vectors", (8,)), dataset).eval()
+    exact = items.astype(np.float64)
+    deviation = exact.std(0) if scale == "columns" else np.sqrt(exact.var(0).mean())
+    scaled = (exact - exact.mean(0)) / deviation
+    pca = PCA(latent_dim).fit(scaled)
+    restored = (model.reconstruct(items) - exact.mean(0)) / deviation
+    np.testing.assert_allclose(restored, pca.inverse_transform(pca.transform(scaled)), atol=1e-5)

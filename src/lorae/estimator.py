@@ -41,6 +41,9 @@ NULL_DIRECTIONS = 1e-4
 # The paper's width of the latent.
 WIDEST = 128
 
+# Scaled columns below this are constant.
+ROUNDING = 1e-6
+
 # Codes that are kept to fit a density to: more change it by less than the noise of a sample.
 MOST_CODES = 10_000
 # Components of a mixture.
@@ -70,11 +73,13 @@ class Units:
         if not by_columns and deviation.any():
             largest = deviation.max()
             deviation[:] = largest * np.sqrt(np.square(deviation / largest).mean())
-        return cls(mean, np.where(deviation > 0, deviation, 1.0))
+        return cls(mean, np.where(deviation > 0, deviation, np.abs(mean).clip(min=1.0)))
 
     def scaled(self, vectors: NDArray[np.float64]) -> NDArray[np.float32]:
-        """Vectors (n, d) as networks take them."""
-        return ((vectors - self.mean) / self.scale).astype(np.float32)
+        """Vectors (n, d) as networks take them; what is rounding of a constant becomes zero."""
+        scaled: NDArray[np.float32] = ((vectors - self.mean) / self.scale).astype(np.float32)
+        scaled[:, np.abs(scaled).max(axis=0) < ROUNDING] = 0
+        return scaled
 
     def put_before(self, model: Autoencoder) -> Autoencoder:
         """The model in float64, for vectors as they were before `scaled`."""
@@ -101,7 +106,8 @@ class LoRAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  
     batch_size: items in a step. lr: learning rate; None: 3e-3 for vectors, 1e-3 for images.
     noise: standard deviation of noise on latents in training, at most 1, which is against overfitting; 0 for much data.
     standardize: divide each column of vectors by its deviation (undone by `inverse_transform`); otherwise all by one.
-    random_state: an int makes two fits alike; None is another seed each time. verbose: show a progress bar. device: `auto`, `cpu` or `cuda`.
+    random_state: an int makes two fits alike; None is another seed each time. verbose: show a progress bar. device:
+        `auto`, `cpu` or `cuda`.
 
     Attributes
     ----------
@@ -343,7 +349,7 @@ class LoRAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  
 
 @contextlib.contextmanager
 def _value_errors() -> Iterator[None]:
-    """Errors of this package as scikit-learn has them, and an interruption as Python does: there is no run to resume."""
+    """Errors of this package as scikit-learn has them, and an interruption as Python's: there is no run to resume."""
     try:
         yield
     except LoraeError as error:
