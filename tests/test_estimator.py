@@ -188,10 +188,16 @@ def test_constant_columns_come_back(plane):
     )
 
 
-def test_the_order_of_the_items_does_not_decide_what_they_are_measured_by(plane):
-    order = np.argsort(plane[:, 0])
-    model = LoRAE(rank=2, **QUICK)
-    assert model.fit(plane[order]).score(plane) == pytest.approx(model.fit(plane).score(plane), abs=0.02)
+def test_the_order_of_the_items_does_not_decide():
+    # Training takes scales from the first items; here those hardly vary in half of the directions.
+    rng = np.random.default_rng(0)
+    points = rng.normal(size=(1200, 8))
+    points[:800, 4:] *= 0.01
+    points[:800] += 3
+    points = points @ rng.normal(size=(8, 8))
+    model = LoRAE(epochs=3, random_state=0)
+    ordered = model.fit(points).score(points)
+    assert ordered == pytest.approx(model.fit(rng.permutation(points)).score(points), abs=0.05)
 
 
 def test_any_numbers_any_layout(plane):
