@@ -100,8 +100,8 @@ def test_the_keys_change_with_the_configuration(change):
 
 def test_another_default_of_a_method_is_another_cell(monkeypatch):
     before = {cell.name: cell.key for cell in plan(TINY)}
-    faster = dataclasses.replace(methods.METHODS["irmae"], lr=5e-3)
-    monkeypatch.setitem(methods.METHODS, "irmae", faster)
+    other = dataclasses.replace(methods.METHODS["irmae"], noise=0.1)
+    monkeypatch.setitem(methods.METHODS, "irmae", other)
     changed = {cell.name for cell in plan(TINY) if cell.key != before[cell.name]}
     assert changed == {"linear-5 irmae seed 0", "shapes-2 irmae seed 0"}
 
