@@ -234,7 +234,7 @@ def _leading_directions(gram: Tensor, threshold: float, max_rank: int | None) ->
     spread = round((float(gram.trace()) / scale) ** 2)
     if spread > width // 4:
         return None
-    columns = min(width // 4, 32 + 2 * spread)
+    columns = min(width // 4, 64 + 2 * spread)
     Q = torch.linalg.qr(gram @ _random_columns(width, columns).to(gram.device)).Q
     Q = torch.linalg.qr(gram @ Q).Q
     image = gram @ Q
@@ -246,7 +246,7 @@ def _leading_directions(gram: Tensor, threshold: float, max_rank: int | None) ->
     values, Q, image = values[-count:], Q @ turn[:, -count:], image @ turn[:, -count:]
     rest, mixing = (gram - Q * values @ Q.mT).norm(), (image - Q * values).norm()
     largest = float(values[-1])
-    proven = rest <= bound / 2 and mixing <= SKETCH_ERROR * (bound * largest) ** 0.5
+    proven = rest <= 0.9 * bound and mixing <= SKETCH_ERROR * (bound * largest) ** 0.5
     return Q if proven else None
 
 
