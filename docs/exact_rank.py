@@ -6,9 +6,7 @@ seed, the chosen ones on all training digits, and `lorae+` to the rank that `lor
 errors. Everything is continued where it was; records go to `results/exact-rank/`, the tables to `docs/exact_rank.md`.
 """
 
-import argparse
 import statistics
-from collections.abc import Iterable
 from typing import Any
 
 import records
@@ -56,10 +54,10 @@ def choose() -> dict[str, str]:
     }
 
 
-def train(seeds: Iterable[int]) -> None:
-    """The final runs of some seeds."""
+def train(seeds: list[str]) -> None:
+    """The choice, then the final runs of some seeds; of `none`, the choice only."""
     chosen = choose()
-    for seed in seeds:
+    for seed in (int(seed) for seed in seeds if seed != "none"):
         found = {
             method: measured(f"{method}, seed {seed}", seed=seed, epochs=EPOCHS, **CANDIDATES[method][name])
             for method, name in chosen.items()
@@ -114,10 +112,4 @@ def draw() -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--draw-only", action="store_true", help="do not train")
-    parser.add_argument("--seeds", default=",".join(map(str, SEEDS)), help="of the final runs; none to choose only")
-    options = parser.parse_args()
-    if not options.draw_only:
-        train(int(seed) for seed in options.seeds.split(",") if seed != "none")
-    draw()
+    records.train_and_draw(__doc__, train, draw, ("seeds", SEEDS))

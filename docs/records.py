@@ -58,12 +58,24 @@ def put_between(path: Path, mark: str, text: str) -> None:
     path.write_text(f"{before}{begin}\n{text}\n{end}{rest.split(end)[1]}")
 
 
-def train_and_draw(description: str | None, train: Callable[[], None], draw: Callable[[], None]) -> None:
-    """The command line of a study: train what is missing, unless `--draw-only`, then draw."""
+def train_and_draw(
+    description: str | None,
+    train: Callable[..., None],
+    draw: Callable[[], None],
+    parts: tuple[str, Sequence[Any]] | None = None,
+) -> None:
+    """The command line of a study: train what is missing, unless `--draw-only`, then draw.
+
+    parts: what `train` is given a list of, as strings, and what there is of it: `--PARTS A,B` names some.
+    """
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--draw-only", action="store_true", help="do not train")
-    if not parser.parse_args().draw_only:
-        train()
+    if parts is not None:
+        title, names = parts
+        parser.add_argument(f"--{title}", default=",".join(map(str, names)), help="some of them, with commas between")
+    options = parser.parse_args()
+    if not options.draw_only:
+        train(*([] if parts is None else [getattr(options, parts[0]).split(",")]))
     draw()
 
 

@@ -5,7 +5,6 @@ test digits are never looked at) and writes `results/tuning/`; what is there alr
 is the row of `src/lorae/methods.py`.
 """
 
-import argparse
 from typing import Any
 
 import records
@@ -98,10 +97,4 @@ def draw() -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--draw-only", action="store_true", help="do not train")
-    parser.add_argument("--candidates", default=",".join(CANDIDATES), help="names with commas between them")
-    options = parser.parse_args()
-    if not options.draw_only:
-        train(options.candidates.split(","))
-    draw()
+    records.train_and_draw(__doc__, train, draw, ("candidates", list(CANDIDATES)))

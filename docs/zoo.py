@@ -4,7 +4,6 @@
 `results/zoo/`. `make figures` only draws anew from those records. `--methods` names some of them.
 """
 
-import argparse
 from typing import Any
 
 import numpy as np
@@ -100,10 +99,4 @@ def draw() -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--draw-only", action="store_true", help="do not train")
-    parser.add_argument("--methods", default=",".join(METHODS), help="names with commas between them")
-    options = parser.parse_args()
-    if not options.draw_only:
-        train(options.methods.split(","))
-    draw()
+    records.train_and_draw(__doc__, train, draw, ("methods", list(METHODS)))

@@ -111,6 +111,7 @@ def build_parser() -> argparse.ArgumentParser:
     def add(name: str, command: Callable[[Any], None], meaning: str) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=meaning, description=meaning, allow_abbrev=False)
         sub.set_defaults(command=command)
+        sub.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
         return sub
 
     train = add("train", _train, "train a method on data into a new run folder")
@@ -119,26 +120,21 @@ def build_parser() -> argparse.ArgumentParser:
     train.add_argument("--config", metavar="FILE.yaml", help="settings from a file; flags win over it")
     train.add_argument("--dry-run", action="store_true", help="print the resolved config and stop")
     _add_settings(train, [field.name for field in dataclasses.fields(Settings) if field.name != "data"])
-    _add_json(train)
 
     resume = add("resume", _resume, "continue an interrupted run from its last checkpoint")
     resume.add_argument("run", metavar="RUN")
-    _add_json(resume)
 
     spectrum = add("spectrum", _spectrum, "spectrum of the latent covariance on test data, and the ranks")
     spectrum.add_argument("run", metavar="RUN")
     spectrum.add_argument("--tolerance", metavar="T", help="share of the largest eigenvalue; 1e-3 by default")
-    _add_json(spectrum)
 
     reconstruct = add("reconstruct", _reconstruct, "picture test items beside their reconstructions")
     reconstruct.add_argument("run", metavar="RUN")
     reconstruct.add_argument("-n", metavar="N", help="how many; 32 by default")
-    _add_json(reconstruct)
 
     report = add("report", _report, "write one self-contained HTML page about one or several runs")
     report.add_argument("runs", metavar="RUN", nargs="+")
     report.add_argument("--out", metavar="FILE.html", help="RUN/report.html for one run, else lorae-report.html")
-    _add_json(report)
 
     _add_measuring(add)
     smaller_cli.add_commands(add)
@@ -147,10 +143,8 @@ def build_parser() -> argparse.ArgumentParser:
     data = add("data", _data, "load a data set and say what is there: counts, shapes, source, checksums")
     data.add_argument("data", metavar="DATA", help=_field("data").metadata["meaning"])
     _add_settings(data, DATA_SETTINGS)
-    _add_json(data)
 
-    methods = add("methods", _methods, "list the methods and the penalties")
-    _add_json(methods)
+    add("methods", _methods, "list the methods and the penalties")
     return parser
 
 
@@ -162,7 +156,6 @@ def _add_measuring(add: Callable[..., argparse.ArgumentParser]) -> None:
     sample.add_argument("--sampler", metavar="NAME", help="gaussian, mixture or prior; a Gaussian, for GANs the prior")
     sample.add_argument("--out", metavar="OUT", help="all items as well: an .npy or .npz file, or a new folder of PNGs")
     _add_settings(sample, ("components", "fit_on", "seed", "device"), EvaluationSettings)
-    _add_json(sample)
 
     interpolate = add("interpolate", _interpolate, "picture the paths between the latents of pairs of test images")
     interpolate.add_argument("run", metavar="RUN")
@@ -170,7 +163,6 @@ def _add_measuring(add: Callable[..., argparse.ArgumentParser]) -> None:
     interpolate.add_argument("--between", metavar="I,J", action="append", help="a pair by index; may be repeated")
     interpolate.add_argument("--steps", metavar="N", help="images on a path, ends included; 10 by default")
     interpolate.add_argument("--seed", metavar="SEED", default=0, help="draws the pairs (default: 0)")
-    _add_json(interpolate)
 
     evaluate = add("evaluate", _evaluate, "measure a run: samples, rank, latents; write evaluation.json and the report")
     evaluate.add_argument("run", metavar="RUN")
@@ -181,12 +173,10 @@ def _add_measuring(add: Callable[..., argparse.ArgumentParser]) -> None:
         "classification, and supervised, which takes an hour and has to be named; all others by default",
     )
     _add_settings(evaluate, [field.name for field in dataclasses.fields(EvaluationSettings)], EvaluationSettings)
-    _add_json(evaluate)
 
     compare = add("compare", _compare, "the numbers of several runs in one table, and one page with their figures")
     compare.add_argument("runs", metavar="RUN", nargs="+")
     compare.add_argument("--out", metavar="FILE.html", help="the page; lorae-report.html by default")
-    _add_json(compare)
 
     fid = add("fid", _fid, "Frechet and kernel distance between two folders of images, files of arrays, or data sets")
     fid.add_argument("first", metavar="A", help="a folder or zip file, an .npy or .npz file, or mnist:test")
@@ -194,15 +184,10 @@ def _add_measuring(add: Callable[..., argparse.ArgumentParser]) -> None:
     _add_settings(fid, ("features", "features_weights", "seed", "device"), EvaluationSettings)
     fid.add_argument("--size", metavar="SIZE", help="side in pixels that all images are resized to first")
     fid.add_argument("--skip-bad", action="store_true", help="leave out image files that cannot be decoded")
-    _add_json(fid)
 
 
 def _field(name: str) -> "dataclasses.Field[Any]":
     return Settings.__dataclass_fields__[name]
-
-
-def _add_json(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
 
 
 def _add_settings(parser: argparse.ArgumentParser, names: Sequence[str], table: type[Any] = Settings) -> None:

@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from lorae import rules
 from lorae.api import ARRAY
-from lorae.data import Dataset, Split
+from lorae.data import Dataset, Split, spread
 from lorae.errors import LoraeError
 from lorae.hardware import choose_device, choose_precision
 from lorae.interrupts import Interrupted
@@ -165,14 +165,12 @@ class LoRAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  
         units = None if self._images else Units.of(items, by_columns=bool(self.standardize))
         with _value_errors():
             settings = self._settings(items.shape)
-            # Mixed, because training takes the first of them for a picture of all, and data often come sorted.
-            mixed = items[np.random.default_rng(settings.seed).permutation(len(items))]
-            mixed = mixed if units is None else units.scaled(mixed)
-            settings = self._with_width(settings, mixed)
+            scaled = items if units is None else units.scaled(items)
+            settings = self._with_width(settings, scaled)
             run = MemoryRun(settings, torch.get_num_threads())
-            dataset = Dataset(ARRAY, Split(mixed), Split(mixed[:MONITORED]), "array", "")
+            dataset = Dataset(ARRAY, Split(scaled), Split(spread(scaled, MONITORED)), "array", "")
             trainer = Trainer(run, dataset, quiet=not self.verbose)
-            model = trainer.fit().truncate(mixed)
+            model = trainer.fit().truncate(scaled)
         self.model_ = model if units is None else units.put_before(model)
         self._remember(items, settings.seed)
         self.history_ = [
@@ -266,7 +264,7 @@ class LoRAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  
         """
         if not self._images:
             most = items.shape[1]
-            values = np.linalg.svd(items[:PRINCIPAL].astype(np.float64), compute_uv=False)
+            values = np.linalg.svd(spread(items, PRINCIPAL).astype(np.float64), compute_uv=False)
             wanted = settings.rank if isinstance(settings.rank, int) else 1
             width = max(min(rank_at(values, NULL_DIRECTIONS), WIDEST), min(wanted, most))
             width = settings.latent_dim or width

@@ -26,7 +26,6 @@ def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     reproduce.add_argument("--out", metavar="FOLDER", help="goes on where it stopped; runs/STUDY-PRESET by default")
     reproduce.add_argument("--workers", metavar="N", help="processes of one thread each; as many as cores by default")
     reproduce.add_argument("--draw-only", action="store_true", help="table and plot from the records that are there")
-    reproduce.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
 
 
 def _reproduce(options: argparse.Namespace) -> None:

@@ -18,7 +18,6 @@ def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     truncate.add_argument("run", metavar="RUN")
     truncate.add_argument("--rank", metavar="R", help="directions of largest variance to keep; all of M by default")
     truncate.add_argument("--out", metavar="RUN2", help="the new run folder; RUN-rank<r> by default")
-    _add_json(truncate)
 
     exported = add("export", _export, "write the model of a run, without M, for use elsewhere")
     exported.add_argument("run", metavar="RUN")
@@ -26,11 +25,6 @@ def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     exported.add_argument("--format", metavar=f"{{{formats}}}", default="safetensors", help="(default: safetensors)")
     exported.add_argument("--out", metavar="FOLDER", help="a new folder; RUN-<format> by default")
     exported.add_argument("--rank", metavar="R", help="directions to keep, as in `lorae truncate`")
-    _add_json(exported)
-
-
-def _add_json(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
 
 
 def _truncate(options: argparse.Namespace) -> None:

@@ -78,9 +78,9 @@ def describe_truncation(run: Run) -> dict[str, Any]:
 
 def items_for_axes(dataset: "Dataset") -> "NDArray[Any]":
     """The raw training items that a run's principal axes are those of."""
-    inputs = dataset.train.inputs
-    # From all over the split: folders of images are sorted by class.
-    return inputs[:: max(1, len(inputs) // ITEMS)]
+    from lorae.data import spread
+
+    return spread(dataset.train.inputs, ITEMS)
 
 
 def refuse_truncated(run: Run) -> None:

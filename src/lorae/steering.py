@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lorae.data import spread
 from lorae.errors import LoraeError
 from lorae.memory import MemoryRun
 from lorae.model import Autoencoder
@@ -41,8 +42,7 @@ class Steering:
         self.model = model
         self.optimizers = optimizers
         self.proximal = next((each for each in optimizers if isinstance(each, ProximalAdam)), None)
-        # From all over the items: folders of images are sorted by class.
-        self.items = items[:: max(1, len(items) // MOST_ASIDE)]
+        self.items = spread(items, MOST_ASIDE)
         self.aside = aside
 
     def rank(self) -> int:

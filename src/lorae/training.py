@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lorae.adversary import build_game
 from lorae.courses import build_course
-from lorae.data import Dataset
+from lorae.data import Dataset, spread
 from lorae.errors import LoraeError
 from lorae.hardware import keep_freed_memory, memory_format, threads
 from lorae.interrupts import Interrupted, stop_requests
@@ -87,9 +87,9 @@ def build_model(settings: Settings, dataset: Dataset) -> Autoencoder:
         model = Autoencoder(model_spec(settings, dataset.shape))
     model.scaling.fit(dataset.train.inputs, by_columns=settings.vector_scale == "columns")
     if settings.network == "residual" and model.spec.encodes:
-        model.start_as_principal_components(dataset.train.inputs[:PRINCIPAL])
+        model.start_as_principal_components(spread(dataset.train.inputs, PRINCIPAL))
     if settings.normalise not in (None, "none"):
-        model.calibrate(dataset.train.inputs[:CALIBRATED])
+        model.calibrate(spread(dataset.train.inputs, CALIBRATED))
     return model
 
 
@@ -216,7 +216,7 @@ class Trainer:
         end_of_epoch = self.step % self.steps_per_epoch == 0
         turn = self.course.turns_at(self.step)
         if self.proximal is not None and (turn or end_of_epoch or self.step % SHRINK_EVERY == 0):
-            self._shrink(self.course.now(self.step - 1).max_rank)
+            self._shrink()
         if turn:
             self.course.after(self.step, self.steering)
         if end_of_epoch or self.step % self.settings.checkpoint_every == 0:
@@ -234,7 +234,7 @@ class Trainer:
         return self.items[self._order[1][start : start + self.settings.batch_size]]
 
     def _follow_course(self) -> None:
-        now = self.course.now(self.step)
+        self._now = now = self.course.now(self.step)
         assert self.settings.lr is not None
         for optimizer in self.optimizers:
             set_learning_rate(optimizer, self.settings.lr * now.lr)
@@ -243,9 +243,10 @@ class Trainer:
         if self.proximal is not None:
             self.proximal.weight.fill_(self.settings.penalties["nuclear"] * now.penalty)
 
-    def _shrink(self, max_rank: int | None) -> None:
+    def _shrink(self) -> None:
+        """Proximal steps on M that have added up, within the bound that held for the step just taken."""
         assert self.proximal is not None
-        self.proximal.shrink(max_rank)
+        self.proximal.shrink(self._now.max_rank)
         self.objective.proximal_norm.copy_(self.proximal.norm)
 
     def _log(self, bar: Progress, task: Any) -> None:

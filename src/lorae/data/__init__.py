@@ -1,6 +1,6 @@
 """Where images and vectors come from."""
 
-from lorae.data.dataset import Dataset, Split
+from lorae.data.dataset import Dataset, Split, spread
 from lorae.data.settings import DataSettings
 from lorae.data.shapes import render_shapes, sample_factors
 from lorae.data.sources import NAMED_SOURCES, load_data, source_names
@@ -14,4 +14,5 @@ __all__ = [
     "render_shapes",
     "sample_factors",
     "source_names",
+    "spread",
 ]

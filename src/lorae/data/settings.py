@@ -22,7 +22,7 @@ class DataSettings:
     channels: 1 or 3; None: as the source.
     test_fraction, split_seed: the seeded split of sources without a split of their own.
     skip_bad: leave out image files that cannot be decoded instead of failing.
-    factors: which factors of `shapes` and `shapes-grey` vary; None: all of them.
+    factors: which factors of `shapes` and `shapes-grey` vary; None: all of them but the background.
     holdout: training items, drawn by split_seed, that take the place of the test split; None: none.
 
     Two settings are equal when all fields are; arrays count as equal only to themselves.
