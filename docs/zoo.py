@@ -21,7 +21,7 @@ PAGE = records.ROOT / "docs" / "zoo.md"
 # One epoch shows that a method works. Those whose order the paper compares get five, so that it shows, as do GANs,
 # which have no error to follow.
 EPOCHS, COMPARED_EPOCHS, GAN_EPOCHS = 1, 5, 5
-COMPARED = ("ae", "vae", "beta-vae", "irmae", "lorae", "wae", "rae-l2", "rae-sn")
+COMPARED = ("ae", "vae", "vae-flow", "beta-vae", "irmae", "lorae", "wae", "rae-l2", "rae-sn")
 CLASSIFIED = 1000
 
 
