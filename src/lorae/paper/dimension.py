@@ -25,7 +25,7 @@ WEIGHT_FACTORS = (0.1, 0.316, 1.0, 3.16, 10.0)
 
 TEST_FRACTION = 0.2
 SETTINGS: dict[str, Any] = {
-    "latent_dim": 32,  # three times the largest dimension here, so that a method has something to leave out
+    "latent_dim": 32,  # room beyond the largest dimension here, so that a method has something to leave out
     "batch_size": 128,  # on one core twice as many items a second as at 32
     "test_fraction": TEST_FRACTION,
     "log_every": 1000,  # nobody reads along
@@ -57,14 +57,19 @@ class Source:
 def _manifold(name: str, dimension: int, noise: float = 0.0) -> Source:
     title = name if name == "swiss-roll" else f"{name}-{dimension}"
     options = {"manifold": name, "ambient": AMBIENT, "noise": noise}
-    return Source(f"{title}-noise" if noise else title, name, dimension, options)
+    suffix = {0.0: "", NOISE: "-noise", STRONG_NOISE: "-strong-noise"}[noise]
+    return Source(title + suffix, name, dimension, options)
 
 
 def _shapes(count: int) -> Source:
     return Source(f"shapes-{count}", "shapes", count, {"factors": list(FACTORS[:count]), "size": SIDE})
 
 
-# Noise of a twentieth: far above float32, and still far below what PCA at 99% would keep of it.
+# Noise of a twentieth: far above float32, and still far below what PCA at 99% would keep of it. Of a tenth: a hundredth
+# of the variance, just what PCA at 99% may leave out.
+NOISE, STRONG_NOISE = 0.05, 0.1
+
+# The last three vector sets are what estimators from neighbours are known to be weak at: many dimensions, noise.
 SOURCES = {
     source.name: source
     for source in (
@@ -72,8 +77,11 @@ SOURCES = {
         _manifold("linear", 10),
         _manifold("swiss-roll", 2),
         *(_manifold("warped", dimension) for dimension in (3, 5, 8)),
-        _manifold("linear", 5, noise=0.05),
-        _manifold("warped", 5, noise=0.05),
+        _manifold("linear", 5, NOISE),
+        _manifold("warped", 5, NOISE),
+        _manifold("linear", 20),
+        _manifold("swiss-roll", 2, NOISE),
+        _manifold("warped", 3, STRONG_NOISE),
         *(_shapes(count) for count in range(2, len(FACTORS) + 1)),
     )
 }
