@@ -1,13 +1,24 @@
-"""Benchmarks that can be reproduced: each a plan of cells, the records of all of them, a table and a plot."""
+"""Benchmarks that can be reproduced: the paper's tables, figures and theorems, and the known dimensions.
 
-from collections.abc import Callable
+Each is a plan of cells, the records of all of them, and a page.
+"""
+
+import functools
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lorae import rules
+from lorae.errors import LoraeError
 
-STUDIES = ("dimension",)
+if TYPE_CHECKING:
+    from lorae.paper.cells import Cell, Configuration, State
+    from lorae.paper.presets import Scale
+    from lorae.paper.studies import Study
+
+TABLES = tuple(f"table{number}" for number in range(1, 9))
+STUDIES = (*TABLES, "figure2", "figure3", "theorem1", "theorem2", "proposition1", "all", "dimension")
 PRESETS = ("smoke", "quick", "paper")
+PROTOCOLS = ("paper", "authors_code")
 
 
 def reproduce(
@@ -15,34 +26,191 @@ def reproduce(
     *,
     preset: str = "quick",
     seeds: int | None = None,
+    protocol: str = "paper",
+    data_root: str | Path | None = None,
     out: str | Path | None = None,
     workers: int | None = None,
     draw_only: bool = False,
     quiet: bool = False,
 ) -> dict[str, Any]:
-    """Run a study, or what of it is missing in its folder, and write its records, table and plot.
+    """Run a study, or what of it is missing in its folder, and write its records and its page.
 
-    study: `dimension`, the estimated against the known dimension of synthetic data. preset: `smoke` (a minute), `quick`
-    (three quarters of an hour on 2 cores) or `paper` (a night). seeds: how many; by the preset. out: the folder, by
-    default `runs/STUDY-PRESET`; the same call goes on where an interrupted one stopped, and several share the work.
-    workers: processes of one thread each; as many as there are cores by default. draw_only: draw from the records that
-    are there, and measure nothing.
+    study: a table, figure or theorem of the paper, `all` of these, or `dimension`, the estimated against the known
+    dimension of synthetic data. preset: `smoke` (a minute or two), `quick` (an evening on 2 cores) or `paper` (the
+    paper's settings). seeds: how many; by the preset. protocol: the `paper`'s text, or `authors_code` where that
+    differs. data_root: the folder with CelebA's files; without it the studies are of MNIST alone. out: the folder, by
+    default `runs/paper-PRESET`; the same call goes on where an interrupted one stopped, studies share the models in it,
+    and several calls, on several machines that see the folder, share the work. workers: processes of one thread each;
+    as many as there are cores by default, four at most on a GPU. draw_only: draw from the records that are there, and
+    measure nothing.
 
-    Returns the number of `cells`, the paths of `records`, `table` and `figure`, and a summary. Raises LoraeError for a
-    value outside these, and where `draw_only` finds no records.
+    Returns the number of `cells`, the path of `records`, those of the `pages` and the `claims` with what was seen; of
+    `dimension` the paths of `table` and `figure` and a summary. Raises LoraeError for a value outside these, where
+    data are missing, and where `draw_only` finds no records.
 
-    >>> reproduce("dimension", preset="smoke", out="runs/smoke")["cells"]   # doctest: +SKIP
-    20
+    >>> reproduce("table3", preset="smoke", out="runs/smoke")["pages"]   # doctest: +SKIP
     """
-    from lorae.paper import dimension
+    values = _checked(study, preset, seeds, protocol, workers)
+    study, preset = values["study"], values["preset"]
+    if study == "dimension":
+        from lorae.paper import dimension
 
+        if protocol != "paper" or data_root is not None:
+            raise LoraeError("study: dimension makes its own data and is not of the paper: it takes no protocol")
+        folder = Path("runs") / f"dimension-{preset}" if out is None else Path(out)
+        return dimension.reproduce(
+            folder, preset=preset, seeds=values["seeds"], workers=values["workers"], draw_only=draw_only, quiet=quiet
+        )
+    folder = _folder(out, preset, protocol)
+    scale = _scale(values, data_root, folder, draw_only)
+    chosen = _chosen(study, scale)
+    if not draw_only:
+        _work(chosen, scale, folder, values["workers"], data_root, quiet)
+    return _draw(chosen, scale, folder)
+
+
+def status(
+    study: str,
+    *,
+    preset: str = "quick",
+    seeds: int | None = None,
+    protocol: str = "paper",
+    data_root: str | Path | None = None,
+    out: str | Path | None = None,
+) -> "State":
+    """How far a study is in its folder, while other processes work on it or while none does; of the paper's only."""
+    from lorae.paper.cells import Store
+
+    values = _checked(study, preset, seeds, protocol, None)
+    folder = _folder(out, values["preset"], protocol)
+    scale = _scale(values, data_root, folder, False)
+    return Store(folder).state(_cells(_chosen(values["study"], scale), scale))
+
+
+def _checked(study: str, preset: str, seeds: Any, protocol: str, workers: Any) -> dict[str, Any]:
     chosen = {
         "study": (rules.choice(*STUDIES), study),
         "preset": (rules.choice(*PRESETS), preset),
         "seeds": (rules.optional(rules.whole(1)), seeds),
+        "protocol": (rules.choice(*PROTOCOLS), protocol),
         "workers": (rules.optional(rules.whole(1)), workers),
     }
-    values = {name: rule.check(name, value, f"argument {name}") for name, (rule, value) in chosen.items()}
-    folder = Path("runs") / f"{study}-{preset}" if out is None else Path(out)
-    run: Callable[..., dict[str, Any]] = {"dimension": dimension.reproduce}[values.pop("study")]
-    return run(folder, **values, draw_only=draw_only, quiet=quiet)
+    return {name: rule.check(name, value, f"argument {name}") for name, (rule, value) in chosen.items()}
+
+
+def _folder(out: str | Path | None, preset: str, protocol: str) -> Path:
+    suffix = "" if protocol == "paper" else f"-{protocol}"
+    return Path("runs") / f"paper-{preset}{suffix}" if out is None else Path(out)
+
+
+def _scale(values: dict[str, Any], data_root: str | Path | None, folder: Path, draw_only: bool) -> "Scale":
+    """The scale of what is measured: CelebA takes part where its files are given, or where it is only drawn."""
+    from lorae.paper import presets
+    from lorae.paper.cells import Store
+
+    faces = None
+    if data_root is not None:
+        from lorae import api
+
+        faces = api.load_data("celeba", data_root=str(data_root)).fingerprint
+    elif draw_only:
+        faces = _faces_of(Store(folder).records())
+    seeds = values["seeds"] or presets.PRESETS[values["preset"]].seeds
+    return presets.Scale(values["preset"], values["protocol"], seeds, faces)
+
+
+def _faces_of(records: list[dict[str, Any]]) -> str | None:
+    """The fingerprint of the CelebA images that there are records of."""
+    found = (record["configuration"].get("model", {}).get("faces") for record in records)
+    return next((faces for faces in found if faces is not None), None)
+
+
+def _chosen(study: str, scale: "Scale") -> list["Study"]:
+    """The studies of a name that the data at hand allow; LoraeError where there is none."""
+    from lorae.paper.studies import studies
+
+    named = list(studies().values()) if study == "all" else [studies()[study]]
+    possible = [found for found in named if not found.data or set(found.data) & set(scale.data)]
+    if not possible:
+        raise LoraeError(f"study: {study} is of CelebA alone; pass --data-root FOLDER with its files")
+    return possible
+
+
+def _cells(chosen: list["Study"], scale: "Scale") -> list["Cell"]:
+    from lorae.paper.plan import by_seed, distinct
+
+    return by_seed(distinct(cell for study in chosen for cell in study.cells(scale)))
+
+
+def _work(
+    chosen: list["Study"], scale: "Scale", folder: Path, workers: int | None, data_root: Any, quiet: bool
+) -> None:
+    from lorae.paper.cells import Store, work_off
+    from lorae.paper.studies import studies
+
+    root = None if data_root is None else str(Path(data_root).expanduser().absolute())
+    work_off(
+        _cells(chosen, scale),
+        functools.partial(measure, folder=folder, data_root=root),
+        folder,
+        workers=workers or _default_workers(),
+        title=f"{chosen[0].name if len(chosen) == 1 else 'all'}, {scale.preset}",
+        quiet=quiet,
+        beside=_cells(list(studies().values()), _with_all_seeds(scale, Store(folder))),
+    )
+
+
+def measure(configuration: "Configuration", folder: Path, data_root: str | None) -> dict[str, Any]:
+    """The result of a cell of any study of the paper."""
+    from lorae.paper import convergence, measurements
+
+    if configuration["study"] == "theorem1":
+        return convergence.measure(configuration)
+    return measurements.measure(configuration, folder, data_root)
+
+
+def _with_all_seeds(scale: "Scale", store: Any) -> "Scale":
+    """The largest scale of which the folder may hold records."""
+    import dataclasses
+
+    from lorae.paper import presets
+
+    faces = scale.faces or (_faces_of(store.records()) if store.records_path.exists() else None)
+    seeds = max(scale.seeds, presets.PRESETS[scale.preset].seeds)
+    return dataclasses.replace(scale, seeds=seeds, faces=faces)
+
+
+def _default_workers() -> int:
+    import torch
+
+    from lorae.paper.cells import available_cores
+
+    # One model of this size leaves most of a GPU idle; more than four wait for each other there.
+    return min(4, available_cores()) if torch.cuda.is_available() else available_cores()
+
+
+def _draw(chosen: list["Study"], scale: "Scale", folder: Path) -> dict[str, Any]:
+    """The pages of studies from the records in the folder."""
+    from lorae.paper.cells import Store
+    from lorae.paper.page import Verdict
+    from lorae.paper.rendering import write_html, write_markdown
+
+    store = Store(folder)
+    scale = _with_all_seeds(scale, store)
+    records = {record["key"]: record for record in store.records()}
+    pages = [study.page(scale, records, folder) for study in chosen]
+    claims = [
+        {"study": page.name, "claim": block.claim, "holds": block.holds, "seen": block.seen}
+        for page in pages
+        for block in page.blocks
+        if isinstance(block, Verdict)
+    ]
+    return {
+        "cells": len(records),
+        "records": str(store.records_path),
+        "pages": {
+            page.name: {"markdown": str(write_markdown(page, folder)), "html": str(write_html(page, folder))}
+            for page in pages
+        },
+        "claims": claims,
+    }

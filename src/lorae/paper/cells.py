@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import platform
 import signal
+import statistics
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -34,6 +35,10 @@ Measure = Callable[[Configuration], dict[str, Any]]
 PAUSE = 1.0
 
 
+class BusyError(Exception):
+    """A cell needs something that another process is at: it is tried again later."""
+
+
 @dataclass(frozen=True)
 class Cell:
     """One measurement: a name for people, and everything that decides the result, as plain JSON values."""
@@ -46,6 +51,20 @@ class Cell:
         """Hexadecimal digest of the configuration, whatever the order of its entries."""
         text = json.dumps(self.configuration, sort_keys=True)
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+@dataclass(frozen=True)
+class State:
+    """How far a plan is. done: cells; running: names; left: cells, with those running; seconds: of the finished."""
+
+    done: int
+    running: list[str]
+    left: int
+    seconds: list[float]
+
+    def time_to_go(self, workers: int) -> float | None:
+        """Seconds that the cells left would take as long as the finished ones did; None before there is one."""
+        return self.left * statistics.fmean(self.seconds) / workers if self.seconds else None
 
 
 class Store:
@@ -114,11 +133,26 @@ class Store:
             lock.release()
 
     def gather(self, cells: Sequence[Cell]) -> list[Record]:
-        """Write the records of these cells, all finished, to `records.jsonl`, in this order, and give them back."""
+        """Write the records of those of these cells that are finished to `records.jsonl`, in this order; they."""
         finished = self.finished()
-        records = [finished[cell.key] for cell in cells]
+        keys = dict.fromkeys(cell.key for cell in cells)
+        records = [finished[key] for key in keys if key in finished]
         write_atomically(self.records_path, "".join(json.dumps(record) + "\n" for record in records).encode())
         return records
+
+    def state(self, cells: Sequence[Cell]) -> "State":
+        """Which of the cells are finished, which are being worked on, and which are left."""
+        finished = self.finished()
+        open_cells = [cell for cell in cells if cell.key not in finished]
+        running = [cell for cell in open_cells if self._is_claimed(cell)]
+        seconds = [finished[cell.key]["seconds"] for cell in cells if cell.key in finished]
+        return State(len(cells) - len(open_cells), [cell.name for cell in running], len(open_cells), seconds)
+
+    def _is_claimed(self, cell: Cell) -> bool:
+        if not self._path(cell).with_suffix(".lock").exists():
+            return False
+        with self.claimed(cell) as free:
+            return not free
 
     def _path(self, cell: Cell) -> Path:
         return self.folder / "cells" / f"{cell.key}.json"
@@ -140,10 +174,12 @@ def work_off(
     workers: int = 1,
     title: str = "",
     quiet: bool = False,
+    beside: Sequence[Cell] = (),
 ) -> list[Record]:
     """Measure the cells that have no record yet, each in one thread of one process; the records of all, in order.
 
-    Several calls with one folder share the work. workers: processes; a single one is this process itself. Raises
+    Several calls with one folder share the work. workers: processes; a single one is this process itself. beside: other
+    cells of the folder, whose records stay in `records.jsonl` and are given back where there are any. Raises
     LoraeError with the first error of a cell, and KeyboardInterrupt after SIGINT or SIGTERM; what is finished is kept,
     and the same call goes on from there.
     """
@@ -153,11 +189,15 @@ def work_off(
     work = functools.partial(_work_on, measure, store.folder)
     with progress_bar(quiet) as bar, _pool(min(workers, len(left))) as pool:
         task = bar.add_task(title, total=len(cells), completed=len(cells) - len(left), note="")
+
+        def show(running: Sequence[Cell]) -> None:
+            bar.update(task, note=f"now: {'; '.join(cell.name for cell in running)}" if running else "")
+
         try:
             while left:
                 busy = []
-                for cell, done in _outcomes(pool, workers, work, left):
-                    bar.update(task, advance=int(done), note=cell.name)
+                for cell, done in _outcomes(pool, workers, work, left, show):
+                    bar.update(task, advance=int(done))
                     busy += [] if done else [cell]
                 if len(busy) == len(left):
                     time.sleep(PAUSE)
@@ -167,11 +207,11 @@ def work_off(
             raise KeyboardInterrupt(
                 f"with {done_now} of {len(cells)} cells finished; the same command goes on from there"
             ) from None
-    return store.gather(cells)
+    return store.gather([*cells, *beside])
 
 
 def _work_on(measure: Measure, folder: Path, cell: Cell) -> bool:
-    """Measure one cell, unless that has happened meanwhile; False where another process is at it."""
+    """Measure one cell, unless that has happened meanwhile; False where another process is at it or what it needs."""
     import torch
 
     store, threads = Store(folder), torch.get_num_threads()
@@ -183,6 +223,8 @@ def _work_on(measure: Measure, folder: Path, cell: Cell) -> bool:
             started = time.perf_counter()
             try:
                 result = measure(cell.configuration)
+            except BusyError:
+                return False
             except LoraeError as error:
                 raise LoraeError(f"{cell.name}: {error}") from None
             finally:
@@ -192,11 +234,16 @@ def _work_on(measure: Measure, folder: Path, cell: Cell) -> bool:
 
 
 def _outcomes(
-    pool: ProcessPoolExecutor | None, workers: int, work: Callable[[Cell], bool], cells: Sequence[Cell]
+    pool: ProcessPoolExecutor | None,
+    workers: int,
+    work: Callable[[Cell], bool],
+    cells: Sequence[Cell],
+    show: Callable[[Sequence[Cell]], None],
 ) -> Iterator[tuple[Cell, bool]]:
-    """Cells and what `work` says of them, as they come."""
+    """Cells and what `work` says of them, as they come; `show` is told of those that are worked on."""
     if pool is None:
         for cell in cells:
+            show([cell])
             yield cell, work(cell)
         return
     waiting = list(reversed(cells))
@@ -207,6 +254,7 @@ def _outcomes(
             while waiting and len(running) < workers:
                 cell = waiting.pop()
                 running[pool.submit(work, cell)] = cell
+            show(list(running.values()))
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 yield running.pop(future), future.result()
     except BrokenProcessPool:

@@ -1,0 +1,143 @@
+"""What is measured of a trained model for the paper's tables: from a cell's configuration to its result."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from lorae import api, inspection
+from lorae.data import Dataset
+from lorae.evaluation.evaluator import evaluate
+from lorae.evaluation.pictures import as_items
+from lorae.evaluation.settings import EvaluationSettings
+from lorae.features import build_extractor
+from lorae.hardware import choose_device
+from lorae.methods import get_method
+from lorae.metrics.frechet import Moments, frechet_distance
+from lorae.model import Autoencoder
+from lorae.paper.contrast import measure_contrast
+from lorae.paper.models import trained
+from lorae.runs import Run
+from lorae.training import build_model
+
+Result = dict[str, Any]
+Settings = dict[str, Any]
+
+# Items that are decoded together.
+CHUNK = 1000
+
+# MNIST test images by what they show: 5 to 3, 3 to 1 and 0 to 5 as in the paper's figure, and three more.
+PAIRS = [(8, 18), (18, 2), (3, 8), (0, 1), (4, 7), (61, 11)]
+
+
+def measure(configuration: dict[str, Any], folder: Path, data_root: str | None) -> Result:
+    """The result of one cell, with the measure's name, and what the training of its model came to.
+
+    folder: of the study, where models and pictures are. Raises BusyError while another process is at the model.
+    """
+    settings = dict(configuration["measure"])
+    name = settings.pop("name")
+    with trained(configuration["model"], folder, data_root) as run:
+        result = MEASUREMENTS[name](run, settings, folder)
+        summary = run.summary()
+    training = {key: summary[key] for key in ("epochs", "seconds", "images_per_second", "test_mse")}
+    device = {"device": run.settings.device, "precision": run.settings.precision}
+    return {"measure": name, **result, "training": training | device}
+
+
+def _evaluated(name: str) -> Callable[[Run, Settings, Path], Result]:
+    """A measure of `lorae evaluate`, under its own name."""
+
+    def take(run: Run, settings: Settings, _: Path) -> Result:
+        asked = EvaluationSettings.from_values(settings, api.origin_of_argument)
+        evaluate(run, run.load_model(), api.dataset_of(run, None), asked, only=[name], quiet=True)
+        result: Result = run.evaluation()[name]
+        return result
+
+    return take
+
+
+def frechet(run: Run, settings: Settings, folder: Path) -> Result:
+    """The Frechet distances, and as `own` that of the prior where the method has one, else of the Gaussian."""
+    result = _evaluated("fid")(run, settings, folder)
+    return result | {"own": result["prior" if "prior" in result else "gaussian"]}
+
+
+def midpoints(run: Run, settings: Settings, _: Path) -> Result:
+    """The Frechet distance of decoded midpoints between the latents of random pairs of test images: of figure 3."""
+    model, dataset = run.load_model(), api.dataset_of(run, None)
+    asked = EvaluationSettings.from_values(settings, api.origin_of_argument)
+    asked = asked.resolve(dataset.name, dataset.kind, run.settings.method)
+    split = dataset.test if asked.reference == "test" else dataset.train
+    latents = model.encode(dataset.test.inputs)
+    generator = np.random.default_rng(asked.seed)
+    first, second = generator.integers(len(latents), size=(2, asked.n))
+    middles = (latents[first] + latents[second]) / 2
+    extractor, device = build_extractor(asked.features, None), choose_device(asked.device)
+    features = [extractor(as_items(model.decode(part)), device) for part in _chunks(middles)]
+    distance = frechet_distance(Moments.of(np.concatenate(features)), Moments.of(extractor(split.inputs, device)))
+    protocol = extractor.describe() | {"reference": asked.reference, "generated": asked.n, "seed": asked.seed}
+    return {"value": distance, "protocol": protocol}
+
+
+def _chunks(items: NDArray[Any]) -> list[NDArray[Any]]:
+    return [items[start : start + CHUNK] for start in range(0, len(items), CHUNK)]
+
+
+def pictures(run: Run, settings: Settings, folder: Path) -> Result:
+    """Samples of every density and interpolations, as PNGs in `folder/pictures`; figure -> path below the folder."""
+    asked = EvaluationSettings.from_values(settings, api.origin_of_argument)
+    chosen = {name: value for name, value in settings.items() if name != "samplers"}
+    names = []
+    for sampler in asked.samplers or ():
+        inspection.sample(run, 64, sampler=sampler, **chosen)
+        names.append(f"samples-{sampler}")
+    if get_method(run.settings.method).encodes:
+        inspection.interpolate(run, pairs=PAIRS if run.settings.data == "mnist" else None)
+        names.append("interpolation-linear")
+    found = {}
+    for name in names:
+        place = Path("pictures") / f"{run.settings.data}-{run.settings.method}-{run.path.name[:6]}-{name}.png"
+        (folder / place).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(run.figure_path(name), folder / place)
+        found[name] = place.as_posix()
+    return {"pictures": found}
+
+
+def contrast(run: Run, _: Settings, __: Path) -> Result:
+    """The ingredients of theorem 2: distances of latents, and errors and norms of M before and after training."""
+    model, dataset = run.load_model(), api.dataset_of(run, None)
+    fresh = build_model(run.settings, dataset)
+    start = fresh.bottleneck.single_matrix().detach()
+    weight = run.settings.penalties.get("nuclear", 0.0)
+    return {
+        "weight": weight,
+        "contrast": measure_contrast(
+            model,
+            dataset.test.inputs,
+            initial_error=_training_error(fresh, dataset),
+            initial_norm=float(torch.linalg.matrix_norm(start.double(), "nuc")),
+            final_error=_training_error(model, dataset),
+            weight=weight,
+        ),
+    }
+
+
+def _training_error(model: Autoencoder, dataset: Dataset) -> float:
+    """Of so many training items that the error of all of them differs by a hundredth at most."""
+    return model.squared_error(dataset.train.inputs[:10_000])
+
+
+MEASUREMENTS: dict[str, Callable[[Run, Settings, Path], Result]] = {
+    "fid": frechet,
+    "rank": _evaluated("rank"),
+    "classification": _evaluated("classification"),
+    "supervised": _evaluated("supervised"),
+    "interpolation": midpoints,
+    "pictures": pictures,
+    "contrast": contrast,
+}

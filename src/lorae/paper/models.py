@@ -1,0 +1,46 @@
+"""Trained models that the tables share: one run folder for each configuration, trained once, continued after a kill."""
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from lorae import api
+from lorae.paper.cells import BusyError
+from lorae.runs import Run
+
+
+def model_key(model: dict[str, Any]) -> str:
+    """The name of a model's folder: a digest of its configuration."""
+    text = json.dumps(model, sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+@contextlib.contextmanager
+def trained(model: dict[str, Any], folder: Path, data_root: str | None) -> Iterator[Run]:
+    """The run of a configuration in `folder/models`, trained now, continued or as it is, for this process alone.
+
+    data_root: of CelebA. Raises BusyError at once where another process trains or measures it.
+    """
+    path = folder / "models" / model_key(model)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path.with_suffix(".lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise BusyError from None
+    try:
+        yield _run(model, path, data_root)
+    finally:
+        lock.release()
+
+
+def _run(model: dict[str, Any], path: Path, data_root: str | None) -> Run:
+    if (path / "config.json").exists():
+        return api.resume(path, quiet=True)
+    root = data_root if model["faces"] else None  # MNIST's files have a place of their own
+    return api.train(model["data"], out=path, quiet=True, data_root=root, **model["settings"])

@@ -1,0 +1,76 @@
+"""Do the rows of a table come in the paper's order? Pair by pair, as far as the seeds can tell. Imports no torch."""
+
+import math
+from dataclasses import dataclass
+from itertools import combinations
+
+from lorae.paper.filled import FilledTable, Value
+from lorae.paper.published import Column
+
+# A difference of means below this many of its standard errors may be chance.
+STANDARD_ERRORS = 2.0
+
+
+@dataclass(frozen=True)
+class Order:
+    """Pairs of rows (better in the paper, worse in the paper) by how they come out here.
+
+    same, other: the difference is larger than chance; undecided: it is not. seeds: the fewest of any row.
+    """
+
+    same: tuple[tuple[str, str], ...]
+    other: tuple[tuple[str, str], ...]
+    undecided: tuple[tuple[str, str], ...]
+    seeds: int
+
+    @property
+    def words(self) -> str:
+        """The answer for the table: yes, no and where not, or that it cannot be told."""
+        if not (self.same or self.other or self.undecided):
+            return "–"
+        listed = [f"{worse} before {better}" for better, worse in self.other]
+        unsure = [f"{better} and {worse}" for better, worse in self.undecided]
+        parts = [f"no: {', '.join(listed)}" if listed else "yes"]
+        if unsure:
+            parts.append(f"too close to tell: {', '.join(unsure)}")
+        return "; ".join(parts) + ("" if self.seeds > 1 else " (one seed)")
+
+
+def order(filled: FilledTable, column: Column) -> Order:
+    """How the published order of a column compares with ours, over the rows that have both values."""
+    rows = [row.name for row in filled.rows if _known(filled.value(row.name, column.name))]
+    found: dict[str, list[tuple[str, str]]] = {"same": [], "other": [], "undecided": []}
+    for first, second in combinations(rows, 2):
+        better, worse = _by_paper(filled, column, first, second)
+        here = difference(filled.value(worse, column.name), filled.value(better, column.name))
+        if here is None:
+            found["undecided"].append((better, worse))
+        else:
+            right = here > 0 if column.better == "lower" else here < 0
+            found["same" if right else "other"].append((better, worse))
+    seeds = min((len(filled.value(row, column.name).ours) for row in rows), default=0)
+    return Order(tuple(found["same"]), tuple(found["other"]), tuple(found["undecided"]), seeds)
+
+
+def difference(first: Value, second: Value) -> float | None:
+    """The mean of the first minus that of the second; None where it may be chance.
+
+    With one seed each there is no spread to judge by: then the difference stands as it is.
+    """
+    assert first.mean is not None
+    assert second.mean is not None
+    gap = first.mean - second.mean
+    variances = [value.sd**2 / len(value.ours) for value in (first, second) if value.sd is not None]
+    return None if abs(gap) <= STANDARD_ERRORS * math.sqrt(sum(variances)) else gap
+
+
+def _known(value: Value) -> bool:
+    return value.published is not None and value.mean is not None
+
+
+def _by_paper(filled: FilledTable, column: Column, first: str, second: str) -> tuple[str, str]:
+    """The two rows, the better one in the paper first."""
+    values = [filled.value(row, column.name).published for row in (first, second)]
+    assert values[0] is not None
+    assert values[1] is not None
+    return (first, second) if (values[0] < values[1]) == (column.better == "lower") else (second, first)

@@ -1,0 +1,108 @@
+"""The paper's tables and figures as data: `tables.toml`, read and checked. Imports no torch."""
+
+import functools
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from typing import Any
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+Cell = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class System:
+    """A row: a name, the settings of `lorae.train` that make its model, and whether the paper has it.
+
+    measures: measures that are taken of it instead of those of the column. data: the data sets that it is for; all
+    where there are none.
+    """
+
+    name: str
+    settings: Mapping[str, Any]
+    paper: bool = True
+    measures: Mapping[str, str] = field(default_factory=dict)
+    data: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column: a title, the measure that fills it, and the way to the value in the measure's result.
+
+    better: `lower` or `higher`; None for what has no better. settings: of the model, where the column changes it.
+    factor: on the value, as the paper's unit may differ.
+    """
+
+    name: str
+    title: str
+    measure: str
+    value: tuple[str, ...]
+    better: str | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    factor: float = 1.0
+
+    def measure_of(self, system: System) -> str:
+        """The measure that is taken of this system."""
+        return system.measures.get(self.measure, self.measure)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table or figure of the paper.
+
+    published: data set -> (row, column) -> the paper's value; rows and cells that the paper lacks have none.
+    columns: data set -> its columns. pictures: figures of a run folder that it shows of every row.
+    """
+
+    name: str
+    title: str
+    rows: tuple[System, ...]
+    columns: Mapping[str, tuple[Column, ...]]
+    published: Mapping[str, Mapping[Cell, float]]
+    pictures: tuple[str, ...] = ()
+
+    def rows_on(self, data: str) -> tuple[System, ...]:
+        """The rows that there are on a data set."""
+        return tuple(row for row in self.rows if data in row.data or not row.data)
+
+    @property
+    def data(self) -> tuple[str, ...]:
+        """The data sets that the paper has it for: `mnist`, `celeba`."""
+        return tuple(self.columns)
+
+
+@functools.cache
+def tables() -> dict[str, Table]:
+    """All tables and figures by name, in the paper's order.
+
+    >>> tables()["table3"].published["mnist"]["LoRAE", "gaussian"]
+    19.5
+    """
+    document = tomllib.loads(resources.files("lorae.paper").joinpath("tables.toml").read_text(encoding="utf-8"))
+    systems = {name: System(name, **values) for name, values in document["systems"].items()}
+    columns = {name: _column(name, values) for name, values in document["columns"].items()}
+    return {name: _table(name, values, systems, columns) for name, values in document["tables"].items()}
+
+
+def _column(name: str, values: Mapping[str, Any]) -> Column:
+    return Column(name, **{**values, "value": tuple(values["value"])})
+
+
+def _table(name: str, values: Mapping[str, Any], systems: Mapping[str, System], columns: Mapping[str, Column]) -> Table:
+    published = values["published"]
+    return Table(
+        name=name,
+        title=values["title"],
+        rows=tuple(systems[row] for row in values["rows"]),
+        columns={data: tuple(columns[column] for column in found) for data, found in published.items()},
+        published={
+            data: {(row, column): float(value) for column, rows in found.items() for row, value in rows.items()}
+            for data, found in published.items()
+        },
+        pictures=tuple(values.get("pictures", ())),
+    )

@@ -1,0 +1,84 @@
+"""A study's page as Markdown and as one HTML file that needs no network. Imports no torch."""
+
+import base64
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from lorae.files import write_atomically
+from lorae.paper.page import Block, Grid, Page, Picture, Text, Verdict
+
+OUTCOMES = {True: "holds", False: "does not hold", None: "not measured"}
+
+
+def write_markdown(page: Page, folder: Path) -> Path:
+    """Write `folder/NAME.md`, with links to the pictures in the folder; returns the path."""
+    path = folder / f"{page.name}.md"
+    write_atomically(path, markdown(page).encode())
+    return path
+
+
+def markdown(page: Page) -> str:
+    """The page in GitHub's Markdown."""
+    parts = [f"# {page.name}: {page.title}", *(_block(block) for block in page.blocks)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _block(block: Block) -> str:
+    if isinstance(block, Text):
+        return block.words
+    if isinstance(block, Picture):
+        return f"![{block.caption}]({block.path.as_posix()})\n\n{block.caption}"
+    if isinstance(block, Verdict):
+        return f"- **{OUTCOMES[block.holds]}**: {block.claim}. Seen: {block.seen}."
+    return f"## {block.caption}\n\n{grid(block)}"
+
+
+def grid(block: Grid) -> str:
+    """A table in Markdown, without its caption."""
+    lines = [block.header, ("---",) * len(block.header), *block.rows]
+    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
+
+
+def claims_table(pages: Sequence[Page]) -> str:
+    """All claims of several pages as one Markdown table."""
+    rows = [
+        (page.name, block.claim, f"**{OUTCOMES[block.holds]}**", block.seen)
+        for page in pages
+        for block in page.blocks
+        if isinstance(block, Verdict)
+    ]
+    return grid(Grid("", ("study", "claim", "here", "seen"), tuple(rows)))
+
+
+def write_html(page: Page, folder: Path) -> Path:
+    """Write `folder/NAME.html`, with the pictures in it; returns the path."""
+    environment = Environment(
+        loader=PackageLoader("lorae", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["code"] = _with_code
+    text = environment.get_template("study.html").render(
+        page=page,
+        blocks=[(type(block).__name__, block) for block in page.blocks],
+        outcome=lambda verdict: OUTCOMES[verdict.holds],
+        sources={block.path: _data_uri(folder / block.path) for block in page.blocks if isinstance(block, Picture)},
+    )
+    path = folder / f"{page.name}.html"
+    write_atomically(path, text.encode())
+    return path
+
+
+def _with_code(words: str) -> Markup:
+    """Text with what stands in backquotes as code."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(words))))
+
+
+def _data_uri(path: Path) -> str:
+    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode("ascii")

@@ -1,0 +1,103 @@
+"""The page of a table or figure of the paper: published and ours side by side, the claims, the protocol, the images."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from lorae.paper.claims import show, verdicts
+from lorae.paper.filled import FilledTable
+from lorae.paper.orders import order
+from lorae.paper.page import Block, Grid, Page, Picture, Text
+from lorae.paper.published import Column
+from lorae.plots import plot_spectrum
+
+DATA_TITLES = {"mnist": "MNIST", "celeba": "CelebA"}
+
+CAPTIONS = {
+    "samples-mixture": "latents drawn from a Gaussian mixture fitted to those of the training data, decoded",
+    "samples-gaussian": "latents drawn from one Gaussian fitted to those of the training data, decoded",
+    "interpolation-linear": "test images at both ends of each row, decoded latents on the straight line between",
+}
+# What the paper says of the pictures that no number stands for.
+SAID = {
+    "table1": "The paper: LoRAE's images have a higher visual quality than AE's and IRMAE's, and are on a par with "
+    "VAE's, whose backgrounds are blurred (section 4.2.2). Look for yourself; the distances are those of `table3`.",
+    "table2": "The paper says the same of these as of `table1`.",
+}
+
+
+def table_page(
+    filled: Sequence[FilledTable],
+    *,
+    protocol: Sequence[str],
+    pictures: Mapping[tuple[str, str, str], Path],
+    spectra: Mapping[str, Mapping[str, Sequence[float]]],
+    folder: Path,
+) -> Page:
+    """A page of one table on all its data sets.
+
+    protocol: how the numbers were made, in sentences. pictures: (data, row, figure) -> path below `folder`. spectra:
+    data -> row -> eigenvalues of the latent covariance, which are drawn over each other where there are any.
+    """
+    table = filled[0].table
+    blocks: list[Block] = [Text(SAID[table.name])] if table.name in SAID else []
+    for part in filled:
+        if part.columns:
+            blocks += [_grid(part), *_notes(part)]
+        blocks += verdicts(part, spectra.get(part.data, {}))
+        if part.data in spectra:
+            blocks.append(_overlay(part, spectra[part.data], folder))
+        blocks += [
+            Picture(path, f"{DATA_TITLES[data]}, {row}: {CAPTIONS[name]}")
+            for (data, row, name), path in pictures.items()
+            if data == part.data
+        ]
+    return Page(table.name, table.title, (*blocks, *(Text(words) for words in protocol)))
+
+
+def _grid(filled: FilledTable) -> Grid:
+    header = [DATA_TITLES[filled.data]]
+    for column in filled.columns:
+        header += [f"{column.title}: paper", "ours"]
+    rows = []
+    for row in filled.rows:
+        cells = [row.name if row.paper else f"{row.name} *"]
+        for column in filled.columns:
+            value = filled.value(row.name, column.name)
+            cells += ["–" if value.published is None else f"{value.published:g}", show(value)]
+        rows.append(tuple(cells))
+    if any(column.better for column in filled.columns) and any(filled.table.published[filled.data]):
+        answers: list[str] = []
+        for column in filled.columns:
+            answers += ["", order(filled, column).words if column.better else "–"]
+        rows.append(("same order?", *answers))
+    return Grid(_caption(filled), tuple(header), tuple(rows))
+
+
+def _caption(filled: FilledTable) -> str:
+    counts = sorted({len(value.ours) for value in filled.values.values()})
+    seeds = " to ".join(map(str, dict.fromkeys((counts[0], counts[-1]))))
+    return f"{DATA_TITLES[filled.data]}: mean ± standard deviation over {seeds} seed{'' if counts[-1] == 1 else 's'}"
+
+
+def _notes(filled: FilledTable) -> list[Block]:
+    better = {column.better for column in filled.columns if column.better}
+    notes = [f"{better.pop().capitalize()} is better."] if len(better) == 1 else []
+    if not all(row.paper for row in filled.rows):
+        notes.append("Rows with a * are not in the paper.")
+    if _compares_distances(filled.columns):
+        notes.append(
+            "Distances depend on the network whose features are compared: the paper's are of an Inception network, and "
+            "ours, of the one named below, have another size. Orders can be compared, values cannot."
+        )
+    return [Text(" ".join(notes))] if notes else []
+
+
+def _compares_distances(columns: Sequence[Column]) -> bool:
+    return any(column.measure in ("fid", "interpolation") for column in columns)
+
+
+def _overlay(filled: FilledTable, spectra: Mapping[str, Sequence[float]], folder: Path) -> Picture:
+    place = Path("pictures") / f"{filled.table.name}-{filled.data}.png"
+    (folder / place).parent.mkdir(parents=True, exist_ok=True)
+    plot_spectrum(spectra, folder / place)
+    return Picture(place, f"{DATA_TITLES[filled.data]}: eigenvalues of the covariance of the test latents, seed 0")

@@ -1,0 +1,125 @@
+import html
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lorae.grids import plot_grid
+from lorae.paper.filled import FilledTable, Value
+from lorae.paper.page import Grid, Page, Picture, Text, Verdict
+from lorae.paper.published import tables
+from lorae.paper.rendering import claims_table, markdown, write_html, write_markdown
+from lorae.paper.table_page import table_page
+
+PLACE = Path("pictures/a.png")
+
+
+@pytest.fixture
+def page(tmp_path):
+    (tmp_path / "pictures").mkdir()
+    plot_grid(np.zeros((4, 1, 8, 8), np.uint8), tmp_path / PLACE)
+    return Page(
+        "table3",
+        "Distances < all",
+        (
+            Text("Made by `lorae reproduce table3`, a < b."),
+            Grid("Numbers", ("MNIST", "MVG | paper"), (("AE", "1.5"), ("LoRAE", "0.5"))),
+            Verdict("LoRAE is better", True, "0.5, 1.5"),
+            Verdict("AE is better", False, "0.5, 1.5"),
+            Verdict("VAE is better", None, "not measured"),
+            Picture(PLACE, "samples & more"),
+        ),
+    )
+
+
+class Words(HTMLParser):
+    """The texts of a page, and the sources of its images."""
+
+    def __init__(self):
+        super().__init__()
+        self.words, self.sources, self.open = [], [], []
+
+    def handle_starttag(self, tag, attributes):
+        if tag == "img":
+            self.sources.append(dict(attributes)["src"])
+        elif tag not in ("meta", "link", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+
+def test_html_is_well_formed_escaped_and_needs_no_network(page, tmp_path):
+    text = write_html(page, tmp_path).read_text()
+    words = Words()
+    words.feed(text)
+    assert not words.open
+    assert all(source.startswith("data:image/png;base64,") for source in words.sources)
+    assert len(words.sources) == 1
+    assert not re.search(r"(src|href)=\"(https?:|//)", text)
+    assert html.escape("Distances < all") in text
+    assert "<code>lorae reproduce table3</code>" in text
+
+
+def test_markdown_links_the_pictures_beside_it(page, tmp_path):
+    path = write_markdown(page, tmp_path)
+    text = path.read_text()
+    link = re.search(r"!\[samples & more\]\((.+)\)", text).group(1)
+    assert (path.parent / link).exists()
+    assert "| MNIST | MVG \\| paper |\n| --- | --- |\n| AE | 1.5 |" in text
+
+
+@pytest.mark.parametrize("words", ["**holds**: LoRAE", "**does not hold**: AE", "**not measured**: VAE"])
+def test_every_outcome_of_a_claim_has_its_words(page, words):
+    assert words in markdown(page)
+
+
+def test_claims_of_several_pages_stand_in_one_table(page):
+    lines = claims_table([page, page]).splitlines()
+    assert len(lines) == 2 + 6
+    assert all(line.count("|") == 5 for line in lines)
+
+
+def filled(seeds: int) -> FilledTable:
+    table = tables()["table3"]
+    published = table.published["mnist"]
+    return FilledTable(
+        table,
+        "mnist",
+        {
+            (row.name, column.name): Value(published.get((row.name, column.name)), (10.0,) * seeds)
+            for row in table.rows_on("mnist")
+            for column in table.columns["mnist"]
+        },
+    )
+
+
+def test_the_page_of_a_table_shows_both_values_claims_protocol_and_pictures(page, tmp_path):
+    found = table_page(
+        [filled(3)],
+        protocol=["Trained for four epochs."],
+        pictures={("mnist", "AE", "samples-mixture"): PLACE},
+        spectra={"mnist": {"AE": [1.0, 0.1]}},
+        folder=tmp_path,
+    )
+    grid = next(block for block in found.blocks if isinstance(block, Grid))
+    assert ("AE", "103.08", "10.0 ± 0.0", "68.97", "10.0 ± 0.0") in grid.rows
+    assert any(row[0].endswith("*") and row[1] == "–" for row in grid.rows)
+    assert grid.rows[-1][0] == "same order?"
+    assert "3 seeds" in grid.caption
+    assert Text("Trained for four epochs.") in found.blocks
+    pictures = [block for block in found.blocks if isinstance(block, Picture)]
+    assert [(tmp_path / block.path).read_bytes()[:4] for block in pictures] == [b"\x89PNG"] * 2
+    assert any(isinstance(block, Verdict) for block in found.blocks)
+
+
+def test_a_table_without_any_measurement_still_has_a_page(tmp_path):
+    found = table_page([filled(0)], protocol=[], pictures={}, spectra={}, folder=tmp_path)
+    grid = next(block for block in found.blocks if isinstance(block, Grid))
+    assert grid.rows[0] == ("AE", "103.08", "–", "68.97", "–")
+    assert {block.holds for block in found.blocks if isinstance(block, Verdict)} == {None}
