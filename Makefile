@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 DEMO := runs/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all lint format bench first-look sampling zoo dimension scale tuning exact-rank digits figures clean
+.PHONY: help install demo test test-all lint format bench first-look sampling zoo dimension scale tuning exact-rank paper digits figures clean
 
 help:
 	@echo "make demo      train a low-rank autoencoder on MNIST for three epochs and write its report"
@@ -19,6 +19,7 @@ help:
 	@echo "make dimension  reproduce the benchmark of docs/dimension.md"
 	@echo "make tuning   choose the rivals' weights on held-out digits"
 	@echo "make exact-rank  choose and compare the paper's method and an exact rank"
+	@echo "make paper     reproduce the paper's tables and figures on MNIST, for docs/results.md"
 	@echo "make scale     the rank against the encoder's scale, for docs/numerics.md"
 	@echo "make digits   train the network behind --features digits"
 	@echo "make figures   draw the pictures of the README anew from results/"
@@ -81,6 +82,10 @@ dimension: $(VENV)/installed
 exact-rank: $(VENV)/installed
 	$(BIN)/python docs/exact_rank.py
 
+paper: $(VENV)/installed
+	$(BIN)/lorae reproduce all --preset quick --out results/paper
+	$(BIN)/python docs/results.py
+
 tuning: $(VENV)/installed
 	$(BIN)/python docs/tuning.py
 
@@ -97,6 +102,7 @@ figures: $(VENV)/installed
 	$(BIN)/python docs/tuning.py --draw-only
 	$(BIN)/python docs/exact_rank.py --draw-only
 	$(BIN)/python docs/dimension.py
+	$(BIN)/python docs/results.py
 	$(BIN)/python docs/scale.py --draw-only
 	$(BIN)/python docs/methods_page.py
 

@@ -15,7 +15,7 @@ import lorae
 
 STUDY = "exact-rank"
 PAGE = records.ROOT / "docs" / "exact_rank.md"
-HELD_OUT, CHOICE_EPOCHS, EPOCHS, SEEDS = 10_000, 2, 4, (0, 1)
+HELD_OUT, CHOICE_EPOCHS, EPOCHS, SEEDS = 10_000, 2, 10, (0, 1, 2)
 
 CANDIDATES: dict[str, dict[str, dict[str, Any]]] = {
     "lorae": {f"lorae-{weight:g}": {"method": "lorae", "penalty": weight} for weight in (1e-4, 3e-4, 1e-3, 3e-3)},

@@ -204,6 +204,8 @@ def work_off(
                 left = busy
         except KeyboardInterrupt:
             done_now = len(store.finished().keys() & {cell.key for cell in cells})
+            if done_now:
+                store.gather([*cells, *beside])  # so that what there is can be drawn
             raise KeyboardInterrupt(
                 f"with {done_now} of {len(cells)} cells finished; the same command goes on from there"
             ) from None

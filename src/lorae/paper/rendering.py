@@ -2,8 +2,9 @@
 
 import base64
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
@@ -43,14 +44,9 @@ def grid(block: Grid) -> str:
     return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
 
 
-def claims_table(pages: Sequence[Page]) -> str:
-    """All claims of several pages as one Markdown table."""
-    rows = [
-        (page.name, block.claim, f"**{OUTCOMES[block.holds]}**", block.seen)
-        for page in pages
-        for block in page.blocks
-        if isinstance(block, Verdict)
-    ]
+def claims_table(claims: Sequence[Mapping[str, Any]]) -> str:
+    """The claims that `lorae.paper.reproduce` gives back as one Markdown table."""
+    rows = [(row["study"], row["claim"], f"**{OUTCOMES[row['holds']]}**", row["seen"]) for row in claims]
     return grid(Grid("", ("study", "claim", "here", "seen"), tuple(rows)))
 
 
