@@ -1,6 +1,5 @@
 """The report of one or several runs: a single HTML page that needs no network and no JavaScript."""
 
-import base64
 import json
 import shlex
 import statistics
@@ -10,12 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from lorae.choice import Choice, read_choice
 from lorae.comparison import marked_cells, one_protocol, rows, shown_columns
 from lorae.errors import LoraeError
 from lorae.files import write_atomically
+from lorae.html import data_uri, environment
 from lorae.plots import format_tolerance, plot_curves, plot_rank_error, plot_spectrum
 from lorae.runs import Run
 from lorae.words import count, duration, number, plain
@@ -281,17 +279,15 @@ def _figures(run: Section) -> dict[str, Any]:
             tolerance=run.tolerance,
             ranks={run.name: run.spectrum["rank"]},
         )
-        images["spectrum"] = _data_uri(path)
+        images["spectrum"] = data_uri(path)
     if run.choice is not None:
         chosen, bound = run.choice.chosen, run.choice.bound
-        images["ranks"] = _data_uri(
-            plot_rank_error(run.choice.points, folder / "ranks.png", marked=chosen, bound=bound)
-        )
+        images["ranks"] = data_uri(plot_rank_error(run.choice.points, folder / "ranks.png", marked=chosen, bound=bound))
     if run.stats:
-        images["curves"] = _data_uri(plot_curves(run.stats, folder / "curves.png"))
+        images["curves"] = data_uri(plot_curves(run.stats, folder / "curves.png"))
     drawn = {path.stem: path for path in sorted(folder.glob("*.png"))}
     if "reconstructions" in drawn:
-        images["reconstructions"] = _data_uri(drawn["reconstructions"])
+        images["reconstructions"] = data_uri(drawn["reconstructions"])
     known = [key for key in CAPTIONS if key in drawn]
     others = [key for key in drawn if key not in CAPTIONS and key not in images]
     images["more"] = [_figure(key, drawn[key]) for key in known + others]
@@ -301,7 +297,7 @@ def _figures(run: Section) -> dict[str, Any]:
 def _figure(key: str, path: Path) -> Figure:
     named = key.replace("_", " ").replace("-", " ").capitalize()
     title, caption = CAPTIONS.get(key, (named, "From the run's folder figures."))
-    return Figure(key, title, caption, _data_uri(path))
+    return Figure(key, title, caption, data_uri(path))
 
 
 def _side_by_side(
@@ -338,26 +334,16 @@ def _overlay(runs: Sequence[Section]) -> str | None:
             tolerance=drawn[0].tolerance,
             ranks={run.name: run.spectrum["rank"] for run in drawn} if shared else None,
         )
-        return _data_uri(path)
-
-
-def _data_uri(path: Path) -> str:
-    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode("ascii")
+        return data_uri(path)
 
 
 def _template() -> Any:
-    environment = Environment(
-        loader=PackageLoader("lorae", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(
+    templates = environment()
+    templates.filters.update(
         tolerance=lambda value: format_tolerance(float(value)),
         number=number,
         count=count,
         duration=duration,
         plain=plain,
     )
-    return environment.get_template("report.html")
+    return templates.get_template("report.html")

@@ -1,15 +1,14 @@
 """A study's page as Markdown and as one HTML file that needs no network. Imports no torch."""
 
-import base64
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from lorae.files import write_atomically
+from lorae.html import data_uri, environment
 from lorae.paper.page import Block, Grid, Page, Picture, Text, Verdict
 
 OUTCOMES = {True: "holds", False: "does not hold", None: "not measured"}
@@ -52,19 +51,13 @@ def claims_table(claims: Sequence[Mapping[str, Any]]) -> str:
 
 def write_html(page: Page, folder: Path) -> Path:
     """Write `folder/NAME.html`, with the pictures in it; returns the path."""
-    environment = Environment(
-        loader=PackageLoader("lorae", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["code"] = _with_code
-    text = environment.get_template("study.html").render(
+    templates = environment()
+    templates.filters["code"] = _with_code
+    text = templates.get_template("study.html").render(
         page=page,
         blocks=[(type(block).__name__, block) for block in page.blocks],
         outcome=lambda verdict: OUTCOMES[verdict.holds],
-        sources={block.path: _data_uri(folder / block.path) for block in page.blocks if isinstance(block, Picture)},
+        sources={block.path: data_uri(folder / block.path) for block in page.blocks if isinstance(block, Picture)},
     )
     path = folder / f"{page.name}.html"
     write_atomically(path, text.encode())
@@ -74,7 +67,3 @@ def write_html(page: Page, folder: Path) -> Path:
 def _with_code(words: str) -> Markup:
     """Text with what stands in backquotes as code."""
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(words))))
-
-
-def _data_uri(path: Path) -> str:
-    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode("ascii")
