@@ -8,7 +8,7 @@ import pytest
 
 from lorae.grids import plot_grid
 from lorae.paper.filled import FilledTable, Value
-from lorae.paper.page import Grid, Page, Picture, Text, Verdict
+from lorae.paper.page import Gallery, Grid, Page, Picture, Text, Verdict
 from lorae.paper.published import tables
 from lorae.paper.rendering import claims_table, markdown, write_html, write_markdown
 from lorae.paper.table_page import table_page
@@ -30,6 +30,7 @@ def page(tmp_path):
             Verdict("AE is better", False, "0.5, 1.5"),
             Verdict("VAE is better", None, "not measured"),
             Picture(PLACE, "samples & more"),
+            Gallery("Side by side", (("AE", PLACE), ("VAE", PLACE), ("WAE", PLACE), ("RAE", PLACE))),
         ),
     )
 
@@ -60,7 +61,7 @@ def test_html_is_well_formed_escaped_and_needs_no_network(page, tmp_path):
     words.feed(text)
     assert not words.open
     assert all(source.startswith("data:image/png;base64,") for source in words.sources)
-    assert len(words.sources) == 1
+    assert len(words.sources) == 1 + 4
     assert not re.search(r"(src|href)=\"(https?:|//)", text)
     assert html.escape("Distances < all") in text
     assert "<code>lorae reproduce table3</code>" in text
@@ -71,6 +72,8 @@ def test_markdown_links_the_pictures_beside_it(page, tmp_path):
     text = path.read_text()
     link = re.search(r"!\[samples & more\]\((.+)\)", text).group(1)
     assert (path.parent / link).exists()
+    beside = [line.count("![") for line in text.splitlines() if line.startswith("| ![")]
+    assert beside == [3, 1]
     assert "| MNIST | MVG \\| paper |\n| --- | --- |\n| AE | 1.5 |" in text
 
 
@@ -114,8 +117,10 @@ def test_the_page_of_a_table_shows_both_values_claims_protocol_and_pictures(page
     assert grid.rows[-1][0] == "same order?"
     assert "3 seeds" in grid.caption
     assert Text("Trained for four epochs.") in found.blocks
-    pictures = [block for block in found.blocks if isinstance(block, Picture)]
-    assert [(tmp_path / block.path).read_bytes()[:4] for block in pictures] == [b"\x89PNG"] * 2
+    overlay = next(block for block in found.blocks if isinstance(block, Picture))
+    assert (tmp_path / overlay.path).read_bytes()[:4] == b"\x89PNG"
+    gallery = next(block for block in found.blocks if isinstance(block, Gallery))
+    assert gallery.shown == (("AE", PLACE),)
     assert any(isinstance(block, Verdict) for block in found.blocks)
 
 

@@ -1,6 +1,5 @@
 """What is measured of a trained model for the paper's tables: from a cell's configuration to its result."""
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 
 from lorae import api, inspection
 from lorae.data import Dataset
@@ -99,13 +99,20 @@ def pictures(run: Run, settings: Settings, folder: Path) -> Result:
     if get_method(run.settings.method).encodes:
         inspection.interpolate(run, pairs=PAIRS if run.settings.data == "mnist" else None)
         names.append("interpolation-linear")
-    found = {}
-    for name in names:
-        place = Path("pictures") / f"{run.settings.data}-{run.settings.method}-{run.path.name[:6]}-{name}.png"
-        (folder / place).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(run.figure_path(name), folder / place)
-        found[name] = place.as_posix()
-    return {"pictures": found}
+    found = {name: _kept(run, name, folder) for name in names}
+    own = "samples-prior" if "samples-prior" in found else "samples-gaussian"
+    return {"pictures": found | {"samples-own": found[own]}}
+
+
+def _kept(run: Run, name: str, folder: Path) -> str:
+    """A figure of the run at half its size, in the study's folder; its path below that."""
+    place = Path("pictures") / f"{run.settings.data}-{run.settings.method}-{run.path.name[:6]}-{name}.png"
+    (folder / place).parent.mkdir(parents=True, exist_ok=True)
+    with Image.open(run.figure_path(name)) as image:
+        half = image.resize((image.width // 2, image.height // 2), Image.Resampling.BOX)
+        shown = half.convert("L") if run.config["data"]["shape"][0] == 1 else half
+        shown.save(folder / place, optimize=True)
+    return place.as_posix()
 
 
 def contrast(run: Run, _: Settings, __: Path) -> Result:

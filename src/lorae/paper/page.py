@@ -29,6 +29,14 @@ class Picture:
 
 
 @dataclass(frozen=True)
+class Gallery:
+    """Pictures beside each other. shown: a label and a path relative to the study's folder, each."""
+
+    caption: str
+    shown: tuple[tuple[str, Path], ...]
+
+
+@dataclass(frozen=True)
 class Verdict:
     """A claim of the paper and whether it holds in our numbers; holds: None where it was not measured."""
 
@@ -37,7 +45,7 @@ class Verdict:
     seen: str
 
 
-Block = Text | Grid | Picture | Verdict
+Block = Text | Grid | Picture | Gallery | Verdict
 
 
 @dataclass(frozen=True)

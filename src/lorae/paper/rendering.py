@@ -9,7 +9,10 @@ from markupsafe import Markup, escape
 
 from lorae.files import write_atomically
 from lorae.html import data_uri, environment
-from lorae.paper.page import Block, Grid, Page, Picture, Text, Verdict
+from lorae.paper.page import Block, Gallery, Grid, Page, Picture, Text, Verdict
+
+# Pictures beside each other in Markdown, where every column of a table has the width that is left.
+BESIDE = 3
 
 OUTCOMES = {True: "holds", False: "does not hold", None: "not measured"}
 
@@ -32,9 +35,20 @@ def _block(block: Block) -> str:
         return block.words
     if isinstance(block, Picture):
         return f"![{block.caption}]({block.path.as_posix()})\n\n{block.caption}"
+    if isinstance(block, Gallery):
+        return _gallery(block)
     if isinstance(block, Verdict):
         return f"- **{OUTCOMES[block.holds]}**: {block.claim}. Seen: {block.seen}."
     return f"## {block.caption}\n\n{grid(block)}"
+
+
+def _gallery(block: Gallery) -> str:
+    tables = []
+    for start in range(0, len(block.shown), BESIDE):
+        part = block.shown[start : start + BESIDE]
+        images = tuple(f"![{label}]({path.as_posix()})" for label, path in part)
+        tables.append(grid(Grid("", tuple(label for label, _ in part), (images,))))
+    return "\n\n".join([f"## {block.caption}", *tables])
 
 
 def grid(block: Grid) -> str:
@@ -57,7 +71,7 @@ def write_html(page: Page, folder: Path) -> Path:
         page=page,
         blocks=[(type(block).__name__, block) for block in page.blocks],
         outcome=lambda verdict: OUTCOMES[verdict.holds],
-        sources={block.path: data_uri(folder / block.path) for block in page.blocks if isinstance(block, Picture)},
+        source=lambda path: data_uri(folder / path),
     )
     path = folder / f"{page.name}.html"
     write_atomically(path, text.encode())

@@ -6,7 +6,7 @@ from pathlib import Path
 from lorae.paper.claims import show, verdicts
 from lorae.paper.filled import FilledTable
 from lorae.paper.orders import order
-from lorae.paper.page import Block, Grid, Page, Picture, Text
+from lorae.paper.page import Block, Gallery, Grid, Page, Picture, Text
 from lorae.paper.published import Column
 from lorae.plots import plot_spectrum
 
@@ -14,6 +14,7 @@ DATA_TITLES = {"mnist": "MNIST", "celeba": "CelebA"}
 
 CAPTIONS = {
     "samples-mixture": "latents drawn from a Gaussian mixture fitted to those of the training data, decoded",
+    "samples-own": "latents drawn from the prior of those that have one, else from a fitted Gaussian, decoded",
     "samples-gaussian": "latents drawn from one Gaussian fitted to those of the training data, decoded",
     "interpolation-linear": "test images at both ends of each row, decoded latents on the straight line between",
 }
@@ -46,11 +47,10 @@ def table_page(
         blocks += verdicts(part, spectra.get(part.data, {}))
         if part.data in spectra:
             blocks.append(_overlay(part, spectra[part.data], folder))
-        blocks += [
-            Picture(path, f"{DATA_TITLES[data]}, {row}: {CAPTIONS[name]}")
-            for (data, row, name), path in pictures.items()
-            if data == part.data
-        ]
+        for name in table.pictures:
+            shown = [(row, path) for (data, row, kind), path in pictures.items() if (data, kind) == (part.data, name)]
+            if shown:
+                blocks.append(Gallery(f"{DATA_TITLES[part.data]}, seed 0: {CAPTIONS[name]}", tuple(shown)))
     return Page(table.name, table.title, (*blocks, *(Text(words) for words in protocol)))
 
 
