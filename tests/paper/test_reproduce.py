@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -226,9 +227,9 @@ def test_a_table_is_reproduced_resumed_and_drawn_from_its_records(tiny, tmp_path
     assert code == 0
     assert re.search(r"table7: The rank falls .*\n  (holds|does not hold): ", printed)
 
-    # A checkout holds the records alone, and draws the same page.
+    # A checkout holds the records and the pictures, and draws the same page.
     checkout = tmp_path / "checkout"
-    checkout.mkdir()
+    shutil.copytree(tmp_path / "pictures", checkout / "pictures")
     (checkout / "records.jsonl").write_bytes(Path(result["records"]).read_bytes())
     code, *_ = reproduce(capsys, "table7", "--preset", "smoke", "--draw-only", "--out", checkout)
     assert code == 0
