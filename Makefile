@@ -6,11 +6,12 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 DEMO := runs/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all lint format bench first-look sampling zoo dimension scale tuning exact-rank paper digits figures clean
+.PHONY: help install demo smoke test test-all lint format bench first-look sampling zoo dimension scale tuning exact-rank paper digits figures clean
 
 help:
 	@echo "make demo      train a low-rank autoencoder on MNIST for three epochs and write its report"
 	@echo "make test      the tests that take seconds each; make test-all adds the slow ones"
+	@echo "make smoke     a table of the paper in its smallest preset, in a folder that is thrown away"
 	@echo "make lint      ruff and mypy; make format rewrites the code"
 	@echo "make bench     speed and memory, as ratios taken in one run"
 	@echo "make first-look  train the runs of the README's table"
@@ -49,6 +50,10 @@ test: $(VENV)/installed-dev
 test-all: $(VENV)/installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto -m "not slow"
 	$(BIN)/python -m pytest -m slow
+
+smoke: $(VENV)/installed
+	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
+		$(BIN)/lorae reproduce table3 --preset smoke --out "$$folder/table3"
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .

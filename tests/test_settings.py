@@ -174,3 +174,13 @@ def test_an_exact_rank_brings_its_own_defaults():
         {"nuclear": 1e-3},
     ]
     assert settings(method="lorae", matrix_update="prox", rank=3).resolve("images", (1, 32, 32)).normalise == "none"
+
+
+def test_a_chain_of_matrices_cannot_start_as_pca_behind_a_normalisation():
+    values = {"method": "irmae", "network": "residual", "normalise": "scale"}
+    with pytest.raises(
+        LoraeError, match=r"normalise: got 'scale' with network residual.* 'irmae' has 8; expected none"
+    ):
+        Settings.from_values(values, str).resolve("vectors", (6,))
+    for change in ({"normalise": "none"}, {"method": "lorae"}):
+        assert Settings.from_values(values | change, str).resolve("vectors", (6,)).network == "residual"

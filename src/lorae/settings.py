@@ -245,13 +245,20 @@ class Settings:
         likelihood = self.likelihood or (method.likelihood if data_kind == "images" else "gaussian")
         if likelihood == "bernoulli" and data_kind == "vectors":
             raise LoraeError("likelihood: got 'bernoulli', expected gaussian for vectors (from --likelihood)")
+        normalise = self._resolved_matrix_option(self.normalise, "normalise", "none")
+        layers = method.bottleneck_options.get("layers", 1)
+        if network == "residual" and normalise not in (None, "none") and layers != 1:
+            raise LoraeError(
+                f"normalise: got {normalise!r} with network residual, which starts as PCA with one matrix M, but "
+                f"method {self.method!r} has {layers}; expected none"
+            )
         return dataclasses.replace(
             self,
             network=network,
             latent_dim=latent_dim,
             epochs=self.epochs or paper.epochs,
             matrix_init=self._resolved_matrix_option(self.matrix_init, "init", "default"),
-            normalise=self._resolved_matrix_option(self.normalise, "normalise", "none"),
+            normalise=normalise,
             matrix_update=self.matrix_update or method.matrix_update,
             schedule=self.schedule or method.schedule,
             penalty=None,
