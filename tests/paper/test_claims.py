@@ -94,11 +94,14 @@ def test_the_other_order_is_named_and_one_seed_said():
     found = order(distances(AE=(2.0,), LoRAE=(3.0,)), distances().columns[0])
     assert found.other == (("LoRAE", "AE"),)
     assert found.words == "no: AE before LoRAE (one seed)"
+    assert (found.published, found.ours) == (("LoRAE", "AE"), ("AE", "LoRAE"))
 
 
 def test_higher_is_better_for_accuracies():
     table = filled("table6", "mnist", {("AE", "10"): (40.0,), ("LoRAE", "10"): (50.0,)})
-    assert order(table, table.columns[0]).same == (("LoRAE", "AE"),)
+    found = order(table, table.columns[0])
+    assert found.same == (("LoRAE", "AE"),)
+    assert found.published == found.ours == ("LoRAE", "AE")
 
 
 def test_a_difference_changes_sign_with_its_sides():

@@ -15,9 +15,12 @@ STANDARD_ERRORS = 2.0
 class Order:
     """Pairs of rows (better in the paper, worse in the paper) by how they come out here.
 
-    same, other: the difference is larger than chance; undecided: it is not. seeds: the fewest of any row.
+    published, ours: the rows from the best to the worst. same, other: the difference is larger than chance; undecided:
+    it is not. seeds: the fewest of any row.
     """
 
+    published: tuple[str, ...]
+    ours: tuple[str, ...]
     same: tuple[tuple[str, str], ...]
     other: tuple[tuple[str, str], ...]
     undecided: tuple[tuple[str, str], ...]
@@ -48,8 +51,13 @@ def order(filled: FilledTable, column: Column) -> Order:
         else:
             right = here > 0 if column.better == "lower" else here < 0
             found["same" if right else "other"].append((better, worse))
+    sign = 1 if column.better == "lower" else -1
     seeds = min((len(filled.value(row, column.name).ours) for row in rows), default=0)
-    return Order(tuple(found["same"]), tuple(found["other"]), tuple(found["undecided"]), seeds)
+    published = sorted(rows, key=lambda row: sign * (filled.value(row, column.name).published or 0.0))
+    ours = sorted(rows, key=lambda row: sign * (filled.value(row, column.name).mean or 0.0))
+    return Order(
+        tuple(published), tuple(ours), tuple(found["same"]), tuple(found["other"]), tuple(found["undecided"]), seeds
+    )
 
 
 def difference(first: Value, second: Value) -> float | None:

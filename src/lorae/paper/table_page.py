@@ -18,6 +18,9 @@ CAPTIONS = {
     "samples-gaussian": "latents drawn from one Gaussian fitted to those of the training data, decoded",
     "interpolation-linear": "test images at both ends of each row, decoded latents on the straight line between",
 }
+# These need the width of a page.
+WIDE = ("interpolation-linear",)
+
 # What the paper says of the pictures that no number stands for.
 SAID = {
     "table1": "The paper: LoRAE's images have a higher visual quality than AE's and IRMAE's, and are on a par with "
@@ -43,14 +46,17 @@ def table_page(
     blocks: list[Block] = [Text(SAID[table.name])] if table.name in SAID else []
     for part in filled:
         if part.columns:
-            blocks += [_grid(part), *_notes(part)]
+            blocks += [_grid(part), *_notes(part), *_orders(part)]
         blocks += verdicts(part, spectra.get(part.data, {}))
         if part.data in spectra:
             blocks.append(_overlay(part, spectra[part.data], folder))
         for name in table.pictures:
             shown = [(row, path) for (data, row, kind), path in pictures.items() if (data, kind) == (part.data, name)]
-            if shown:
-                blocks.append(Gallery(f"{DATA_TITLES[part.data]}, seed 0: {CAPTIONS[name]}", tuple(shown)))
+            title = f"{DATA_TITLES[part.data]}, seed 0: {CAPTIONS[name]}"
+            if name in WIDE:
+                blocks += [Picture(path, f"{row}. {title}") for row, path in shown]
+            elif shown:
+                blocks.append(Gallery(title, tuple(shown)))
     return Page(table.name, table.title, (*blocks, *(Text(words) for words in protocol)))
 
 
@@ -65,12 +71,18 @@ def _grid(filled: FilledTable) -> Grid:
             value = filled.value(row.name, column.name)
             cells += ["–" if value.published is None else f"{value.published:g}", show(value)]
         rows.append(tuple(cells))
-    if any(column.better for column in filled.columns) and any(filled.table.published[filled.data]):
-        answers: list[str] = []
-        for column in filled.columns:
-            answers += ["", order(filled, column).words if column.better else "–"]
-        rows.append(("same order?", *answers))
     return Grid(_caption(filled), tuple(header), tuple(rows))
+
+
+def _orders(filled: FilledTable) -> list[Block]:
+    """Whether the rows come in the paper's order, a line for each column that has a better."""
+    lines = []
+    for column in filled.columns:
+        found = order(filled, column) if column.better else None
+        if found is not None and len(found.published) > 1:
+            lines.append((column.title, ", ".join(found.published), ", ".join(found.ours), found.words))
+    header = ("from the best to the worst", "paper", "ours", "same order?")
+    return [Grid(f"{DATA_TITLES[filled.data]}: the order of the rows", header, tuple(lines))] if lines else []
 
 
 def _caption(filled: FilledTable) -> str:
