@@ -5,11 +5,14 @@ import importlib.util
 import json
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
 
 from lorae import cli
+from lorae.paper import reproduce
+from lorae.paper.rendering import claims_table
 from tests.test_newcomer import FROBENIUS
 
 ROOT = Path(__file__).parents[1]
@@ -82,6 +85,17 @@ def test_the_tables_of_the_exact_rank_are_drawn_from_their_records():
 def test_the_table_of_the_encoders_scale_is_drawn_from_its_records():
     module = script("docs/scale.py")
     assert module.table() in module.PAGE.read_text()
+
+
+def test_the_pages_of_the_paper_are_drawn_from_their_records(tmp_path):
+    module = script("docs/results.py")
+    folder = tmp_path / "paper"
+    shutil.copytree(module.FOLDER, folder, ignore=shutil.ignore_patterns("models", "cells", "*.html", "*.md"))
+    result = reproduce("all", preset="quick", out=folder, draw_only=True)
+    for name, paths in result["pages"].items():
+        assert Path(paths["markdown"]).read_text() == (module.FOLDER / f"{name}.md").read_text()
+    assert claims_table(result["claims"]) in module.PAGE.read_text()
+    assert module.table() in README
 
 
 @pytest.mark.parametrize("path", ["docs/first_look.py", "docs/sampling.py"])

@@ -24,7 +24,10 @@ MAIN = "covariance, 1e-3"
 
 @dataclass(frozen=True)
 class Fit:
-    """y = factor x^exponent by least squares in logarithms. error: standard error of the exponent; r2: R squared."""
+    """y = factor x^exponent by least squares in logarithms.
+
+    error: standard error of the exponent, 0 through two points; r2: R squared.
+    """
 
     exponent: float
     error: float
@@ -69,7 +72,8 @@ def page(rows: Sequence[Mapping[str, Any]], folder: Path) -> Page:
     place = Path("pictures") / "proposition1.png"
     (folder / place).parent.mkdir(parents=True, exist_ok=True)
     published = {row["weight"]: row["published"] for row in rows if row["published"] is not None}
-    plot_exponent({name: _by_weight(rows, name) for name in (MAIN, "M, 1e-3")}, published, folder / place)
+    shown, line = {name: _by_weight(rows, name) for name in (MAIN, "M, 1e-3")}, _fit(_by_weight(rows, MAIN))
+    plot_exponent(shown, published, folder / place, None if line is None else (line.factor, line.exponent))
     blocks: tuple[Block, ...] = (
         Text(
             "The proof takes rank(M) <= c |M|_* for a constant c. There is none: t I has full rank for every t > 0, "
@@ -92,9 +96,10 @@ def _by_weight(rows: Sequence[Mapping[str, Any]], definition: str) -> dict[float
 
 
 def _fit(points: Mapping[float, Sequence[float]]) -> Fit | None:
-    if len(points) < 2:
+    """None without two weights that left something: a latent that collapsed to a point has rank 0, and no logarithm."""
+    pairs = [(weight, rank) for weight, ranks in points.items() for rank in ranks if rank > 0]
+    if len({weight for weight, _ in pairs}) < 2:
         return None
-    pairs = [(weight, rank) for weight, ranks in points.items() for rank in ranks]
     return fit_exponent([weight for weight, _ in pairs], [rank for _, rank in pairs])
 
 
@@ -139,19 +144,21 @@ def _verdicts(rows: Sequence[Mapping[str, Any]], published: Mapping[float, float
     seen = f"like weight^({fit.exponent:.2f} ± {fit.error:.2f})"
     if theirs is not None:
         seen += f", the paper's own ranks like weight^({theirs.exponent:.2f})"
-    low, high = min(points), max(points)
-    ratio = statistics.fmean(points[low]) / statistics.fmean(points[high])
+    means = {weight: statistics.fmean(ranks) for weight, ranks in points.items()}
+    low, high = min(means), max(means)
+    # A finite set of ranks is below c / weight for some c, however they go: what counts is what that c still says.
+    constant = max(weight * mean for weight, mean in means.items())
     seen += (
-        f"; a weight {high / low:g} times as large divides the rank by {ratio:.1f}. As a bound, c / weight says "
-        "nothing at small weights, where it exceeds the latent's dimension, and is broken at large ones by any c "
-        "that says something"
+        f"; from weight {low:g} to {high:g} the rank goes from {means[low]:.1f} to {means[high]:.1f}. An upper bound "
+        f"c / weight on all of these takes c = {constant:.2g} or more, which at {low:g} allows a rank of "
+        f"{constant / low:,.0f}; with a smaller c it is broken, at the large weights first where ranks fall slower "
+        "than 1 / weight"
     )
-    means = [statistics.fmean(ranks) for ranks in points.values()]
     return [
         Verdict(
             falls,
-            all(first > second for first, second in pairwise(means)),
-            ", ".join(f"{mean:.1f} at {weight:g}" for weight, mean in zip(points, means, strict=True)),
+            all(first > second for first, second in pairwise(means.values())),
+            ", ".join(f"{mean:.1f} at {weight:g}" for weight, mean in means.items()),
         ),
         Verdict(rate, abs(fit.exponent + 1) <= 2 * max(fit.error, 0.05), seen),
         Verdict(

@@ -31,12 +31,15 @@ class Order:
         """The answer for the table: yes, no and where not, or that it cannot be told."""
         if not (self.same or self.other or self.undecided):
             return "–"
-        listed = [f"{worse} before {better}" for better, worse in self.other]
-        unsure = [f"{better} and {worse}" for better, worse in self.undecided]
-        parts = [f"no: {', '.join(listed)}" if listed else "yes"]
+        seeds = f"{self.seeds} seeds" if self.seeds > 1 else "one seed"
+        listed = ", ".join(f"{worse} before {better}" for better, worse in self.other)
+        unsure = ", ".join(f"{better} and {worse}" for better, worse in self.undecided)
+        if not (self.same or self.other):
+            return f"cannot be told from {seeds}: {unsure}"
+        answer = f"no: {listed}" if listed else "yes"
         if unsure:
-            parts.append(f"too close to tell: {', '.join(unsure)}")
-        return "; ".join(parts) + ("" if self.seeds > 1 else " (one seed)")
+            answer += f"; too close to tell: {unsure}" if listed else f", but too close to tell: {unsure}"
+        return answer if self.seeds > 1 else f"{answer} ({seeds})"
 
 
 def order(filled: FilledTable, column: Column) -> Order:

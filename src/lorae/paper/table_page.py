@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from lorae.paper.claims import show, verdicts
+from lorae.paper.claims import count_seeds, show, verdicts
 from lorae.paper.filled import FilledTable
 from lorae.paper.orders import order
 from lorae.paper.page import Block, Gallery, Grid, Page, Picture, Text
@@ -81,14 +81,12 @@ def _orders(filled: FilledTable) -> list[Block]:
         found = order(filled, column) if column.better else None
         if found is not None and len(found.published) > 1:
             lines.append((column.title, ", ".join(found.published), ", ".join(found.ours), found.words))
-    header = ("from the best to the worst", "paper", "ours", "same order?")
-    return [Grid(f"{DATA_TITLES[filled.data]}: the order of the rows", header, tuple(lines))] if lines else []
+    caption = f"{DATA_TITLES[filled.data]}: the order of the rows, from the best to the worst"
+    return [Grid(caption, ("column", "paper", "ours", "same order?"), tuple(lines))] if lines else []
 
 
 def _caption(filled: FilledTable) -> str:
-    counts = sorted({len(value.ours) for value in filled.values.values()})
-    seeds = " to ".join(map(str, dict.fromkeys((counts[0], counts[-1]))))
-    return f"{DATA_TITLES[filled.data]}: mean ± standard deviation over {seeds} seed{'' if counts[-1] == 1 else 's'}"
+    return f"{DATA_TITLES[filled.data]}: mean ± standard deviation over {count_seeds(filled.values.values())}"
 
 
 def _notes(filled: FilledTable) -> list[Block]:
