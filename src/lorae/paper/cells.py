@@ -278,10 +278,16 @@ def _pool(workers: int) -> Iterator[ProcessPoolExecutor | None]:
         return
     # Spawned: a forked process would inherit torch's threads, half of them gone.
     context = multiprocessing.get_context("spawn")
+    others = set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
     try:
         with _terminations_interrupt():
             yield pool
+    except BaseException:
+        # A cell may take half an hour: what is being trained is kept in a checkpoint, the rest is measured again.
+        for worker in set(multiprocessing.active_children()) - others:
+            worker.terminate()
+        raise
     finally:
         pool.shutdown(cancel_futures=True)
 
