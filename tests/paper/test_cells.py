@@ -210,7 +210,7 @@ def alive(process):
 
 
 def test_missing_and_broken_records_are_named(tmp_path):
-    with pytest.raises(LoraeError, match=r"holds no records.jsonl; it is written when all cells are finished"):
+    with pytest.raises(LoraeError, match=r"holds no records.jsonl; it is written when a study ends"):
         Store(tmp_path).records()
     (tmp_path / "records.jsonl").write_text(json.dumps({"key": "a"}) + "\n{")
     with pytest.raises(LoraeError, match="not readable as lines of JSON"):

@@ -21,7 +21,7 @@ from lorae.paper.models import model_key, trained
 from lorae.paper.plan import by_seed, distinct, fill, measurement, planned
 from lorae.paper.presets import PRESETS, PROTOCOLS, Preset, Scale
 from lorae.paper.published import tables
-from lorae.paper.studies import studies
+from lorae.paper.studies import protocol_words, studies
 
 SMOKE = Scale("smoke", "paper", 1)
 TINY = Preset(
@@ -291,6 +291,49 @@ def test_bad_input_is_one_line_and_makes_nothing(words, message, capsys, tmp_pat
     assert (code, printed, len(errors.splitlines())) == (2, "", 1)
     assert message in errors
     assert not list(tmp_path.iterdir())
+
+
+def test_fewer_seeds_take_no_record_away(tiny, tmp_path, capsys):
+    words = ("theorem1", "--preset", "smoke", "--out", tmp_path, "--workers", 1)
+    reproduce(capsys, *words, "--seeds", 2)
+    before = Store(tmp_path).records()
+    shutil.rmtree(tmp_path / "cells")
+    reproduce(capsys, *words)
+    assert {record["key"] for record in Store(tmp_path).records()} == {record["key"] for record in before}
+
+
+def test_finished_cells_are_drawn_after_a_kill(tiny, tmp_path, capsys):
+    reproduce(capsys, "theorem1", "--preset", "smoke", "--out", tmp_path, "--workers", 1)
+    text = (tmp_path / "theorem1.md").read_text()
+    (tmp_path / "records.jsonl").unlink()
+    assert reproduce(capsys, "theorem1", "--preset", "smoke", "--out", tmp_path, "--draw-only")[0] == 0
+    assert (tmp_path / "theorem1.md").read_text() == text
+
+
+def test_the_known_dimensions_have_a_status_too(tmp_path, capsys):
+    found = json.loads(reproduce(capsys, "dimension", "--preset", "smoke", "--out", tmp_path, "--status", "--json")[1])
+    assert (found["done"], found["running"]) == (0, [])
+    assert found["left"] > 0
+
+
+def test_the_protocol_names_the_whole_command_and_every_measure():
+    words = protocol_words(Scale("quick", "authors_code", 5, "f0"), tables()["table3"])
+    assert "--preset quick --seeds 5 --protocol authors_code --data-root FOLDER" in words[0]
+    measures = [line for line in protocol_words(SMOKE, tables()["table6"]) if line.startswith("Measured")]
+    assert any("of Supervised: `supervised`" in line for line in measures)
+    assert "Not measured: celeba" in protocol_words(SMOKE, tables()["table3"])[-1]
+
+
+def test_the_authors_code_changes_only_what_it_has():
+    scale = Scale("paper", "authors_code", 1, "f0")
+    rows = {row.name: row for table in tables().values() for row in table.rows}
+    settings = {name: scale.model("celeba", row, None, 0)["settings"] for name, row in rows.items() if not row.data}
+    assert settings["GAN"]["lr"] == 2e-4
+    assert "batch_size" not in settings["WAE"]
+    assert settings["WAE"]["latent_dim"] == settings["RAE"]["latent_dim"] == 64
+    assert settings["VAE"]["penalty_warmup"] == 0.0
+    assert settings["LoRAE"]["matrix_init"] == "default"
+    assert scale.measure("celeba", "lorae", "pictures")["fit_on"] == "test"
 
 
 def test_a_scale_is_hashable_and_fixed():

@@ -28,6 +28,7 @@ def test_the_page_of_a_table_shows_both_values_claims_protocol_and_pictures(tmp_
         protocol=["Trained for four epochs."],
         pictures={("mnist", "AE", "samples-mixture"): PLACE},
         spectra={"mnist": {"AE": [1.0, 0.1]}},
+        features={},
         folder=tmp_path,
     )
     grid = next(block for block in found.blocks if isinstance(block, Grid))
@@ -46,7 +47,7 @@ def test_the_page_of_a_table_shows_both_values_claims_protocol_and_pictures(tmp_
 
 
 def test_a_table_without_any_measurement_still_has_a_page(tmp_path):
-    found = table_page([filled(0)], protocol=[], pictures={}, spectra={}, folder=tmp_path)
+    found = table_page([filled(0)], protocol=[], pictures={}, spectra={}, features={}, folder=tmp_path)
     grid = next(block for block in found.blocks if isinstance(block, Grid))
     assert grid.rows[0] == ("AE", "103.08", "–", "68.97", "–")
     assert {block.holds for block in found.blocks if isinstance(block, Verdict)} == {None}
@@ -56,7 +57,7 @@ def test_tables_of_pictures_say_what_the_paper_sees_in_them(tmp_path):
     table = tables()["table1"]
     pictures = {(data, row.name, name): PLACE for data in table.data for row in table.rows for name in table.pictures}
     parts = [FilledTable(table, data, {}) for data in table.data]
-    found = table_page(parts, protocol=[], pictures=pictures, spectra={}, folder=tmp_path)
+    found = table_page(parts, protocol=[], pictures=pictures, spectra={}, features={}, folder=tmp_path)
     assert "The paper" in found.blocks[0].words
     assert not any(isinstance(block, Grid | Verdict) for block in found.blocks)
     galleries = [block for block in found.blocks if isinstance(block, Gallery)]

@@ -11,7 +11,7 @@ from lorae import rules
 from lorae.errors import LoraeError
 
 if TYPE_CHECKING:
-    from lorae.paper.cells import Cell, Configuration, State
+    from lorae.paper.cells import Cell, Configuration, State, Store
     from lorae.paper.presets import Scale
     from lorae.paper.studies import Study
 
@@ -78,10 +78,15 @@ def status(
     data_root: str | Path | None = None,
     out: str | Path | None = None,
 ) -> "State":
-    """How far a study is in its folder, while other processes work on it or while none does; of the paper's only."""
+    """How far a study is in its folder, while other processes work on it or while none does."""
     from lorae.paper.cells import Store
 
     values = _checked(study, preset, seeds, protocol, None)
+    if values["study"] == "dimension":
+        from lorae.paper import dimension
+
+        folder = Path("runs") / f"dimension-{values['preset']}" if out is None else Path(out)
+        return Store(folder).state(dimension.plan(dimension.PRESETS[values["preset"]], values["seeds"]))
     folder = _folder(out, values["preset"], protocol)
     scale = _scale(values, data_root, folder, False)
     return Store(folder).state(_cells(_chosen(values["study"], scale), scale))
@@ -95,7 +100,10 @@ def _checked(study: str, preset: str, seeds: Any, protocol: str, workers: Any) -
         "protocol": (rules.choice(*PROTOCOLS), protocol),
         "workers": (rules.optional(rules.whole(1)), workers),
     }
-    return {name: rule.check(name, value, f"argument {name}") for name, (rule, value) in chosen.items()}
+    origin = {"study": "the call"}  # no flag of the command line
+    return {
+        name: rule.check(name, value, origin.get(name, f"argument {name}")) for name, (rule, value) in chosen.items()
+    }
 
 
 def _folder(out: str | Path | None, preset: str, protocol: str) -> Path:
@@ -114,14 +122,14 @@ def _scale(values: dict[str, Any], data_root: str | Path | None, folder: Path, d
 
         faces = api.load_data("celeba", data_root=str(data_root)).fingerprint
     elif draw_only:
-        faces = _faces_of(Store(folder).records())
+        faces = _faces_of(Store(folder))
     seeds = values["seeds"] or presets.PRESETS[values["preset"]].seeds
     return presets.Scale(values["preset"], values["protocol"], seeds, faces)
 
 
-def _faces_of(records: list[dict[str, Any]]) -> str | None:
+def _faces_of(store: "Store") -> str | None:
     """The fingerprint of the CelebA images that there are records of."""
-    found = (record["configuration"].get("model", {}).get("faces") for record in records)
+    found = (record["configuration"].get("model", {}).get("faces") for record in store.finished().values())
     return next((faces for faces in found if faces is not None), None)
 
 
@@ -145,8 +153,7 @@ def _cells(chosen: list["Study"], scale: "Scale") -> list["Cell"]:
 def _work(
     chosen: list["Study"], scale: "Scale", folder: Path, workers: int | None, data_root: Any, quiet: bool
 ) -> None:
-    from lorae.paper.cells import Store, work_off
-    from lorae.paper.studies import studies
+    from lorae.paper.cells import work_off
 
     root = None if data_root is None else str(Path(data_root).expanduser().absolute())
     work_off(
@@ -156,7 +163,6 @@ def _work(
         workers=workers or _default_workers(),
         title=f"{chosen[0].name if len(chosen) == 1 else 'all'}, {scale.preset}",
         quiet=quiet,
-        beside=_cells(list(studies().values()), _with_all_seeds(scale, Store(folder))),
     )
 
 
@@ -169,15 +175,14 @@ def measure(configuration: "Configuration", folder: Path, data_root: str | None)
     return measurements.measure(configuration, folder, data_root)
 
 
-def _with_all_seeds(scale: "Scale", store: Any) -> "Scale":
-    """The largest scale of which the folder may hold records."""
+def _drawn(scale: "Scale", store: "Store") -> "Scale":
+    """The scale that is drawn: with CelebA where the folder has records of it, and at least the preset's seeds."""
     import dataclasses
 
     from lorae.paper import presets
 
-    faces = scale.faces or (_faces_of(store.records()) if store.records_path.exists() else None)
     seeds = max(scale.seeds, presets.PRESETS[scale.preset].seeds)
-    return dataclasses.replace(scale, seeds=seeds, faces=faces)
+    return dataclasses.replace(scale, seeds=seeds, faces=scale.faces or _faces_of(store))
 
 
 def _default_workers() -> int:
@@ -196,8 +201,8 @@ def _draw(chosen: list["Study"], scale: "Scale", folder: Path) -> dict[str, Any]
     from lorae.paper.rendering import write_html, write_markdown
 
     store = Store(folder)
-    scale = _with_all_seeds(scale, store)
-    records = {record["key"]: record for record in store.records()}
+    records = store.finished() or {record["key"]: record for record in store.records()}
+    scale = _drawn(scale, store)
     pages = [study.page(scale, records, folder) for study in chosen]
     claims = [
         {"study": page.name, "claim": block.claim, "holds": block.holds, "seen": block.seen}

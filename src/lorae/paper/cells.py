@@ -83,7 +83,7 @@ class Store:
             lines = self.records_path.read_text(encoding="utf-8").splitlines()
             records: list[Record] = [json.loads(line) for line in lines]
         except FileNotFoundError:
-            hint = "it is written when all cells are finished"
+            hint = "it is written when a study ends or is interrupted"
             raise LoraeError(f"out: {str(self.folder)!r} holds no {self.records_path.name}; {hint}") from None
         except (OSError, ValueError) as error:
             raise LoraeError(f"{self.records_path}: not readable as lines of JSON ({error})") from None
@@ -133,12 +133,12 @@ class Store:
             lock.release()
 
     def gather(self, cells: Sequence[Cell]) -> list[Record]:
-        """Write the records of those of these cells that are finished to `records.jsonl`, in this order; they."""
+        """Write every finished record to `records.jsonl`, those of these cells first, in their order; they."""
         finished = self.finished()
-        keys = dict.fromkeys(cell.key for cell in cells)
-        records = [finished[key] for key in keys if key in finished]
-        write_atomically(self.records_path, "".join(json.dumps(record) + "\n" for record in records).encode())
-        return records
+        keys = [key for key in dict.fromkeys(cell.key for cell in cells) if key in finished]
+        lines = [json.dumps(finished[key]) + "\n" for key in dict.fromkeys([*keys, *finished])]
+        write_atomically(self.records_path, "".join(lines).encode())
+        return [finished[key] for key in keys]
 
     def state(self, cells: Sequence[Cell]) -> "State":
         """Which of the cells are finished, which are being worked on, and which are left."""
@@ -174,12 +174,10 @@ def work_off(
     workers: int = 1,
     title: str = "",
     quiet: bool = False,
-    beside: Sequence[Cell] = (),
 ) -> list[Record]:
     """Measure the cells that have no record yet, each in one thread of one process; the records of all, in order.
 
-    Several calls with one folder share the work. workers: processes; a single one is this process itself. beside: other
-    cells of the folder, whose records stay in `records.jsonl` and are given back where there are any. Raises
+    Several calls with one folder share the work. workers: processes; a single one is this process itself. Raises
     LoraeError with the first error of a cell, and KeyboardInterrupt after SIGINT or SIGTERM; what is finished is kept,
     and the same call goes on from there.
     """
@@ -205,11 +203,11 @@ def work_off(
         except KeyboardInterrupt:
             done_now = len(store.finished().keys() & {cell.key for cell in cells})
             if done_now:
-                store.gather([*cells, *beside])  # so that what there is can be drawn
+                store.gather(cells)  # so that what there is can be drawn
             raise KeyboardInterrupt(
                 f"with {done_now} of {len(cells)} cells finished; the same command goes on from there"
             ) from None
-    return store.gather([*cells, *beside])
+    return store.gather(cells)
 
 
 def _work_on(measure: Measure, folder: Path, cell: Cell) -> bool:

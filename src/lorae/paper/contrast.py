@@ -196,7 +196,9 @@ def _verdicts(
         ),
         Verdict(
             "The ratio grows with the weight, as the bound does",
-            not lost and all(first < second for first, second in pairwise(order)),
+            not lost and all(first < second for first, second in pairwise(order))
+            if len(order) + len(lost) > 1
+            else None,
             listed,
         ),
         *_verdicts_of_the_bound([row["contrast"] for row in rows if row["weight"]]),

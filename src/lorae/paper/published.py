@@ -20,7 +20,7 @@ class System:
     """A row: a name, the settings of `lorae.train` that make its model, and whether the paper has it.
 
     measures: measures that are taken of it instead of those of the column. data: the data sets that it is for; all
-    where there are none.
+    where there are none. on: data set -> settings that are others there.
     """
 
     name: str
@@ -28,6 +28,11 @@ class System:
     paper: bool = True
     measures: Mapping[str, str] = field(default_factory=dict)
     data: tuple[str, ...] = ()
+    on: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def settings_on(self, data: str) -> dict[str, Any]:
+        """The settings of its model on a data set."""
+        return {**self.settings, **self.on.get(data, {})}
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,7 @@ def _of_table(table: Table) -> Study:
             protocol=protocol_words(scale, table),
             pictures=shown,
             spectra=spectra,
+            features=_features(scale, table),
             folder=folder,
         )
 
@@ -56,25 +57,62 @@ def _of_table(table: Table) -> Study:
 
 def _picture(place: str, folder: Path) -> Path:
     if not (folder / place).exists():
-        raise LoraeError(f"out: {str(folder / place)!r} is missing; it belongs to the records in that folder")
+        raise LoraeError(f"out: {str(folder / place)!r} is missing; it belongs to the records in {str(folder)!r}")
     return Path(place)
 
 
 def protocol_words(scale: Scale, table: Table) -> list[str]:
-    """How the numbers of a table were made, a sentence each, in words that the settings give."""
-    sentences = [
-        f"Preset `{scale.preset}`, protocol `{scale.protocol}`, {scale.seeds} seeds; the command: "
-        f"`lorae reproduce {table.name} --preset {scale.preset}`."
-    ]
+    """How the numbers of a table were made, a sentence each, from the configurations of its cells."""
+    command = f"lorae reproduce {table.name} --preset {scale.preset}"
+    command += "" if scale.seeds == PRESETS[scale.preset].seeds else f" --seeds {scale.seeds}"
+    command += "" if scale.protocol == "paper" else f" --protocol {scale.protocol}"
+    command += " --data-root FOLDER" if "celeba" in scale.data and "celeba" in table.data else ""
+    sentences = [f"Preset `{scale.preset}`, protocol `{scale.protocol}`, seeds from 0 on; the command: `{command}`."]
     for data in (name for name in table.data if name in scale.data):
         preset, protocol = PRESETS[scale.preset], PROTOCOLS[scale.protocol]
-        training = {**protocol.training.get(data, {}), **preset.training.get(data, {})}
-        sentences.append(f"Training on {data}: {_listed(training) or 'the settings of the paper'}.")
-        measures = sorted({column.measure for column in table.columns[data]})
-        for name in measures:
-            settings = scale.measure(data, "ae", name)
-            sentences.append(f"Measure `{name}` on {data}: {_listed(settings, without='name')}.")
+        common = preset.training.get(data, {})
+        sentences.append(f"Training on {data}: {_listed(common) or 'the settings of the paper'}.")
+        rows = {
+            row.name: row.settings_on(data) | dict(protocol.systems.get(row.name, {}).get(data, {}))
+            for row in table.rows_on(data)
+        }
+        sentences.append(f"Rows: {', '.join(f'{name} ({_listed(settings)})' for name, settings in rows.items())}.")
+        theirs = protocol.training.get(data, {})
+        if theirs:
+            sentences.append(f"Of AE, VAE, IRMAE and LoRAE, as in the authors' code: {_listed(theirs)}.")
+        sentences += _measures(scale, table, data)
+    missing = [name for name in table.data if name not in scale.data]
+    if missing:
+        sentences.append(f"Not measured: {', '.join(missing)}, whose files `--data-root FOLDER` names.")
     return sentences
+
+
+def _measures(scale: Scale, table: Table, data: str) -> list[str]:
+    """A sentence for each way in which something is measured, with the rows that it holds for where not all."""
+    found: dict[str, list[str]] = {}
+    for entry in planned(table, scale):
+        settings = entry.cell.configuration["measure"]
+        if entry.data == data and entry.column is not None and entry.seed == 0:
+            words = f"`{settings['name']}`: {_listed(settings, without='name')}"
+            found.setdefault(words, []).append(entry.row)
+    count = len(table.rows_on(data))
+    sentences = []
+    for words, rows in found.items():
+        different = list(dict.fromkeys(rows))
+        which = "" if len(different) == count else f" of {', '.join(different)}"
+        sentences.append(f"Measured on {data}{which}: {words}.")
+    return sentences
+
+
+def _features(scale: Scale, table: Table) -> dict[str, str]:
+    """Data set -> the network whose features are compared, where distances are."""
+    found = {}
+    for data, columns in table.columns.items():
+        for column in columns:
+            settings = scale.measure(data, "ae", column.measure)
+            if "features" in settings:
+                found[data] = settings["features"]
+    return found
 
 
 def _listed(settings: Mapping[str, Any], without: str = "") -> str:

@@ -6,8 +6,7 @@ from pathlib import Path
 from lorae.paper.claims import count_seeds, show, verdicts
 from lorae.paper.filled import FilledTable
 from lorae.paper.orders import order
-from lorae.paper.page import Block, Gallery, Grid, Page, Picture, Text
-from lorae.paper.published import Column
+from lorae.paper.page import Block, Gallery, Grid, Page, Picture, Text, Verdict
 from lorae.plots import plot_spectrum
 
 DATA_TITLES = {"mnist": "MNIST", "celeba": "CelebA"}
@@ -18,6 +17,11 @@ CAPTIONS = {
     "samples-gaussian": "latents drawn from one Gaussian fitted to those of the training data, decoded",
     "interpolation-linear": "test images at both ends of each row, decoded latents on the straight line between",
 }
+BY_MEANS = (
+    "Claims are checked on the means over the seeds; which differences may be chance stands in the order of the rows: "
+    "those within two standard errors."
+)
+
 # These need the width of a page.
 WIDE = ("interpolation-linear",)
 
@@ -35,18 +39,20 @@ def table_page(
     protocol: Sequence[str],
     pictures: Mapping[tuple[str, str, str], Path],
     spectra: Mapping[str, Mapping[str, Sequence[float]]],
+    features: Mapping[str, str],
     folder: Path,
 ) -> Page:
     """A page of one table on all its data sets.
 
     protocol: how the numbers were made, in sentences. pictures: (data, row, figure) -> path below `folder`. spectra:
-    data -> row -> eigenvalues of the latent covariance, which are drawn over each other where there are any.
+    data -> row -> eigenvalues of the latent covariance, which are drawn over each other where there are any. features:
+    data -> the network whose features are compared, where distances are.
     """
     table = filled[0].table
     blocks: list[Block] = [Text(SAID[table.name])] if table.name in SAID else []
     for part in filled:
         if part.columns:
-            blocks += [_grid(part), *_notes(part), *_orders(part)]
+            blocks += [_grid(part), *_notes(part, features.get(part.data)), *_orders(part)]
         blocks += verdicts(part, spectra.get(part.data, {}))
         if part.data in spectra:
             blocks.append(_overlay(part, spectra[part.data], folder))
@@ -57,6 +63,8 @@ def table_page(
                 blocks += [Picture(path, f"{row}. {title}") for row, path in shown]
             elif shown:
                 blocks.append(Gallery(title, tuple(shown)))
+    if any(isinstance(block, Verdict) for block in blocks):
+        blocks.append(Text(BY_MEANS))
     return Page(table.name, table.title, (*blocks, *(Text(words) for words in protocol)))
 
 
@@ -89,21 +97,17 @@ def _caption(filled: FilledTable) -> str:
     return f"{DATA_TITLES[filled.data]}: mean ± standard deviation over {count_seeds(filled.values.values())}"
 
 
-def _notes(filled: FilledTable) -> list[Block]:
+def _notes(filled: FilledTable, features: str | None) -> list[Block]:
     better = {column.better for column in filled.columns if column.better}
     notes = [f"{better.pop().capitalize()} is better."] if len(better) == 1 else []
     if not all(row.paper for row in filled.rows):
         notes.append("Rows with a * are not in the paper.")
-    if _compares_distances(filled.columns):
+    if features not in (None, "inception") and any(filled.table.published[filled.data]):
         notes.append(
-            "Distances depend on the network whose features are compared: the paper's are of an Inception network, and "
-            "ours, of the one named below, have another size. Orders can be compared, values cannot."
+            f"Distances depend on the network whose features are compared. The paper's are of an Inception network, "
+            f"ours of `{features}`: orders can be compared, values cannot."
         )
     return [Text(" ".join(notes))] if notes else []
-
-
-def _compares_distances(columns: Sequence[Column]) -> bool:
-    return any(column.measure in ("fid", "interpolation") for column in columns)
 
 
 def _overlay(filled: FilledTable, spectra: Mapping[str, Sequence[float]], folder: Path) -> Picture:
