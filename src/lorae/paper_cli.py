@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from lorae import paper
+from lorae.paper.page import OUTCOMES
 from lorae.words import duration
 
 if TYPE_CHECKING:
@@ -68,9 +69,8 @@ def _reproduce(options: argparse.Namespace) -> None:
 
 
 def _print_claims(result: dict[str, Any]) -> None:
-    words = {True: "holds", False: "does not hold", None: "not measured"}
     for claim in result["claims"]:
-        print(f"{claim['study']}: {claim['claim']}\n  {words[claim['holds']]}: {claim['seen']}")
+        print(f"{claim['study']}: {claim['claim']}\n  {OUTCOMES[claim['holds']]}: {claim['seen']}")
     print(f"records {result['records']}")
     for page in result["pages"].values():
         print(f"page    {page['html']}")

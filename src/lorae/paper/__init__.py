@@ -52,16 +52,15 @@ def reproduce(
     """
     values = _checked(study, preset, seeds, protocol, workers)
     study, preset = values["study"], values["preset"]
+    folder = _folder(out, study, preset, protocol)
     if study == "dimension":
         from lorae.paper import dimension
 
         if protocol != "paper" or data_root is not None:
             raise LoraeError("study: dimension makes its own data and is not of the paper: it takes no protocol")
-        folder = Path("runs") / f"dimension-{preset}" if out is None else Path(out)
         return dimension.reproduce(
             folder, preset=preset, seeds=values["seeds"], workers=values["workers"], draw_only=draw_only, quiet=quiet
         )
-    folder = _folder(out, preset, protocol)
     scale = _scale(values, data_root, folder, draw_only)
     chosen = _chosen(study, scale)
     if not draw_only:
@@ -82,12 +81,11 @@ def status(
     from lorae.paper.cells import Store
 
     values = _checked(study, preset, seeds, protocol, None)
+    folder = _folder(out, values["study"], values["preset"], protocol)
     if values["study"] == "dimension":
         from lorae.paper import dimension
 
-        folder = Path("runs") / f"dimension-{values['preset']}" if out is None else Path(out)
         return Store(folder).state(dimension.plan(dimension.PRESETS[values["preset"]], values["seeds"]))
-    folder = _folder(out, values["preset"], protocol)
     scale = _scale(values, data_root, folder, False)
     return Store(folder).state(_cells(_chosen(values["study"], scale), scale))
 
@@ -106,9 +104,10 @@ def _checked(study: str, preset: str, seeds: Any, protocol: str, workers: Any) -
     }
 
 
-def _folder(out: str | Path | None, preset: str, protocol: str) -> Path:
-    suffix = "" if protocol == "paper" else f"-{protocol}"
-    return Path("runs") / f"paper-{preset}{suffix}" if out is None else Path(out)
+def _folder(out: str | Path | None, study: str, preset: str, protocol: str) -> Path:
+    """Where a study goes: those of the paper share a folder, and with it their models."""
+    parts = ["dimension" if study == "dimension" else "paper", preset, *([] if protocol == "paper" else [protocol])]
+    return Path("runs") / "-".join(parts) if out is None else Path(out)
 
 
 def _scale(values: dict[str, Any], data_root: str | Path | None, folder: Path, draw_only: bool) -> "Scale":

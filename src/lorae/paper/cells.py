@@ -49,8 +49,13 @@ class Cell:
     @property
     def key(self) -> str:
         """Hexadecimal digest of the configuration, whatever the order of its entries."""
-        text = json.dumps(self.configuration, sort_keys=True)
-        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+        return digest(self.configuration, 16)
+
+
+def digest(configuration: Configuration, size: int) -> str:
+    """`size` bytes that tell configurations apart, as hexadecimal digits; the order of entries plays no part."""
+    text = json.dumps(configuration, sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=size).hexdigest()
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from lorae.linalg import rank_at
 from lorae.paper.page import Block, Grid, Page, Picture, Text, Verdict
 from lorae.paper.theory_plots import plot_exponent
 
@@ -60,8 +61,8 @@ def counterexample(latent_dim: int, scales: Sequence[float]) -> list[dict[str, f
     """t I for several t: its nuclear norm, its rank, and the constant c that rank <= c norm would take."""
     rows = []
     for scale in scales:
-        values = np.linalg.svd(scale * np.eye(latent_dim), compute_uv=False)
-        rank = int((values > 1e-3 * values[0]).sum())
+        values = np.linalg.svd(scale * np.eye(latent_dim), compute_uv=False).astype(np.float64)
+        rank = rank_at(values, 1e-3)
         rows.append({"scale": scale, "norm": float(values.sum()), "rank": rank, "constant": rank / float(values.sum())})
     return rows
 

@@ -1,8 +1,6 @@
 """Trained models that the tables share: one run folder for each configuration, trained once, continued after a kill."""
 
 import contextlib
-import hashlib
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,14 +8,13 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from lorae import api
-from lorae.paper.cells import BusyError
+from lorae.paper.cells import BusyError, digest
 from lorae.runs import Run
 
 
 def model_key(model: dict[str, Any]) -> str:
     """The name of a model's folder: a digest of its configuration."""
-    text = json.dumps(model, sort_keys=True)
-    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+    return digest(model, 8)
 
 
 @contextlib.contextmanager

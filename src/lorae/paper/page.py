@@ -36,6 +36,10 @@ class Gallery:
     shown: tuple[tuple[str, Path], ...]
 
 
+# What is said of a claim by whether it holds.
+OUTCOMES = {True: "holds", False: "does not hold", None: "not measured"}
+
+
 @dataclass(frozen=True)
 class Verdict:
     """A claim of the paper and whether it holds in our numbers; holds: None where it was not measured."""

@@ -9,12 +9,10 @@ from markupsafe import Markup, escape
 
 from lorae.files import write_atomically
 from lorae.html import data_uri, environment
-from lorae.paper.page import Block, Gallery, Grid, Page, Picture, Text, Verdict
+from lorae.paper.page import OUTCOMES, Block, Gallery, Grid, Page, Picture, Text, Verdict
 
 # Pictures beside each other in Markdown, where every column of a table has the width that is left.
 BESIDE = 3
-
-OUTCOMES = {True: "holds", False: "does not hold", None: "not measured"}
 
 
 def write_markdown(page: Page, folder: Path) -> Path:
