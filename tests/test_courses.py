@@ -1,6 +1,7 @@
 """Courses as pure functions: what they ask of a training that only pretends to be one."""
 
 import copy
+import itertools
 import json
 import math
 
@@ -11,7 +12,11 @@ from lorae.courses import (
     FALLEN_BY,
     FULL_RATE,
     LAST_RATE,
+    LEARNING_UNTIL,
+    LOOK_EVERY,
+    RISE,
     SEARCHED_TO,
+    WAITED,
     Course,
     FixedRank,
     PenaltyPath,
@@ -35,8 +40,9 @@ def course_of(steps=STEPS, **values):
 class Pretended:
     """A training whose error is a function of the rank; its model is a rank and the step at which it was trained."""
 
-    def __init__(self, error=lambda rank: 1.0 / rank, rank=WIDTH):
+    def __init__(self, error=lambda rank: 1.0 / rank, rank=WIDTH, explained=1.0):
         self.error_at = error
+        self.share = explained
         self.model = {"rank": rank, "trained": 0}
         self.points, self.done = {}, []
 
@@ -48,6 +54,9 @@ class Pretended:
 
     def variance(self):
         return 2.0
+
+    def explained(self):
+        return self.share
 
     def cut(self, rank):
         assert 1 <= rank < self.model["rank"]
@@ -142,10 +151,40 @@ def test_a_plain_course_is_a_cosine_and_a_warm_up():
     held = follow(course_of(penalty_warmup=1.5), Pretended())
     steps = np.arange(STEPS)
     np.testing.assert_allclose([now.lr for now in held], 0.5 * (1 + np.cos(np.pi * steps / STEPS)))
-    np.testing.assert_allclose([now.penalty for now in held], np.minimum(1, steps / (1.5 * EPOCH)))
+    expected = np.where(steps < LOOK_EVERY, 0, np.minimum(1, steps / (1.5 * EPOCH)))
+    np.testing.assert_allclose([now.penalty for now in held], expected)
     assert {now.max_rank for now in held} == {None}
     constant = follow(course_of(schedule="constant", penalty_warmup=0), Pretended())
-    assert {(now.lr, now.penalty) for now in constant} == {(1.0, 1.0)}
+    assert {(now.lr, now.penalty) for now in constant[LOOK_EVERY:]} == {(1.0, 1.0)}
+
+
+# A penalty that takes directions for good waits until there is something that they show.
+
+
+def test_the_penalty_waits_until_half_of_the_variance_is_explained():
+    course, subject = course_of(penalty_warmup=0), Pretended(explained=0.49)
+    waiting = follow(course, subject, last=100)
+    subject.share = 0.51
+    learned = follow(course, subject, first=100, last=200)
+    subject.share = 0.0  # what it has learned once it may lose again: a strong penalty is the user's choice
+    after = follow(course, subject, first=200)
+    assert {now.penalty for now in [*waiting, *learned[:LOOK_EVERY]]} == {0.0}
+    assert {now.penalty for now in [*learned[LOOK_EVERY:], *after]} == {1.0}
+
+
+def test_the_penalty_waits_no_longer_than_half_of_the_training():
+    held = follow(course_of(penalty_warmup=0), Pretended(explained=0.0))
+    assert [now.penalty for now in held] == [0.0] * round(WAITED * STEPS) + [1.0] * round((1 - WAITED) * STEPS)
+    path = follow(course_of(penalty_path=(1e-4, 1e-1, 4), penalty_warmup=0), Pretended(explained=0.0))
+    first = next(step for step, now in enumerate(path) if now.penalty > 0)
+    assert first == STEPS / 4  # of its first point, which has half of all steps here
+
+
+def test_the_penalty_of_the_paper_waits_for_nothing():
+    settings = Settings.from_values({"method": "lorae", "data": "x.npy", "penalty_warmup": 0}, str)
+    course = build_course(settings.resolve("vectors", (WIDTH,)), STEPS, EPOCH)
+    assert not any(course.turns_at(step) for step in range(1, STEPS + 1))
+    assert {course.now(step).penalty for step in range(STEPS)} == {1.0}
 
 
 # A rank that is given.
@@ -161,7 +200,7 @@ def test_the_bound_of_a_given_rank_falls_by_one_factor_and_then_stays(rank):
     assert bounds == sorted(bounds, reverse=True)
     assert bounds[end // 2] == round(math.sqrt(WIDTH * rank))
     assert {now.penalty for now in held[end:]} == {0.0}
-    assert all(now.penalty > 0 for now in held[1:end])
+    assert all(now.penalty > 0 for now in held[LOOK_EVERY:end])
 
 
 @pytest.mark.parametrize("schedule", ["constant", "cosine"])
@@ -206,13 +245,21 @@ def test_bisection_finds_every_smallest_rank_of_a_falling_error(true):
 def test_trials_share_the_time_until_the_search_ends_and_each_has_a_cosine():
     course = course_of(target_mse=0.5)
     held = follow(course, Pretended(lambda rank: 1.0 if rank < 5 else 0.1))
-    starts = [step for step in range(1, STEPS) if held[step].lr > held[step - 1].lr]
+    rates = np.array([now.lr for now in held])
+    lowest = [step for step in range(1, STEPS - 1) if rates[step] <= rates[step - 1] and rates[step] < rates[step + 1]]
+    starts = [step if rates[step] == LAST_RATE else step + 1 for step in lowest]
     assert len(starts) == 1 + len(course.result()["tried"])  # one a trial, one to refine
     assert starts[-1] <= round(SEARCHED_TO * STEPS)
-    assert all(held[step].lr == 1 for step in [0, *starts])
-    assert all(LAST_RATE <= held[step - 1].lr < LAST_RATE + 0.01 for step in [*starts, STEPS])
+    assert rates[0] == 1
+    assert all(LAST_RATE <= rates[step - 1] < LAST_RATE + 0.01 for step in [*starts, STEPS])
     lengths = np.diff(starts)
     assert max(lengths) <= 1.5 * min(lengths)
+    # A rate that jumps up meets averages of small gradients, and steps that are far too large.
+    assert all(rates[step] == LAST_RATE for step in starts)
+    for start, end in itertools.pairwise([*starts, STEPS]):
+        peak = start + int(rates[start:end].argmax())
+        assert rates[peak] > 0.8
+        assert peak - start == pytest.approx(RISE * (end - start), abs=1)
 
 
 def test_a_bound_that_no_rank_keeps_leaves_all_of_them():
@@ -231,6 +278,53 @@ def test_an_error_that_falls_below_the_bound_in_the_end_has_reached_it():
     follow(course, subject, first=STEPS - 1)
     assert course.result()["tried"] == [{"rank": WIDTH, "mse": 0.6}]
     assert (course.result()["mse"], course.result()["reached"]) == (0.4, True)
+
+
+def learning(course, subject, errors):
+    """Follow a course whose errors are these at the ends of turns, then the last one; whether they were all used."""
+    errors = iter(errors)
+    last = [1.0]
+
+    def error():
+        last.append(next(errors, last[-1]))
+        return last[-1]
+
+    subject.error = error
+    return follow(course, subject)
+
+
+def test_no_rank_is_tried_while_the_network_still_learns():
+    course = course_of(rank="auto")  # of a variance of 2
+    held = learning(course, Pretended(), [2.0, 1.2, 0.5, 0.4])
+    tried = course.result()["tried"]
+    assert tried[0] == {"rank": WIDTH, "mse": 0.4}  # neither 1.2, above half, nor 0.5, halved by one more turn
+    assert tried[1]["rank"] == WIDTH // 2
+    assert {now.max_rank for now in held[: STEPS // 4]} == {None}
+    assert course.result()["bound"] == pytest.approx(automatic_bound(0.4, 2.0))
+
+
+def test_a_network_that_never_learns_is_not_waited_for_longer_than_half_of_the_training():
+    course = course_of(rank="auto")
+    held = learning(course, Pretended(), [2.0])
+    first_cut = next(step for step, now in enumerate(held) if now.max_rank not in (None, WIDTH))
+    assert LEARNING_UNTIL <= first_cut / STEPS < LEARNING_UNTIL + (SEARCHED_TO - 0.25) / math.log2(WIDTH)
+
+
+def test_an_error_that_is_small_already_is_not_waited_for():
+    course = course_of(rank="auto")
+    learning(course, Pretended(), [0.01, 0.004])  # halved, but 0.2% of the variance
+    assert course.result()["tried"][0] == {"rank": WIDTH, "mse": 0.004}
+
+
+def test_the_smallest_error_decides_on_the_bound():
+    """A rank that is tried later has learned longer: the first error would be too easy to reach."""
+    course = course_of(rank="auto")
+    errors = {16: 0.3, 8: 0.1, 4: 0.29}
+    follow(course, Pretended(lambda rank: errors.get(rank, 0.11 if rank > 4 else 0.29)))
+    result = course.result()
+    assert result["bound"] == pytest.approx(automatic_bound(0.1, 2.0))
+    assert errors[4] < automatic_bound(0.3, 2.0)
+    assert result["rank"] == 5
 
 
 def test_a_share_of_the_variance_is_a_bound_on_the_error():
@@ -282,12 +376,14 @@ def test_a_path_holds_each_penalty_for_its_turn_and_ends_at_the_knee():
         now = course.now(step)
         held.append(now)
         subject.train(now, step + 1)
-        subject.model["rank"] = ranks[float(f"{now.penalty * 1e-3:.3g}")]
+        if now.penalty > 0:  # it waits at first
+            subject.model["rank"] = ranks[float(f"{now.penalty * 1e-3:.3g}")]
         if course.turns_at(step + 1):
             course.after(step + 1, subject)
     penalties = [now.penalty * 1e-3 for now in held]
     assert penalties == sorted(penalties)
     lengths = [np.isclose(penalties, weight, rtol=1e-9).sum() for weight in ranks]
+    lengths[0] += penalties.count(0)
     assert sum(lengths) == STEPS
     np.testing.assert_allclose(lengths, STEPS * np.array([3, 1, 1, 1]) / 6, atol=1)
     result = course.result()

@@ -107,7 +107,7 @@ def test_a_goal_that_is_missed_is_one_line_with_both_errors_and_a_cure(goal, sho
 
 
 def test_a_path_keeps_a_model_at_every_penalty_and_ends_at_its_knee(plane, tmp_path):
-    run = lorae.train(plane, penalty_path=(1e-3, 1, 4), epochs=40, out=tmp_path / "run", **FAST | {"batch_size": 32})
+    run = lorae.train(plane, penalty_path=(1e-3, 1, 4), epochs=80, out=tmp_path / "run", **FAST | {"batch_size": 32})
     course = run.evaluation()["course"]
     points = course["points"]
     np.testing.assert_allclose([point["penalty"] for point in points], [1e-3, 1e-2, 1e-1, 1])

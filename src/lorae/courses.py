@@ -17,6 +17,9 @@ from lorae.settings import Settings
 # chosen. Trials get most: a latent of few directions takes longer to learn than one of many, and a trial cut short
 # takes a rank for too low.
 EXPLORED, SEARCHED_TO = 0.25, 0.85
+# Until then an error that was halved by one more turn counts as one of a network that is still learning: bounds are
+# tried against what it comes to.
+LEARNING_UNTIL = 0.5
 
 # Of all steps: where the bound of a run to a rank has fallen from the latent's width. Early, so that nearly all of the
 # training is spent on the model that is wanted.
@@ -26,9 +29,17 @@ FALLEN_BY = 0.1
 # error is 0.0056 with this, 0.0066 with a cosine from the first step on, 0.0062 with a constant rate.
 FULL_RATE = 0.7
 
+# Proximal steps take a direction for good, and take those that the data do not pull at first: all of them, while a
+# network has not yet learned what its items look like. So the penalty waits until half of the variance is explained,
+# which is asked every so many steps; but not for more than half of the training, as some data are mostly noise.
+LEARNED, LOOK_EVERY, WAITED = 0.5, 10, 0.5
+
 # The learning rate at the end of a turn, as a share of that at its start: small enough for errors to have settled,
 # large enough for Adam not to stand still when the next turn starts there.
 LAST_RATE = 0.02
+# Of a turn after the first: how long the rate takes to rise. Adam's second moments are those of small steps by then: at
+# the full rate the first steps would be far too large, and take directions away that do not come back.
+RISE = 0.1
 
 # What `auto` takes for lost: an error of a tenth of the variance. The bound lies halfway, in decibels, between that
 # and the error without a bound. Leaving out one of d equal directions costs about 1/d of the variance, far above it.
@@ -61,6 +72,9 @@ class Subject(Protocol):
     def variance(self) -> float:
         """Mean variance of an entry of those items: the error of the best constant."""
 
+    def explained(self) -> float:
+        """Share of the variance of training items that the model explains, about: of some of them."""
+
     def cut(self, rank: int) -> None:
         """Take all directions from M but those of the largest variance of the latents."""
 
@@ -84,30 +98,50 @@ class Course:
         self.total_steps = total_steps
         self.warmup_steps = (settings.penalty_warmup or 0.0) * steps_per_epoch
         self.cosine = settings.schedule == "cosine"
+        self.waits = settings.matrix_update == "prox"
+        self.waits_until = round(WAITED * total_steps)
 
     def now(self, step: int) -> Now:
         """What holds for the step that comes next; `step` have been taken."""
-        return Now(_cosine(step / self.total_steps) if self.cosine else 1.0, self._warmed_up(step))
+        return Now(_cosine(step / self.total_steps) if self.cosine else 1.0, self._weight(step))
 
-    def turns_at(self, step: int) -> bool:  # noqa: ARG002
+    def turns_at(self, step: int) -> bool:
         """Whether `after` has something to do once `step` steps have been taken."""
-        return False
+        return self._looks_at(step) or self._ends_at(step)
 
     def after(self, step: int, subject: Subject) -> None:
         """Look at where training is after `step` steps, and steer."""
+        if self._looks_at(step):
+            self.waits = subject.explained() < LEARNED
+        if self._ends_at(step):
+            self._turn_over(step, subject)
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint needs to go on."""
-        return {}
+        return {"waits": self.waits}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """The inverse of `state`."""
+        self.waits = state["waits"]
 
     def result(self) -> dict[str, Any] | None:
         """What was found on the way, as plain values for `evaluation.json`; None for nothing."""
         return None
 
-    def _warmed_up(self, step: int) -> float:
+    def _ends_at(self, step: int) -> bool:  # noqa: ARG002
+        """Whether a turn ends once `step` steps have been taken."""
+        return False
+
+    def _turn_over(self, step: int, subject: Subject) -> None:
+        """Steer where a turn has ended."""
+
+    def _looks_at(self, step: int) -> bool:
+        return self.waits and step < self.waits_until and step % LOOK_EVERY == 0
+
+    def _weight(self, step: int) -> float:
+        """The factor on the penalty's weight: none while it waits, less than one while it warms up."""
+        if self.waits and step < self.waits_until:
+            return 0.0
         return min(1.0, step / self.warmup_steps) if self.warmup_steps > 0 else 1.0
 
 
@@ -129,7 +163,7 @@ class FixedRank(Course):
         # By the same factor at each step: the last directions matter most and get the most time.
         bound = max(self.rank, round(self.width * (self.rank / self.width) ** fallen))
         rate = _cosine(max(0.0, progress - FULL_RATE) / (1 - FULL_RATE)) if self.cosine else 1.0
-        return Now(rate, self._warmed_up(step) if fallen < 1 else 0.0, bound)
+        return Now(rate, self._weight(step) if fallen < 1 else 0.0, bound)
 
 
 @dataclass
@@ -140,7 +174,9 @@ class _Turn:
     length: int
 
     def lr(self, step: int) -> float:
-        return LAST_RATE + (1 - LAST_RATE) * _cosine((step - self.start) / self.length)
+        progress = (step - self.start) / self.length
+        risen = 1.0 if self.start == 0 else min(1.0, progress / RISE)
+        return LAST_RATE + (1 - LAST_RATE) * risen * _cosine(progress)
 
     @property
     def end(self) -> int:
@@ -155,6 +191,7 @@ class _Search:
     good: int = 0
     bad: int = 0
     trial: int = 0
+    unbounded: float = math.inf
     bound: float | None = None
     error: float | None = None
     curve: list[tuple[int, float]] = field(default_factory=list)
@@ -188,23 +225,21 @@ class SmallestRank(Course):
     def now(self, step: int) -> Now:
         """See `Course.now`."""
         if self.search.phase == "explore":
-            return Now(self.turn.lr(step), self._warmed_up(step))
+            return Now(self.turn.lr(step), self._weight(step))
         return Now(self.turn.lr(step), 0.0, self.search.trial if self.search.phase == "search" else self.search.good)
 
-    def turns_at(self, step: int) -> bool:
-        """See `Course.turns_at`."""
+    def _ends_at(self, step: int) -> bool:
         return step == self.total_steps or (self.search.phase != "refine" and step == self.turn.end)
 
-    def after(self, step: int, subject: Subject) -> None:
-        """See `Course.after`."""
-        search = self.search
+    def _turn_over(self, step: int, subject: Subject) -> None:
+        search, error = self.search, subject.error()
         if search.phase == "explore":
             search.phase, search.good = "search", max(1, subject.rank())
-            search.trial = search.good
-            self.snapshot = subject.snapshot()
-            self.turn = self._trial_from(step, halvings=math.log2(search.good) + 1)
+            self._try_all(step, error, subject)
+        elif search.phase == "search" and self._still_learns(step, error, subject.variance()):
+            self._try_all(step, error, subject)
         elif search.phase == "search":
-            self._judge(subject)
+            self._judge(error, subject)
             # A cut at the very end would leave a model that nobody trained.
             if search.good - search.bad > 1 and step < self.total_steps:
                 search.trial = (search.good + search.bad) // 2
@@ -215,23 +250,34 @@ class SmallestRank(Course):
                 self.turn = _Turn(step, max(1, self.total_steps - step))
                 self.snapshot = None
         if step == self.total_steps:
-            search.error = self._measured(subject)
+            search.error = error
+            if search.bound is None:  # the run was too short for a trial
+                search.bound = self.bound(error, subject.variance())
+
+    def _try_all(self, step: int, error: float, subject: Subject) -> None:
+        """A turn for the rank that exploring left, without the penalty: what its error comes to decides on the rest."""
+        search = self.search
+        search.trial, search.unbounded = search.good, error
+        self.snapshot = subject.snapshot()
+        self.turn = self._trial_from(step, halvings=math.log2(search.good) + 1)
+
+    def _still_learns(self, step: int, error: float, variance: float) -> bool:
+        """Whether the first trial is too early: the network has learned little yet, or got twice as good meanwhile."""
+        if self.search.curve or step >= LEARNING_UNTIL * self.total_steps or error <= NEGLIGIBLE * variance:
+            return False
+        return error > LEARNED * variance or error < self.search.unbounded / 2
 
     def _trial_from(self, step: int, halvings: float) -> _Turn:
         """A turn as long as all the halvings that are left can get."""
         return _Turn(step, max(1, round((self.search_end - step) / math.ceil(halvings))))
 
-    def _measured(self, subject: Subject) -> float:
-        """The error as it is now; the first one decides on the bound."""
-        error = subject.error()
-        if self.search.bound is None:
-            self.search.bound = self.bound(error, subject.variance())
-        return error
+    def _judge(self, error: float, subject: Subject) -> None:
+        """Keep the rank on trial, or take it back; the first one is all of them, without the penalty.
 
-    def _judge(self, subject: Subject) -> None:
-        """Keep the rank on trial, or take it back; the first one is all of them, without the penalty."""
-        search, error = self.search, self._measured(subject)
-        assert search.bound is not None
+        The smallest error so far decides on the bound: with as many steps no rank has a larger one than a smaller rank.
+        """
+        search, bound = self.search, self.bound(error, subject.variance())
+        search.bound = bound if search.bound is None else min(search.bound, bound)
         search.curve.append((search.trial, error))
         if error <= search.bound:
             search.good = search.trial
@@ -245,10 +291,11 @@ class SmallestRank(Course):
     def state(self) -> dict[str, Any]:
         """See `Course.state`."""
         search = dataclasses.asdict(self.search) | {"curve": [list(point) for point in self.search.curve]}
-        return {"search": search, "turn": dataclasses.asdict(self.turn), "snapshot": self.snapshot}
+        return super().state() | {"search": search, "turn": dataclasses.asdict(self.turn), "snapshot": self.snapshot}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """See `Course.restore`."""
+        super().restore(state)
         curve = [(int(rank), float(error)) for rank, error in state["search"]["curve"]]
         self.search = _Search(**dict(state["search"]) | {"curve": curve})
         self.turn = _Turn(**state["turn"])
@@ -282,20 +329,19 @@ class PenaltyPath(Course):
         ends = [round(edge * total_steps) for edge in edges]
         self.turns = [_Turn(start, max(1, end - start)) for start, end in zip([0, *ends], ends, strict=False)]
         self.warmup_steps = min(self.warmup_steps, self.turns[0].length / 4)
+        self.waits_until = round(WAITED * self.turns[0].length)
         self.points: list[dict[str, Any]] = []
 
     def now(self, step: int) -> Now:
         """See `Course.now`."""
         index = min(len(self.points), len(self.turns) - 1)
-        return Now(self.turns[index].lr(step), self.weights[index] / self.unit * self._warmed_up(step))
+        return Now(self.turns[index].lr(step), self.weights[index] / self.unit * self._weight(step))
 
-    def turns_at(self, step: int) -> bool:
-        """See `Course.turns_at`."""
+    def _ends_at(self, step: int) -> bool:
         # In a run of fewer steps than points, the end comes before some of them.
         return step == self.total_steps or step >= self.turns[len(self.points)].end
 
-    def after(self, step: int, subject: Subject) -> None:
-        """See `Course.after`."""
+    def _turn_over(self, step: int, subject: Subject) -> None:
         name = f"{len(self.points):02d}"
         weight = self.weights[len(self.points)]
         self.points.append({"point": name, "penalty": weight, "rank": subject.rank(), "mse": subject.error()})
@@ -305,10 +351,11 @@ class PenaltyPath(Course):
 
     def state(self) -> dict[str, Any]:
         """See `Course.state`."""
-        return {"points": self.points}
+        return super().state() | {"points": self.points}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """See `Course.restore`."""
+        super().restore(state)
         self.points = [dict(point) for point in state["points"]]
 
     def result(self) -> dict[str, Any]:

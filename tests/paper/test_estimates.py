@@ -60,7 +60,7 @@ def test_a_rank_is_that_of_a_run_with_these_settings(estimator, source, tmp_path
 
 
 def test_the_rank_of_lorae_plus_is_that_of_its_matrix(tmp_path):
-    configuration = cell_of("lorae+", dataclasses.replace(TINY, n=400, epochs=12))
+    configuration = cell_of("lorae+", dataclasses.replace(TINY, n=400, epochs=40))
     found = estimates.measure(configuration)
     array = estimates.build_array(configuration["data"])
     run = lorae.train(array, out=tmp_path / "run", quiet=True, **configuration["settings"])

@@ -95,12 +95,14 @@ class Estimator:
 
     reads: `latents` (the rank of the covariance of test latents), `matrix` (the rank of M), `smallest` (the smallest
     rank that reconstructs as well as the largest), or `items` (no model: a function of the training items).
-    settings: of `lorae.train`, besides the method of that name.
+    settings: of `lorae.train`, besides the method of that name. revision: raised when what it does changes in a way
+    that no setting shows: then its earlier records do not count, and those of the others do.
     """
 
     name: str
     reads: str
     settings: Mapping[str, Any] = field(default_factory=dict)
+    revision: int = 1
 
     @property
     def default_weight(self) -> float | None:
@@ -115,7 +117,7 @@ ESTIMATORS = {
     estimator.name: estimator
     for estimator in (
         Estimator("lorae", "latents"),
-        Estimator("lorae+", "matrix", {"rank": "auto"}),
+        Estimator("lorae+", "matrix", {"rank": "auto"}, revision=2),
         Estimator("irmae", "latents"),
         Estimator("irmae-wd", "latents"),
         Estimator("least-volume", "latents"),
@@ -165,7 +167,9 @@ def _cells(preset: Preset, source: Source, estimator: Estimator, seed: int) -> I
     data = {"name": source.name, "family": source.family, "dimension": source.dimension, "n": preset.n, "seed": seed}
     factors = (None,) if estimator.default_weight is None else preset.weight_factors
     for factor in factors:
-        chosen = {"name": estimator.name, "reads": estimator.reads, "weight_factor": factor}
+        chosen: dict[str, Any] = {"name": estimator.name, "reads": estimator.reads, "weight_factor": factor}
+        if estimator.revision > 1:
+            chosen["revision"] = estimator.revision
         settings = _settings(preset, source, estimator, factor, seed)
         name = " ".join(
             [source.name, estimator.name, *([] if factor is None else [f"weight x {factor:g}"]), f"seed {seed}"]
