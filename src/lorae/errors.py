@@ -1,8 +1,12 @@
-"""The one exception and the one warning that users of the package have to know."""
+"""The exception and the warning that users of the package have to know, and the one case that is told apart."""
 
 
 class LoraeError(Exception):
     """Something the user can mend: one line that names the value, what was expected, and where it came from."""
+
+
+class DivergedError(LoraeError):
+    """Training has come to a loss or weights that are not finite."""
 
 
 class LoraeWarning(UserWarning):

@@ -94,6 +94,12 @@ class Run:
         """The resolved settings."""
         return Settings.from_values(self.config["settings"], lambda _: str(self.path / "config.json"))
 
+    def say_data_root(self, data_root: str) -> None:
+        """Say in `config.json` in which folder the files of the data lie by now."""
+        self.config["settings"]["data_root"] = data_root
+        write_atomically(self.path / "config.json", _to_json(self.config))
+        self.__dict__.pop("settings", None)
+
     # Statistics
 
     @property

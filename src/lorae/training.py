@@ -14,7 +14,7 @@ from torch import Tensor
 from lorae.adversary import build_game
 from lorae.courses import build_course
 from lorae.data import Dataset, spread
-from lorae.errors import LoraeError
+from lorae.errors import DivergedError, LoraeError
 from lorae.hardware import keep_freed_memory, memory_format, threads
 from lorae.interrupts import Interrupted, stop_requests
 from lorae.memory import MemoryRun
@@ -176,7 +176,7 @@ class Trainer:
     def fit(self) -> Autoencoder:
         """Train to the end and give back the model, on the CPU in evaluation mode.
 
-        Raises LoraeError for a loss that is not finite and Interrupted after SIGINT or SIGTERM.
+        Raises DivergedError for a loss that is not finite and Interrupted after SIGINT or SIGTERM.
         """
         devices = [self.device] if self.device.type == "cuda" else []
         with (
@@ -303,9 +303,9 @@ class Trainer:
             found = ", ".join(f"{n} {v:g}" for n, v in zip(names, rows[index].tolist(), strict=True))
             raise self._diverged(step, found)
 
-    def _diverged(self, step: int, found: str) -> LoraeError:
+    def _diverged(self, step: int, found: str) -> DivergedError:
         kept = self.run.last_checkpoint or "none"
-        return LoraeError(
+        return DivergedError(
             f"loss: not finite at step {step} (epoch {math.ceil(step / self.steps_per_epoch)}): {found}; "
             f"try --lr below {self.settings.lr:g} in a new run; last good checkpoint: {kept}"
         )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import lorae
-from lorae.errors import LoraeError
+from lorae.errors import DivergedError, LoraeError
 from lorae.metrics.dimension import levina_bickel
 from lorae.paper import dimension, estimates
 from lorae.paper.dimension import SOURCES, Preset, plan
@@ -137,7 +137,7 @@ def test_estimates_without_a_model_see_the_training_items_alone():
 
 def test_a_fit_that_diverges_is_an_answer_and_any_other_error_is_not(monkeypatch):
     def diverge(array, settings):
-        raise LoraeError("loss: not finite at step 3 (epoch 1): loss nan; try --lr below 0.001 in a new run")
+        raise DivergedError("loss: not finite at step 3 (epoch 1): loss nan; try --lr below 0.001 in a new run")
 
     monkeypatch.setattr(estimates, "fit", diverge)
     assert estimates.measure(cell_of("irmae")) == {

@@ -12,6 +12,7 @@ from lorae.errors import LoraeError
 
 if TYPE_CHECKING:
     from lorae.paper.cells import Cell, Configuration, State, Store
+    from lorae.paper.page import Page
     from lorae.paper.presets import Scale
     from lorae.paper.studies import Study
 
@@ -154,9 +155,15 @@ def _work(
 ) -> None:
     from lorae.paper.cells import work_off
 
+    from lorae.features import build_extractor
+
     root = None if data_root is None else str(Path(data_root).expanduser().absolute())
+    cells = _cells(chosen, scale)
+    # Weights that are missing are missed now, not when the first model is trained.
+    for features in sorted({cell.configuration.get("measure", {}).get("features") or "raw" for cell in cells}):
+        build_extractor(features)
     work_off(
-        _cells(chosen, scale),
+        cells,
         functools.partial(measure, folder=folder, data_root=root),
         folder,
         workers=workers or _default_workers(),
@@ -193,6 +200,20 @@ def _default_workers() -> int:
     return min(4, available_cores()) if torch.cuda.is_available() else available_cores()
 
 
+def _page(study: "Study", scale: "Scale", records: dict[str, Any], folder: Path) -> "Page":
+    """The page of a study, of what has not diverged, and what has."""
+    import dataclasses
+
+    from lorae.paper.page import Text
+
+    usable = {key: record for key, record in records.items() if "diverged" not in record["result"]}
+    page = study.page(scale, usable, folder)
+    lost = [cell.name for cell in study.cells(scale) if cell.key in records and cell.key not in usable]
+    if not lost:
+        return page
+    return dataclasses.replace(page, blocks=(*page.blocks, Text(f"Left out, as training diverged: {'; '.join(lost)}.")))
+
+
 def _draw(chosen: list["Study"], scale: "Scale", folder: Path) -> dict[str, Any]:
     """The pages of studies from the records in the folder."""
     from lorae.paper.cells import Store
@@ -202,7 +223,7 @@ def _draw(chosen: list["Study"], scale: "Scale", folder: Path) -> dict[str, Any]
     store = Store(folder)
     records = store.finished() or {record["key"]: record for record in store.records()}
     scale = _drawn(scale, store)
-    pages = [study.page(scale, records, folder) for study in chosen]
+    pages = [_page(study, scale, records, folder) for study in chosen]
     claims = [
         {"study": page.name, "claim": block.claim, "holds": block.holds, "seen": block.seen}
         for page in pages

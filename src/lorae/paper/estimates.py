@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from lorae import api
 from lorae.data import Dataset, render_shapes, sample_factors
 from lorae.data.manifolds import build_manifold
-from lorae.errors import LoraeError
+from lorae.errors import DivergedError
 from lorae.linalg import energy_rank
 from lorae.metrics.dimension import levina_bickel, two_nn
 from lorae.metrics.spectrum import latent_spectrum
@@ -38,9 +38,7 @@ def measure(configuration: dict[str, Any]) -> Result:
         return {"estimate": ITEM_ESTIMATES[estimator["name"]](training_points(dataset))}
     try:
         return READINGS[estimator["reads"]](array, settings)
-    except LoraeError as error:
-        if not str(error).startswith("loss: not finite"):
-            raise
+    except DivergedError as error:
         return {"estimate": None, "diverged": str(error).split(";")[0]}
 
 

@@ -37,7 +37,10 @@ def trained(model: dict[str, Any], folder: Path, data_root: str | None) -> Itera
 
 
 def _run(model: dict[str, Any], path: Path, data_root: str | None) -> Run:
-    if (path / "config.json").exists():
-        return api.resume(path, quiet=True)
     root = data_root if model["faces"] else None  # MNIST's files have a place of their own
+    if (path / "config.json").exists():
+        run = Run(path)
+        if root is not None and run.settings.data_root != root:
+            run.say_data_root(root)
+        return api.resume(run, quiet=True)
     return api.train(model["data"], out=path, quiet=True, data_root=root, **model["settings"])
