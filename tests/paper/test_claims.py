@@ -1,8 +1,6 @@
-import dataclasses
-
 import pytest
 
-from lorae.paper.claims import CLAIMS, count_seeds, show, verdicts
+from lorae.paper.claims import CLAIMS, count_seeds, verdicts
 from lorae.paper.filled import FilledTable, Value
 from lorae.paper.published import tables
 
@@ -128,8 +126,7 @@ def test_what_is_seen_has_the_spread_and_the_seeds():
     ]
 
 
-def test_values_show_their_spread_where_there_is_one():
-    assert show(Value(None)) == "–"
-    assert show(Value(1.0, (2.0,))) == "2.0"
-    assert show(Value(1.0, (2.0, 4.0))) == "3.0 ± 1.4"
-    assert dataclasses.replace(Value(1.0), ours=(2.0,)).sd is None
+def test_a_value_of_one_seed_has_no_deviation():
+    assert Value(1.0, (2.0, 4.0)).sd == pytest.approx(2**0.5)
+    assert Value(1.0, (2.0,)).sd is None
+    assert (Value(1.0).mean, Value(1.0).sd) == (None, None)

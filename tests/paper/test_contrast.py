@@ -1,14 +1,18 @@
-"""What of theorem 2 `test_theory.py` leaves open: models without M, latents all the same, what the bound is."""
+"""Theorem 2: the ratio of distances, the norm, models without M, latents all the same, what the bound is."""
 
 import numpy as np
 import pytest
 import torch
 
+import lorae
 from lorae.errors import LoraeError
 from lorae.metrics.dimension import distance_contrast
 from lorae.model import Autoencoder, ModelSpec
 from lorae.paper import contrast
-from lorae.paper.page import Grid, Page, Picture, Verdict
+from lorae.paper.page import Grid, Picture
+from lorae.runs import Run
+from lorae.training import build_model
+from tests.paper.pages import check_pictures, outcomes, verdicts
 
 ITEMS = np.random.default_rng(0).standard_normal((90, 6)).astype(np.float32)
 MEASURED = {"initial_error": 2.0, "initial_norm": 4.0, "final_error": 0.5}
@@ -21,10 +25,6 @@ def model(bottleneck: str = "linear", scale: float = 1.0) -> Autoencoder:
         with torch.no_grad():
             built.bottleneck.single_matrix().copy_(scale * torch.diag(torch.tensor([1.0, 0.5, 0.25, 1e-5])))
     return built
-
-
-def holds(page: Page) -> list[bool | None]:
-    return [block.holds for block in page.blocks if isinstance(block, Verdict)]
 
 
 def test_with_as_many_queries_as_points_the_median_is_that_of_the_measure_of_all_models():
@@ -97,8 +97,8 @@ def rows(scales: dict[float, float], plain: bool = False) -> list[dict]:
 
 def test_a_weight_at_which_all_latents_are_the_same_refutes_a_growing_contrast(tmp_path):
     page = contrast.page(rows({0.0: 1.0, 1e-3: 1.0, 1e-1: 0.0}), tmp_path)
-    assert holds(page) == [False, False, True, False]
-    first = next(block for block in page.blocks if isinstance(block, Verdict))
+    assert outcomes(page) == [False, False, True, False]
+    first = verdicts(page)[0]
     assert "all latents the same at 0.1" in first.seen
     ratios = next(block for block in page.blocks if isinstance(block, Grid))
     assert ratios.rows[2][:4] == ("0.1", "–", "–", "–")
@@ -106,12 +106,12 @@ def test_a_weight_at_which_all_latents_are_the_same_refutes_a_growing_contrast(t
 
 def test_a_model_without_a_matrix_may_be_the_one_without_the_penalty(tmp_path):
     page = contrast.page(rows({0.0: 1.0, 1e-3: 1.0}, plain=True), tmp_path)
-    assert holds(page)[2:] == [True, False]
+    assert outcomes(page)[2:] == [True, False]
     assert any(isinstance(block, Picture) for block in page.blocks)
 
 
 def test_nothing_is_judged_where_every_model_with_the_penalty_collapsed(tmp_path):
-    assert holds(contrast.page(rows({0.0: 1.0, 1e-1: 0.0}), tmp_path)) == [None]
+    assert outcomes(contrast.page(rows({0.0: 1.0, 1e-1: 0.0}), tmp_path)) == [None]
 
 
 def test_the_page_shows_the_norm_that_the_last_step_of_the_proof_takes(tmp_path):
@@ -119,3 +119,89 @@ def test_the_page_shows_the_norm_that_the_last_step_of_the_proof_takes(tmp_path)
     _, ingredients = (block for block in page.blocks if isinstance(block, Grid))
     shown = dict(zip(ingredients.header, ingredients.rows[0], strict=True))
     assert (shown["weight x first norm"], shown["last error"]) == ("1", "0.5")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> Run:
+    vectors = np.random.default_rng(0).standard_normal((200, 8)).astype(np.float32)
+    out = tmp_path_factory.mktemp("theory") / "run"
+    return lorae.train(vectors, out=out, penalty=1e-2, epochs=3, quiet=True), vectors
+
+
+def measured(trained, scale: float = 1.0) -> dict:
+    run, vectors = trained
+    model = run.load_model()
+    with torch.no_grad():
+        model.bottleneck.single_matrix().mul_(scale)
+    dataset = lorae.load_data(vectors)
+    fresh = build_model(run.settings, dataset)
+    start = float(torch.linalg.matrix_norm(fresh.bottleneck.single_matrix().detach(), "nuc"))
+    return contrast.measure_contrast(
+        model,
+        dataset.test.inputs,
+        initial_error=fresh.squared_error(dataset.train.inputs),
+        initial_norm=start,
+        final_error=model.squared_error(dataset.train.inputs),
+        weight=1e-2,
+    )
+
+
+def test_the_ratio_is_that_of_all_pairwise_distances(trained):
+    run, vectors = trained
+    latents = run.load_model().encode(lorae.load_data(vectors).test.inputs).astype(np.float64)
+    distances = np.linalg.norm(latents[:, None] - latents[None], axis=2)
+    largest, smallest = distances.max(1), np.where(distances > 0, distances, np.inf).min(1)
+    assert measured(trained)["ratio"]["mean"] == pytest.approx(((largest - smallest) / smallest).mean(), rel=1e-6)
+
+
+def test_the_ratio_does_not_depend_on_the_scale_of_m_but_the_constant_does(trained):
+    plain, scaled = measured(trained), measured(trained, 0.1)
+    assert scaled["ratio"]["mean"] == pytest.approx(plain["ratio"]["mean"], rel=1e-4)
+    assert scaled["matrix_ranks"] == plain["matrix_ranks"]
+    assert scaled["constant"] == pytest.approx(10 * plain["constant"], rel=1e-4)
+
+
+def test_the_norm_obeys_equation_15_after_training(trained):
+    found = measured(trained)
+    assert found["norm"] <= found["norm_bound"]
+    assert found["constant"] * found["norm"] == pytest.approx(found["matrix_ranks"]["0.001"])
+
+
+def rows_of_theorem_2(ratios: dict[float, float]) -> list[dict]:
+    return [
+        {
+            "weight": weight,
+            "label": f"{weight:g}",
+            "seed": seed,
+            "contrast": {
+                "ratio": {"mean": ratio + seed, "median": ratio},
+                "matrix_ranks": {"0.001": 8},
+                "norm": 4.0,
+                "norm_bound": 9.0 if weight else None,
+                "constant": 2.0,
+                "bound": 0.1 if weight else None,
+                "bound_holds": True if weight else None,
+            },
+        }
+        for weight, ratio in ratios.items()
+        for seed in range(2)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("ratios", "holds"),
+    [
+        ({0.0: 1.0, 1e-4: 2.0, 1e-3: 3.0}, [True, True, True, False]),
+        ({0.0: 2.5, 1e-4: 3.0, 1e-3: 2.0}, [False, False, True, False]),
+    ],
+)
+def test_the_page_of_theorem_2_judges_what_was_measured(ratios, holds, tmp_path):
+    page = contrast.page(rows_of_theorem_2(ratios), tmp_path)
+    assert outcomes(page) == holds
+    check_pictures(page, tmp_path)
+
+
+def test_a_page_of_nothing_says_so(tmp_path):
+    page = contrast.page([], tmp_path)
+    assert outcomes(page) == [None]
+    assert not any(isinstance(block, Picture) for block in page.blocks)

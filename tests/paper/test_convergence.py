@@ -1,4 +1,4 @@
-"""What of theorem 1 `test_theory.py` leaves open: the smoothed norm near rank loss, the condition, gaps."""
+"""Theorem 1: the smoothed norm and its gradient, the fall of gradients, the condition, gaps."""
 
 from itertools import pairwise
 
@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from lorae.paper import convergence
-from lorae.paper.page import Grid, Page, Verdict
+from lorae.paper.cells import Cell
+from lorae.paper.page import Grid, Picture
+from tests.paper.pages import check_pictures, outcomes, verdicts
 
-
-def verdicts(page: Page) -> list[Verdict]:
-    return [block for block in page.blocks if isinstance(block, Verdict)]
+SHORT = {"study": "theorem1", "rate": "theorem", "steps": 16, "seed": 0, **convergence.PROBLEM, "n": 60, "width": 8}
 
 
 def records(norms: dict[tuple[int, int], float]) -> list[dict]:
@@ -115,3 +115,76 @@ def test_the_page_says_that_the_norm_itself_is_not_smooth(tmp_path):
     # From either side of a zero matrix: a kink without smoothing, none with it.
     assert slopes(0.0) == pytest.approx((-2.0, 2.0))
     assert slopes(1e-1) == pytest.approx((0.0, 0.0), abs=1e-4)
+
+
+def test_the_smoothed_norm_of_a_diagonal_matrix_is_a_sum_of_roots():
+    values = torch.tensor([3.0, 0.5, 0.0], dtype=torch.float64)
+    found = convergence.smoothed_nuclear_norm(torch.diag(values), 0.1)
+    assert float(found) == pytest.approx(float((values**2 + 0.01).sqrt().sum()), rel=1e-12)
+
+
+def test_its_gradient_is_exact_also_at_a_matrix_that_lost_rank():
+    matrix = torch.randn(4, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    matrix[0] = matrix[1]
+    matrix.requires_grad_()
+    assert torch.autograd.gradcheck(lambda m: convergence.smoothed_nuclear_norm(m, 0.1), matrix)
+
+
+def test_without_smoothing_it_is_the_nuclear_norm():
+    matrix = torch.randn(5, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    expected = float(torch.linalg.matrix_norm(matrix, "nuc"))
+    assert float(convergence.smoothed_nuclear_norm(matrix, 1e-9)) == pytest.approx(expected, rel=1e-9)
+
+
+def test_a_run_is_the_same_twice_and_its_minimum_never_rises():
+    first, second = convergence.measure(SHORT), convergence.measure(SHORT)
+    assert first == second
+    norms = [norm for _, norm in first["running"]]
+    assert norms == sorted(norms, reverse=True)
+    assert first["running"][-1] == [16, first["smallest_gradient"]]
+    assert first["smallest_gradient"] <= first["first_gradient"] <= first["largest_gradient"]
+    assert first["last_loss"] < first["first_loss"]
+
+
+def test_the_learning_rate_of_the_theorem_goes_like_one_over_the_root_of_the_steps():
+    rates = [convergence.learning_rate("theorem", 0.01, steps) for steps in (25, 100, 400)]
+    assert rates == pytest.approx([0.002, 0.001, 0.0005])
+    assert len({convergence.learning_rate("constant", 0.01, steps) for steps in (25, 100, 400)}) == 1
+
+
+def test_every_cell_of_theorem_1_is_another_one():
+    for preset in convergence.STEPS:
+        cells = convergence.cells(preset, 3)
+        assert len({cell.key for cell in cells}) == len(cells) == 3 * (len(convergence.STEPS[preset]) + 1)
+
+
+def records_of_theorem_1(slope: float) -> list[dict]:
+    records = []
+    for cell in convergence.cells("smoke", 2):
+        steps = cell.configuration["steps"]
+        norm = steps**slope * (1 + 0.01 * cell.configuration["seed"])
+        result = {
+            "smallest_gradient": norm,
+            "largest_gradient": 2.0,
+            "running": [[1, 2.0], [16, norm]],
+        }
+        records.append({"key": cell.key, "configuration": cell.configuration, "result": result})
+    return records
+
+
+@pytest.mark.parametrize(("slope", "holds"), [(-0.5, True), (-0.1, False)])
+def test_the_decay_is_judged_by_its_exponent(slope, holds, tmp_path):
+    page = convergence.page(records_of_theorem_1(slope), tmp_path)
+    assert outcomes(page) == [holds, False]
+    check_pictures(page, tmp_path)
+    assert f"T^({slope:.2f}" in verdicts(page)[0].seen
+
+
+def test_cells_of_theorem_1_have_names_for_people():
+    assert all(isinstance(cell, Cell) and "steps" in cell.name for cell in convergence.cells("smoke", 1))
+
+
+def test_a_page_of_nothing_says_so(tmp_path):
+    page = convergence.page([], tmp_path)
+    assert outcomes(page) == [None]
+    assert not any(isinstance(block, Picture) for block in page.blocks)

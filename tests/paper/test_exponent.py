@@ -1,10 +1,12 @@
-"""What of proposition 1 `test_theory.py` leaves open: two points, ranks of zero, what a bound says."""
+"""Proposition 1: the exponent of ranks, two points, ranks of zero, what a bound says."""
 
 import numpy as np
 import pytest
+import scipy.stats
 
 from lorae.paper import exponent
-from lorae.paper.page import Grid, Page, Picture, Verdict
+from lorae.paper.page import Grid, Picture
+from tests.paper.pages import check_pictures, outcomes, verdicts
 
 
 def rows(ranks: dict[float, list[int]]) -> list[dict]:
@@ -20,10 +22,6 @@ def rows(ranks: dict[float, list[int]]) -> list[dict]:
         for weight, seeds in ranks.items()
         for seed, rank in enumerate(seeds)
     ]
-
-
-def verdicts(page: Page) -> list[Verdict]:
-    return [block for block in page.blocks if isinstance(block, Verdict)]
 
 
 def test_units_do_not_change_the_exponent():
@@ -68,3 +66,61 @@ def test_the_page_says_what_a_bound_of_all_weights_would_allow(tmp_path):
     page = exponent.page(rows({1e-4: [50], 1e-2: [10]}), tmp_path)
     # c = 10 * 1e-2, divided by the smallest weight.
     assert "c = 0.1 or more, which at 0.0001 allows a rank of 1,000" in verdicts(page)[1].seen
+
+
+@pytest.mark.parametrize("slope", [-1.0, -0.26, 0.5])
+def test_a_power_law_is_found_exactly(slope):
+    x = np.logspace(-5, -1, 5)
+    fit = exponent.fit_exponent(x, 3.0 * x**slope)
+    assert (fit.exponent, fit.factor, fit.r2) == pytest.approx((slope, 3.0, 1.0), rel=1e-9)
+    assert fit.error == pytest.approx(0, abs=1e-9)
+
+
+def test_the_fit_agrees_with_scipy_on_noisy_points():
+    generator = np.random.default_rng(0)
+    x = np.logspace(-5, -1, 12)
+    y = x**-0.3 * np.exp(0.2 * generator.standard_normal(12))
+    fit, expected = exponent.fit_exponent(x, y), scipy.stats.linregress(np.log(x), np.log(y))
+    assert (fit.exponent, fit.error, fit.r2) == pytest.approx((expected.slope, expected.stderr, expected.rvalue**2))
+
+
+def test_a_multiple_of_the_identity_has_full_rank_and_a_vanishing_norm():
+    rows = exponent.counterexample(16, (1.0, 1e-3, 1e-9))
+    assert [row["rank"] for row in rows] == [16, 16, 16]
+    assert [row["norm"] for row in rows] == pytest.approx([16.0, 16e-3, 16e-9])
+    assert [row["constant"] for row in rows] == pytest.approx([1.0, 1e3, 1e9])
+
+
+def rows_of_proposition_1(slope: float) -> list[dict]:
+    return [
+        {
+            "weight": weight,
+            "seed": seed,
+            "published": rank,
+            "ranks": {"0.001": 100 * (weight / 1e-5) ** slope, "1e-06": 100},
+            "matrix_ranks": {"0.001": 100 * (weight / 1e-5) ** slope},
+            "entropy_rank": 5.0,
+        }
+        for weight, rank in {1e-5: 65, 1e-4: 40, 1e-3: 18, 1e-2: 8, 1e-1: 7}.items()
+        for seed in range(2)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("slope", "holds"), [(-0.3, [True, False, False]), (-1.0, [True, True, False]), (0.1, [False, False, False])]
+)
+def test_the_page_of_proposition_1_judges_the_exponent(slope, holds, tmp_path):
+    page = exponent.page(rows_of_proposition_1(slope), tmp_path)
+    assert outcomes(page) == holds
+    check_pictures(page, tmp_path)
+    exponents = next(block for block in page.blocks if isinstance(block, Grid) and "Exponent" in block.caption)
+    published = next(row for row in exponents.rows if "paper" in row[0])
+    # What the paper's table 7 gives by the textbook formula.
+    x, y = np.log10([1e-5, 1e-4, 1e-3, 1e-2, 1e-1]), np.log10([65, 40, 18, 8, 7])
+    assert published[1].startswith(f"{np.polyfit(x, y, 1)[0]:.2f}")
+
+
+def test_a_page_of_nothing_says_so(tmp_path):
+    page = exponent.page([], tmp_path)
+    assert outcomes(page) == [None]
+    assert not any(isinstance(block, Picture) for block in page.blocks)

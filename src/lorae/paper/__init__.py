@@ -153,9 +153,8 @@ def _cells(chosen: list["Study"], scale: "Scale") -> list["Cell"]:
 def _work(
     chosen: list["Study"], scale: "Scale", folder: Path, workers: int | None, data_root: Any, quiet: bool
 ) -> None:
-    from lorae.paper.cells import work_off
-
     from lorae.features import build_extractor
+    from lorae.paper.cells import work_off
 
     root = None if data_root is None else str(Path(data_root).expanduser().absolute())
     cells = _cells(chosen, scale)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from lorae.paper.filled import FilledTable, Value
-from lorae.paper.page import Verdict
+from lorae.paper.page import Verdict, averaged
 
 Spectra = Mapping[str, Sequence[float]]
 # Whether a claim holds in a filled table, with the spectra of its rows, and the numbers that say so.
@@ -47,13 +47,6 @@ def verdicts(filled: FilledTable, spectra: Spectra) -> list[Verdict]:
     return found
 
 
-def show(value: Value, digits: int = 1) -> str:
-    """Mean ± sd of the seeds, or the mean alone of one."""
-    if value.mean is None:
-        return "–"
-    return f"{value.mean:.{digits}f}" + ("" if value.sd is None else f" ± {value.sd:.{digits}f}")
-
-
 def count_seeds(values: Iterable[Value]) -> str:
     """How many seeds values are of.
 
@@ -67,7 +60,7 @@ def count_seeds(values: Iterable[Value]) -> str:
 
 def listed(values: Mapping[str, Value]) -> str:
     """The values of rows beside their names."""
-    return ", ".join(f"{row} {show(value)}" for row, value in values.items())
+    return ", ".join(f"{row} {averaged(value.ours)}" for row, value in values.items())
 
 
 def beats(row: str, others: Sequence[str], columns: Sequence[str] = ()) -> Check:
@@ -133,7 +126,7 @@ def _by_weight(filled: FilledTable, column: str) -> tuple[list[float], str] | No
     rows = sorted((row.name for row in filled.rows), key=float)
     values = [filled.value(row, column) for row in rows]
     means = [value.mean for value in values if value.mean is not None]
-    words = ", ".join(f"{show(value)} at {row}" for row, value in zip(rows, values, strict=True))
+    words = ", ".join(f"{averaged(value.ours)} at {row}" for row, value in zip(rows, values, strict=True))
     return (means, words) if len(means) == len(rows) else None
 
 
@@ -182,7 +175,7 @@ def plateaus(filled: FilledTable, _: Spectra) -> Outcome:
         if narrow.mean is None or wide.mean is None:
             return NOT_MEASURED
         changes[row] = wide.mean / narrow.mean - 1
-        seen.append(f"{row} {show(narrow)} at 256, {show(wide)} at 1,024, {changes[row]:+.0%}")
+        seen.append(f"{row} {averaged(narrow.ours)} at 256, {averaged(wide.ours)} at 1,024, {changes[row]:+.0%}")
     return abs(changes["LoRAE"]) <= SIMILAR_DISTANCE < changes["AE"], "; ".join(seen)
 
 
@@ -203,7 +196,7 @@ def ranks(smaller: str, larger: str, factor: float = 1.0) -> Check:
         first, second = filled.value(smaller, "rank"), filled.value(larger, "rank")
         if first.mean is None or second.mean is None:
             return NOT_MEASURED
-        return first.mean < factor * second.mean, f"{smaller} {show(first)}, {larger} {show(second)}"
+        return first.mean < factor * second.mean, f"{smaller} {averaged(first.ours)}, {larger} {averaged(second.ours)}"
 
     return check
 
@@ -254,7 +247,9 @@ def no_worse_than(row: str, other: str) -> Check:
         first, second = filled.value(row, "midpoints"), filled.value(other, "midpoints")
         if first.mean is None or second.mean is None:
             return NOT_MEASURED
-        return first.mean <= (1 + SIMILAR_DISTANCE) * second.mean, f"{row} {show(first)}, {other} {show(second)}"
+        return first.mean <= (
+            1 + SIMILAR_DISTANCE
+        ) * second.mean, f"{row} {averaged(first.ours)}, {other} {averaged(second.ours)}"
 
     return check
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from lorae.linalg import rank_at
 from lorae.metrics.neighbours import distance_rows
 from lorae.model import Autoencoder
-from lorae.paper.page import Block, Grid, Page, Picture, Text, Verdict
+from lorae.paper.page import Block, Grid, Page, Picture, Text, Verdict, averaged
 from lorae.paper.theory_plots import plot_contrast
 
 # Distances from so many points to so many others: the theorem's x and x_1 ... x_N.
@@ -61,7 +61,6 @@ def measure_contrast(
         "initial_norm": initial_norm,
         # Equation 15 of the supplement; without a penalty it says nothing.
         "norm_bound": (initial_error - final_error) / weight + initial_norm if weight else None,
-        "spread": float(spread.mean()) if len(spread) else None,
         "bound": None if bound is None else float(bound.mean()),
         "bound_holds": None if bound is None else bool(((largest - smallest) / smallest >= bound).all()),
     }
@@ -171,10 +170,8 @@ def _ingredients(rows: Sequence[Mapping[str, Any]], weights: Sequence[float]) ->
 
 
 def _mean(values: Sequence[float | None]) -> str:
-    known = [float(value) for value in values if value is not None]
-    if not known:
-        return "–"
-    return f"{statistics.fmean(known):.3g}" + (f" ± {statistics.stdev(known):.2g}" if len(known) > 1 else "")
+    """As `averaged`, of numbers of very different sizes."""
+    return averaged(values, ".3g", ".2g")
 
 
 def _verdicts(

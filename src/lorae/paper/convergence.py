@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from lorae.data.manifolds import build_manifold
 from lorae.paper.cells import Cell, Record
 from lorae.paper.exponent import Fit, fit_exponent
-from lorae.paper.page import Block, Grid, Page, Picture, Text, Verdict
+from lorae.paper.page import Block, Grid, Page, Picture, Text, Verdict, averaged
 from lorae.paper.theory_plots import plot_convergence
 
 # Raised when the measurement changes in a way that no setting shows: then no earlier record counts.
@@ -133,9 +133,6 @@ def measure(configuration: dict[str, Any]) -> dict[str, Any]:
         "running": [[steps, min(norms[:steps])] for steps in powers],
         "first_loss": losses[0],
         "last_loss": losses[-1],
-        "learning_rate": learning_rate(configuration["rate"], configuration["scale"], configuration["steps"]),
-        # For psi_1 > 0 alone, with which the proof begins; `smallest_sigma` says what its end takes.
-        "sigma_needed": max(norms) * BETA / (1 - BETA),
     }
 
 
@@ -185,10 +182,9 @@ def _grid(points: dict[int, list[float]], scale: float) -> Grid:
     first, start = next((steps, statistics.fmean(norms)) for steps, norms in points.items())
     rows = []
     for steps, norms in points.items():
-        spread = f" ± {statistics.stdev(norms):.2g}" if len(norms) > 1 else ""
         claimed = start * (steps / first) ** -0.25
         rate = learning_rate("theorem", scale, steps)
-        rows.append((f"{steps:,}", f"{rate:.2g}", f"{statistics.fmean(norms):.3g}{spread}", f"{claimed:.3g}"))
+        rows.append((f"{steps:,}", f"{rate:.2g}", averaged(norms, ".3g", ".2g"), f"{claimed:.3g}"))
     header = ("T", "learning rate", "smallest gradient", "T^(-1/4) from the first")
     return Grid("Smallest norm of the gradient", header, tuple(rows))
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from lorae.linalg import rank_at
-from lorae.paper.page import Block, Grid, Page, Picture, Text, Verdict
+from lorae.paper.page import Block, Grid, Page, Picture, Text, Verdict, averaged
 from lorae.paper.theory_plots import plot_exponent
 
 # The definitions of the rank that are compared, and where they stand in a row.
@@ -112,12 +112,8 @@ def _ranks(rows: Sequence[Mapping[str, Any]], published: Mapping[float, float]) 
     lines = []
     for weight in tables[MAIN]:
         paper = f"{published[weight]:g}" if weight in published else "–"
-        lines.append((f"{weight:g}", paper, *(_mean(tables[name][weight]) for name in DEFINITIONS)))
+        lines.append((f"{weight:g}", paper, *(averaged(tables[name][weight]) for name in DEFINITIONS)))
     return Grid("Rank by weight, mean ± standard deviation", ("weight", "paper", *DEFINITIONS), tuple(lines))
-
-
-def _mean(values: Sequence[float]) -> str:
-    return f"{statistics.fmean(values):.1f}" + (f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else "")
 
 
 def _exponents(rows: Sequence[Mapping[str, Any]], published: Mapping[float, float]) -> Grid:

@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from lorae.paper.claims import count_seeds, show, verdicts
+from lorae.paper.claims import count_seeds, verdicts
 from lorae.paper.filled import FilledTable
 from lorae.paper.orders import order
-from lorae.paper.page import Block, Gallery, Grid, Page, Picture, Text, Verdict
+from lorae.paper.page import Block, Gallery, Grid, Page, Picture, Text, Verdict, averaged
 from lorae.plots import plot_spectrum
 
 DATA_TITLES = {"mnist": "MNIST", "celeba": "CelebA"}
@@ -77,7 +77,7 @@ def _grid(filled: FilledTable) -> Grid:
         cells = [row.name if row.paper else f"{row.name} *"]
         for column in filled.columns:
             value = filled.value(row.name, column.name)
-            cells += ["–" if value.published is None else f"{value.published:g}", show(value)]
+            cells += ["–" if value.published is None else f"{value.published:g}", averaged(value.ours)]
         rows.append(tuple(cells))
     return Grid(_caption(filled), tuple(header), tuple(rows))
 
