@@ -38,6 +38,10 @@ from lorae.steps import (
 # Steps between two clearings of what has faded from Adam's averages; see `steps.clear_faded_averages`.
 CLEAR_EVERY = 100
 
+# Seconds since the last checkpoint below which the end of an epoch writes none: writing takes hundredths of a second,
+# which epochs of a tenth of one would spend a good part of their time on.
+CHECKPOINT_PAUSE = 1.0
+
 # Training items by which the encoder's outputs start at a deviation of one, where they are normalised.
 CALIBRATED = 512
 
@@ -148,6 +152,7 @@ class Trainer:
         self.proximal = self.steering.proximal
         self.step = 0
         self.seconds = 0.0
+        self._saved = -math.inf
         self._rows: list[Tensor] = []
         self._scales: list[float] = []
         self._items_since_line = 0
@@ -320,6 +325,13 @@ class Trainer:
             raise self._diverged(self.step, f"test error {error}")
         if end_of_epoch:
             self._log_epoch(monitored, error)
+        due = self.step == self.total_steps or self.step % self.settings.checkpoint_every == 0 or not end_of_epoch
+        if due or time.perf_counter() - self._saved >= CHECKPOINT_PAUSE:
+            self._save()
+        # It counts as time of training, but not in the speed of the steps that follow.
+        self._line_started = time.perf_counter()
+
+    def _save(self) -> None:
         state = {
             "model": self.model.state_dict(),
             "adversary": self.objective.modules.state_dict(),
@@ -332,8 +344,7 @@ class Trainer:
             "cuda_rng": torch.cuda.get_rng_state() if self.device.type == "cuda" else None,
         }
         self.run.save_checkpoint(state)
-        # It counts as time of training, but not in the speed of the steps that follow.
-        self._line_started = time.perf_counter()
+        self._saved = time.perf_counter()
 
     def _total_seconds(self) -> float:
         return self.seconds + time.perf_counter() - self._started
