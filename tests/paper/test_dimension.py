@@ -11,6 +11,7 @@ from PIL import Image
 from lorae import cli, methods, paper
 from lorae.errors import LoraeError
 from lorae.paper import dimension, estimates
+from lorae.paper.cells import Store
 from lorae.paper.dimension import ESTIMATORS, PRESETS, SOURCES, WEIGHT_FACTORS, Preset, plan
 from lorae.paper.dimension_table import Estimate, markdown, shares_within_one, summary
 from lorae.settings import Settings
@@ -217,6 +218,22 @@ def test_reproduce_writes_records_table_and_plot_and_goes_on(tiny, tmp_path, cap
     assert 100 not in new
 
 
+def test_a_new_revision_of_an_estimator_counts_alone(tiny, tmp_path, capsys, monkeypatch):
+    words = ("dimension", "--preset", "smoke", "--out", tmp_path, "--workers", 1)
+    result = json.loads(reproduce(capsys, *words, "--json")[1])
+    monkeypatch.setitem(ESTIMATORS, "pca-95", dataclasses.replace(ESTIMATORS["pca-95"], revision=2))
+    reproduce(capsys, *words, "--draw-only")
+    assert "pca-95" not in (tmp_path / "table.md").read_text()
+    assert "pca-99" in (tmp_path / "table.md").read_text()
+    measured = []
+    monkeypatch.setattr(estimates, "measure", lambda configuration: measured.append(configuration) or {"estimate": 77})
+    reproduce(capsys, *words)
+    assert [(each["estimator"]["name"], each["estimator"]["revision"]) for each in measured] == [("pca-95", 2)] * 2
+    assert len(Store(tmp_path).records()) == result["cells"] + 2  # nothing that was measured is lost
+    reproduce(capsys, *words, "--draw-only")
+    assert (tmp_path / "table.md").read_text().count("| 77 |") == 2
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -253,7 +270,7 @@ def test_the_page_says_what_is_in_the_code():
 
 @pytest.mark.skipif(not (ROOT / "results" / "dimension" / "records.jsonl").exists(), reason="not measured yet")
 def test_the_tables_of_the_page_are_drawn_from_the_records():
-    records = dimension.Store(ROOT / "results" / "dimension").records()
+    records = Store(ROOT / "results" / "dimension").records()
     table = markdown(dimension.dimension_table.estimates(records))
     assert table in (ROOT / "docs" / "dimension.md").read_text()
     assert table == (ROOT / "results" / "dimension" / "table.md").read_text().rstrip("\n")

@@ -218,9 +218,17 @@ def reproduce(
     return draw(records, folder)
 
 
+def _counts(record: Record) -> bool:
+    """Whether a record is of what is measured today."""
+    configuration = record["configuration"]
+    estimator = ESTIMATORS.get(configuration["estimator"]["name"])
+    revision = configuration["estimator"].get("revision", 1)
+    return configuration["protocol"] == PROTOCOL and estimator is not None and revision == estimator.revision
+
+
 def draw(records: list[Record], folder: Path) -> dict[str, Any]:
-    """The table and the plot, from the records alone, beside them."""
-    estimates = dimension_table.estimates(records)
+    """The table and the plot, from the records alone, beside them; earlier revisions are left out."""
+    estimates = dimension_table.estimates(record for record in records if _counts(record))
     table, figure = folder / "table.md", folder / "dimension.png"
     write_atomically(table, (dimension_table.markdown(estimates) + "\n").encode())
     plot_dimensions([asdict(estimate) for estimate in estimates], figure)
