@@ -1,9 +1,13 @@
-"""The page `docs/dimension.md`: its tables from the records that `make dimension` wrote. Run by `make figures`."""
+"""The page `docs/dimension.md` and the README's table, from the records that `make dimension` wrote.
+
+Run by `make figures` as well.
+"""
 
 import records
 
 from lorae.paper.cells import Store
-from lorae.paper.dimension import draw
+from lorae.paper.dimension import counted, draw
+from lorae.paper.dimension_table import shares_table
 
 STUDY = "dimension"
 FOLDER = records.RESULTS / STUDY
@@ -11,9 +15,10 @@ PAGE = records.ROOT / "docs" / "dimension.md"
 
 
 def draw_page() -> None:
-    """The table and the plot beside the records, and the table in the page."""
+    """The table and the plot beside the records, the table in the page, its last row by kinds of data in the README."""
     draw(Store(FOLDER).records(), FOLDER)
     records.put_between(PAGE, STUDY, (FOLDER / "table.md").read_text().rstrip("\n"))
+    records.put_between(records.README, STUDY, shares_table(counted(Store(FOLDER).records())))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from lorae.errors import LoraeError
 from lorae.paper import dimension, estimates
 from lorae.paper.cells import Store
 from lorae.paper.dimension import ESTIMATORS, PRESETS, SOURCES, WEIGHT_FACTORS, Preset, plan
-from lorae.paper.dimension_table import Estimate, markdown, shares_within_one, summary
+from lorae.paper.dimension_table import Estimate, markdown, shares_table, shares_within_one, summary
 from lorae.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -150,6 +150,16 @@ def test_shares_count_estimates_at_most_one_away():
     ]
 
 
+def test_shares_are_told_apart_by_kinds_of_data():
+    pictures = [dataclasses.replace(row, family="shapes") for row in rows_of("lorae", [5, 9])]
+    assert shares_table([*rows_of("irmae", [9, 1]), *rows_of("lorae", [5]), *pictures]).splitlines() == [
+        "| method | vectors | pictures | all |",
+        "|---|---|---|---|",
+        "| `lorae` | 100% | 50% | 67% |",
+        "| `irmae` | 0% | – | 0% |",
+    ]
+
+
 def test_weights_have_a_table_of_their_own():
     rows = [*rows_of("lorae", [8, 5, 4, 1], factors=[0.1, 1.0, 0.1, 10.0]), *rows_of("irmae", [5])]
     assert markdown(rows).splitlines()[-4:] == [
@@ -271,6 +281,8 @@ def test_the_page_says_what_is_in_the_code():
 @pytest.mark.skipif(not (ROOT / "results" / "dimension" / "records.jsonl").exists(), reason="not measured yet")
 def test_the_tables_of_the_page_are_drawn_from_the_records():
     records = Store(ROOT / "results" / "dimension").records()
-    table = markdown(dimension.dimension_table.estimates(records))
+    rows = dimension.counted(records)
+    table = markdown(rows)
     assert table in (ROOT / "docs" / "dimension.md").read_text()
     assert table == (ROOT / "results" / "dimension" / "table.md").read_text().rstrip("\n")
+    assert shares_table(rows) in (ROOT / "README.md").read_text()

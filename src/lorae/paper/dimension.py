@@ -218,6 +218,11 @@ def reproduce(
     return draw(records, folder)
 
 
+def counted(records: list[Record]) -> list[dimension_table.Estimate]:
+    """The estimates of records, without those of earlier revisions."""
+    return dimension_table.estimates(record for record in records if _counts(record))
+
+
 def _counts(record: Record) -> bool:
     """Whether a record is of what is measured today."""
     configuration = record["configuration"]
@@ -228,7 +233,7 @@ def _counts(record: Record) -> bool:
 
 def draw(records: list[Record], folder: Path) -> dict[str, Any]:
     """The table and the plot, from the records alone, beside them; earlier revisions are left out."""
-    estimates = dimension_table.estimates(record for record in records if _counts(record))
+    estimates = counted(records)
     table, figure = folder / "table.md", folder / "dimension.png"
     write_atomically(table, (dimension_table.markdown(estimates) + "\n").encode())
     plot_dimensions([asdict(estimate) for estimate in estimates], figure)

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from lorae.paper.cells import Record
 
+# The family of the sources that are pictures; all others are vectors.
+PICTURES = "shapes"
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -88,6 +91,20 @@ def _by_weight(rows: Sequence[Estimate]) -> str:
             continue
         cells = [f"{share([row for row in own if row.weight_factor == factor]):.0%}" for factor in factors]
         lines.append(f"| {method} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def shares_table(rows: Sequence[Estimate]) -> str:
+    """Method x kind of data, as a Markdown table of the shares of cells within 1 of the dimension."""
+    kinds = {
+        "vectors": [row for row in rows if row.family != PICTURES],
+        "pictures": [row for row in rows if row.family == PICTURES],
+        "all": list(rows),
+    }
+    lines = [f"| method | {' | '.join(kinds)} |", "|---" * (len(kinds) + 1) + "|"]
+    for method in sorted(_methods(rows), key=lambda method: -share(_of(rows, method))):
+        found = [_of(of_kind, method) for of_kind in kinds.values()]
+        lines.append(f"| `{method}` | {' | '.join(f'{share(own):.0%}' if own else '–' for own in found)} |")
     return "\n".join(lines)
 
 
