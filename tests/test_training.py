@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import lorae
-from lorae.errors import LoraeError
+from lorae.errors import LoraeError, LoraeWarning
 from lorae.methods import METHODS
 from lorae.runs import Run
 
@@ -301,3 +301,17 @@ def test_limit_takes_the_first_items_and_leaves_the_test_split(image_file, small
     assert len(first.test) == len(whole.test)
     run = lorae.train(image_file, limit=10, out=tmp_path / "run", **small)
     assert run.config["data"]["splits"]["train"] == 10
+
+
+def test_a_network_that_died_is_told(image_file, small, tmp_path):
+    """Its outputs saturate in the first steps, and its error stays finite and far above that of a constant."""
+    with pytest.warns(LoraeWarning) as caught:
+        run = lorae.train(image_file, out=tmp_path / "run", **small | {"lr": 1.0, "epochs": 40})
+    (warning,) = caught
+    assert warning.filename == __file__
+    message = str(warning.message)
+    assert message.startswith("lr: got 1, and training learned nothing: the error is ")
+    ratio = float(message.split(" times ")[0].split()[-1])
+    data = np.asarray(lorae.load_data(image_file).train.inputs, dtype=np.float64) / 255
+    assert ratio == pytest.approx(run.summary()["test_mse"] / data.var(axis=0).mean(), rel=0.3)
+    assert ratio > 1.1

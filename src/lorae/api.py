@@ -26,6 +26,11 @@ if TYPE_CHECKING:
 # What `settings.data` says of a run that was trained on an array in memory.
 ARRAY = "array"
 
+# From so many steps on, an error above that of the mean of all items is no longer one of a training that has just begun.
+LEARNED_BY = 200
+# Share of the variance that is explained, below zero by more than chance or a likelihood of another kind makes it.
+WORSE_THAN_THE_MEAN = -0.1
+
 
 def train(
     data: "str | Path | NDArray[Any] | None" = None,
@@ -309,7 +314,21 @@ def _fit(run: Run, dataset: "Dataset", quiet: bool) -> Run:
     write_report([run.path])
     run.save_model(model)  # last: it marks the run as finished
     _warn_of_missed_goal(run.settings, found or {})
+    if model.spec.encodes and trainer.step >= LEARNED_BY:
+        _warn_of_nothing_learned(run.settings, trainer.steering.explained())
     return run
+
+
+def _warn_of_nothing_learned(settings: Settings, explained: float) -> None:
+    """A network can die in its first steps, its outputs saturated; nothing else would say so."""
+    if explained > WORSE_THAN_THE_MEAN:
+        return
+    warnings.warn(
+        f"lr: got {settings.lr:g}, and training learned nothing: the error is {1 - explained:.2g} times that of the mean "
+        "of all items; try a lower --lr or another --seed in a new run",
+        LoraeWarning,
+        stacklevel=4,
+    )
 
 
 def _warn_of_missed_goal(settings: Settings, course: dict[str, Any]) -> None:
