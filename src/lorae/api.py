@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 # What `settings.data` says of a run that was trained on an array in memory.
 ARRAY = "array"
 
-# From so many steps on, an error above that of the mean of all items is no longer one of a training that has just begun.
+# From so many steps on, an error above that of the mean of all items is not one of a training that has just begun.
 LEARNED_BY = 200
 # Share of the variance that is explained, below zero by more than chance or a likelihood of another kind makes it.
 WORSE_THAN_THE_MEAN = -0.1
@@ -324,8 +324,8 @@ def _warn_of_nothing_learned(settings: Settings, explained: float) -> None:
     if explained > WORSE_THAN_THE_MEAN:
         return
     warnings.warn(
-        f"lr: got {settings.lr:g}, and training learned nothing: the error is {1 - explained:.2g} times that of the mean "
-        "of all items; try a lower --lr or another --seed in a new run",
+        f"lr: got {settings.lr:g}, and training learned nothing: the error is {1 - explained:.2g} times that of the "
+        "mean of all items; try a lower --lr or another --seed in a new run",
         LoraeWarning,
         stacklevel=4,
     )
