@@ -26,10 +26,11 @@ if TYPE_CHECKING:
 # What `settings.data` says of a run that was trained on an array in memory.
 ARRAY = "array"
 
-# From so many steps on, an error above that of the mean of all items is not one of a training that has just begun.
-LEARNED_BY = 200
-# Share of the variance that is explained, below zero by more than chance or a likelihood of another kind makes it.
-WORSE_THAN_THE_MEAN = -0.1
+# From so many steps on, a model that is worse than the mean of all items is not one that has just begun to learn.
+STEPS_TO_JUDGE = 200
+# Worse than the mean by so many times its error. A latent that has collapsed is as good as the mean, and the user's
+# choice; a small network learning slowly may still be a quarter worse; outputs that have saturated are far worse.
+WORSE_THAN_THE_MEAN = 2.0
 
 
 def train(
@@ -52,7 +53,8 @@ def train(
     quiet: no progress bar (there is none anyway where standard error is no terminal).
     **settings: any field of `lorae.settings.Settings`, as in `method="lorae", penalty=1e-4, epochs=3`.
 
-    Raises LoraeError for a setting that does not fit, before anything is written, and for a loss that is not finite.
+    Raises LoraeError for a setting that does not fit, before anything is written, and the DivergedError among them for
+    a loss that is not finite.
 
     >>> run = train("mnist", method="lorae", penalty=1e-4, epochs=3)   # doctest: +SKIP
     >>> run.summary()["rank"]                                          # doctest: +SKIP
@@ -314,18 +316,21 @@ def _fit(run: Run, dataset: "Dataset", quiet: bool) -> Run:
     write_report([run.path])
     run.save_model(model)  # last: it marks the run as finished
     _warn_of_missed_goal(run.settings, found or {})
-    if model.spec.encodes and trainer.step >= LEARNED_BY:
-        _warn_of_nothing_learned(run.settings, trainer.steering.explained())
+    if model.spec.encodes and trainer.step >= STEPS_TO_JUDGE:
+        _warn_of_dead_network(run.settings, 1 - trainer.steering.explained_of(trainer.steering.items))
     return run
 
 
-def _warn_of_nothing_learned(settings: Settings, explained: float) -> None:
-    """A network can die in its first steps, its outputs saturated; nothing else would say so."""
-    if explained > WORSE_THAN_THE_MEAN:
+def _warn_of_dead_network(settings: Settings, ratio: float) -> None:
+    """A network can die in its first steps, its outputs saturated; nothing else would say so.
+
+    ratio: its error to that of the mean of the items.
+    """
+    if ratio < WORSE_THAN_THE_MEAN:
         return
     warnings.warn(
-        f"lr: got {settings.lr:g}, and training learned nothing: the error is {1 - explained:.2g} times that of the "
-        "mean of all items; try a lower --lr or another --seed in a new run",
+        f"lr: got {settings.lr:g}, and training learned nothing: the error is {ratio:.2g} times that of the mean of "
+        "all items; try a lower --lr or another --seed in a new run",
         LoraeWarning,
         stacklevel=4,
     )

@@ -1,4 +1,4 @@
-"""The exception and the warning that users of the package have to know, and the one case that is told apart."""
+"""The exception and the warning that users of the package have to know, and divergence, which studies tell apart."""
 
 
 class LoraeError(Exception):

@@ -178,7 +178,8 @@ class Run:
         except Exception as error:  # torch raises many kinds for a damaged file
             reason = str(error).splitlines()[0]
             raise LoraeError(f"{self.checkpoint_path}: not a readable checkpoint ({reason})") from None
-        differing = [name for name in ours if ours[name] != theirs.get(name)]
+        # Where the data lie may change, and they are known by their fingerprint.
+        differing = [name for name in ours if name != "data_root" and ours[name] != theirs.get(name)]
         if differing:
             pairs = ", ".join(f"{name} {theirs.get(name)!r} there, {ours[name]!r} here" for name in differing)
             raise LoraeError(

@@ -65,8 +65,12 @@ class Steering:
 
     def explained(self) -> float:
         """See `courses.Subject`."""
-        items = spread(self.items, GLANCED)
-        return 1 - self.model.squared_error(items) / self._variance(items)
+        return self.explained_of(spread(self.items, GLANCED))
+
+    def explained_of(self, items: NDArray[Any]) -> float:
+        """Share of the variance of items that the model explains; all of it where there is none."""
+        variance = self._variance(items)
+        return 1 - self.model.squared_error(items) / variance if variance > 0 else 1.0
 
     def cut(self, rank: int) -> None:
         """See `courses.Subject`. By the latents' principal axes: singular values of M know nothing of what comes in."""

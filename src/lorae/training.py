@@ -12,9 +12,9 @@ from rich.progress import Progress
 from torch import Tensor
 
 from lorae.adversary import build_game
-from lorae.courses import build_course
 from lorae.data import Dataset, spread
 from lorae.errors import DivergedError, LoraeError
+from lorae.goals import build_course
 from lorae.hardware import keep_freed_memory, memory_format, threads
 from lorae.interrupts import Interrupted, stop_requests
 from lorae.memory import MemoryRun
@@ -152,7 +152,7 @@ class Trainer:
         self.proximal = self.steering.proximal
         self.step = 0
         self.seconds = 0.0
-        self._saved = -math.inf
+        self._saved_at = -math.inf
         self._rows: list[Tensor] = []
         self._scales: list[float] = []
         self._items_since_line = 0
@@ -325,8 +325,8 @@ class Trainer:
             raise self._diverged(self.step, f"test error {error}")
         if end_of_epoch:
             self._log_epoch(monitored, error)
-        due = self.step == self.total_steps or self.step % self.settings.checkpoint_every == 0 or not end_of_epoch
-        if due or time.perf_counter() - self._saved >= CHECKPOINT_PAUSE:
+        asked = not end_of_epoch or self.step % self.settings.checkpoint_every == 0 or self.step == self.total_steps
+        if asked or time.perf_counter() - self._saved_at >= CHECKPOINT_PAUSE:
             self._save()
         # It counts as time of training, but not in the speed of the steps that follow.
         self._line_started = time.perf_counter()
@@ -344,7 +344,7 @@ class Trainer:
             "cuda_rng": torch.cuda.get_rng_state() if self.device.type == "cuda" else None,
         }
         self.run.save_checkpoint(state)
-        self._saved = time.perf_counter()
+        self._saved_at = time.perf_counter()
 
     def _total_seconds(self) -> float:
         return self.seconds + time.perf_counter() - self._started

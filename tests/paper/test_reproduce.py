@@ -8,54 +8,21 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 from filelock import FileLock
 
 import lorae
-from lorae import api, cli, features, paper
-from lorae.data import Dataset, Split
-from lorae.errors import DivergedError, LoraeError
+from lorae import api, paper
 from lorae.paper import measurements, presets
 from lorae.paper.cells import BusyError, Store
 from lorae.paper.models import model_key, trained
 from lorae.paper.plan import by_seed, distinct, fill, measurement, planned
-from lorae.paper.presets import PRESETS, PROTOCOLS, Preset, Scale
+from lorae.paper.presets import PRESETS, PROTOCOLS, Scale
 from lorae.paper.published import tables
 from lorae.paper.studies import protocol_words, studies
+from tests.paper.tiny import SMOKE, reproduce, tiny
 
-SMOKE = Scale("smoke", "paper", 1)
-TINY = Preset(
-    seeds=1,
-    training={"mnist": {"epochs": 1, "width": 0.125, "limit": 96, "latent_dim": 16}},
-    measures={
-        "mnist": {
-            # More items than the 128 features, or a distance warns.
-            "fid": {"n": 140, "draws": 1, "components": 2},
-            "interpolation": {"n": 140},
-            "rank": {"bootstrap": 5},
-            "classification": {"labels": ("10",), "seeds": 2, "max_steps": 5},
-            "supervised": {"labels": ("10",), "seeds": 2, "max_steps": 2},
-        }
-    },
-)
-
-
-@pytest.fixture
-def tiny(monkeypatch):
-    """The smoke preset, smaller still, on noise that passes for digits."""
-    pictures = np.random.default_rng(0).integers(0, 256, (300, 1, 32, 32)).astype(np.uint8)
-    labels = np.arange(300) % 10
-    dataset = Dataset("mnist", Split(pictures[:150], labels[:150]), Split(pictures[150:], labels[150:]), "test", "0f")
-    monkeypatch.setattr(api, "_load", lambda settings, data: dataset.limited(settings.limit))
-    monkeypatch.setitem(PRESETS, "smoke", TINY)
-    monkeypatch.setattr(measurements, "PAIRS", [(0, 1), (2, 3)])
-
-
-def reproduce(capsys, *words):
-    code = cli.main(["reproduce", *map(str, words)])
-    return code, *capsys.readouterr()
-
+__all__ = ["tiny"]
 
 # The plan
 
@@ -185,62 +152,6 @@ def test_an_interrupted_model_goes_on_instead_of_beginning_anew(tiny, tmp_path, 
     with trained(model, tmp_path, None) as run:
         assert run.finished
     assert (path / "config.json").stat().st_mtime_ns == created
-
-
-def test_a_training_that_diverges_is_a_result_and_left_out_of_the_page(tiny, tmp_path, capsys, monkeypatch):
-    train = api.train
-
-    def diverge(data, **settings):
-        if settings.get("method") == "ae":
-            raise DivergedError("loss: not finite at step 3 (epoch 1): loss nan; try --lr below 0.001 in a new run")
-        return train(data, **settings)
-
-    monkeypatch.setattr(api, "train", diverge)
-    code, printed, _ = reproduce(capsys, "table2", "--preset", "smoke", "--out", tmp_path, "--workers", 1, "--json")
-    assert code == 0
-    (record,) = (record for record in Store(tmp_path).records() if "mnist AE " in record["name"])
-    assert record["result"] == {
-        "measure": "pictures",
-        "diverged": "loss: not finite at step 3 (epoch 1): loss nan",
-    }
-    text = Path(json.loads(printed)["pages"]["table2"]["markdown"]).read_text()
-    assert "Left out, as training diverged: mnist AE seed 0: pictures." in text
-    assert "VAE" in text
-
-
-def test_values_of_what_diverged_are_missing_and_the_others_stay():
-    table = tables()["table7"]
-    plan = [entry for entry in planned(table, SMOKE) if entry.column is not None]
-    broken = {"result": {"measure": "rank", "diverged": "loss: not finite"}}
-    records = {entry.cell.key: broken for entry in plan if entry.row == "1e-1"}
-    (filled,) = fill(table, SMOKE, records)
-    assert filled.value("1e-1", "rank").ours == ()
-
-
-def test_a_model_of_files_that_were_moved_goes_on_from_where_they_are_now(tiny, tmp_path):
-    model = SMOKE.model("mnist", tables()["table3"].rows[0], None, 0)
-    path = tmp_path / "models" / model_key(model)
-    config = api.plan("mnist", out=path, **model["settings"])
-    config["settings"]["data_root"] = "/gone"
-    lorae.runs.Run.create(path, config)
-    with trained(model | {"faces": "0f"}, tmp_path, "/here") as run:
-        assert run.settings.data_root == "/here"
-
-
-def test_weights_that_are_missing_are_missed_before_anything_is_trained(tiny, tmp_path, capsys, monkeypatch):
-    measures = {"mnist": TINY.measures["mnist"] | {"fid": {"features": "inception"}}}
-    monkeypatch.setitem(PRESETS, "smoke", dataclasses.replace(TINY, measures=measures))
-    monkeypatch.setattr(features, "EXTRACTORS", features.EXTRACTORS | {"inception": missing_weights()})
-    code, _, errors = reproduce(capsys, "table3", "--preset", "smoke", "--out", tmp_path, "--workers", 1)
-    assert (code, errors) == (2, "lorae: inception: no weights here\n")
-    assert not (tmp_path / "models").exists()
-
-
-def missing_weights():
-    def build(_):
-        raise LoraeError("inception: no weights here")
-
-    return features.Source("the real one would download", build)
 
 
 def test_a_model_that_another_process_has_is_busy(tiny, tmp_path):

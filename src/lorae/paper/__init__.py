@@ -154,12 +154,14 @@ def _work(
     chosen: list["Study"], scale: "Scale", folder: Path, workers: int | None, data_root: Any, quiet: bool
 ) -> None:
     from lorae.features import build_extractor
-    from lorae.paper.cells import work_off
+    from lorae.paper.cells import Store, work_off
 
     root = None if data_root is None else str(Path(data_root).expanduser().absolute())
     cells = _cells(chosen, scale)
     # Weights that are missing are missed now, not when the first model is trained.
-    for features in sorted({cell.configuration.get("measure", {}).get("features") or "raw" for cell in cells}):
+    finished = Store(folder).finished()
+    needed = {cell.configuration.get("measure", {}).get("features") for cell in cells if cell.key not in finished}
+    for features in sorted(needed - {None}):
         build_extractor(features)
     work_off(
         cells,

@@ -247,9 +247,8 @@ def no_worse_than(row: str, other: str) -> Check:
         first, second = filled.value(row, "midpoints"), filled.value(other, "midpoints")
         if first.mean is None or second.mean is None:
             return NOT_MEASURED
-        return first.mean <= (
-            1 + SIMILAR_DISTANCE
-        ) * second.mean, f"{row} {averaged(first.ours)}, {other} {averaged(second.ours)}"
+        limit = (1 + SIMILAR_DISTANCE) * second.mean
+        return first.mean <= limit, f"{row} {averaged(first.ours)}, {other} {averaged(second.ours)}"
 
     return check
 

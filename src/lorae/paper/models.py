@@ -8,6 +8,8 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from lorae import api
+from lorae.errors import DivergedError
+from lorae.files import write_atomically
 from lorae.paper.cells import BusyError, digest
 from lorae.runs import Run
 
@@ -21,7 +23,8 @@ def model_key(model: dict[str, Any]) -> str:
 def trained(model: dict[str, Any], folder: Path, data_root: str | None) -> Iterator[Run]:
     """The run of a configuration in `folder/models`, trained now, continued or as it is, for this process alone.
 
-    data_root: of CelebA. Raises BusyError at once where another process trains or measures it.
+    data_root: of CelebA. Raises BusyError at once where another process trains or measures it, and DivergedError where
+    its training diverges; once that has happened, without training it again.
     """
     path = folder / "models" / model_key(model)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -31,9 +34,20 @@ def trained(model: dict[str, Any], folder: Path, data_root: str | None) -> Itera
     except Timeout:
         raise BusyError from None
     try:
-        yield _run(model, path, data_root)
+        yield _trained_once(model, path, data_root)
     finally:
         lock.release()
+
+
+def _trained_once(model: dict[str, Any], path: Path, data_root: str | None) -> Run:
+    diverged = path.with_suffix(".diverged")
+    if diverged.exists():
+        raise DivergedError(diverged.read_text(encoding="utf-8"))
+    try:
+        return _run(model, path, data_root)
+    except DivergedError as error:
+        write_atomically(diverged, str(error).encode())
+        raise
 
 
 def _run(model: dict[str, Any], path: Path, data_root: str | None) -> Run:
