@@ -20,9 +20,7 @@ from lorae.paper.plan import by_seed, distinct, fill, measurement, planned
 from lorae.paper.presets import PRESETS, PROTOCOLS, Scale
 from lorae.paper.published import tables
 from lorae.paper.studies import protocol_words, studies
-from tests.paper.tiny import SMOKE, reproduce, tiny
-
-__all__ = ["tiny"]
+from tests.paper.tiny import SMOKE, reproduce
 
 # The plan
 
