@@ -16,9 +16,10 @@ PAGE = records.ROOT / "docs" / "dimension.md"
 
 def draw_page() -> None:
     """The table and the plot beside the records, the table in the page, its last row by kinds of data in the README."""
-    draw(Store(FOLDER).records(), FOLDER)
+    found = Store(FOLDER).records()
+    draw(found, FOLDER)
     records.put_between(PAGE, STUDY, (FOLDER / "table.md").read_text().rstrip("\n"))
-    records.put_between(records.README, STUDY, shares_table(counted(Store(FOLDER).records())))
+    records.put_between(records.README, STUDY, shares_table(counted(found)))
 
 
 if __name__ == "__main__":

@@ -77,13 +77,23 @@ class SmallestRank(Course):
         return step == self.total_steps or (self.search.phase != "refine" and step == self.turn.end)
 
     def _turn_over(self, step: int, subject: Subject) -> None:
-        search, error = self.search, subject.error()
+        search = self.search
+        if search.phase != "refine":
+            self._next_trial(step, subject.error(), subject)
+        if step == self.total_steps:
+            search.error = subject.error()  # of the model as it is now: the last trial may have been taken back
+            if search.bound is None:  # the run was too short for a trial
+                search.bound = self.bound(search.error, subject.variance())
+
+    def _next_trial(self, step: int, error: float, subject: Subject) -> None:
+        """After exploring, or after a trial that came to this error."""
+        search = self.search
         if search.phase == "explore":
             search.phase, search.good = "search", max(1, subject.rank())
             self._try_all(step, error, subject)
-        elif search.phase == "search" and self._still_learns(step, error, subject.variance()):
+        elif self._still_learns(step, error, subject.variance()):
             self._try_all(step, error, subject)
-        elif search.phase == "search":
+        else:
             self._judge(error, subject)
             # A cut at the very end would leave a model that nobody trained.
             if search.good - search.bad > 1 and step < self.total_steps:
@@ -94,10 +104,6 @@ class SmallestRank(Course):
                 search.phase = "refine"
                 self.turn = Turn(step, max(1, self.total_steps - step))
                 self.snapshot = None
-        if step == self.total_steps:
-            search.error = subject.error()  # of the model as it is now: the last trial may have been taken back
-            if search.bound is None:  # the run was too short for a trial
-                search.bound = self.bound(search.error, subject.variance())
 
     def _try_all(self, step: int, error: float, subject: Subject) -> None:
         """A turn for the rank that exploring left, without the penalty: what its error comes to decides on the rest."""
