@@ -145,6 +145,8 @@ def test_the_ways_to_ask_for_a_rank_are_parsed_alike_from_words_and_values():
         ({"method": "ae", "matrix_update": "prox"}, "method 'ae' has no nuclear norm to minimise"),
         ({"method": "lorae-mcp", "matrix_update": "prox"}, "method 'lorae-mcp' has no nuclear norm to minimise"),
         ({"method": "ae", "normalise": "scale"}, "method 'ae' has no matrix M"),
+        ({"penalty_every": 10}, "penalty_every: got 10, but method 'lorae+' has no penalty whose slope could be held"),
+        ({"method": "ae", "penalty_every": 2}, "penalty_every: got 2, but method 'ae' has no penalty whose slope"),
     ],
 )
 def test_goals_that_do_not_fit_are_one_line(values, message):

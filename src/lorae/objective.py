@@ -10,8 +10,9 @@ from torch.nn.functional import binary_cross_entropy
 
 from lorae.bottlenecks import Latent
 from lorae.errors import LoraeError
+from lorae.held_penalty import HeldPenalty
 from lorae.model import Autoencoder
-from lorae.penalties import penalty_function
+from lorae.penalties import all_penalties, matrix_function, penalty_function
 
 
 @dataclass(frozen=True)
@@ -31,12 +32,17 @@ class Step:
     @property
     def matrix(self) -> Tensor:
         """M of a linear bottleneck; LoraeError where the method has none."""
-        matrix = self.model.bottleneck.matrix()
-        if matrix is None:
-            raise LoraeError(
-                "this penalty acts on the linear layer M, but the method has none; use --method lorae or irmae"
-            )
-        return matrix
+        return penalised_matrix(self.model)
+
+
+def penalised_matrix(model: Autoencoder) -> Tensor:
+    """M of a linear bottleneck, with its gradient; LoraeError where the method has none."""
+    matrix = model.bottleneck.matrix()
+    if matrix is None:
+        raise LoraeError(
+            "this penalty acts on the linear layer M, but the method has none; use --method lorae or irmae"
+        )
+    return matrix
 
 
 class Outcome(NamedTuple):
@@ -64,8 +70,8 @@ class Objective:
     model: the autoencoder; weights: penalty, or term of the bottleneck, -> weight; reconstruction: `mean` over all
     entries of a batch, or `sum` over an item and mean over the batch; likelihood: `gaussian` (squared error) or
     `bernoulli` (cross-entropy of pixels); noise: standard deviation of what is added to the encoder's input;
-    proximal: leave the nuclear norm of M out of the loss, since proximal steps minimise it; bfloat16: run the
-    convolutions under autocast.
+    proximal: leave the nuclear norm of M out of the loss, since proximal steps minimise it; penalty_every: steps
+    between two looks at what penalises M alone; bfloat16: run the convolutions under autocast.
     """
 
     def __init__(
@@ -77,6 +83,7 @@ class Objective:
         likelihood: str = "gaussian",
         noise: float = 0.0,
         proximal: bool = False,
+        penalty_every: int = 1,
         bfloat16: bool = False,
     ) -> None:
         self.model = model
@@ -93,8 +100,12 @@ class Objective:
         self.penalty_scale = torch.ones((), device=model.scaling.scale.device)
         # What M has of the nuclear norm since the last proximal step: a number that costs nothing and has no gradient.
         self.proximal_norm = torch.zeros((), device=model.scaling.scale.device)
-        # What an adversary adds has modules of its own, which checkpoints keep.
+        # What an adversary adds has modules of its own, and so has a penalty that is held; checkpoints keep them.
         self.modules = nn.ModuleDict()
+        self.penalty_every = penalty_every
+        self._held: dict[str, HeldPenalty] = {}
+        if penalty_every > 1:
+            self._hold_penalties()
 
     def players(self) -> list[Player]:
         """Who takes a step on every batch, in turn."""
@@ -114,7 +125,10 @@ class Objective:
         terms = {"reconstruction": self._error(x_hat, x)} | result.latent.terms
         step = Step(self.model, x, result.h, result.latent, x_hat)
         for name, penalty in self._penalties.items():
-            terms[name] = self.proximal_norm.clone() if self._by_steps(name) else penalty(step)
+            if self._by_steps(name):
+                terms[name] = self.proximal_norm.clone()
+            else:
+                terms[name] = self._held[name](step.matrix) if name in self._held else penalty(step)
         return Outcome(self.total(terms), terms, result.latent.z)
 
     def total(self, terms: Mapping[str, Tensor]) -> Tensor:
@@ -124,6 +138,20 @@ class Objective:
             if name != "reconstruction" and self.weights[name] != 0:
                 loss = loss + self.weights[name] * self.penalty_scale * term
         return loss
+
+    def before_step(self, step: int) -> None:
+        """Look at the penalties that are held, where step number `step`, from 0, is one that does."""
+        if step % self.penalty_every == 0:
+            for held in self._held.values():
+                held.refresh(penalised_matrix(self.model))
+
+    def _hold_penalties(self) -> None:
+        self._held = {
+            name: HeldPenalty(matrix_function(name), penalised_matrix(self.model))
+            for name in self._penalties
+            if all_penalties()[name].of_matrix and not self._by_steps(name)
+        }
+        self.modules["held_penalties"] = nn.ModuleDict(self._held)
 
     def _by_steps(self, name: str) -> bool:
         return self.proximal and name == "nuclear"

@@ -12,6 +12,7 @@ from typing import Any
 from lorae import rules
 from lorae.errors import LoraeError
 from lorae.methods import METHODS, TERMS, Method, get_method, option_names, weight_names
+from lorae.penalties import all_penalties
 from lorae.rules import setting
 
 # The settings by which a user chooses a rank.
@@ -87,6 +88,12 @@ class Settings:
         None,
         rules.optional(rules.choice("adam", "prox")),
         "how M is trained: adam as in the paper, or prox, whose steps make singular values exactly zero; by the method",
+    )
+    penalty_every: int = setting(
+        1,
+        rules.whole(1),
+        "steps between two looks at a penalty of M (nuclear, log_det, schatten, mcp), whose slope is held in between: "
+        "1 as in the paper; 10 costs a tenth",
     )
     vector_scale: str = setting(
         "columns",
@@ -252,6 +259,9 @@ class Settings:
                 f"normalise: got {normalise!r} with network residual, which starts as PCA with one matrix M, but "
                 f"method {self.method!r} has {layers}; expected none"
             )
+        penalties = self._resolved_penalties(paper.penalty)
+        matrix_update = self.matrix_update or method.matrix_update
+        self._check_penalty_every(penalties, matrix_update)
         return dataclasses.replace(
             self,
             network=network,
@@ -259,16 +269,25 @@ class Settings:
             epochs=self.epochs or paper.epochs,
             matrix_init=self._resolved_matrix_option(self.matrix_init, "init", "default"),
             normalise=normalise,
-            matrix_update=self.matrix_update or method.matrix_update,
+            matrix_update=matrix_update,
             schedule=self.schedule or method.schedule,
             penalty=None,
-            penalties=self._resolved_penalties(paper.penalty),
+            penalties=penalties,
             lr=self.lr or method.lr,
             penalty_warmup=method.warmup if self.penalty_warmup is None else self.penalty_warmup,
             reconstruction=self.reconstruction or method.reconstruction,
             likelihood=likelihood,
             noise=method.noise if self.noise is None else self.noise,
         )
+
+    def _check_penalty_every(self, weights: Mapping[str, float], matrix_update: str) -> None:
+        by_steps = {"nuclear"} if matrix_update == "prox" else set()
+        held = [name for name, penalty in all_penalties().items() if penalty.of_matrix and name not in by_steps]
+        if self.penalty_every > 1 and not set(held) & set(weights):
+            raise LoraeError(
+                f"penalty_every: got {self.penalty_every}, but method {self.method!r} has no penalty whose slope could "
+                f"be held, one of {', '.join(held)}; expected 1"
+            )
 
     def _resolved_matrix_option(self, chosen: str | None, option: str, default: str) -> str | None:
         method = get_method(self.method)

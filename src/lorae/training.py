@@ -105,6 +105,7 @@ def build_objective(settings: Settings, model: Autoencoder) -> Objective:
         "likelihood": settings.likelihood,
         "noise": settings.noise,
         "proximal": settings.matrix_update == "prox",
+        "penalty_every": settings.penalty_every,
         "bfloat16": settings.precision == "bfloat16",
     }
     if adversary is None:
@@ -209,6 +210,7 @@ class Trainer:
 
     def _one_step(self, bar: Progress, task: Any) -> None:
         self._follow_course()
+        self.objective.before_step(self.step)
         items = self._batch()
         row, latents = self.take_step(items)
         self.step += 1

@@ -1,7 +1,5 @@
 """Penalties that are functions of the singular values of M."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
@@ -11,9 +9,9 @@ from lorae.penalties import log_det, mcp, schatten
 
 # Penalty, its function of a singular value, and the slope of that at 1.
 PENALTIES = {
-    "log_det": (log_det.penalty, lambda s: np.log(1 + s / 0.1), 1 / 1.1),
-    "schatten": (schatten.penalty, lambda s: (s**2 + 1e-6) ** 0.25, 0.5 * (1 + 1e-6) ** -0.75),
-    "mcp": (mcp.penalty, lambda s: np.where(s < 2, s - s**2 / 4, 1.0), 0.5),
+    "log_det": (log_det.of_matrix, lambda s: np.log(1 + s / 0.1), 1 / 1.1),
+    "schatten": (schatten.of_matrix, lambda s: (s**2 + 1e-6) ** 0.25, 0.5 * (1 + 1e-6) ** -0.75),
+    "mcp": (mcp.of_matrix, lambda s: np.where(s < 2, s - s**2 / 4, 1.0), 0.5),
 }
 
 every_penalty = pytest.mark.parametrize(("penalty", "function", "slope"), PENALTIES.values(), ids=PENALTIES)
@@ -26,7 +24,7 @@ def generic(rows=9, columns=9, dtype=torch.float64):
 
 def with_gradient(penalty, matrix):
     matrix = matrix.clone().requires_grad_()
-    value = penalty(SimpleNamespace(matrix=matrix))
+    value = penalty(matrix)
     value.backward()
     return value.detach(), matrix.grad
 
@@ -81,7 +79,7 @@ def test_a_matrix_that_is_not_finite_gives_a_penalty_that_is_not(penalty, functi
 
 
 def test_the_minimax_concave_penalty_lets_large_values_go():
-    value, gradient = with_gradient(mcp.penalty, 5 * torch.eye(3))
+    value, gradient = with_gradient(mcp.of_matrix, 5 * torch.eye(3))
     assert value.item() == 3.0
     assert gradient.abs().max() == 0
 

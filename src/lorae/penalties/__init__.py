@@ -4,7 +4,8 @@ A penalty `name` is the file `penalties/name.py` with
 
 - a docstring whose first line says what it penalises,
 - `SOURCE`, the paper or book it comes from,
-- `penalty(step)`, which takes a `lorae.objective.Step` and returns a scalar tensor, unweighted, with a gradient.
+- `penalty(step)`, which takes a `lorae.objective.Step` and returns a scalar tensor, unweighted, with a gradient; or,
+  where it looks at M alone, `of_matrix(matrix)`, so that its slope can be held for some steps (`--penalty-every`).
 
 Nothing else has to be edited: `--penalties.name W`, `lorae methods` and the tests over all penalties find it.
 Names and summaries are read from the source without running it, so that the command line need not import torch.
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from lorae.objective import Step
 
     PenaltyFunction = Callable[[Step], Tensor]
+    MatrixFunction = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class Penalty:
     name: str
     summary: str
     source: str
+    of_matrix: bool
 
 
 @cache
@@ -51,11 +54,19 @@ def penalty_names() -> list[str]:
 
 
 def penalty_function(name: str) -> "PenaltyFunction":
-    """The function `penalty(step)` of this name; LoraeError for an unknown one."""
+    """The penalty of this name as a function of a step; LoraeError for an unknown one."""
     if name not in all_penalties():
         raise LoraeError(f"penalties: got {name!r}, expected one of {', '.join(all_penalties())}")
-    module = importlib.import_module(f"{__name__}.{name}")
-    function: PenaltyFunction = module.penalty
+    if all_penalties()[name].of_matrix:
+        function = matrix_function(name)
+        return lambda step: function(step.matrix)
+    penalty: PenaltyFunction = importlib.import_module(f"{__name__}.{name}").penalty
+    return penalty
+
+
+def matrix_function(name: str) -> "MatrixFunction":
+    """The penalty of this name, which looks at M alone, as a function of M, (latent_dim, latent_dim)."""
+    function: MatrixFunction = importlib.import_module(f"{__name__}.{name}").of_matrix
     return function
 
 
@@ -71,6 +82,8 @@ def _describe(name: str) -> Penalty:
     }
     functions = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
     summary, source = ast.get_docstring(tree), constants.get("SOURCE")
-    if not summary or not isinstance(source, str) or "penalty" not in functions:
-        raise LoraeError(f"{path.name}: a penalty needs a docstring, SOURCE = '...' and penalty(step)")
-    return Penalty(name, summary.splitlines()[0].rstrip("."), source)
+    if not summary or not isinstance(source, str) or len(functions & {"penalty", "of_matrix"}) != 1:
+        raise LoraeError(
+            f"{path.name}: a penalty needs a docstring, SOURCE = '...' and penalty(step) or of_matrix(matrix)"
+        )
+    return Penalty(name, summary.splitlines()[0].rstrip("."), source, "of_matrix" in functions)

@@ -4,7 +4,6 @@ import torch
 from torch import Tensor
 
 from lorae.linalg import spectral_penalty
-from lorae.objective import Step
 
 SOURCE = "Fazel, Hindi, Boyd, American Control Conference 2003"
 
@@ -13,6 +12,6 @@ SOURCE = "Fazel, Hindi, Boyd, American Control Conference 2003"
 EPSILON = 0.1
 
 
-def penalty(step: Step) -> Tensor:
+def of_matrix(matrix: Tensor) -> Tensor:
     """log det of I + |M| / EPSILON with |M| = (M^T M)^(1/2), zero for M = 0; scalar, float32."""
-    return spectral_penalty(step.matrix, lambda sigma: torch.log1p(sigma / EPSILON))
+    return spectral_penalty(matrix, lambda sigma: torch.log1p(sigma / EPSILON))

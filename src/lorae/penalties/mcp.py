@@ -3,7 +3,6 @@
 from torch import Tensor
 
 from lorae.linalg import spectral_penalty
-from lorae.objective import Step
 
 SOURCE = "Zhang, Annals of Statistics 38, 2010"
 
@@ -15,9 +14,9 @@ LAMBDA = 1.0
 GAMMA = 2.0
 
 
-def penalty(step: Step) -> Tensor:
+def of_matrix(matrix: Tensor) -> Tensor:
     """Sum of LAMBDA sigma - sigma^2 / (2 GAMMA), constant from sigma = GAMMA * LAMBDA on; scalar, float32."""
-    return spectral_penalty(step.matrix, _minimax_concave)
+    return spectral_penalty(matrix, _minimax_concave)
 
 
 def _minimax_concave(sigma: Tensor) -> Tensor:

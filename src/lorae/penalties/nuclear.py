@@ -3,11 +3,10 @@
 from torch import Tensor
 
 from lorae.linalg import nuclear_norm
-from lorae.objective import Step
 
 SOURCE = "Mazumder et al., WACV 2024 (arXiv:2310.16194), equation 1"
 
 
-def penalty(step: Step) -> Tensor:
-    """The norm of the product of the bottleneck's linear layers; scalar, float32."""
-    return nuclear_norm(step.matrix)
+def of_matrix(matrix: Tensor) -> Tensor:
+    """The norm of M, the product of the bottleneck's linear layers; scalar, float32."""
+    return nuclear_norm(matrix)

@@ -3,7 +3,6 @@
 from torch import Tensor
 
 from lorae.linalg import spectral_penalty
-from lorae.objective import Step
 
 SOURCE = "Mohan and Fazel, Journal of Machine Learning Research 13, 2012"
 
@@ -15,6 +14,6 @@ P = 0.5
 EPSILON = 1e-3
 
 
-def penalty(step: Step) -> Tensor:
+def of_matrix(matrix: Tensor) -> Tensor:
     """Sum of (sigma^2 + EPSILON^2)^(P / 2); scalar, float32. A singular value of zero counts as EPSILON^P = 0.03."""
-    return spectral_penalty(step.matrix, lambda sigma: (sigma.square() + EPSILON**2) ** (P / 2))
+    return spectral_penalty(matrix, lambda sigma: (sigma.square() + EPSILON**2) ** (P / 2))

@@ -1,0 +1,105 @@
+"""A penalty of M whose slope is held between two looks."""
+
+import dataclasses
+
+import pytest
+import torch
+
+import lorae
+from lorae.held_penalty import HeldPenalty
+from lorae.linalg import nuclear_norm
+from lorae.penalties import all_penalties, matrix_function
+from lorae.training import Trainer
+
+OF_MATRIX = [name for name, penalty in all_penalties().items() if penalty.of_matrix]
+
+every_matrix_penalty = pytest.mark.parametrize("name", OF_MATRIX)
+
+
+def random_matrices(count, size=7):
+    generator = torch.Generator().manual_seed(3)
+    return torch.randn(count, size, size, generator=generator)
+
+
+def test_the_penalties_of_m_are_found():
+    assert OF_MATRIX == ["log_det", "mcp", "nuclear", "schatten"]
+
+
+@every_matrix_penalty
+def test_at_a_look_value_and_gradient_are_the_functions_own(name):
+    function = matrix_function(name)
+    matrix = random_matrices(1)[0].requires_grad_()
+    held = HeldPenalty(function, torch.eye(7))
+    held.refresh(matrix)
+    (ours,) = torch.autograd.grad(held(matrix), matrix)
+    (theirs,) = torch.autograd.grad(function(matrix), matrix)
+    torch.testing.assert_close(held(matrix), function(matrix))
+    torch.testing.assert_close(ours, theirs)
+
+
+@every_matrix_penalty
+def test_between_looks_the_gradient_stays_and_the_value_follows_to_first_order(name):
+    function = matrix_function(name)
+    start, direction = random_matrices(2).double()
+    held = HeldPenalty(function, start)
+    moved = (start + 1e-4 * direction).requires_grad_()
+    (gradient,) = torch.autograd.grad(held(moved), moved)
+    assert torch.equal(gradient, held.slope)
+    change, wrong = (function(moved) - function(start)).item(), (held(moved) - function(moved)).item()
+    assert abs(wrong) < 1e-3 * abs(change)
+
+
+def test_the_tangent_of_the_nuclear_norm_never_lies_above_it():
+    matrices = random_matrices(20)
+    held = HeldPenalty(nuclear_norm, matrices[0])
+    for matrix in matrices:
+        assert held(matrix) <= nuclear_norm(matrix) + 1e-5
+
+
+def test_looks_are_taken_where_they_are_due(image_file, small, tmp_path, monkeypatch):
+    looked, taken = [], []
+    refresh, take = HeldPenalty.refresh, Trainer._one_step
+
+    def seen(self, matrix):
+        refresh(self, matrix)
+        looked.append(len(taken))
+
+    def counted(self, bar, task):
+        take(self, bar, task)
+        taken.append(self.step)
+
+    monkeypatch.setattr(HeldPenalty, "refresh", seen)
+    monkeypatch.setattr(Trainer, "_one_step", counted)
+    lorae.train(image_file, out=tmp_path / "run", penalty_every=5, **small)
+    assert len(taken) == 12
+    assert sorted(set(looked)) == [0, 5, 10]
+
+
+def test_a_look_at_every_step_is_the_penalty_itself(image_file, small, tmp_path):
+    """Holding for one step only, which settings take as no holding at all, trains the same model."""
+    plain = lorae.train(image_file, out=tmp_path / "plain", **small)
+    settings = dataclasses.replace(plain.settings, penalty_every=2)
+    trainer = Trainer(lorae.memory.MemoryRun(settings, 1), lorae.load_data(image_file), quiet=True)
+    trainer.objective.penalty_every = 1
+    for ours, theirs in zip(trainer.fit().parameters(), lorae.load(plain).parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("method", ["lorae", "lorae-mcp"])
+def test_a_run_stopped_between_two_looks_resumes_to_the_same_weights(method, image_file, small, tmp_path, monkeypatch):
+    options = small | {"method": method, "epochs": 3, "checkpoint_every": 5, "penalty_every": 4}
+    whole = lorae.train(image_file, out=tmp_path / "whole", **options)
+    take = Trainer._one_step
+
+    def stop_at_eleven(self, bar, task):
+        if self.step == 11:
+            raise InterruptedError
+        take(self, bar, task)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "_one_step", stop_at_eleven)
+        with pytest.raises(InterruptedError):
+            lorae.train(image_file, out=tmp_path / "broken", **options)
+    resumed = lorae.resume(tmp_path / "broken", quiet=True)
+    ours, theirs = (lorae.load(run).state_dict() for run in (whole, resumed))
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
