@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 DEMO := runs/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo smoke test test-all lint format bench first-look sampling zoo dimension scale tuning exact-rank paper digits figures clean
+.PHONY: help install demo smoke test test-all lint format bench first-look sampling zoo dimension scale tuning exact-rank held-slope paper digits figures clean
 
 help:
 	@echo "make demo      train a low-rank autoencoder on MNIST for three epochs and write its report"
@@ -20,6 +20,7 @@ help:
 	@echo "make dimension  reproduce the benchmark of docs/dimension.md"
 	@echo "make tuning   choose the rivals' weights on held-out digits"
 	@echo "make exact-rank  choose and compare the paper's method and an exact rank"
+	@echo "make held-slope  the nuclear norm looked at in every step and in every tenth, for docs/numerics.md"
 	@echo "make paper     reproduce the paper's tables and figures on MNIST, for docs/results.md"
 	@echo "make scale     the rank against the encoder's scale, for docs/numerics.md"
 	@echo "make digits   train the network behind --features digits"
@@ -87,6 +88,9 @@ dimension: $(VENV)/installed
 exact-rank: $(VENV)/installed
 	$(BIN)/python docs/exact_rank.py
 
+held-slope: $(VENV)/installed
+	$(BIN)/python docs/held_slope.py
+
 paper: $(VENV)/installed
 	$(BIN)/lorae reproduce all --preset quick --out results/paper
 	$(BIN)/python docs/results.py
@@ -109,6 +113,7 @@ figures: $(VENV)/installed
 	$(BIN)/python docs/dimension.py
 	$(BIN)/python docs/results.py
 	$(BIN)/python docs/scale.py --draw-only
+	$(BIN)/python docs/held_slope.py --draw-only
 	$(BIN)/python docs/methods_page.py
 
 clean:

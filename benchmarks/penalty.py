@@ -30,6 +30,8 @@ RECORD = Path(__file__).parents[1] / "results" / "benchmarks" / "penalty.json"
 LATENT_DIMS, BATCH, PENALTY = (128, 512), 32, 1e-4
 # Steps of a contestant in a round: two factorisations of the proximal route. Before the first, some to settle.
 ROUNDS, STEPS, SETTLING = 21, 2 * SHRINK_EVERY, 10 * SHRINK_EVERY
+# Steps for which a slope is held, where it is: as many as proximal steps add up.
+HELD = SHRINK_EVERY
 RANKS = (1, 8, 64)
 # What the costs may be, as shares of a step.
 ASKED = {128: 0.05, 512: 0.15}
@@ -42,6 +44,7 @@ CONTESTANTS: dict[str, tuple[dict[str, Any], str | None]] = {
     "M, normalised": (ONE_LAYER | {"normalise": "coordinates"}, "ae"),
     "lorae": ({"method": "lorae", "penalty": PENALTY}, "M"),
     "lorae by autograd": ({"method": "lorae", "penalty": PENALTY}, "M"),
+    "lorae, slope held": ({"method": "lorae", "penalty": PENALTY, "penalty_every": HELD}, "M"),
     "lorae+": ({"method": "lorae+", "penalty": PENALTY}, "M, normalised"),
 }
 
@@ -76,6 +79,7 @@ def build_trainer(name: str, latent_dim: int) -> Trainer:
 def take_steps(trainer: Trainer, count: int) -> None:
     """As `Trainer.fit` does, without statistics."""
     for index in range(count):
+        trainer.objective.before_step(index)
         trainer.take_step(trainer.items[index * BATCH : (index + 1) * BATCH])
         if trainer.proximal is not None and (index + 1) % SHRINK_EVERY == 0:
             trainer.proximal.shrink()

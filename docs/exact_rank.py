@@ -6,7 +6,6 @@ seed, the chosen ones on all training digits, and `lorae+` to the rank that `lor
 errors. Everything is continued where it was; records go to `results/exact-rank/`, the tables to `docs/exact_rank.md`.
 """
 
-import statistics
 from typing import Any
 
 import records
@@ -94,15 +93,10 @@ def final_table() -> str:
         cells = [
             model,
             " to ".join(map(str, dict.fromkeys((ranks[0], ranks[-1])))),
-            _spread([values["reconstruction"]["mse"] for values in found], ".5f"),
-            *(_spread([v["fid"][sampler]["value"] for v in found], ".1f") for sampler in ("gaussian", "mixture")),
+            *records.error_and_distances(found),
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
-
-
-def _spread(values: list[float], shape: str) -> str:
-    return f"{statistics.mean(values):{shape}} ± {statistics.stdev(values):{shape}}"
 
 
 def draw() -> None:

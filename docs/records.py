@@ -3,6 +3,7 @@
 import argparse
 import json
 import shutil
+import statistics
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,19 @@ def train_and_draw(
     if not options.draw_only:
         train(*([] if parts is None else [getattr(options, parts[0]).split(",")]))
     draw()
+
+
+def spread(values: Sequence[float], shape: str) -> str:
+    """Mean and standard deviation in a format such as `.2f`; one value alone has none."""
+    mean = f"{statistics.mean(values):{shape}}"
+    return f"{mean} ± {statistics.stdev(values):{shape}}" if len(values) > 1 else mean
+
+
+def error_and_distances(evaluations: Sequence[dict[str, Any]]) -> list[str]:
+    """Three cells of a table: test error, and distance of samples from a Gaussian and from a mixture."""
+    errors = [values["reconstruction"]["mse"] for values in evaluations]
+    distances = [[values["fid"][name]["value"] for values in evaluations] for name in ("gaussian", "mixture")]
+    return [spread(errors, ".5f"), *(spread(found, ".1f") for found in distances)]
 
 
 def slug(name: str) -> str:

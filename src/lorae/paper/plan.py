@@ -27,14 +27,16 @@ class Planned:
 def measurement(scale: Scale, data: str, system: System, measure: str, seed: int, column: Column | None = None) -> Cell:
     """The cell of one measure of one model."""
     model = scale.model(data, system, column, seed)
+    counted = None if column is None else column.labels
     configuration = {
         "study": "paper",
         "protocol": PROTOCOL,
         "model": model,
-        "measure": scale.measure(data, system.settings["method"], measure),
+        "measure": scale.measure(data, system.settings["method"], measure, counted),
     }
     width = f" {column.name}" if column is not None and column.settings else ""
-    return Cell(f"{data} {system.name}{width} seed {seed}: {measure}", configuration)
+    labels = "" if counted is None else f" with labels {counted}"
+    return Cell(f"{data} {system.name}{width} seed {seed}: {measure}{labels}", configuration)
 
 
 def planned(table: Table, scale: Scale) -> list[Planned]:
@@ -48,7 +50,7 @@ def planned(table: Table, scale: Scale) -> list[Planned]:
             for system in table.rows_on(data):
                 for column in table.columns[data]:
                     measure = column.measure_of(system)
-                    if measure == "supervised" and seed:
+                    if not scale.has(data, system.settings["method"], column) or (measure == "supervised" and seed):
                         continue
                     cell = measurement(scale, data, system, measure, seed, column)
                     found.append(Planned(data, system.name, column.name, seed, cell))
@@ -80,13 +82,13 @@ def fill(table: Table, scale: Scale, records: Mapping[str, Record]) -> list[Fill
     columns = {(data, column.name): column for data in table.data for column in table.columns[data]}
     filled = []
     for data in (name for name in table.data if name in scale.data):
-        ours: dict[tuple[str, str], list[float]] = {}
+        ours: dict[tuple[str, str], list[float]] = {
+            (row.name, column.name): [] for row in table.rows_on(data) for column in table.columns[data]
+        }
         for entry in plan:
-            if entry.data != data or entry.column is None:
-                continue
-            values = ours.setdefault((entry.row, entry.column), [])
-            if entry.cell.key in records:
-                values += _values(records[entry.cell.key]["result"], columns[data, entry.column])
+            if entry.data == data and entry.column is not None and entry.cell.key in records:
+                result = records[entry.cell.key]["result"]
+                ours[entry.row, entry.column] += _values(result, columns[data, entry.column])
         published = table.published[data]
         cells = {cell: Value(published.get(cell), tuple(values)) for cell, values in ours.items()}
         filled.append(FilledTable(table, data, cells))
@@ -98,7 +100,7 @@ def _values(result: Mapping[str, Any], column: Column) -> list[float]:
     found: Any = result
     for name in column.value[:-1]:
         found = found.get(name)
-        if found is None:  # not measured with this preset: a smaller one has fewer columns
+        if found is None:  # the measure leaves it out: there are not as many items with labels
             return []
     values = found["values"] if result["measure"] == "supervised" else [found.get(column.value[-1])]
     return [float(value) * column.factor for value in values if value is not None]

@@ -172,16 +172,25 @@ class Scale:
         settings = {name: value for name, value in resolved.items() if value != defaults[name] and name != "data"}
         return {"data": data, "faces": self.faces if data == "celeba" else None, "settings": settings}
 
-    def measure(self, data: str, method: str, measure: str) -> dict[str, Any]:
-        """The configuration of a measure: its name, and the settings that decide its result."""
+    def measure(self, data: str, method: str, measure: str, labels: str | None = None) -> dict[str, Any]:
+        """The configuration of a measure: its name, and the settings that decide its result.
+
+        labels: one number of labels alone, so that each is a cell: with all of them the paper's preset takes hours.
+        """
         values: dict[str, Any] = {}
         for source in (PRESETS[self.preset].measures, PROTOCOLS[self.protocol].measures):
             values |= source.get(data, {}).get(measure, {})
         resolved = dataclasses.asdict(EvaluationSettings.from_values(values, _origin).resolve(data, "images", method))
         chosen = {name: resolved[name] for name in FIELDS.get(measure, ())}
+        if labels is not None:
+            chosen["labels"] = (labels,)
         return {"name": measure} | {
             name: list(value) if isinstance(value, tuple) else value for name, value in chosen.items()
         }
+
+    def has(self, data: str, method: str, column: Column) -> bool:
+        """Whether the preset takes this column: a small one goes without large numbers of labels."""
+        return column.labels is None or column.labels in self.measure(data, method, column.measure)["labels"]
 
 
 def _fitting(settings: Values, method: str) -> Values:

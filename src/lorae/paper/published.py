@@ -40,7 +40,8 @@ class Column:
     """A column: a title, the measure that fills it, and the way to the value in the measure's result.
 
     better: `lower` or `higher`; None for what has no better. settings: of the model, where the column changes it.
-    factor: on the value, as the paper's unit may differ.
+    labels: how many training items have one, where the measure is of labelled items. factor: on the value, as the
+    paper's unit may differ.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Column:
     value: tuple[str, ...]
     better: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
+    labels: str | None = None
     factor: float = 1.0
 
     def measure_of(self, system: System) -> str:

@@ -90,10 +90,12 @@ def protocol_words(scale: Scale, table: Table) -> list[str]:
 def _measures(scale: Scale, table: Table, data: str) -> list[str]:
     """A sentence for each way in which something is measured, with the rows that it holds for where not all."""
     found: dict[str, list[str]] = {}
+    methods = {row.name: row.settings["method"] for row in table.rows}
     for entry in planned(table, scale):
-        settings = entry.cell.configuration["measure"]
+        name = entry.cell.configuration["measure"]["name"]
         if entry.data == data and entry.column is not None and entry.seed == 0:
-            words = f"`{settings['name']}`: {_listed(settings, without='name')}"
+            settings = scale.measure(data, methods[entry.row], name)
+            words = f"`{name}`: {_listed(settings, without='name')}"
             found.setdefault(words, []).append(entry.row)
     count = len(table.rows_on(data))
     sentences = []
