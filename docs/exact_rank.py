@@ -27,8 +27,7 @@ CHOSEN, EQUAL = tuple(CANDIDATES), "lorae+, rank of lorae"
 
 def measured(name: str, **settings: Any) -> dict[str, Any]:
     """The record of a run, trained and measured where it is missing."""
-    path = records.RESULTS / STUDY / f"{records.slug(name)}.json"
-    if not path.exists():
+    if not records.has_record(STUDY, name):
         run = records.finished_run(STUDY, name, **settings)
         lorae.evaluate(run, only="reconstruction,rank,fid", draws=1 if "holdout" in settings else 3)
         records.write_record(STUDY, name, run, [] if "holdout" in settings else ["samples-gaussian"])

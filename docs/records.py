@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import lorae
+from lorae.methods import get_method
 from lorae.runs import Run
 
 ROOT = Path(__file__).parents[1]
@@ -17,9 +18,18 @@ RUNS = ROOT / "runs"
 README = ROOT / "README.md"
 
 
+def has_record(study: str, name: str) -> bool:
+    """Whether there is a record, of what the method does today."""
+    if not (RESULTS / study / f"{slug(name)}.json").exists():
+        return False
+    record = read_record(study, name)
+    return bool(record.get("revision", 1) == get_method(record["settings"]["method"]).revision)
+
+
 def finished_run(study: str, name: str, data: str = "mnist", **settings: Any) -> Run:
-    """The run `runs/STUDY/NAME`, trained now, continued, or as it is."""
-    folder = RUNS / study / slug(name)
+    """The run `runs/STUDY/NAME`, trained now, continued, or as it is; a later revision has a folder of its own."""
+    revision = get_method(settings["method"]).revision
+    folder = RUNS / study / (slug(name) if revision == 1 else f"{slug(name)}-revision-{revision}")
     done = (folder / "config.json").exists()
     return lorae.resume(folder) if done else lorae.train(data, out=folder, **settings)
 
@@ -31,6 +41,7 @@ def write_record(study: str, name: str, run: Run, pictures: Sequence[str]) -> No
     keep = ("version", "command", "created", "settings", "parameters", "machine")
     record = {"name": name, **{key: run.config[key] for key in keep}}
     record["command"] = record["command"].split(" --out")[0]
+    record["revision"] = get_method(run.settings.method).revision
     summary = run.summary()
     summary.pop("run")
     record |= {"summary": summary, "evaluation": run.evaluation()}

@@ -53,7 +53,7 @@ CANDIDATES: dict[str, dict[str, Any]] = {
 def train(names: list[str]) -> None:
     """Train and measure the candidates that have no record yet."""
     for name in names:
-        if (records.RESULTS / STUDY / f"{records.slug(name)}.json").exists():
+        if records.has_record(STUDY, name):
             continue
         run = records.finished_run(STUDY, name, epochs=EPOCHS, holdout=HELD_OUT, **CANDIDATES[name])
         # A model that has collapsed to one image has a rank of zero and no density.

@@ -32,7 +32,8 @@ class Method:
     matrix_update: `adam`, or `prox` for proximal steps on the nuclear norm of M. schedule: of the learning rate.
     spectral_norm: divide the decoder's weights by their spectral norms. adversary: a key of `lorae.adversary.LOSSES`,
     or `latents`. prior: latents are drawn towards the standard normal. encodes: False for a generator alone.
-    latent_dim, lr, beta1: where 128, 1e-3, 0.9 do not fit.
+    latent_dim, lr, beta1: where 128, 1e-3, 0.9 do not fit. revision: raised when its training changes in a way that no
+    setting shows; records of what was trained before then no longer count.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Method:
     latent_dim: int | None = None
     lr: float = 1e-3
     beta1: float = 0.9
+    revision: int = 1
 
 
 def table(rows: Iterable[Method]) -> dict[str, Method]:
@@ -137,6 +139,7 @@ METHODS = table(
             warmup=1.0,
             matrix_update="prox",
             schedule="cosine",
+            revision=2,  # the penalty waits until the network has learned something
         ),
         Method(
             "wae",

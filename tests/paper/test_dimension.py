@@ -231,14 +231,14 @@ def test_reproduce_writes_records_table_and_plot_and_goes_on(tiny, tmp_path, cap
 def test_a_new_revision_of_an_estimator_counts_alone(tiny, tmp_path, capsys, monkeypatch):
     words = ("dimension", "--preset", "smoke", "--out", tmp_path, "--workers", 1)
     result = json.loads(reproduce(capsys, *words, "--json")[1])
-    monkeypatch.setitem(ESTIMATORS, "pca-95", dataclasses.replace(ESTIMATORS["pca-95"], revision=2))
+    monkeypatch.setitem(methods.METHODS, "rrae", dataclasses.replace(methods.METHODS["rrae"], revision=2))
     reproduce(capsys, *words, "--draw-only")
-    assert "pca-95" not in (tmp_path / "table.md").read_text()
+    assert "rrae" not in (tmp_path / "table.md").read_text()
     assert "pca-99" in (tmp_path / "table.md").read_text()
     measured = []
     monkeypatch.setattr(estimates, "measure", lambda configuration: measured.append(configuration) or {"estimate": 77})
     reproduce(capsys, *words)
-    assert [(each["estimator"]["name"], each["estimator"]["revision"]) for each in measured] == [("pca-95", 2)] * 2
+    assert [(each["estimator"]["name"], each["estimator"]["revision"]) for each in measured] == [("rrae", 2)] * 2
     assert len(Store(tmp_path).records()) == result["cells"] + 2  # nothing that was measured is lost
     reproduce(capsys, *words, "--draw-only")
     assert (tmp_path / "table.md").read_text().count("| 77 |") == 2

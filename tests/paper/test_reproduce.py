@@ -13,6 +13,7 @@ from filelock import FileLock
 
 import lorae
 from lorae import api, paper
+from lorae.methods import METHODS
 from lorae.paper import measurements, presets
 from lorae.paper.cells import BusyError, Store
 from lorae.paper.models import model_key, trained
@@ -67,6 +68,37 @@ def test_seeds_presets_protocols_and_faces_are_other_cells():
         )
     }
     assert len(keys) == 7
+
+
+def test_a_new_revision_of_a_method_is_other_models_of_it_alone(monkeypatch):
+    rows = {row.name: row for row in tables()["table3"].rows}
+
+    def keys():
+        return {name: measurement(SMOKE, "mnist", rows[name], "fid", 0).key for name in ("AE", "LoRAE")}
+
+    before = keys()
+    monkeypatch.setitem(METHODS, "lorae", dataclasses.replace(METHODS["lorae"], revision=7))
+    after = keys()
+    assert after["AE"] == before["AE"]
+    assert after["LoRAE"] != before["LoRAE"]
+
+
+def test_every_number_of_labels_is_a_cell_where_the_preset_has_it():
+    """A cell that trains for hours would be lost for hours when it is stopped."""
+    counts = {}
+    for preset in PRESETS:
+        found = [entry.cell for entry in planned(tables()["table6"], Scale(preset, "paper", 1)) if entry.row == "AE"]
+        labels = [cell.configuration["measure"]["labels"] for cell in found]
+        assert all(len(numbers) == 1 for numbers in labels)
+        assert len({cell.key for cell in found}) == len({cell.name for cell in found}) == len(labels)
+        counts[preset] = [number for (number,) in labels]
+    assert counts == {
+        "smoke": ["10", "100"],
+        "quick": ["10", "100", "1000", "10000", "all"],
+        "paper": ["10", "100", "1000", "10000", "all"],
+    }
+    words = " ".join(protocol_words(Scale("quick", "paper", 1), tables()["table6"]))
+    assert words.count("labels 10, 100, 1000, 10000, all") == 2  # of latents, and of the supervised encoder
 
 
 def test_the_papers_preset_has_the_papers_settings():

@@ -7,7 +7,7 @@ from typing import Any
 
 from lorae.data.manifolds import AMBIENT
 from lorae.files import write_atomically
-from lorae.methods import get_method
+from lorae.methods import Method, get_method
 from lorae.paper import dimension_table
 from lorae.paper.cells import Cell, Record, Store, available_cores, work_off
 from lorae.plots import plot_dimensions
@@ -95,29 +95,35 @@ class Estimator:
 
     reads: `latents` (the rank of the covariance of test latents), `matrix` (the rank of M), `smallest` (the smallest
     rank that reconstructs as well as the largest), or `items` (no model: a function of the training items).
-    settings: of `lorae.train`, besides the method of that name. revision: raised when what it does changes in a way
-    that no setting shows: then its earlier records do not count, and those of the others do.
+    settings: of `lorae.train`, besides the method of that name.
     """
 
     name: str
     reads: str
     settings: Mapping[str, Any] = field(default_factory=dict)
-    revision: int = 1
+
+    @property
+    def method(self) -> Method | None:
+        """The method that it trains; None where it reads the items."""
+        return None if self.reads == "items" else get_method(self.name)
 
     @property
     def default_weight(self) -> float | None:
         """The weight of the method's own penalty by default; None where it has none."""
-        if self.reads == "items":
-            return None
-        method = get_method(self.name)
-        return None if method.main is None else method.weights[method.main]
+        method = self.method
+        return None if method is None or method.main is None else method.weights[method.main]
+
+    @property
+    def revision(self) -> int:
+        """That of its method: earlier records of it do not count, and those of the others do."""
+        return 1 if self.method is None else self.method.revision
 
 
 ESTIMATORS = {
     estimator.name: estimator
     for estimator in (
         Estimator("lorae", "latents"),
-        Estimator("lorae+", "matrix", {"rank": "auto"}, revision=2),
+        Estimator("lorae+", "matrix", {"rank": "auto"}),
         Estimator("irmae", "latents"),
         Estimator("irmae-wd", "latents"),
         Estimator("least-volume", "latents"),

@@ -170,7 +170,9 @@ class Scale:
         resolved = Settings.from_values(values, _origin).resolve("images", SHAPES[data]).to_json()
         defaults = Settings().to_json()
         settings = {name: value for name, value in resolved.items() if value != defaults[name] and name != "data"}
-        return {"data": data, "faces": self.faces if data == "celeba" else None, "settings": settings}
+        model = {"data": data, "faces": self.faces if data == "celeba" else None, "settings": settings}
+        revision = get_method(system.settings["method"]).revision
+        return model if revision == 1 else model | {"revision": revision}
 
     def measure(self, data: str, method: str, measure: str, labels: str | None = None) -> dict[str, Any]:
         """The configuration of a measure: its name, and the settings that decide its result.
