@@ -17,7 +17,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_random_state
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from lorae import LoRAE
+from lorae import LoRAE, LoraeWarning
 from lorae.interrupts import Interrupted
 from lorae.training import Trainer
 
@@ -307,3 +307,9 @@ def test_data_that_do_not_fit(fitted, plane, images):
     for same in (np.full((9, 2), 0.1), np.zeros((9, 8, 8), np.uint8)):
         with pytest.raises(ValueError, match="all items are the same"):
             LoRAE().fit(same)
+
+
+def test_a_network_that_died_is_told(images):
+    with pytest.warns(LoraeWarning, match="lr: got 1, and training learned nothing.*or another random_state") as caught:
+        LoRAE(rank=2, lr=1.0, epochs=40, batch_size=16, random_state=0).fit(images)
+    assert caught[0].filename == __file__

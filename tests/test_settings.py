@@ -131,6 +131,28 @@ def test_the_ways_to_ask_for_a_rank_are_parsed_alike_from_words_and_values():
 
 
 @pytest.mark.parametrize(
+    ("option", "value", "expected"),
+    [("noise", 1.5, 1.5), ("noise", 0, 0.0), ("rank", "8", 8), ("layers", 2.0, 2), ("rate", 0.25, 0.25)],
+)
+def test_options_of_bottlenecks_are_sizes_but_for_noise_and_rate(option, value, expected):
+    found = settings(bottleneck={option: value}).bottleneck[option]
+    assert (found, type(found)) == (expected, type(expected))
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "expected"),
+    [
+        ("rank", 0.5, "a whole number of at least 1"),
+        ("layers", 1.5, "a whole number of at least 1"),
+        ("noise", -0.1, "a number of at least 0"),
+    ],
+)
+def test_options_of_bottlenecks_that_are_none(option, value, expected):
+    with pytest.raises(LoraeError, match=re.escape(f"bottleneck.{option}: got {value}, expected {expected}")):
+        settings(bottleneck={option: value})
+
+
+@pytest.mark.parametrize(
     ("values", "message"),
     [
         ({"rank": 3, "target_mse": 0.1}, "target_mse: got 0.1 beside rank, expected one of them"),

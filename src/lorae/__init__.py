@@ -8,7 +8,7 @@
 import importlib
 from typing import Any
 
-from lorae.errors import LoraeError, LoraeWarning
+from lorae.errors import DivergedError, LoraeError, LoraeWarning
 
 __version__ = "0.1.0"
 
@@ -33,7 +33,7 @@ _API = {
     "write_report": "inspection",
 }
 
-__all__ = ["LoraeError", "LoraeWarning", "__version__", *_API]
+__all__ = ["DivergedError", "LoraeError", "LoraeWarning", "__version__", *_API]
 
 
 def __getattr__(name: str) -> Any:

@@ -26,12 +26,6 @@ if TYPE_CHECKING:
 # What `settings.data` says of a run that was trained on an array in memory.
 ARRAY = "array"
 
-# From so many steps on, a model that is worse than the mean of all items is not one that has just begun to learn.
-STEPS_TO_JUDGE = 200
-# Worse than the mean by so many times its error. A latent that has collapsed is as good as the mean, and the user's
-# choice; a small network learning slowly may still be a quarter worse; outputs that have saturated are far worse.
-WORSE_THAN_THE_MEAN = 2.0
-
 
 def train(
     data: "str | Path | NDArray[Any] | None" = None,
@@ -316,24 +310,10 @@ def _fit(run: Run, dataset: "Dataset", quiet: bool) -> Run:
     write_report([run.path])
     run.save_model(model)  # last: it marks the run as finished
     _warn_of_missed_goal(run.settings, found or {})
-    if model.spec.encodes and trainer.step >= STEPS_TO_JUDGE:
-        _warn_of_dead_network(run.settings, 1 - trainer.steering.explained_of(trainer.steering.items))
+    died = trainer.steering.death(trainer.step)
+    if died is not None:
+        warnings.warn(f"{died}; try a lower --lr or another --seed in a new run", LoraeWarning, stacklevel=3)
     return run
-
-
-def _warn_of_dead_network(settings: Settings, ratio: float) -> None:
-    """A network can die in its first steps, its outputs saturated; nothing else would say so.
-
-    ratio: its error to that of the mean of the items.
-    """
-    if ratio < WORSE_THAN_THE_MEAN:
-        return
-    warnings.warn(
-        f"lr: got {settings.lr:g}, and training learned nothing: the error is {ratio:.2g} times that of the mean of "
-        "all items; try a lower --lr or another --seed in a new run",
-        LoraeWarning,
-        stacklevel=4,
-    )
 
 
 def _warn_of_missed_goal(settings: Settings, course: dict[str, Any]) -> None:

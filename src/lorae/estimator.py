@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import math
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +18,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from lorae import rules
 from lorae.api import ARRAY
 from lorae.data import Dataset, Split, spread
-from lorae.errors import LoraeError
+from lorae.errors import LoraeError, LoraeWarning
 from lorae.hardware import choose_device, choose_precision
 from lorae.interrupts import Interrupted
 from lorae.linalg import rank_at
@@ -170,7 +171,12 @@ class LoRAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  
             run = MemoryRun(settings, torch.get_num_threads())
             dataset = Dataset(ARRAY, Split(scaled), Split(spread(scaled, MONITORED)), "array", "")
             trainer = Trainer(run, dataset, quiet=not self.verbose)
-            model = trainer.fit().truncate(scaled)
+            model = trainer.fit()
+        died = trainer.steering.death(trainer.step)
+        if died is not None:
+            warnings.warn(f"{died}; try a lower lr or another random_state", LoraeWarning, stacklevel=2)
+        with _value_errors():
+            model = model.truncate(scaled)
         self.model_ = model if units is None else units.put_before(model)
         self._remember(items, settings.seed)
         self.history_ = [

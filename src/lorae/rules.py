@@ -129,8 +129,10 @@ def optional(rule: Rule) -> Rule:
     return Rule(rule.expected, lambda value: None if value is None else rule.parse(value), rule.choices)
 
 
-def mapping(title: str, words: str, known: Callable[[], list[str]], item: Rule) -> Rule:
-    """A mapping from known names to values of one rule; messages call it `title`, and say it maps as `words` say."""
+def mapping(title: str, words: str, known: Callable[[], list[str]], rule_of: Callable[[str], Rule]) -> Rule:
+    """A mapping from known names to values, each by the rule of its name; messages call it `title`, and say it maps as
+    `words` say.
+    """
 
     def parse(value: Any) -> dict[str, Any]:
         if not isinstance(value, Mapping):
@@ -142,9 +144,9 @@ def mapping(title: str, words: str, known: Callable[[], list[str]], item: Rule) 
 
     def parse_item(name: str, part: Any) -> Any:
         try:
-            return item.parse(part)
+            return rule_of(name).parse(part)
         except (ValueError, TypeError, OverflowError):
-            raise LoraeError(f"{title}.{name}: got {part!r}, expected {item.expected}") from None
+            raise LoraeError(f"{title}.{name}: got {part!r}, expected {rule_of(name).expected}") from None
 
     return Rule(f"a mapping from {words}", parse)
 

@@ -5,6 +5,7 @@ import dataclasses
 import io
 import json
 import os
+import shlex
 import shutil
 from collections.abc import Iterator
 from functools import cached_property
@@ -96,6 +97,10 @@ class Run:
 
     def say_data_root(self, data_root: str) -> None:
         """Say in `config.json` in which folder the files of the data lie by now."""
+        words = shlex.split(self.config["command"])
+        if "--data-root" in words:
+            words[words.index("--data-root") + 1] = data_root
+        self.config["command"] = shlex.join(words)
         self.config["settings"]["data_root"] = data_root
         write_atomically(self.path / "config.json", _to_json(self.config))
         self.__dict__.pop("settings", None)

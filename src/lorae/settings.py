@@ -19,6 +19,12 @@ from lorae.rules import setting
 RANK_GOALS = ("rank", "target_mse", "penalty_path")
 
 
+def _option_rule(name: str) -> rules.Rule:
+    """Options of bottlenecks are sizes, but for the deviation of a noise and the rate of nested dropout."""
+    special = {"noise": rules.real(0.0), "rate": rules.size_or_share()}
+    return special.get(name, rules.whole(1))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """The settings of a run; None stands for "as the method and the data ask" until `resolve`."""
@@ -35,13 +41,13 @@ class Settings:
     )
     penalties: dict[str, float] = setting(
         {},
-        rules.mapping("penalties", "penalty to weight", weight_names, rules.real(0.0)),
+        rules.mapping("penalties", "penalty to weight", weight_names, lambda _: rules.real(0.0)),
         "weights of further penalties and of the method's own terms, by name",
     )
     bottleneck: dict[str, float] = setting(
         {},
-        rules.mapping("bottleneck", "option to number", option_names, rules.size_or_share()),
-        "sizes of the method's bottleneck, as in --bottleneck.rank 8",
+        rules.mapping("bottleneck", "option to number", option_names, _option_rule),
+        "numbers of the method's bottleneck, as in --bottleneck.rank 8",
     )
     # The rank, in the user's terms; at most one of these. They need proximal steps, which lorae+ takes.
     rank: int | float | str | None = setting(

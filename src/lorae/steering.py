@@ -20,6 +20,12 @@ ASIDE_SHARE, MOST_ASIDE = 0.1, 2000
 # Items that tell whether a model has learned half of what there is: far from half, after a few looks.
 GLANCED = 256
 
+# From so many steps on, a model that is worse than the mean of all items is not one that has just begun to learn.
+STEPS_TO_JUDGE = 200
+# Worse than the mean by so many times its error. A latent that has collapsed is as good as the mean, and the user's
+# choice; a small network learning slowly may still be a quarter worse; outputs that have saturated are far worse.
+WORSE_THAN_THE_MEAN = 2.0
+
 
 def set_aside(inputs: NDArray[Any], seed: int) -> tuple[NDArray[Any], NDArray[Any]]:
     """Training items, and those set aside, drawn by `seed`; LoraeError where none can be spared."""
@@ -65,12 +71,22 @@ class Steering:
 
     def explained(self) -> float:
         """See `courses.Subject`."""
-        return self.explained_of(spread(self.items, GLANCED))
+        return self._explained_of(spread(self.items, GLANCED))
 
-    def explained_of(self, items: NDArray[Any]) -> float:
-        """Share of the variance of items that the model explains; all of it where there is none."""
-        variance = self._variance(items)
-        return 1 - self.model.squared_error(items) / variance if variance > 0 else 1.0
+    def death(self, steps: int) -> str | None:
+        """That the network died in its first steps, its outputs saturated, where it did: nothing else would say so.
+
+        steps: that were taken.
+        """
+        if not self.model.spec.encodes or steps < STEPS_TO_JUDGE:
+            return None
+        ratio = 1 - self._explained_of(self.items)
+        if ratio < WORSE_THAN_THE_MEAN:
+            return None
+        return (
+            f"lr: got {self.run.settings.lr:g}, and training learned nothing: the error is {ratio:.2g} times that of "
+            "the mean of all items"
+        )
 
     def cut(self, rank: int) -> None:
         """See `courses.Subject`. By the latents' principal axes: singular values of M know nothing of what comes in."""
@@ -100,6 +116,11 @@ class Steering:
     def return_to_point(self, name: str) -> None:
         """See `courses.Subject`."""
         self.run.load_point(self.model, name)
+
+    def _explained_of(self, items: NDArray[Any]) -> float:
+        """Share of the variance of items that the model explains; all of it where there is none."""
+        variance = self._variance(items)
+        return 1 - self.model.squared_error(items) / variance if variance > 0 else 1.0
 
     def _variance(self, items: NDArray[Any]) -> float:
         with torch.inference_mode():

@@ -55,15 +55,17 @@ def test_values_of_what_diverged_are_missing_and_the_others_stay():
 
 
 def test_a_model_of_files_that_were_moved_goes_on_from_where_they_are_now(tiny, tmp_path):
-    model = SMOKE.model("mnist", tables()["table3"].rows[0], None, 0)
+    model = SMOKE.model("mnist", tables()["table3"].rows[0], None, 0) | {"faces": "0f"}
     path = tmp_path / "models" / model_key(model)
     config = api.plan("mnist", out=path, **model["settings"])
     config["settings"]["data_root"] = "/gone"
+    config["command"] += " --data-root /gone"
     lorae.runs.Run.create(path, config)
-    with trained(model | {"faces": "0f"}, tmp_path, "/here") as run:
+    with trained(model, tmp_path, "/here") as run:
         assert run.settings.data_root == "/here"
+        assert run.config["command"].endswith("--data-root /here")
         assert run.load_checkpoint()["settings"]["data_root"] == "/here"
-    with trained(model | {"faces": "0f"}, tmp_path, "/here/again") as run:
+    with trained(model, tmp_path, "/here/again") as run:
         assert run.load_checkpoint() is not None  # the same data elsewhere: nothing to refuse
 
 
