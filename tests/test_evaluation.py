@@ -73,7 +73,7 @@ def test_everything_but_the_slow_is_measured_and_every_number_has_its_protocol(e
     assert fitted["generated"] == FEW["n"]
     assert fitted["density fitted on"] == "train"
     assert "variance dropped" in fitted
-    for measure in ("reconstruction", "rank", "dimension", "probe", "classification"):
+    for measure in ("reconstruction", "rank", "dimension", "interpolation", "probe", "classification"):
         assert evaluated[measure]["protocol"], measure
 
 
@@ -83,6 +83,26 @@ def test_draws_have_a_mean_and_a_spread(evaluated):
         assert len(result["values"]) == FEW["draws"]
         assert result["value"] == pytest.approx(np.mean(result["values"]))
         assert result["sd"] == pytest.approx(np.std(result["values"], ddof=1))
+
+
+def test_midpoints_lie_where_they_should(labelled, corners, evaluated):
+    """Against the formula, by eigenvalues, on the features that the network of the fixture has by definition."""
+    model, test = lorae.load(labelled), lorae.load_data(labelled.settings.data).test.inputs
+    latents = model.encode(test)
+    first, second = np.random.default_rng(0).integers(len(latents), size=(2, FEW["n"]))
+
+    def features(items):
+        x = items[:, 0]
+        return np.stack([x[:, :8, :8].mean((1, 2)), x[:, 8:, 8:].mean((1, 2)), x.max((1, 2))], 1)
+
+    decoded = model.decode((latents[first] + latents[second]) / 2).clip(0, 1)
+    ours, theirs = features(np.round(decoded * 255) / 255), features(test / 255)
+    (mean, other_mean), (covariance, other) = (
+        [statistic(found) for found in (ours, theirs)] for statistic in (lambda f: f.mean(0), lambda f: np.cov(f.T))
+    )
+    cross = np.sqrt(np.linalg.eigvals(covariance @ other).real.clip(0)).sum()
+    expected = np.square(mean - other_mean).sum() + np.trace(covariance) + np.trace(other) - 2 * cross
+    assert evaluated["interpolation"]["value"] == pytest.approx(expected, rel=1e-3, abs=1e-6)
 
 
 def test_results_are_the_same_again(labelled, corners, evaluated):

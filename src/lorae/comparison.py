@@ -30,6 +30,7 @@ COLUMNS = (
     Column("fid_prior", "FID, prior", ("fid", "prior", "value"), True, "{:.1f}".format),
     Column("fid_reconstructions", "FID, reconstructions", ("fid", "reconstructions", "value"), True, "{:.2f}".format),
     Column("fid_floor", "FID, floor", ("fid", "floor", "value"), None, "{:.2f}".format),
+    Column("fid_midpoints", "FID, midpoints", ("interpolation", "value"), True, "{:.1f}".format),
     Column("kid_gaussian", "KID, Gaussian", ("kid", "gaussian", "mean"), True),
     Column("kid_mixture", "KID, mixture", ("kid", "mixture", "mean"), True),
     Column("precision", "precision, Gaussian", ("prdc", "gaussian", "precision"), False, "{:.3f}".format),

@@ -65,7 +65,7 @@ def evaluate(
     with progress_bar(quiet) as bar:
         task = bar.add_task("evaluate", total=len(names), note="")
         subject = Subject(run, on_device(model, settings.device), dataset, settings, bar)
-        if {"fid", "kid", "prdc"} & set(names):
+        if any(MEASURES[name].needs_features for name in names):
             _ = subject.extractor  # a missing network shall not cost the minutes before it
         for name in names:
             bar.update(task, note=name)

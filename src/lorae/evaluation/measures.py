@@ -25,8 +25,8 @@ Result = dict[str, Any]
 class Measure:
     """A row of the table.
 
-    needs_labels: it cannot be taken on data without labels; needs_encoder: nor of a generator alone; slow: only when
-    it is named.
+    needs_labels: it cannot be taken on data without labels; needs_encoder: nor of a generator alone; needs_features:
+    it looks at items through a network; slow: only when it is named.
     """
 
     name: str
@@ -34,6 +34,7 @@ class Measure:
     take: Callable[[Subject], Result]
     needs_labels: bool = False
     needs_encoder: bool = True
+    needs_features: bool = False
     slow: bool = False
 
 
@@ -116,6 +117,17 @@ def _reference_moments(subject: Subject) -> Moments:
     moments = Moments.of(subject.reference)
     warn_of_few(moments.n, len(moments.mean), f"{subject.settings.reference} items")
     return moments
+
+
+def interpolation(subject: Subject) -> Result:
+    """Frechet distance of decoded midpoints between the latents of `n` random pairs of test items (figure 3)."""
+    settings, latents = subject.settings, subject.latents["test"]
+    first, second = np.random.default_rng(settings.seed).integers(len(latents), size=(2, settings.n))
+    midpoints = subject.decoded((latents[first] + latents[second]) / 2, "midpoints")
+    return {
+        "value": frechet_distance(Moments.of(midpoints), _reference_moments(subject)),
+        "protocol": _protocol(subject) | {"generated": f"{settings.n} midpoints between random pairs of test items"},
+    }
 
 
 def kernel(subject: Subject) -> Result:
@@ -220,15 +232,18 @@ def _steps(subject: Subject) -> Result:
     return {} if asked is None else {"max_steps": asked or None}
 
 
+SAMPLED = {"needs_encoder": False, "needs_features": True}
+
 MEASURES = {
     measure.name: measure
     for measure in (
         Measure("reconstruction", "mean squared error on test items", reconstruction),
         Measure("rank", "rank of the latent space by every definition, with intervals", rank),
         Measure("dimension", "intrinsic dimension of items and latents, contrast of distances", dimension),
-        Measure("fid", "Frechet distance of samples, reconstructions and the floor", frechet, needs_encoder=False),
-        Measure("kid", "kernel distance of the same", kernel, needs_encoder=False),
-        Measure("prdc", "precision, recall, density and coverage of the same", neighbourhoods, needs_encoder=False),
+        Measure("fid", "Frechet distance of samples, reconstructions and the floor", frechet, **SAMPLED),
+        Measure("kid", "kernel distance of the same", kernel, **SAMPLED),
+        Measure("prdc", "precision, recall, density and coverage of the same", neighbourhoods, **SAMPLED),
+        Measure("interpolation", "Frechet distance of decoded midpoints", interpolation, needs_features=True),
         Measure("probe", "logistic regression and nearest neighbours on latents", probes, needs_labels=True),
         Measure("classification", "the paper's classifier on latents", classification, needs_labels=True),
         Measure("supervised", "that classifier from images on, an hour", supervised_row, needs_labels=True, slow=True),

@@ -113,10 +113,13 @@ class Subject:
         """Features of `n` generated items, float32 (n, d); the first ones are kept in `pictured`."""
         if (sampler, draw) not in self._generated:
             latents = self.density(sampler).sample(self.settings.n, draw_generator(self.settings.seed, draw))
-            parts = (as_items(self.model.decode(part)) for part in _chunks(latents))
-            title = f"{sampler}, draw {draw + 1}"
-            self._generated[sampler, draw] = self._features_in_chunks(parts, len(latents), title, sampler)
+            self._generated[sampler, draw] = self.decoded(latents, f"{sampler}, draw {draw + 1}", sampler)
         return self._generated[sampler, draw]
+
+    def decoded(self, latents: NDArray[Any], title: str, keep_as: str | None = None) -> Features:
+        """Features of what latents (n, latent_dim) are decoded to, float32 (n, d); the first are kept in `pictured`."""
+        parts = (as_items(self.model.decode(part)) for part in _chunks(latents))
+        return self._features_in_chunks(parts, len(latents), title, keep_as)
 
     def _split(self, name: str) -> Split:
         return self.dataset.test if name == "test" else self.dataset.train

@@ -4,21 +4,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image
 
 from lorae import api, inspection
 from lorae.data import Dataset
 from lorae.errors import DivergedError
 from lorae.evaluation.evaluator import evaluate
-from lorae.evaluation.pictures import as_items
 from lorae.evaluation.settings import EvaluationSettings
-from lorae.features import build_extractor
-from lorae.hardware import choose_device
 from lorae.methods import get_method
-from lorae.metrics.frechet import Moments, frechet_distance
 from lorae.model import Autoencoder
 from lorae.paper.contrast import measure_contrast
 from lorae.paper.models import trained
@@ -27,9 +21,6 @@ from lorae.training import build_model
 
 Result = dict[str, Any]
 Settings = dict[str, Any]
-
-# Items that are decoded together.
-CHUNK = 1000
 
 # MNIST test images by what they show: 5 to 3, 3 to 1 and 0 to 5 as in the paper's figure, and three more.
 PAIRS = [(8, 18), (18, 2), (3, 8), (0, 1), (4, 7), (61, 11)]
@@ -70,27 +61,6 @@ def frechet(run: Run, settings: Settings, folder: Path) -> Result:
     """The Frechet distances, and as `own` that of the prior where the method has one, else of the Gaussian."""
     result = _evaluated("fid")(run, settings, folder)
     return result | {"own": result["prior" if "prior" in result else "gaussian"]}
-
-
-def midpoints(run: Run, settings: Settings, _: Path) -> Result:
-    """The Frechet distance of decoded midpoints between the latents of random pairs of test images: of figure 3."""
-    model, dataset = run.load_model(), api.dataset_of(run, None)
-    asked = EvaluationSettings.from_values(settings, api.origin_of_argument)
-    asked = asked.resolve(dataset.name, dataset.kind, run.settings.method)
-    split = dataset.test if asked.reference == "test" else dataset.train
-    latents = model.encode(dataset.test.inputs)
-    generator = np.random.default_rng(asked.seed)
-    first, second = generator.integers(len(latents), size=(2, asked.n))
-    middles = (latents[first] + latents[second]) / 2
-    extractor, device = build_extractor(asked.features, None), choose_device(asked.device)
-    features = [extractor(as_items(model.decode(part)), device) for part in _chunks(middles)]
-    distance = frechet_distance(Moments.of(np.concatenate(features)), Moments.of(extractor(split.inputs, device)))
-    protocol = extractor.describe() | {"reference": asked.reference, "generated": asked.n, "seed": asked.seed}
-    return {"value": distance, "protocol": protocol}
-
-
-def _chunks(items: NDArray[Any]) -> list[NDArray[Any]]:
-    return [items[start : start + CHUNK] for start in range(0, len(items), CHUNK)]
 
 
 def pictures(run: Run, settings: Settings, folder: Path) -> Result:
@@ -149,7 +119,7 @@ MEASUREMENTS: dict[str, Callable[[Run, Settings, Path], Result]] = {
     "rank": _evaluated("rank"),
     "classification": _evaluated("classification"),
     "supervised": _evaluated("supervised"),
-    "interpolation": midpoints,
+    "interpolation": _evaluated("interpolation"),
     "pictures": pictures,
     "contrast": contrast,
 }
