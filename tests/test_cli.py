@@ -8,6 +8,7 @@ import pytest
 
 import lorae
 from lorae import cli
+from lorae.evaluation.measures import MEASURES
 from lorae.methods import option_names, weight_names
 from lorae.settings import Settings
 
@@ -292,3 +293,10 @@ def test_there_is_no_progress_bar_on_a_pipe(image_file, small, tmp_path):
     )
     assert result.stderr == ""
     assert "report" in result.stdout
+
+
+def test_the_help_of_evaluate_names_every_measure(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["evaluate", "--help"])
+    words = " ".join(capsys.readouterr().out.split())
+    assert all(name in words for name in MEASURES)

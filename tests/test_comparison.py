@@ -122,6 +122,13 @@ def test_distances_share_a_protocol_where_data_and_network_do(make):
     assert not one_protocol(rows([*same, make("d", evaluation(fid=fid(1, weights="b.pt")))]))
     assert not one_protocol(rows([*same, make("e", evaluation(fid=fid(1, features="lite0")))]))
     assert not one_protocol(rows([*same, make("f", evaluation(fid=fid(1)), data="celeba")]))
+    midpoints = [
+        make(name, evaluation(interpolation={"value": 1.0, "protocol": {"features": features, "weights": "a.pt"}}))
+        for name, features in (("g", "inception"), ("h", "lite0"))
+    ]
+    assert one_protocol(rows([*same, midpoints[0]]))
+    assert not one_protocol(rows([*same, midpoints[1]]))
+    assert not one_protocol(rows(midpoints))
     assert one_protocol(rows([unmeasured]))
     assert one_protocol([])
 

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 import lorae
-from lorae import cli
+from lorae import LoraeWarning, cli
 from lorae.evaluation import EvaluationSettings
 from lorae.evaluation.measures import MEASURES
 from lorae.evaluation.settings import SAMPLER_NAMES
@@ -278,6 +278,11 @@ def test_too_few_items_for_the_features_are_a_warning_with_numbers(images, capsy
     assert code == 0
     assert "lorae: warning: frechet distance: 20 items" in errors
     assert "256 features" in errors
+
+
+def test_too_few_midpoints_are_a_warning_as_well(labelled, corners):
+    with pytest.warns(LoraeWarning, match="3 midpoints"):
+        lorae.evaluate(labelled, only="interpolation", features=corners, quiet=True, **FEW | {"n": 3})
 
 
 @pytest.mark.parametrize("name", ["features", "samplers", "n", "reference", "labels", "protocol"])

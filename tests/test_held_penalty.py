@@ -22,7 +22,8 @@ def random_matrices(count, size=7):
 
 
 def test_the_penalties_of_m_are_found():
-    assert OF_MATRIX == ["log_det", "mcp", "nuclear", "schatten"]
+    assert {"log_det", "mcp", "nuclear", "schatten"} <= set(OF_MATRIX)
+    assert not {"matrix_l2", "decoder_l2", "mmd", "l1"} & set(OF_MATRIX)
 
 
 @every_matrix_penalty
@@ -85,9 +86,29 @@ def test_a_look_at_every_step_is_the_penalty_itself(image_file, small, tmp_path)
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("method", ["lorae", "lorae-mcp"])
+def test_a_course_that_moves_m_has_a_look_at_it(image_file, small, tmp_path, monkeypatch):
+    """A search cuts latents and goes back to snapshots: what was held is then of another M."""
+    distances = []
+    take = Trainer._one_step
+
+    def compared(self, bar, task):
+        take(self, bar, task)
+        held = self.objective.modules["held_penalties"]["log_det"]
+        matrix = self.model.bottleneck.matrix()
+        distances.append(((matrix - held.at).norm() / matrix.norm()).item())
+
+    monkeypatch.setattr(Trainer, "_one_step", compared)
+    options = small | {"epochs": 40, "penalty_every": 1000, "penalties": {"log_det": 1e-6}, "penalty": None}
+    run = lorae.train(image_file, method="lorae+", rank="auto", out=tmp_path / "run", **options)
+    assert run.evaluation()["course"]["tried"]
+    assert min(distances[len(distances) // 2 :]) < 1e-6
+
+
+@pytest.mark.parametrize("method", ["lorae", "lorae-mcp", "irmae"])
 def test_a_run_stopped_between_two_looks_resumes_to_the_same_weights(method, image_file, small, tmp_path, monkeypatch):
     options = small | {"method": method, "epochs": 3, "checkpoint_every": 5, "penalty_every": 4}
+    if method == "irmae":  # the slope goes on to each of its layers
+        options |= {"penalty": None, "penalties": {"nuclear": 1e-3}}
     whole = lorae.train(image_file, out=tmp_path / "whole", **options)
     take = Trainer._one_step
 

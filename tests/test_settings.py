@@ -145,6 +145,7 @@ def test_options_of_bottlenecks_are_sizes_but_for_noise_and_rate(option, value, 
         ("rank", 0.5, "a whole number of at least 1"),
         ("layers", 1.5, "a whole number of at least 1"),
         ("noise", -0.1, "a number of at least 0"),
+        ("rate", 8, "a number from 0 to 1"),
     ],
 )
 def test_options_of_bottlenecks_that_are_none(option, value, expected):

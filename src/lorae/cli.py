@@ -169,8 +169,8 @@ def _add_measuring(add: Callable[..., argparse.ArgumentParser]) -> None:
     evaluate.add_argument(
         "--only",
         metavar="NAMES",
-        help="measures with commas between them: reconstruction, rank, dimension, fid, kid, prdc, probe, "
-        "classification, and supervised, which takes an hour and has to be named; all others by default",
+        help="measures with commas between them: reconstruction, rank, dimension, fid, kid, prdc, interpolation, "
+        "probe, classification, and supervised, which takes an hour and has to be named; all others by default",
     )
     _add_settings(evaluate, [field.name for field in dataclasses.fields(EvaluationSettings)], EvaluationSettings)
 

@@ -46,6 +46,12 @@ COLUMNS = (
     ),
 )
 
+# Where measures that look at items through a network say which.
+COMPARING = (
+    *((name, "floor", "protocol") for name in ("fid", "kid", "prdc")),
+    ("interpolation", "protocol"),
+)
+
 
 def rows(runs: Sequence[Run]) -> list[dict[str, Any]]:
     """A row of plain values for each run: its name and settings, then whatever has been measured of `COLUMNS`."""
@@ -62,9 +68,10 @@ def rows(runs: Sequence[Run]) -> list[dict[str, Any]]:
             value = lookup(evaluation, column.path)
             if value is not None:
                 row[column.key] = value
-        features = lookup(evaluation, ("fid", "floor", "protocol"))
-        if isinstance(features, dict):
-            row["features"] = f"{features.get('features')} {features.get('weights')}"
+        protocols = [found for path in COMPARING if isinstance(found := lookup(evaluation, path), dict)]
+        networks = {f"{protocol.get('features')} {protocol.get('weights')}" for protocol in protocols}
+        if networks:
+            row["features"] = ", ".join(sorted(networks))
         table.append(row)
     return table
 

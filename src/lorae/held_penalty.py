@@ -9,7 +9,8 @@ from torch import Tensor, nn
 class HeldPenalty(nn.Module):
     """The tangent of a function of M at the M of the last `refresh`.
 
-    A look costs an eigendecomposition, a tangent a sum; M hardly turns within ten steps. A step reads the buffers
+    A look costs an eigendecomposition, a tangent a sum; M hardly turns within ten steps, and where something else moves
+    it, there has to be a look. A step reads the buffers
     where they are, so a GPU can record it; looks are taken between steps. Checkpoints keep the buffers, so a run that
     goes on between two looks holds what it held.
 

@@ -142,8 +142,12 @@ class Objective:
     def before_step(self, step: int) -> None:
         """Look at the penalties that are held, where step number `step`, from 0, is one that does."""
         if step % self.penalty_every == 0:
-            for held in self._held.values():
-                held.refresh(penalised_matrix(self.model))
+            self.look()
+
+    def look(self) -> None:
+        """Take value and slope of the penalties that are held, at M as it is."""
+        for held in self._held.values():
+            held.refresh(penalised_matrix(self.model))
 
     def _hold_penalties(self) -> None:
         self._held = {

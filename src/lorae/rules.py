@@ -60,7 +60,8 @@ def real(minimum: float, maximum: float = math.inf, *, exclusive: bool = False) 
 
     if math.isinf(maximum):
         return Rule(f"a number {'above' if exclusive else 'of at least'} {minimum:g}", parse)
-    return Rule(f"a number {'between' if exclusive else 'from'} {minimum:g} and {maximum:g}", parse)
+    words = f"between {minimum:g} and {maximum:g}" if exclusive else f"from {minimum:g} to {maximum:g}"
+    return Rule(f"a number {words}", parse)
 
 
 def one_of(*numbers: int) -> Rule:

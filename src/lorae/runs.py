@@ -179,14 +179,15 @@ class Run:
             return None
         try:
             state: dict[str, Any] = torch.load(self.checkpoint_path, map_location="cpu", weights_only=True)
-            theirs, ours = state["settings"], self.settings.to_json()
+            # A setting that is younger than the checkpoint was what it is by default.
+            theirs, ours = Settings().to_json() | state["settings"], self.settings.to_json()
         except Exception as error:  # torch raises many kinds for a damaged file
             reason = str(error).splitlines()[0]
             raise LoraeError(f"{self.checkpoint_path}: not a readable checkpoint ({reason})") from None
         # Where the data lie may change, and they are known by their fingerprint.
-        differing = [name for name in ours if name != "data_root" and ours[name] != theirs.get(name)]
+        differing = [name for name in ours if name != "data_root" and ours[name] != theirs[name]]
         if differing:
-            pairs = ", ".join(f"{name} {theirs.get(name)!r} there, {ours[name]!r} here" for name in differing)
+            pairs = ", ".join(f"{name} {theirs[name]!r} there, {ours[name]!r} here" for name in differing)
             raise LoraeError(
                 f"{self.checkpoint_path}: made with other settings than config.json: {pairs}; "
                 "restore config.json, or train anew with another --out"

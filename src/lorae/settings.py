@@ -21,7 +21,7 @@ RANK_GOALS = ("rank", "target_mse", "penalty_path")
 
 def _option_rule(name: str) -> rules.Rule:
     """Options of bottlenecks are sizes, but for the deviation of a noise and the rate of nested dropout."""
-    special = {"noise": rules.real(0.0), "rate": rules.size_or_share()}
+    special = {"noise": rules.real(0.0), "rate": rules.real(0.0, 1.0)}
     return special.get(name, rules.whole(1))
 
 
@@ -98,8 +98,8 @@ class Settings:
     penalty_every: int = setting(
         1,
         rules.whole(1),
-        "steps between two looks at a penalty of M (nuclear, log_det, schatten, mcp), whose slope is held in between: "
-        "1 as in the paper; 10 costs a tenth",
+        "steps between two looks at a penalty of M alone, such as nuclear, whose slope is held in between: 1 as in the "
+        "paper; 10 for wide latents on a CPU, where a look may take longer than a step",
     )
     vector_scale: str = setting(
         "columns",

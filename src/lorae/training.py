@@ -226,6 +226,7 @@ class Trainer:
             self._shrink()
         if turn:
             self.course.after(self.step, self.steering)
+            self.objective.look()  # M may be another by now
         if end_of_epoch or self.step % self.settings.checkpoint_every == 0:
             self._checkpoint(bar, task, end_of_epoch=end_of_epoch)
         elif self.step % self.settings.log_every == 0:

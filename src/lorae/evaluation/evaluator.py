@@ -75,7 +75,7 @@ def evaluate(
             picture_samples(run, sampler, items)
         if subject.pictured and dataset.kind == "images" and model.spec.encodes:
             firsts, seconds = drawn_pairs(dataset.test.inputs, PAIRS, settings.seed)
-            picture_interpolations(run, model, firsts, seconds, subject.latents["test"].mean(axis=0))
+            picture_interpolations(run, model, firsts, seconds, subject.latents("test").mean(axis=0))
     return names
 
 

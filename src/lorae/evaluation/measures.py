@@ -45,7 +45,7 @@ def reconstruction(subject: Subject) -> Result:
 
 def rank(subject: Subject) -> Result:
     """The rank of the latent space by every definition, with bootstrap intervals over the test items."""
-    latents, settings = subject.latents["test"], subject.settings
+    latents, settings = subject.latents("test"), subject.settings
     matrix_rank = subject.model.matrix_rank()
     matrix_ranks = {f"{tolerance:g}": subject.model.matrix_rank(tolerance) for tolerance in TOLERANCES}
     return latent_spectrum(latents, "test").to_json() | {
@@ -57,7 +57,7 @@ def rank(subject: Subject) -> Result:
 
 def dimension(subject: Subject) -> Result:
     """Intrinsic dimension of test items and latents, and how much near and far differ (theorem 2)."""
-    items, latents = subject.dataset.test.inputs, subject.latents["test"]
+    items, latents = subject.dataset.test.inputs, subject.latents("test")
     flat = np.asarray(items).reshape(len(items), -1)
     known = subject.dataset.intrinsic_dimension
     return {
@@ -121,11 +121,13 @@ def _reference_moments(subject: Subject) -> Moments:
 
 def interpolation(subject: Subject) -> Result:
     """Frechet distance of decoded midpoints between the latents of `n` random pairs of test items (figure 3)."""
-    settings, latents = subject.settings, subject.latents["test"]
+    settings, latents = subject.settings, subject.latents("test")
     first, second = np.random.default_rng(settings.seed).integers(len(latents), size=(2, settings.n))
     midpoints = subject.decoded((latents[first] + latents[second]) / 2, "midpoints")
+    reference = _reference_moments(subject)
+    warn_of_few(settings.n, len(reference.mean), "midpoints")
     return {
-        "value": frechet_distance(Moments.of(midpoints), _reference_moments(subject)),
+        "value": frechet_distance(Moments.of(midpoints), reference),
         "protocol": _protocol(subject) | {"generated": f"{settings.n} midpoints between random pairs of test items"},
     }
 
@@ -173,10 +175,17 @@ def _protocol(subject: Subject, sampler: str | None = None) -> Result:
 
 def probes(subject: Subject) -> Result:
     """Logistic regression and nearest neighbours on frozen latents: seconds, where a trained head takes minutes."""
-    train, test, latents = subject.dataset.train, subject.dataset.test, subject.latents
+    train, test = subject.dataset.train, subject.dataset.test
     chosen: Result = {"counts": _counts(subject), "seeds": range(subject.settings.seeds)}
     with subject.progress("probe latents", total_draws(len(train), **chosen)) as advance:
-        return probe(latents["train"], train.labels, latents["test"], test.labels, advance=advance, **chosen)
+        return probe(
+            subject.latents("train"),
+            train.labels,
+            subject.latents("test"),
+            test.labels,
+            advance=advance,
+            **chosen,
+        )
 
 
 def classification(subject: Subject) -> Result:
@@ -188,9 +197,9 @@ def classification(subject: Subject) -> Result:
     chosen: Result = {"counts": _counts(subject), "protocol": settings.protocol, **_steps(subject)}
     with subject.progress("classify latents", total_steps(len(train), **chosen)) as advance:
         return classify(
-            latents["train"],
+            latents("train"),
             train.labels,
-            latents["test"],
+            latents("test"),
             test.labels,
             seeds=range(settings.seeds),
             features="before M" if before else "after M",

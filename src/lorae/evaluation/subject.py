@@ -43,6 +43,7 @@ class Subject:
         self.settings = settings
         self.bar = bar
         self.pictured: dict[str, Items] = {}
+        self._latents: dict[tuple[str, str], NDArray[np.float32]] = {}
         self._generated: dict[tuple[str, int], Features] = {}
 
     @contextlib.contextmanager
@@ -56,28 +57,28 @@ class Subject:
 
     # Latents and densities
 
-    @cached_property
-    def latents(self) -> dict[str, NDArray[np.float32]]:
-        """Latents of both splits, float32 (n, latent_dim)."""
-        return {name: self._encode(name, self.model.encode) for name in ("train", "test")}
+    def latents(self, split: str) -> NDArray[np.float32]:
+        """Latents of the `train` or `test` split, float32 (n, latent_dim)."""
+        return self._encoded(split, "latents", self.model.encode)
 
-    @cached_property
-    def latents_before_matrix(self) -> dict[str, NDArray[np.float32]]:
-        """The encoder's outputs for both splits, before M: what the authors' code classifies."""
-        return {name: self._encode(name, self.model.encoder_outputs) for name in ("train", "test")}
+    def latents_before_matrix(self, split: str) -> NDArray[np.float32]:
+        """The encoder's outputs for a split, before M: what the authors' code classifies."""
+        return self._encoded(split, "outputs", self.model.encoder_outputs)
 
-    def _encode(self, split: str, encode: Callable[[Items], Items]) -> NDArray[np.float32]:
-        inputs, parts = self._split(split).inputs, []
-        with self.progress(f"encode {split} items", len(inputs)) as advance:
-            for items in _chunks(inputs):
-                parts.append(encode(items))
-                advance(len(items))
-        return np.concatenate(parts)
+    def _encoded(self, split: str, kind: str, encode: Callable[[Items], Items]) -> NDArray[np.float32]:
+        if (split, kind) not in self._latents:
+            inputs, parts = self._split(split).inputs, []
+            with self.progress(f"encode {split} items", len(inputs)) as advance:
+                for items in _chunks(inputs):
+                    parts.append(encode(items))
+                    advance(len(items))
+            self._latents[split, kind] = np.concatenate(parts)
+        return self._latents[split, kind]
 
     def density(self, sampler: str) -> Density:
         """The fitted density, from the run folder where it was fitted before with the same settings."""
         width = self.model.spec.latent_dim
-        return fitted_density(self.run, sampler, self.settings, width, lambda: self.latents[self.settings.fit_on])
+        return fitted_density(self.run, sampler, self.settings, width, lambda: self.latents(self.settings.fit_on))
 
     # Items and their features
 

@@ -50,7 +50,7 @@ def planned(table: Table, scale: Scale) -> list[Planned]:
             for system in table.rows_on(data):
                 for column in table.columns[data]:
                     measure = column.measure_of(system)
-                    if not scale.has(data, system.settings["method"], column) or (measure == "supervised" and seed):
+                    if not scale.has(data, system, column) or (measure == "supervised" and seed):
                         continue
                     cell = measurement(scale, data, system, measure, seed, column)
                     found.append(Planned(data, system.name, column.name, seed, cell))

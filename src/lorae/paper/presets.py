@@ -190,9 +190,12 @@ class Scale:
             name: list(value) if isinstance(value, tuple) else value for name, value in chosen.items()
         }
 
-    def has(self, data: str, method: str, column: Column) -> bool:
-        """Whether the preset takes this column: a small one goes without large numbers of labels."""
-        return column.labels is None or column.labels in self.measure(data, method, column.measure)["labels"]
+    def has(self, data: str, system: System, column: Column) -> bool:
+        """Whether the preset takes this column of a row: a small one goes without large numbers of labels."""
+        if column.labels is None:
+            return True
+        labels: list[str] = self.measure(data, system.settings["method"], column.measure_of(system))["labels"]
+        return column.labels in labels
 
 
 def _fitting(settings: Values, method: str) -> Values:

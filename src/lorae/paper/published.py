@@ -97,7 +97,9 @@ def tables() -> dict[str, Table]:
 
 
 def _column(name: str, values: Mapping[str, Any]) -> Column:
-    return Column(name, **{**values, "value": tuple(values["value"])})
+    column = Column(name, **{**values, "value": tuple(values["value"])})
+    assert column.labels in (None, column.value[0]), f"{name}: {column.labels} labels are measured, and others shown"
+    return column
 
 
 def _table(name: str, values: Mapping[str, Any], systems: Mapping[str, System], columns: Mapping[str, Column]) -> Table:
