@@ -154,7 +154,7 @@ def test_a_run_to_a_rank_keeps_its_full_rate_for_long_or_for_good(schedule):
 
 
 def test_a_path_holds_each_penalty_for_its_turn_and_ends_at_the_knee():
-    course = course_of(penalty_path=(1e-4, 1e-1, 4), penalty=1e-3, penalty_warmup=0)
+    course = course_of(penalty_path=(1e-4, 1e-1, 4), penalty_warmup=0)
     ranks = {1e-4: 12, 1e-3: 5, 1e-2: 4, 1e-1: 1}
     errors = {12: 0.010, 5: 0.011, 4: 0.2, 1: 1.0}
     subject = Pretended(lambda rank: errors[rank])
@@ -207,8 +207,9 @@ def test_the_knee_is_the_corner_of_two_straight_lines(corner):
     assert knee(points(3 * ranks, 1e-4 * errors)) == f"{corner:02d}"  # in any units
 
 
-def test_a_path_without_a_knee_gives_its_first_point():
+def test_a_path_without_a_knee_gives_the_best_of_what_differs():
     assert knee(points([4, 4, 4], [0.1, 0.2, 0.3])) == "00"
-    assert knee(points([4, 3, 2], [0.1, 0.1, 0.1])) == "00"
+    assert knee(points([4, 4, 4], [0.3, 0.1, 0.2])) == "01"
+    assert knee(points([4, 3, 2], [0.1, 0.1, 0.1])) == "02"
     assert knee(points([4], [0.1])) == "00"
     assert knee(points([4, 3, 2], [0.0, 0.0, 1.0])) == "01"  # an error of zero has a logarithm here

@@ -309,6 +309,12 @@ def test_data_that_do_not_fit(fitted, plane, images):
             LoRAE().fit(same)
 
 
+def test_a_share_that_is_not_reached_is_told(plane):
+    with pytest.warns(LoraeWarning, match=r"rank: got 0.9999999, so an error of at most .*; raise epochs") as caught:
+        LoRAE(rank=0.9999999, epochs=5, random_state=0).fit(plane)
+    assert caught[0].filename == __file__
+
+
 def test_a_network_that_died_is_told(images):
     with pytest.warns(LoraeWarning, match="lr: got 1, and training learned nothing.*or another random_state") as caught:
         LoRAE(rank=2, lr=1.0, epochs=40, batch_size=16, random_state=0).fit(images)

@@ -126,6 +126,41 @@ def test_a_path_keeps_a_model_at_every_penalty_and_ends_at_its_knee(plane, tmp_p
     assert ranks_of(run) == ([2] * 5, 2)
     with pytest.raises(lorae.LoraeError, match="point: got '9', expected one of 00, 01, 02, 03"):
         lorae.load(run, point="9")
+    # A point is a run, for every command.
+    point = Run(run.path / "path" / "03")
+    assert point.finished
+    assert point.settings.penalties == {"nuclear": 1.0}
+    assert point.settings.penalty_path is None
+    assert point.config["point"] == {"of": str(run.path), "name": "03"}
+    assert point.summary()["rank"] == ranks[-1]
+    assert "dimension" in lorae.evaluate(point, only="dimension,rank", bootstrap=5, data=plane, quiet=True)
+    small = lorae.truncate(point, data=plane)
+    assert lorae.load(small).spec.latent_dim == ranks[-1]
+    assert small.path == run.path / "path" / f"03-rank{ranks[-1]}"
+    with pytest.raises(lorae.LoraeError, match=r"expected one of 00, 01, 02, 03$"):
+        lorae.load(run, point="03-rank2")
+
+
+def test_a_path_whose_rank_never_falls_says_so_and_takes_the_best_point(plane, tmp_path):
+    with pytest.warns(lorae.LoraeWarning, match="penalty_path: got 1e-08:1e-07, but the rank is 20 at every point"):
+        run = lorae.train(plane, penalty_path=(1e-8, 1e-7, 3), epochs=6, out=tmp_path / "run", **FAST)
+    course = run.evaluation()["course"]
+    errors = {point["point"]: point["mse"] for point in course["points"]}
+    assert course["knee"] == min(errors, key=errors.get)
+
+
+def test_a_run_of_one_step_has_the_rank_that_was_asked_for(plane, tmp_path):
+    run = lorae.train(plane, rank=3, epochs=1, limit=30, out=tmp_path / "run", **FAST | {"batch_size": 64})
+    assert len(list(run.stats("step"))) == 1
+    assert ranks_of(run)[1] == 3
+
+
+def test_a_search_that_learned_nothing_says_so(plane, tmp_path):
+    options = FAST | {"lr": 1e-9, "network": "mlp"}
+    with pytest.warns(lorae.LoraeWarning, match=r"rank: got auto, but training learned nothing: on items set aside"):
+        run = lorae.train(plane, rank="auto", epochs=1, out=tmp_path / "run", **options)
+    course = run.evaluation()["course"]
+    assert course["mse"] >= course["variance"]
 
 
 def test_a_run_without_a_path_has_no_points(trained):
@@ -148,6 +183,7 @@ def test_items_set_aside_are_not_trained_on(vectors):
 GOALS = {"rank": {"rank": 2}, "target": {"target_mse": 0.3}, "path": {"penalty_path": "1e-3:1:4"}}
 
 
+@pytest.mark.filterwarnings("ignore:penalty_path")  # the path is too short for a rank to fall
 @pytest.mark.parametrize("goal", GOALS)
 def test_an_interrupted_run_goes_on_to_the_same_bits(goal, vectors, tmp_path, monkeypatch):
     data = tmp_path / "vectors.npy"

@@ -164,7 +164,8 @@ def test_options_of_bottlenecks_that_are_none(option, value, expected):
         ({"rank": 3, "matrix_update": "adam"}, "rank: got 3, which needs an exact rank"),
         ({"rank": 129}, "rank: got 129, expected at most 128, the latent's dimension"),
         ({"rank": 9, "latent_dim": 8}, "rank: got 9, expected at most 8, the latent's dimension"),
-        ({"penalty_path": "1:2", "penalty": 0}, "penalty: got 0 beside penalty_path"),
+        ({"penalty_path": "1:2", "penalty": 0.5}, "penalty: got 0.5 beside penalty_path, whose points take its place"),
+        ({"penalty_path": "1:2", "penalties": {"nuclear": 0}}, "penalties.nuclear: got 0 beside penalty_path"),
         ({"method": "ae", "matrix_update": "prox"}, "method 'ae' has no nuclear norm to minimise"),
         ({"method": "lorae-mcp", "matrix_update": "prox"}, "method 'lorae-mcp' has no nuclear norm to minimise"),
         ({"method": "ae", "normalise": "scale"}, "method 'ae' has no matrix M"),
@@ -176,6 +177,13 @@ def test_goals_that_do_not_fit_are_one_line(values, message):
     with pytest.raises(LoraeError, match=re.escape(message)) as caught:
         settings(**{"method": "lorae+"} | values).resolve("images", (1, 32, 32))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [1.0, "1.0"])
+def test_a_rank_of_one_point_zero_is_neither_a_share_nor_a_rank(value):
+    with pytest.raises(LoraeError, match=r"rank: got .*, expected a positive whole number, a share of the variance"):
+        settings(rank=value)
+    assert (settings(rank=1).rank, settings(rank="1").rank, settings(rank=16.0).rank) == (1, 1, 16)
 
 
 def test_an_exact_rank_brings_its_own_defaults():

@@ -12,6 +12,7 @@ import yaml
 
 from lorae import __version__
 from lorae.errors import LoraeError, LoraeWarning
+from lorae.goals import missed_goal
 from lorae.methods import METHODS
 from lorae.methods import list_methods as list_methods
 from lorae.runs import Run
@@ -243,8 +244,18 @@ def refuse_out(path: Path, settings_data: str) -> None:
 def _default_out(settings: Settings) -> Path:
     parts = [Path(settings.data).stem, settings.method]
     parts += [f"{weight:g}" for weight in settings.penalties.values()]
+    goals = {name: getattr(settings, name) for name in RANK_GOALS}
+    parts += [_goal_in_name(name, value) for name, value in goals.items() if value is not None]
     parts += [f"seed{settings.seed}"] if settings.seed else []
     return Path("runs") / "-".join(parts)
+
+
+def _goal_in_name(name: str, value: Any) -> str:
+    """A goal as a part of a folder's name, so that runs of the same data to other goals have other folders."""
+    if isinstance(value, tuple):
+        low, high, points = value
+        return f"path{low:g}to{high:g}in{points}"
+    return f"{name.replace('target_', '')}{value if isinstance(value, str) else f'{value:g}'}"
 
 
 def _config_document(settings: Settings, dataset: "Dataset", explicit: dict[str, Any], path: Path) -> dict[str, Any]:
@@ -298,6 +309,7 @@ def _command(explicit: dict[str, Any], path: Path) -> str:
 
 def _fit(run: Run, dataset: "Dataset", quiet: bool) -> Run:
     from lorae.evaluation.evaluator import evaluate_training
+    from lorae.path_points import finish_points
     from lorae.report import write_report
     from lorae.training import Trainer
 
@@ -307,23 +319,16 @@ def _fit(run: Run, dataset: "Dataset", quiet: bool) -> Run:
     found = trainer.course.result()
     if found is not None:
         run.add_to_evaluation({"course": found})
+    if run.settings.penalty_path is not None:
+        finish_points(run, dataset)
     write_report([run.path])
     run.save_model(model)  # last: it marks the run as finished
-    _warn_of_missed_goal(run.settings, found or {})
-    died = trainer.steering.death(trainer.step)
-    if died is not None:
-        warnings.warn(f"{died}; try a lower --lr or another --seed in a new run", LoraeWarning, stacklevel=3)
+    searched = "lower --penalty, raise --latent-dim, or ask for less"
+    other = "or go on to larger penalties" if run.settings.penalty_path else searched
+    for complaint, advice in (
+        (missed_goal(run.settings, found), f"train longer (--epochs), {other}"),
+        (trainer.steering.death(trainer.step), "try a lower --lr or another --seed in a new run"),
+    ):
+        if complaint is not None:
+            warnings.warn(f"{complaint}; {advice}", LoraeWarning, stacklevel=3)
     return run
-
-
-def _warn_of_missed_goal(settings: Settings, course: dict[str, Any]) -> None:
-    if course.get("reached") is not False:
-        return
-    name = "rank" if settings.target_mse is None else "target_mse"
-    warnings.warn(
-        f"{name}: got {getattr(settings, name)}, so an error of at most {course['bound']:.4g}, but on items set aside "
-        f"it is {course['mse']:.4g} at rank {course['rank']}; train longer (--epochs), lower --penalty, raise "
-        "--latent-dim, or ask for less",
-        LoraeWarning,
-        stacklevel=4,
-    )

@@ -146,6 +146,8 @@ class FixedRank(Course):
         fallen = min(1.0, progress / FALLEN_BY)
         # By the same factor at each step: the last directions matter most and get the most time.
         bound = max(self.rank, round(self.width * (self.rank / self.width) ** fallen))
+        if step == self.total_steps - 1:  # also of a run that is too short for a fall
+            bound = self.rank
         rate = cosine(max(0.0, progress - FULL_RATE) / (1 - FULL_RATE)) if self.cosine else 1.0
         return Now(rate, self._weight(step) if fallen < 1 else 0.0, bound)
 

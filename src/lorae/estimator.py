@@ -19,6 +19,7 @@ from lorae import rules
 from lorae.api import ARRAY
 from lorae.data import Dataset, Split, spread
 from lorae.errors import LoraeError, LoraeWarning
+from lorae.goals import missed_goal
 from lorae.hardware import choose_device, choose_precision
 from lorae.interrupts import Interrupted
 from lorae.linalg import rank_at
@@ -172,9 +173,13 @@ class LoRAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  
             dataset = Dataset(ARRAY, Split(scaled), Split(spread(scaled, MONITORED)), "array", "")
             trainer = Trainer(run, dataset, quiet=not self.verbose)
             model = trainer.fit()
-        died = trainer.steering.death(trainer.step)
-        if died is not None:
-            warnings.warn(f"{died}; try a lower lr or another random_state", LoraeWarning, stacklevel=2)
+        self.search_ = trainer.course.result()
+        for complaint, advice in (
+            (missed_goal(settings, self.search_), "raise epochs, lower penalty, or ask for less"),
+            (trainer.steering.death(trainer.step), "try a lower lr or another random_state"),
+        ):
+            if complaint is not None:
+                warnings.warn(f"{complaint}; {advice}", LoraeWarning, stacklevel=2)
         with _value_errors():
             model = model.truncate(scaled)
         self.model_ = model if units is None else units.put_before(model)
@@ -184,7 +189,6 @@ class LoRAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  
             for row in run.records
             if row["event"] == "epoch"
         ]
-        self.search_ = trainer.course.result()
         return self
 
     def transform(self, X: Any) -> NDArray[Any]:

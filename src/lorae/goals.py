@@ -1,5 +1,7 @@
 """From what the user asks for to how the run proceeds."""
 
+from typing import Any
+
 from lorae.courses import Course, FixedRank
 from lorae.penalty_path import PenaltyPath
 from lorae.searches import SmallestRank, automatic_bound
@@ -21,3 +23,27 @@ def build_course(settings: Settings, total_steps: int, steps_per_epoch: int) -> 
     if isinstance(rank, int):
         return FixedRank(*steps, rank)
     return Course(*steps)
+
+
+def missed_goal(settings: Settings, found: dict[str, Any] | None) -> str | None:
+    """What was asked for and not reached, where that is so; found: the result of the course."""
+    if found is None:
+        return None
+    if settings.penalty_path is not None:
+        ranks = {point["rank"] for point in found["points"]}
+        if len(ranks) > 1 or len(found["points"]) == 1:
+            return None
+        low, high, _ = settings.penalty_path
+        return f"penalty_path: got {low:g}:{high:g}, but the rank is {ranks.pop()} at every point"
+    if settings.rank == "auto" and found["mse"] >= found["variance"]:
+        return (
+            f"rank: got auto, but training learned nothing: on items set aside the error is {found['mse']:.4g}, and "
+            f"their variance is {found['variance']:.4g}"
+        )
+    if found["reached"]:
+        return None
+    name = "rank" if settings.target_mse is None else "target_mse"
+    return (
+        f"{name}: got {getattr(settings, name)}, so an error of at most {found['bound']:.4g}, but on items set aside "
+        f"it is {found['mse']:.4g} at rank {found['rank']}"
+    )

@@ -108,9 +108,9 @@ def interpolate(
 ) -> "dict[str, NDArray[np.uint8]]":
     """Decode the paths between the latents of pairs of test images, straight (`linear`) and along a sphere.
 
-    pairs: how many, drawn by `seed` (6 by default), or a list of indices of test images; steps: images on a path, ends
-    included (10 by default). Result: name -> uint8 (pairs, steps, c, h, w). Draws `RUN/figures/interpolation-*.png`,
-    with the true images at both ends of a row (the paper's figure 3).
+    pairs: how many, drawn by `seed` (6 by default, or as many as there are), or a list of indices of test images;
+    steps: images on a path, ends included (10 by default). Result: name -> uint8 (pairs, steps, c, h, w). Draws
+    `RUN/figures/interpolation-*.png`, with the true images at both ends of a row (the paper's figure 3).
     """
     import numpy as np
 
@@ -130,7 +130,8 @@ def interpolate(
         indices = np.array([[_index(index, len(items)) for index in pair] for pair in pairs]).reshape(-1, 2)
         firsts, seconds = items[indices[:, 0]], items[indices[:, 1]]
     else:
-        count = whole(1, len(items) // 2).check("pairs", PAIRS if pairs is None else pairs, "--pairs")
+        most = len(items) // 2
+        count = whole(1, most).check("pairs", min(PAIRS, most) if pairs is None else pairs, "--pairs")
         firsts, seconds = drawn_pairs(items, count, whole(0).check("seed", seed, "--seed"))
     model = run.load_model()
     origin = np.asarray(model.encode(items)).mean(axis=0)

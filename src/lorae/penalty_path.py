@@ -62,14 +62,14 @@ def knee(points: list[dict[str, Any]]) -> str:
     """The name of the point of a path where a smaller rank begins to cost much more error.
 
     The one farthest below the straight line between the ends, in rank and logarithm of the error, each scaled to
-    [0, 1]; the first one where all ranks or all errors are the same.
+    [0, 1]. Where all ranks are the same, that of the smallest error; where all errors are, that of the smallest rank.
     Source: Satopaa et al., Finding a Kneedle in a Haystack, ICDCS Workshops 2011.
     """
     ranks = [float(point["rank"]) for point in points]
     errors = [math.log(max(point["mse"], 1e-300)) for point in points]
     width, height = max(ranks) - min(ranks), max(errors) - min(errors)
     if width == 0 or height == 0:
-        return str(points[0]["point"])
+        return str(min(points, key=lambda point: (point["mse"], point["rank"]))["point"])
     below = [
         1 - (rank - min(ranks)) / width - (error - min(errors)) / height
         for rank, error in zip(ranks, errors, strict=True)

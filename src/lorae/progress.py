@@ -1,4 +1,4 @@
-"""Progress bars on standard error, quiet when it is not a terminal."""
+"""Progress bars on standard error or in a notebook, quiet when it is neither a terminal nor one."""
 
 import sys
 
@@ -28,5 +28,5 @@ def progress_bar(quiet: bool = False) -> Progress:
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
         console=console,
-        disable=quiet or not sys.stderr.isatty(),
+        disable=quiet or not (sys.stderr.isatty() or console.is_jupyter),
     )

@@ -170,7 +170,10 @@ def wanted_rank() -> Rule:
     def parse(value: Any) -> int | float | str:
         if value == "auto":
             return "auto"
-        return size_or_share().parse(value)  # type: ignore[no-any-return]
+        number: int | float = size_or_share().parse(value)
+        if number == 1 and str(value) != "1":  # 1.0: all of the variance, or one direction?
+            raise ValueError
+        return number
 
     return Rule("a positive whole number, a share of the variance between 0 and 1, or auto", parse)
 

@@ -228,6 +228,8 @@ class Run:
         if point is None and not self.finished:
             raise LoraeError(f"run: {str(self.path)!r} is not finished; continue it with `lorae resume {self.path}`")
         spec = self._read_json(folder.relative_to(self.path) / "model.json")
+        if not (folder / "model.safetensors").exists():
+            raise LoraeError(f"{folder / 'model.safetensors'}: not found, but model.json is there")
         try:
             with torch.random.fork_rng(devices=[]):  # weights that are replaced next cost the caller no random numbers
                 model = Autoencoder(ModelSpec.from_json(spec))
@@ -241,7 +243,8 @@ class Run:
         return model.eval()
 
     def _point_folder(self, point: str) -> Path:
-        names = sorted(folder.parent.name for folder in self.path.glob("path/*/model.json"))
+        folders = (model.parent.name for model in self.path.glob("path/*/model.json"))
+        names = sorted(name for name in folders if name.isdigit())  # a truncated point may lie beside it
         if point not in names:
             known = f"one of {', '.join(names)}" if names else "a run with a penalty path"
             raise LoraeError(f"point: got {point!r}, expected {known}")

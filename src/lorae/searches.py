@@ -37,6 +37,7 @@ class _Search:
     trial: int = 0
     unbounded: float = math.inf
     bound: float | None = None
+    variance: float | None = None
     error: float | None = None
     curve: list[tuple[int, float]] = field(default_factory=list)
 
@@ -82,8 +83,9 @@ class SmallestRank(Course):
             self._next_trial(step, subject.error(), subject)
         if step == self.total_steps:
             search.error = subject.error()  # of the model as it is now: the last trial may have been taken back
+            search.variance = subject.variance()
             if search.bound is None:  # the run was too short for a trial
-                search.bound = self.bound(search.error, subject.variance())
+                search.bound = self.bound(search.error, search.variance)
 
     def _next_trial(self, step: int, error: float, subject: Subject) -> None:
         """After exploring, or after a trial that came to this error."""
@@ -153,12 +155,16 @@ class SmallestRank(Course):
         self.snapshot = state["snapshot"]
 
     def result(self) -> dict[str, Any]:
-        """The rank, its error at the end, the bound and whether it was kept, and the errors of all ranks tried."""
+        """The rank, its error at the end, the bound and whether it was kept, and the errors of all ranks tried.
+
+        variance: of the items that the errors are of.
+        """
         search = self.search
         return {
             "rank": search.good,
             "mse": search.error,
             "bound": search.bound,
+            "variance": search.variance,
             "reached": search.reached,
             "tried": [{"rank": rank, "mse": error} for rank, error in search.curve],
         }

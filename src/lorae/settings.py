@@ -232,8 +232,10 @@ class Settings:
                 f"{asked[0]}: got {getattr(self, asked[0])!r}, which needs an exact rank; use --method lorae+, or "
                 f"--matrix-update prox with --method lorae"
             )
-        if self.penalty_path is not None and 0.0 in (self.penalty, self.penalties.get("nuclear")):
-            raise LoraeError("penalty: got 0 beside penalty_path, whose points are multiples of it; expected above 0")
+        if self.penalty_path is not None and self.penalty is not None:
+            raise LoraeError(f"penalty: got {self.penalty:g} beside penalty_path, whose points take its place")
+        if self.penalty_path is not None and self.penalties.get("nuclear") == 0.0:
+            raise LoraeError("penalties.nuclear: got 0 beside penalty_path, whose points take its place; leave it out")
         if proximal and (method.bottleneck != "linear" or "nuclear" not in method.weights):
             raise LoraeError(f"matrix_update: got 'prox', but method {self.method!r} has no nuclear norm to minimise")
 

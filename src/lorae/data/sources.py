@@ -65,6 +65,8 @@ def load_data(settings: DataSettings) -> Dataset:
         return load_folder(settings, path)
     if path.is_file() and path.suffix.lower() in (".npy", ".npz"):
         return load_array_file(settings, path)
+    if not path.exists() and ("/" in data or path.suffix):
+        raise LoraeError(f"data: {data!r} does not exist; expected a folder of images, a .zip, .npy or .npz file")
     raise LoraeError(
         f"data: got {data!r}, expected {', '.join(source_names())}, a folder of images (or a .zip file of them), "
         "or an .npy/.npz file"

@@ -57,8 +57,9 @@ def reproduce(
     if study == "dimension":
         from lorae.paper import dimension
 
-        if protocol != "paper" or data_root is not None:
-            raise LoraeError("study: dimension makes its own data and is not of the paper: it takes no protocol")
+        for name, given in (("protocol", protocol != "paper"), ("data_root", data_root is not None)):
+            if given:
+                raise LoraeError(f"study: dimension makes its own data and is not of the paper: it takes no {name}")
         return dimension.reproduce(
             folder, preset=preset, seeds=values["seeds"], workers=values["workers"], draw_only=draw_only, quiet=quiet
         )
