@@ -9,6 +9,7 @@ import lorae
 from lorae.held_penalty import HeldPenalty
 from lorae.linalg import nuclear_norm
 from lorae.penalties import all_penalties, matrix_function
+from lorae.settings import Settings
 from lorae.training import Trainer
 
 OF_MATRIX = [name for name, penalty in all_penalties().items() if penalty.of_matrix]
@@ -19,6 +20,15 @@ every_matrix_penalty = pytest.mark.parametrize("name", OF_MATRIX)
 def random_matrices(count, size=7):
     generator = torch.Generator().manual_seed(3)
     return torch.randn(count, size, size, generator=generator)
+
+
+@pytest.mark.parametrize(("every", "reads"), [(1, True), (5, False)])
+def test_what_is_held_does_not_keep_a_step_from_being_captured(every, reads, image_file, small):
+    options = small | {"penalties": {"log_det": 1e-4}, "penalty_every": every}
+    options.pop("quiet")
+    settings = lorae.plan(image_file, **options)["settings"]
+    run = lorae.memory.MemoryRun(Settings.from_values(settings, str), 1)
+    assert Trainer(run, lorae.load_data(image_file), quiet=True).objective.reads_back is reads
 
 
 def test_the_penalties_of_m_are_found():
@@ -86,6 +96,7 @@ def test_a_look_at_every_step_is_the_penalty_itself(image_file, small, tmp_path)
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore:rank. got auto")  # hundreds of steps teach it little
 def test_a_course_that_moves_m_has_a_look_at_it(image_file, small, tmp_path, monkeypatch):
     """A search cuts latents and goes back to snapshots: what was held is then of another M."""
     distances = []

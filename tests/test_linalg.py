@@ -246,3 +246,25 @@ def test_directions_that_could_stay_are_not_left_out():
     assert directions(wide_layer(noise=0.003, kept=70), 0.01) is None  # more than were looked for
     assert directions(torch.eye(256, dtype=torch.float64), 0.01) is None
     assert directions(torch.zeros(256, 256, dtype=torch.float64), 0.01) is None
+
+
+@pytest.mark.filterwarnings("ignore:.*Function'> should not be instantiated")  # of torch's compiler itself
+@pytest.mark.parametrize("method", ["svd", "eigh", "polar"])
+def test_the_norm_is_compiled_as_one_graph(method):
+    """Without a branch on values: `fullgraph` refuses one."""
+    matrix = torch.randn(6, 6, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    compiled = torch.compile(lambda M: nuclear_norm(M, method), backend="aot_eager", fullgraph=True)
+    (ours,) = torch.autograd.grad(compiled(matrix), matrix)
+    (theirs,) = torch.autograd.grad(nuclear_norm(matrix, method), matrix)
+    torch.testing.assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-12, 1e12, 1e30])
+@pytest.mark.parametrize("method", ["eigh", "polar"])
+def test_the_gradient_does_not_depend_on_scale_however_large_or_small(method, scale):
+    Q, _ = torch.linalg.qr(torch.randn(5, 5, generator=torch.Generator().manual_seed(1)))
+    matrix = (scale * Q).requires_grad_()
+    norm = nuclear_norm(matrix, method)
+    (gradient,) = torch.autograd.grad(norm, matrix)
+    assert norm.item() == pytest.approx(5 * scale, rel=1e-5)
+    torch.testing.assert_close(gradient, Q, rtol=1e-4, atol=1e-5)

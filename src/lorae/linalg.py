@@ -123,24 +123,28 @@ def _eigh_factor(matrix: Tensor, slope: Callable[[Tensor], Tensor]) -> tuple[Ten
     wide = matrix.shape[0] < matrix.shape[1]
     tall = (matrix.mT if wide else matrix).double()
     gram = tall.mT @ tall
-    if not gram.diagonal().sum().isfinite():  # eigh would raise: the loss shall say so, with its step
-        return gram.diagonal() * torch.nan, torch.full_like(matrix, torch.nan)
-    _, V = torch.linalg.eigh(gram)
+    # Of what is not finite eigh would raise: the loss shall say so, with its step. Without a branch, which
+    # torch.compile could not take.
+    finite = gram.diagonal().sum().isfinite()
+    _, V = torch.linalg.eigh(torch.where(finite, gram, 0.0))
     image = tall @ V
     lengths = image.norm(dim=0)
     null_space = max(NULL_SPACE, ROUNDINGS * torch.finfo(matrix.dtype).eps)
     floor = (null_space * lengths.max()).clamp_min(torch.finfo(torch.float64).tiny)
     fading = (lengths / floor).clamp_max(1).square()
     factor: Tensor = (image * (fading / lengths.clamp_min(floor) * slope(lengths))) @ V.mT
+    lengths, factor = torch.where(finite, lengths, torch.nan), torch.where(finite, factor, torch.nan)
     return lengths, (factor.mT if wide else factor).to(matrix.dtype)
 
 
 def _dual_factor_polar(matrix: Tensor) -> Tensor:
     """U V^T by composed odd quintics, each the best one on the interval that the last one leaves."""
-    X: Tensor = matrix / matrix.norm().clamp_min(torch.finfo(matrix.dtype).tiny)
+    tiny = torch.finfo(matrix.dtype).tiny
+    X: Tensor = matrix / matrix.abs().amax().clamp_min(tiny)  # or squares in the norm overflow or vanish
+    X = X / X.norm().clamp_min(tiny)
     wide = X.shape[0] < X.shape[1]
     X = X.mT if wide else X
-    for a, b, c in polar_coefficients():
+    for a, b, c in _POLAR:
         gram = X.mT @ X
         X = a * X + X @ (b * gram + c * (gram @ gram))
     return X.mT if wide else X
@@ -179,6 +183,10 @@ def _minimax_quintic(lower: float, upper: float) -> tuple[float, float, float, f
         root = np.sqrt(9 * b * b - 20 * a * c)
         inner = np.sqrt(np.sort(np.array([(-3 * b + root) / (10 * c), (-3 * b - root) / (10 * c)])))
     return a, b, c, abs(error)
+
+
+# Computed once, here: torch.compile takes them as constants and need not look into their computation.
+_POLAR = polar_coefficients()
 
 
 def threshold_singular_values(

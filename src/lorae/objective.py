@@ -112,6 +112,11 @@ class Objective:
         matrix = self.model.bottleneck.single_matrix() if self.proximal else None
         return [Player("autoencoder", list(self.model.parameters()), self.play, matrix)]
 
+    @property
+    def reads_back(self) -> bool:
+        """Whether a step waits for values from the GPU; what is held is looked at between steps."""
+        return any(all_penalties()[name].reads_back for name in self._penalties if name not in self._held)
+
     def __call__(self, x: Tensor) -> Outcome:
         """What the model's own player makes of a scaled batch."""
         return self.play(x)

@@ -178,7 +178,7 @@ class Settings:
     capture: str = setting(
         "auto",
         rules.choice("auto", "off"),
-        "auto records the training step as a CUDA graph on a GPU; off for penalties that cannot be recorded",
+        "auto records the training step as a CUDA graph on a GPU, unless a penalty reads values back; off never does",
     )
     log_every: int = setting(100, rules.whole(1), "steps between two lines of stats.jsonl")
     checkpoint_every: int = setting(

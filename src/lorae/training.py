@@ -139,7 +139,7 @@ class Trainer:
             self.optimizers,
             layout,
             batch_size=self.settings.batch_size,
-            capture=self.settings.capture == "auto",
+            capture=self.settings.capture == "auto" and not self.objective.reads_back,
         )
         inputs, aside = np.asarray(dataset.train.inputs), None
         if self.settings.measures_ranks:

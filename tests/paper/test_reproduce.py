@@ -300,6 +300,32 @@ def test_fewer_seeds_take_no_record_away(tiny, tmp_path, capsys):
     assert {record["key"] for record in Store(tmp_path).records()} == {record["key"] for record in before}
 
 
+def test_pages_are_not_drawn_from_records_of_something_else(tiny, tmp_path, capsys):
+    """Drawing with another preset once emptied every page of a finished study."""
+    reproduce(capsys, "theorem1", "--preset", "smoke", "--out", tmp_path, "--workers", 1)
+    text = (tmp_path / "theorem1.md").read_text()
+    for words, named in (
+        (("table7", "--preset", "quick"), "none of table7 in preset quick, protocol paper"),
+        (("table3", "--preset", "smoke"), "none of table3 in preset smoke"),
+        (("dimension",), "none of known dimensions"),
+    ):
+        code, printed, errors = reproduce(capsys, *words, "--out", tmp_path, "--draw-only")
+        assert (code, printed, len(errors.splitlines())) == (2, "", 1)
+        assert named in errors
+    assert sorted(path.name for path in tmp_path.glob("*.md")) == ["theorem1.md"]
+    assert (tmp_path / "theorem1.md").read_text() == text
+
+
+@pytest.mark.parametrize("line", ["[]", "3", '{"name": "x"}'])
+def test_lines_that_are_no_records_are_named(line, tiny, tmp_path, capsys):
+    (tmp_path / "records.jsonl").write_text(line + "\n")
+    for words in (("table3",), ("dimension",)):
+        for action in ("--draw-only", "--status"):
+            code, _, errors = reproduce(capsys, *words, "--preset", "smoke", "--out", tmp_path, action)
+            assert (code, len(errors.splitlines())) == (2, 1)
+            assert "records.jsonl: line 1 is no record of a cell" in errors
+
+
 def test_finished_cells_are_drawn_after_a_kill(tiny, tmp_path, capsys):
     reproduce(capsys, "theorem1", "--preset", "smoke", "--out", tmp_path, "--workers", 1)
     text = (tmp_path / "theorem1.md").read_text()

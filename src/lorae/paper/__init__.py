@@ -225,6 +225,12 @@ def _draw(chosen: list["Study"], scale: "Scale", folder: Path) -> dict[str, Any]
     store = Store(folder)
     records = store.finished() or {record["key"]: record for record in store.records()}
     scale = _drawn(scale, store)
+    if not any(cell.key in records for study in chosen for cell in study.cells(scale)):
+        names = chosen[0].name if len(chosen) == 1 else "any study"
+        raise LoraeError(
+            f"out: {str(folder)!r} holds {len(records)} records, but none of {names} in preset {scale.preset}, "
+            f"protocol {scale.protocol}; its pages are left as they are"
+        )
     pages = [_page(study, scale, records, folder) for study in chosen]
     claims = [
         {"study": page.name, "claim": block.claim, "holds": block.holds, "seen": block.seen}

@@ -92,6 +92,9 @@ class Store:
             raise LoraeError(f"out: {str(self.folder)!r} holds no {self.records_path.name}; {hint}") from None
         except (OSError, ValueError) as error:
             raise LoraeError(f"{self.records_path}: not readable as lines of JSON ({error})") from None
+        for number, record in enumerate(records, start=1):
+            if not _is_record(record):
+                raise LoraeError(f"{self.records_path}: line {number} is no record of a cell")
         return records
 
     def finished(self) -> dict[str, Record]:
@@ -168,7 +171,11 @@ def _read(path: Path) -> Record | None:
         record: Record = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return record
+    return record if _is_record(record) else None
+
+
+def _is_record(value: Any) -> bool:
+    return isinstance(value, dict) and {"name", "key", "configuration", "result", "seconds"} <= set(value)
 
 
 def work_off(

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from lorae.data.manifolds import AMBIENT
+from lorae.errors import LoraeError
 from lorae.files import write_atomically
 from lorae.methods import Method, get_method
 from lorae.paper import dimension_table
@@ -232,6 +233,8 @@ def counted(records: list[Record]) -> list[dimension_table.Estimate]:
 def _counts(record: Record) -> bool:
     """Whether a record is of what is measured today."""
     configuration = record["configuration"]
+    if configuration["study"] != "dimension":
+        return False
     estimator = ESTIMATORS.get(configuration["estimator"]["name"])
     revision = configuration["estimator"].get("revision", 1)
     return configuration["protocol"] == PROTOCOL and estimator is not None and revision == estimator.revision
@@ -240,6 +243,8 @@ def _counts(record: Record) -> bool:
 def draw(records: list[Record], folder: Path) -> dict[str, Any]:
     """The table and the plot, from the records alone, beside them; earlier revisions are left out."""
     estimates = counted(records)
+    if not estimates:
+        raise LoraeError(f"out: {str(folder)!r} holds {len(records)} records, but none of known dimensions")
     table, figure = folder / "table.md", folder / "dimension.png"
     write_atomically(table, (dimension_table.markdown(estimates) + "\n").encode())
     plot_dimensions([asdict(estimate) for estimate in estimates], figure)

@@ -4,6 +4,7 @@ A penalty `name` is the file `penalties/name.py` with
 
 - a docstring whose first line says what it penalises,
 - `SOURCE`, the paper or book it comes from,
+- `READS_BACK = True` where it waits for values from the GPU, which a CUDA graph cannot record,
 - `penalty(step)`, which takes a `lorae.objective.Step` and returns a scalar tensor, unweighted, with a gradient; or,
   where it looks at M alone, `of_matrix(matrix)`, so that its slope can be held for some steps (`--penalty-every`).
 
@@ -39,6 +40,7 @@ class Penalty:
     summary: str
     source: str
     of_matrix: bool
+    reads_back: bool
 
 
 @cache
@@ -86,4 +88,10 @@ def _describe(name: str) -> Penalty:
         raise LoraeError(
             f"{path.name}: a penalty needs a docstring, SOURCE = '...' and penalty(step) or of_matrix(matrix)"
         )
-    return Penalty(name, summary.splitlines()[0].rstrip("."), source, "of_matrix" in functions)
+    return Penalty(
+        name,
+        summary.splitlines()[0].rstrip("."),
+        source,
+        "of_matrix" in functions,
+        bool(constants.get("READS_BACK", False)),
+    )

@@ -6,6 +6,7 @@ from torch import Tensor
 from lorae.linalg import spectral_penalty
 
 SOURCE = "Fazel, Hindi, Boyd, American Control Conference 2003"
+READS_BACK = True
 
 # From this size on a direction counts. Singular values of M start around 1 (from the identity, or up to 1.15 from
 # torch's default): there the slope is 0.9, about the nuclear norm's, so that weights compare; at zero it is 10.

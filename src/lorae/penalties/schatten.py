@@ -5,6 +5,7 @@ from torch import Tensor
 from lorae.linalg import spectral_penalty
 
 SOURCE = "Mohan and Fazel, Journal of Machine Learning Research 13, 2012"
+READS_BACK = True
 
 # Exponent: 1 is the nuclear norm, 0 the rank.
 P = 0.5
