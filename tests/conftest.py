@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import lorae
+from lorae.training import Trainer
 
 
 @pytest.fixture(autouse=True)
@@ -59,3 +60,23 @@ def trained(image_file, small, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LORAE_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
         return lorae.train(str(image_file), out=folder / "squares", **small)
+
+
+@pytest.fixture
+def train_until(monkeypatch):
+    """`train_until(step, data, ...)` trains as `lorae.train` does, and dies once so many steps have been taken."""
+
+    def train_until(step, data, **options):
+        take = Trainer._one_step
+
+        def take_or_die(self, bar, task):
+            if self.step == step:
+                raise InterruptedError
+            take(self, bar, task)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Trainer, "_one_step", take_or_die)
+            with pytest.raises(InterruptedError):
+                lorae.train(data, **options)
+
+    return train_until

@@ -116,22 +116,12 @@ def test_a_course_that_moves_m_has_a_look_at_it(image_file, small, tmp_path, mon
 
 
 @pytest.mark.parametrize("method", ["lorae", "lorae-mcp", "irmae"])
-def test_a_run_stopped_between_two_looks_resumes_to_the_same_weights(method, image_file, small, tmp_path, monkeypatch):
+def test_a_run_stopped_between_two_looks_resumes_to_the_same_weights(method, image_file, small, tmp_path, train_until):
     options = small | {"method": method, "epochs": 3, "checkpoint_every": 5, "penalty_every": 4}
     if method == "irmae":  # the slope goes on to each of its layers
         options |= {"penalty": None, "penalties": {"nuclear": 1e-3}}
     whole = lorae.train(image_file, out=tmp_path / "whole", **options)
-    take = Trainer._one_step
-
-    def stop_at_eleven(self, bar, task):
-        if self.step == 11:
-            raise InterruptedError
-        take(self, bar, task)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "_one_step", stop_at_eleven)
-        with pytest.raises(InterruptedError):
-            lorae.train(image_file, out=tmp_path / "broken", **options)
+    train_until(11, image_file, out=tmp_path / "broken", **options)
     resumed = lorae.resume(tmp_path / "broken", quiet=True)
     ours, theirs = (lorae.load(run).state_dict() for run in (whole, resumed))
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)

@@ -185,7 +185,7 @@ GOALS = {"rank": {"rank": 2}, "target": {"target_mse": 0.3}, "path": {"penalty_p
 
 @pytest.mark.filterwarnings("ignore:penalty_path")  # the path is too short for a rank to fall
 @pytest.mark.parametrize("goal", GOALS)
-def test_an_interrupted_run_goes_on_to_the_same_bits(goal, vectors, tmp_path, monkeypatch):
+def test_an_interrupted_run_goes_on_to_the_same_bits(goal, vectors, tmp_path, monkeypatch, train_until):
     data = tmp_path / "vectors.npy"
     np.save(data, vectors)
     monkeypatch.setattr("lorae.report.write_report", lambda _: None)  # drawing takes longer than training
@@ -193,17 +193,7 @@ def test_an_interrupted_run_goes_on_to_the_same_bits(goal, vectors, tmp_path, mo
     # Stopped in the middle of a search or path, with thresholds that wait: M has not just been factorised.
     options |= {"checkpoint_every": 13, "log_every": 5, "bottleneck": {"noise": 0.1}}
     whole = lorae.train(data, out=tmp_path / "whole", **options)
-    take = Trainer._one_step
-
-    def stop(self, bar, task):
-        if self.step == 41:
-            raise InterruptedError
-        take(self, bar, task)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "_one_step", stop)
-        with pytest.raises(InterruptedError):
-            lorae.train(data, out=tmp_path / "broken", **options)
+    train_until(41, data, out=tmp_path / "broken", **options)
     assert Run(tmp_path / "broken").load_checkpoint()["step"] == 39
     resumed = lorae.resume(tmp_path / "broken", quiet=True)
     for path in sorted(whole.path.rglob("*.safetensors")):

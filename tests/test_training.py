@@ -14,7 +14,6 @@ import lorae
 from lorae.errors import LoraeError, LoraeWarning
 from lorae.methods import METHODS
 from lorae.runs import Run
-from lorae.training import Trainer
 
 
 def weights_of(run):
@@ -157,20 +156,10 @@ def test_an_interrupt_finishes_the_step_and_says_how_to_go_on(image_file, small,
     assert Run(tmp_path / "run").load_checkpoint()["step"] == step
 
 
-def test_a_run_from_before_a_setting_was_there_goes_on(image_file, small, tmp_path, monkeypatch):
+def test_a_run_from_before_a_setting_was_there_goes_on(image_file, small, tmp_path, train_until):
     options = small | {"epochs": 3, "checkpoint_every": 4}
     whole = lorae.train(image_file, out=tmp_path / "whole", **options)
-    take = Trainer._one_step
-
-    def stop_at_five(self, bar, task):
-        if self.step == 5:
-            raise InterruptedError
-        take(self, bar, task)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "_one_step", stop_at_five)
-        with pytest.raises(InterruptedError):
-            lorae.train(image_file, out=tmp_path / "old", **options)
+    train_until(5, image_file, out=tmp_path / "old", **options)
     config = json.loads((tmp_path / "old" / "config.json").read_text())
     del config["settings"]["penalty_every"]
     (tmp_path / "old" / "config.json").write_text(json.dumps(config))
