@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import lorae
+from lorae.errors import LoraeError
 from lorae.methods import get_method
 from lorae.runs import Run
 
@@ -20,9 +21,16 @@ README = ROOT / "README.md"
 
 def has_record(study: str, name: str) -> bool:
     """Whether there is a record, of what the method does today."""
-    if not (RESULTS / study / f"{slug(name)}.json").exists():
-        return False
-    record = read_record(study, name)
+    path = record_path(study, name)
+    return path.exists() and _is_current(json.loads(path.read_text()))
+
+
+def record_path(study: str, name: str) -> Path:
+    """Where a record is, or would be."""
+    return RESULTS / study / f"{slug(name)}.json"
+
+
+def _is_current(record: dict[str, Any]) -> bool:
     return bool(record.get("revision", 1) == get_method(record["settings"]["method"]).revision)
 
 
@@ -45,22 +53,29 @@ def write_record(study: str, name: str, run: Run, pictures: Sequence[str]) -> No
     summary = run.summary()
     summary.pop("run")
     record |= {"summary": summary, "evaluation": run.evaluation()}
-    (folder / f"{slug(name)}.json").write_text(json.dumps(record, indent=2) + "\n")
+    record_path(study, name).write_text(json.dumps(record, indent=2) + "\n")
     for picture in pictures:
         suffix = "" if picture == pictures[0] else f"-{picture}"
         shutil.copy(run.figure_path(picture), folder / f"{slug(name)}{suffix}.png")
 
 
 def read_record(study: str, name: str) -> dict[str, Any]:
-    """One committed record."""
-    record: dict[str, Any] = json.loads((RESULTS / study / f"{slug(name)}.json").read_text())
-    return record
+    """One committed record; LoraeError where it is of an earlier revision of its method."""
+    return _read(record_path(study, name))
 
 
 def read_records(study: str, names: Sequence[str]) -> list[dict[str, Any]]:
-    """The committed records of a study, in the order of `names`."""
-    found = [json.loads(path.read_text()) for path in (RESULTS / study).glob("*.json")]
+    """The committed records of a study, in the order of `names`; LoraeError as above."""
+    found = [_read(path) for path in (RESULTS / study).glob("*.json")]
     return sorted(found, key=lambda record: list(names).index(record["name"]))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    record: dict[str, Any] = json.loads(path.read_text())
+    if not _is_current(record):
+        method = record["settings"]["method"]
+        raise LoraeError(f"{path.name}: {method} trains otherwise by now; run `make {path.parent.name}`")
+    return record
 
 
 def put_between(path: Path, mark: str, text: str) -> None:

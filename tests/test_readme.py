@@ -1,6 +1,7 @@
 """What the README shows is what happens."""
 
 import ast
+import dataclasses
 import importlib.util
 import json
 import re
@@ -11,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from lorae import cli
-from lorae.paper import reproduce
+from lorae.errors import LoraeError
+from lorae.methods import METHODS
 from lorae.paper.rendering import claims_table
 from tests.test_newcomer import FROBENIUS
 
@@ -75,6 +77,43 @@ def test_the_tables_of_the_zoo_are_drawn_from_their_records(path):
     assert module.table(module.rows()) in module.PAGE.read_text()
 
 
+def test_a_record_of_an_earlier_revision_is_made_anew_and_never_drawn(tmp_path, monkeypatch):
+    module = script("docs/records.py")
+    monkeypatch.setattr(module, "RESULTS", tmp_path)
+    monkeypatch.setattr(module, "RUNS", tmp_path / "runs")
+    (tmp_path / "study").mkdir()
+    path = module.record_path("study", "A run, wide")
+    path.write_text(json.dumps({"name": "A run, wide", "settings": {"method": "lorae"}}))
+    assert module.has_record("study", "A run, wide")
+    assert not module.has_record("study", "another")
+    assert module.read_record("study", "A run, wide") == module.read_records("study", ["A run, wide"])[0]
+    monkeypatch.setitem(METHODS, "lorae", dataclasses.replace(METHODS["lorae"], revision=2))
+    assert not module.has_record("study", "A run, wide")
+    for read in (lambda: module.read_record("study", "A run, wide"), lambda: module.read_records("study", [])):
+        with pytest.raises(LoraeError, match=r"^a-run-wide.json: lorae trains otherwise by now; run `make study`$"):
+            read()
+    trained = []
+    monkeypatch.setattr(module.lorae, "train", lambda data, out, **settings: trained.append(out))
+    module.finished_run("study", "A run, wide", method="lorae")
+    module.finished_run("study", "A run, wide", method="ae")
+    assert [out.name for out in trained] == ["a-run-wide-revision-2", "a-run-wide"]
+
+
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *ROOT.glob("docs/*.md"), *ROOT.glob("results/**/*.md")]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_between_pages_lead_somewhere(page):
+    targets = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text())
+    broken = [target for target in targets if "://" not in target and not (page.parent / target).exists()]
+    assert not broken
+
+
+def test_the_table_of_held_slopes_is_drawn_from_its_records():
+    module = script("docs/held_slope.py")
+    assert module.table() in module.PAGE.read_text()
+
+
 def test_the_tables_of_the_exact_rank_are_drawn_from_their_records():
     module = script("docs/exact_rank.py")
     page = module.PAGE.read_text()
@@ -87,14 +126,21 @@ def test_the_table_of_the_encoders_scale_is_drawn_from_its_records():
     assert module.table() in module.PAGE.read_text()
 
 
-def test_the_pages_of_the_paper_are_drawn_from_their_records(tmp_path):
+@pytest.mark.parametrize("preset", ["quick", "paper"])
+def test_the_pages_of_the_paper_are_drawn_from_their_records(preset, tmp_path, monkeypatch):
     module = script("docs/results.py")
-    folder = tmp_path / "paper"
-    shutil.copytree(module.FOLDER, folder, ignore=shutil.ignore_patterns("models", "cells", "*.html", "*.md"))
-    result = reproduce("all", preset="quick", out=folder, draw_only=True)
+    folder, *rest = module.PRESETS[preset]
+    shutil.copytree(folder, tmp_path / "paper", ignore=shutil.ignore_patterns("models", "cells", "*.html", "*.md"))
+    monkeypatch.setitem(module.PRESETS, preset, (tmp_path / "paper", *rest))
+    result = module.drawn(preset)
+    assert result["pages"]
     for name, paths in result["pages"].items():
-        assert Path(paths["markdown"]).read_text() == (module.FOLDER / f"{name}.md").read_text()
+        assert Path(paths["markdown"]).read_text() == (folder / f"{name}.md").read_text()
     assert claims_table(result["claims"]) in module.PAGE.read_text()
+
+
+def test_the_table_of_samples_is_that_of_its_page():
+    module = script("docs/results.py")
     assert module.table() in README
 
 
