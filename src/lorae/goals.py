@@ -35,7 +35,9 @@ def missed_goal(settings: Settings, found: dict[str, Any] | None) -> str | None:
             return None
         low, high, _ = settings.penalty_path
         return f"penalty_path: got {low:g}:{high:g}, but the rank is {ranks.pop()} at every point"
-    if settings.rank == "auto" and found["mse"] >= found["variance"]:
+    if settings.rank == "auto":  # nobody named the bound that it sets itself
+        if found["mse"] < found["variance"] or found["variance"] == 0:
+            return None
         return (
             f"rank: got auto, but training learned nothing: on items set aside the error is {found['mse']:.4g}, and "
             f"their variance is {found['variance']:.4g}"

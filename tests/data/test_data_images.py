@@ -243,8 +243,10 @@ def test_too_few_images(tmp_path, count, expected):
 
 
 def test_unknown_data_lists_what_is_known(tmp_path):
-    for data in ("mnits", str(tmp_path / "missing")):
-        with pytest.raises(LoraeError, match=r"data: got .*, expected mnist, fashion-mnist, celeba, shapes, .*folder"):
+    with pytest.raises(LoraeError, match=r"data: got 'mnits', expected mnist, fashion-mnist, celeba, shapes, .*folder"):
+        load("mnits")
+    for data in (str(tmp_path / "missing"), "missing.npy"):
+        with pytest.raises(LoraeError, match=rf"data: '{data}' does not exist; expected a folder of images, a \.zip"):
             load(data)
 
 
