@@ -1,7 +1,7 @@
 """Does a slope of the nuclear norm that is held for ten steps train the same model? The table of docs/numerics.md.
 
 `make held-slope` trains `lorae` on MNIST for four epochs, as the preset `quick` does, with the penalty looked at in
-every step and in every tenth (40 minutes on one core). Records go to `results/held-slope/`.
+every step and in every tenth (20 minutes on one core). Records go to `results/held-slope/`.
 """
 
 import records

@@ -12,7 +12,7 @@ from lorae.bottlenecks import Latent
 from lorae.errors import LoraeError
 from lorae.held_penalty import HeldPenalty
 from lorae.model import Autoencoder
-from lorae.penalties import all_penalties, matrix_function, penalty_function
+from lorae.penalties import all_penalties, matrix_function, matrix_penalties, penalty_function
 
 
 @dataclass(frozen=True)
@@ -157,8 +157,7 @@ class Objective:
     def _hold_penalties(self) -> None:
         self._held = {
             name: HeldPenalty(matrix_function(name), penalised_matrix(self.model))
-            for name in self._penalties
-            if all_penalties()[name].of_matrix and not self._by_steps(name)
+            for name in matrix_penalties(self._penalties, proximal=self.proximal)
         }
         self.modules["held_penalties"] = nn.ModuleDict(self._held)
 

@@ -1,13 +1,11 @@
 """The models that a penalty path keeps, as run folders: every command takes `RUN/path/03` as it takes RUN."""
 
-import json
 import shutil
 
 from lorae.data import Dataset
 from lorae.evaluation.evaluator import evaluate_training
-from lorae.files import write_atomically
 from lorae.report import write_report
-from lorae.runs import Run
+from lorae.runs import Run, write_config
 
 
 def finish_points(run: Run, dataset: Dataset) -> None:
@@ -26,7 +24,7 @@ def finish_points(run: Run, dataset: Dataset) -> None:
         }
         for name in ("checkpoints", "figures"):
             (folder / name).mkdir(exist_ok=True)
-        write_atomically(folder / "config.json", (json.dumps(config, indent=2) + "\n").encode())
+        write_config(folder, config)
         shutil.copyfile(run.path / "stats.jsonl", folder / "stats.jsonl")
         model = run.load_model(point["point"])
         evaluate_training(Run(folder), model, dataset)

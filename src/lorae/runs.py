@@ -36,6 +36,11 @@ def _write_model(model: "Autoencoder", folder: Path) -> None:
     write_atomically(folder / "model.json", _to_json(dataclasses.asdict(model.spec)))
 
 
+def write_config(folder: Path, config: dict[str, Any]) -> None:
+    """Write the `config.json` of a run folder."""
+    write_atomically(folder / "config.json", _to_json(config))
+
+
 class Run:
     """A run folder: `config.json`, `stats.jsonl`, `checkpoints/`, `model.safetensors`, `evaluation.json`, `figures/`.
 
@@ -71,7 +76,7 @@ class Run:
         try:
             (partial / "checkpoints").mkdir(parents=True)
             (partial / "figures").mkdir()
-            write_atomically(partial / "config.json", _to_json(config))
+            write_config(partial, config)
             partial.rename(path)
         except OSError as error:
             raise LoraeError(f"out: cannot make the run folder {str(path)!r}: {error.strerror}") from None
@@ -102,7 +107,7 @@ class Run:
             words[words.index("--data-root") + 1] = data_root
         self.config["command"] = shlex.join(words)
         self.config["settings"]["data_root"] = data_root
-        write_atomically(self.path / "config.json", _to_json(self.config))
+        write_config(self.path, self.config)
         self.__dict__.pop("settings", None)
 
     # Statistics

@@ -12,7 +12,7 @@ from typing import Any
 from lorae import rules
 from lorae.errors import LoraeError
 from lorae.methods import METHODS, TERMS, Method, get_method, option_names, weight_names
-from lorae.penalties import all_penalties
+from lorae.penalties import matrix_penalties, penalty_names
 from lorae.rules import setting
 
 # The settings by which a user chooses a rank.
@@ -289,9 +289,9 @@ class Settings:
         )
 
     def _check_penalty_every(self, weights: Mapping[str, float], matrix_update: str) -> None:
-        by_steps = {"nuclear"} if matrix_update == "prox" else set()
-        held = [name for name, penalty in all_penalties().items() if penalty.of_matrix and name not in by_steps]
-        if self.penalty_every > 1 and not set(held) & set(weights):
+        proximal = matrix_update == "prox"
+        if self.penalty_every > 1 and not matrix_penalties(weights, proximal=proximal):
+            held = matrix_penalties(penalty_names(), proximal=proximal)
             raise LoraeError(
                 f"penalty_every: got {self.penalty_every}, but method {self.method!r} has no penalty whose slope could "
                 f"be held, one of {', '.join(held)}; expected 1"

@@ -15,7 +15,7 @@ Names and summaries are read from the source without running it, so that the com
 import ast
 import importlib
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -70,6 +70,13 @@ def matrix_function(name: str) -> "MatrixFunction":
     """The penalty of this name, which looks at M alone, as a function of M, (latent_dim, latent_dim)."""
     function: MatrixFunction = importlib.import_module(f"{__name__}.{name}").of_matrix
     return function
+
+
+def matrix_penalties(names: Iterable[str], *, proximal: bool) -> list[str]:
+    """Those of some weights' names that penalise M alone within the loss: proximal steps take the nuclear norm out."""
+    by_steps = {"nuclear"} if proximal else set()
+    known = all_penalties()
+    return [name for name in names if name in known and known[name].of_matrix and name not in by_steps]
 
 
 def _describe(name: str) -> Penalty:
