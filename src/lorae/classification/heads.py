@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -24,6 +25,7 @@ from lorae.classification.protocol import (
     plan,
     split_counts,
 )
+from lorae.classification.unfinished import forget
 
 # What each value of a byte says of eight units: dropped, or kept and doubled, so that the expectation stays.
 _KEPT_TWICE = 2.0 * ((torch.arange(256).unsqueeze(1) >> torch.arange(8)) & 1).float()
@@ -91,6 +93,7 @@ def classify(
     max_steps: int | None = MAX_STEPS,
     features: str = "after M",
     advance: Callable[[int], Any] | None = None,
+    folder: Path | None = None,
 ) -> dict[str, Any]:
     """Test accuracy of the paper's classifier on frozen latents, for several numbers of labelled items.
 
@@ -107,6 +110,8 @@ def classify(
     max_steps: gradient steps a head at most; None for all `epochs`, as in the paper.
     features: what the latents are, for the stored protocol.
     advance: told of every step, of all seeds at once; `total_steps` says how many there will be.
+    folder: where trainings are kept while the call lasts, so that after a kill the same call goes on from there; None
+        keeps nothing.
 
     Returns plain JSON values: for each count its mean, sample standard deviation and values (shares in [0, 1]), n,
     epochs, steps, and the steps after which each seed's head was `picked`; then `protocol` and `left_out`.
@@ -126,9 +131,10 @@ def classify(
         return Heads(train.shape[1], data.classes, generators)
 
     rows: dict[str, Any] = {
-        name: accuracies(data, build, n, checked_seeds, protocol, plan(n, epochs, max_steps), advance)
+        name: accuracies(data, build, n, checked_seeds, protocol, plan(n, epochs, max_steps), advance, folder)
         for name, n in sizes.items()
     }
+    forget(folder, sizes.values())
     return rows | {
         "protocol": describe(data, protocol, checked_seeds, epochs, max_steps, features),
         "left_out": left_out,

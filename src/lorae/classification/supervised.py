@@ -1,6 +1,7 @@
 """The supervised row of the paper's Table 6: the encoder's network and the classifier, from scratch on raw images."""
 
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from lorae.classification.protocol import (
     split_counts,
     summary,
 )
+from lorae.classification.unfinished import forget
 from lorae.errors import LoraeError
 from lorae.hardware import keep_freed_memory, memory_format
 from lorae.model import Scaling
@@ -52,6 +54,10 @@ class Supervised(nn.Module):
         self.layout = memory_format("cpu", "bfloat16" if bfloat16 else "float32")
         self.encoder.to(memory_format=self.layout)  # type: ignore[call-overload]
 
+    def extra_repr(self) -> str:
+        """The precision, which no parameter shows."""
+        return f"bfloat16={self.mixed_precision}"
+
     def forward(self, items: Tensor) -> Tensor:
         """items: raw, (1, n, c, h, w) or (1, n, d); result float32 (1, n, classes), before the softmax."""
         x = self.scaling(items[0])
@@ -79,6 +85,7 @@ def supervised(
     max_steps: int | None = MAX_STEPS,
     bfloat16: bool = False,
     advance: Callable[[int], Any] | None = None,
+    folder: Path | None = None,
 ) -> dict[str, Any]:
     """Test accuracy of encoder and classifier trained together from scratch, for several numbers of labelled items.
 
@@ -112,8 +119,9 @@ def supervised(
     rows: dict[str, Any] = {}
     for name, n in sizes.items():
         length = plan(n, epochs, max_steps, JUDGED)
-        parts = [accuracies(data, build, n, [seed], protocol, length, advance) for seed in checked_seeds]
+        parts = [accuracies(data, build, n, [seed], protocol, length, advance, folder) for seed in checked_seeds]
         rows[name] = _joined(parts)
+    forget(folder, sizes.values())
     details = {"network": network, "latent_dim": latent_dim, "width": width, "bfloat16": bfloat16}
     stored = describe(data, protocol, checked_seeds, epochs, max_steps, "none: trained from raw items", JUDGED)
     return rows | {"protocol": stored | details, "left_out": left_out}

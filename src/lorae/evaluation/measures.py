@@ -204,6 +204,7 @@ def classification(subject: Subject) -> Result:
             seeds=range(settings.seeds),
             features="before M" if before else "after M",
             advance=advance,
+            folder=subject.unfinished("classification"),
             **chosen,
         )
 
@@ -227,6 +228,7 @@ def supervised_row(subject: Subject) -> Result:
             seeds=range(settings.seeds),
             bfloat16=choose_precision("auto", "cpu", spec.network) == "bfloat16",
             advance=advance,
+            folder=subject.unfinished("supervised"),
             **chosen,
         )
 

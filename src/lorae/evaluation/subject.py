@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Callable, Iterator
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -54,6 +55,10 @@ class Subject:
             yield lambda steps: self.bar.advance(task, steps)
         finally:
             self.bar.remove_task(task)
+
+    def unfinished(self, measure: str) -> Path:
+        """A folder of the run for what a measure trains, there while that lasts."""
+        return self.run.path / f"unfinished-{measure}"
 
     # Latents and densities
 
