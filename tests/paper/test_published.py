@@ -121,9 +121,14 @@ def test_rows_train_and_columns_are_measured(name):
 DECIDED_BY_NUMBERS = [(name, data) for name in CLAIMS if name.startswith("table") for data in tables()[name].data]
 
 
+def papers_own(found):
+    """Without those about rows that the paper does not have."""
+    return [verdict for verdict in found if not verdict.claim.startswith("Not in the paper")]
+
+
 @pytest.mark.parametrize(("name", "data"), DECIDED_BY_NUMBERS)
 def test_the_papers_claims_hold_in_the_papers_numbers(name, data):
-    found = verdicts(published_as_ours(name, data), {})
+    found = papers_own(verdicts(published_as_ours(name, data), {}))
     assert found
     for verdict in found:
         assert verdict.holds is True, verdict
@@ -136,5 +141,5 @@ REFUTED_BY_THE_OPPOSITE = [entry for entry in DECIDED_BY_NUMBERS if entry[0] != 
 
 @pytest.mark.parametrize(("name", "data"), REFUTED_BY_THE_OPPOSITE)
 def test_the_papers_claims_fail_in_the_opposite_of_its_numbers(name, data):
-    found = verdicts(published_as_ours(name, data, turn=True), {})
+    found = papers_own(verdicts(published_as_ours(name, data, turn=True), {}))
     assert [verdict.holds for verdict in found] == [False] * len(found)
