@@ -97,7 +97,7 @@ paper: $(VENV)/installed
 	$(BIN)/python docs/results.py
 
 paper-at-length: $(VENV)/installed
-	for study in table3 figure2 figure3 table6; do \
+	for study in table3 figure2 figure3 table6 table6-authors; do \
 		$(BIN)/lorae reproduce $$study --preset paper --out results/paper-preset || exit; \
 	done
 	$(BIN)/python docs/results.py

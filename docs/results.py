@@ -16,7 +16,11 @@ PAGE = records.ROOT / "docs" / "results.md"
 # Preset -> the folder of its records, what marks its part of the page, and the studies that there are.
 PRESETS = {
     "quick": (records.RESULTS / "paper", "", ("all",)),
-    "paper": (records.RESULTS / "paper-preset", "-at-length", ("table3", "table6", "figure2", "figure3")),
+    "paper": (
+        records.RESULTS / "paper-preset",
+        "-at-length",
+        ("table3", "table6", "table6-authors", "figure2", "figure3"),
+    ),
 }
 
 

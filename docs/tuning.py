@@ -30,6 +30,7 @@ CANDIDATES: dict[str, dict[str, Any]] = {
     "lorae-0.01": {"method": "lorae", "penalty": 1e-2},
     "lorae-0.1": {"method": "lorae", "penalty": 1e-1},
     # The weight of the divergence: that of the LoRAE authors' code comes to 0.4 of the plain VAE's.
+    "vae-0.03": {"method": "vae", "penalty": 0.03},
     "vae-0.1": {"method": "vae", "penalty": 0.1},
     "vae-0.4": {"method": "vae", "penalty": 0.4},
     "vae": {"method": "vae"},

@@ -7,6 +7,7 @@ from PIL import Image
 
 import lorae
 from lorae import LoraeWarning, cli
+from lorae.classification import classify
 from lorae.evaluation import EvaluationSettings
 from lorae.evaluation.measures import MEASURES
 from lorae.evaluation.settings import SAMPLER_NAMES
@@ -289,3 +290,32 @@ def test_too_few_midpoints_are_a_warning_as_well(labelled, corners):
 def test_every_setting_has_a_meaning(name):
     field = EvaluationSettings.__dataclass_fields__[name]
     assert len(field.metadata["meaning"]) > 10
+
+
+@pytest.mark.parametrize("method", ["lorae", "vae"])
+def test_the_authors_code_classifies_what_comes_before_the_matrix_or_the_latents_where_there_is_none(
+    method, labelled, small, tmp_path
+):
+    data = labelled.settings.data
+    run = (
+        labelled
+        if method == "lorae"
+        else lorae.train(data, out=tmp_path / "run", **small | {"method": "vae", "penalty": 1.0})
+    )
+    options = {"protocol": "authors_code", "labels": ("10",), "seeds": 2, "max_steps": 20}
+    found = lorae.evaluate(run, only="classification", quiet=True, **options)["classification"]
+    model, dataset = lorae.load(run), lorae.load_data(data)
+    take = model.encoder_outputs if method == "lorae" else model.encode
+    train, test = dataset.train, dataset.test
+    expected = classify(
+        take(train.inputs),
+        train.labels,
+        take(test.inputs),
+        test.labels,
+        counts=[10],
+        seeds=range(2),
+        max_steps=20,
+        protocol="authors_code",
+    )
+    assert found["10"] == expected["10"]
+    assert found["protocol"]["features"] == ("before M" if method == "lorae" else "after M")

@@ -101,6 +101,26 @@ def test_every_number_of_labels_is_a_cell_where_the_preset_has_it():
     assert words.count("labels 10, 100, 1000, 10000, all") == 2  # of latents, and of the supervised encoder
 
 
+def test_the_authors_way_of_measuring_takes_the_same_models_and_the_papers_numbers():
+    scale = Scale("quick", "paper", 2)
+    ours, theirs = tables()["table6"], tables()["table6-authors"]
+    cells = [{entry.cell.key: entry for entry in planned(table, scale)} for table in (ours, theirs)]
+    assert not cells[0].keys() & cells[1].keys()
+    models = [{model_key(entry.cell.configuration["model"]) for entry in found.values()} for found in cells]
+    assert models[1] < models[0]
+    for entry in cells[1].values():
+        assert entry.cell.configuration["measure"]["protocol"] == "authors_code"
+        assert entry.cell.name.endswith(f"labels {entry.column}, protocol authors_code")
+        row = entry.row, entry.column
+        assert theirs.published["mnist"].get(row) == ours.published["mnist"].get(row)
+    words = " ".join(protocol_words(scale, theirs))
+    assert words.count("labels 10, 100, 1000; seeds") == words.count("protocol authors_code; max steps") == 2
+    # Under the protocol that follows the authors' code in everything, the two tables are one.
+    code = Scale("quick", "authors_code", 1)
+    keys = [{entry.cell.key for entry in planned(table, code)} for table in (theirs, ours)]
+    assert keys[0] < keys[1]
+
+
 def test_the_papers_preset_has_the_papers_settings():
     system = tables()["table3"].rows[3]
     scale = Scale("paper", "paper", 3, "f0")

@@ -192,7 +192,8 @@ def classification(subject: Subject) -> Result:
     """The paper's classifier on frozen latents (its table 6)."""
     settings = subject.settings
     train, test = subject.dataset.train, subject.dataset.test
-    before = settings.protocol == "authors_code"
+    # As the authors' code has it. Without M there is nothing before it: a VAE's encoder also gives variances.
+    before = settings.protocol == "authors_code" and subject.model.bottleneck.matrix() is not None
     latents = subject.latents_before_matrix if before else subject.latents
     chosen: Result = {"counts": _counts(subject), "protocol": settings.protocol, **_steps(subject)}
     with subject.progress("classify latents", total_steps(len(train), **chosen)) as advance:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from lorae.paper.presets import Scale
     from lorae.paper.studies import Study
 
-TABLES = tuple(f"table{number}" for number in range(1, 9))
+TABLES = (*(f"table{number}" for number in range(1, 7)), "table6-authors", "table7", "table8")
 STUDIES = (*TABLES, "figure2", "figure3", "theorem1", "theorem2", "proposition1", "all", "dimension")
 PRESETS = ("smoke", "quick", "paper")
 PROTOCOLS = ("paper", "authors_code")

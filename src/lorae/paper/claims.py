@@ -314,6 +314,13 @@ CLAIMS: dict[str, tuple[Claim, ...]] = {
             rows=(EXACT, TUNED_VAE),
         ),
     ),
+    "table6-authors": (
+        Claim(
+            "With 10, 100 and 1,000 labels LoRAE's latents classify better than AE's, VAE's and training from the "
+            "images (section 4.3)",
+            beats("LoRAE", ["AE", "VAE", "Supervised"]),
+        ),
+    ),
     "table7": (
         Claim("The rank falls with the penalty's weight (section 4.4.1)", rank_falls),
         Claim("The best samples are at a weight inside the range (section 4.4.1)", minimum_inside),

@@ -27,16 +27,17 @@ class Planned:
 def measurement(scale: Scale, data: str, system: System, measure: str, seed: int, column: Column | None = None) -> Cell:
     """The cell of one measure of one model."""
     model = scale.model(data, system, column, seed)
-    counted = None if column is None else column.labels
+    chosen: dict[str, Any] = {} if column is None else {"labels": column.labels, "asked": column.asked}
     configuration = {
         "study": "paper",
         "protocol": PROTOCOL,
         "model": model,
-        "measure": scale.measure(data, system.settings["method"], measure, counted),
+        "measure": scale.measure(data, system.settings["method"], measure, **chosen),
     }
     width = f" {column.name}" if column is not None and column.settings else ""
-    labels = "" if counted is None else f" with labels {counted}"
-    return Cell(f"{data} {system.name}{width} seed {seed}: {measure}{labels}", configuration)
+    labels = "" if column is None or column.labels is None else f" with labels {column.labels}"
+    asked = "" if column is None else "".join(f", {name} {value}" for name, value in column.asked.items())
+    return Cell(f"{data} {system.name}{width} seed {seed}: {measure}{labels}{asked}", configuration)
 
 
 def planned(table: Table, scale: Scale) -> list[Planned]:

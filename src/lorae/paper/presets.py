@@ -174,14 +174,18 @@ class Scale:
         revision = get_method(system.settings["method"]).revision
         return model if revision == 1 else model | {"revision": revision}
 
-    def measure(self, data: str, method: str, measure: str, labels: str | None = None) -> dict[str, Any]:
+    def measure(
+        self, data: str, method: str, measure: str, *, labels: str | None = None, asked: Values | None = None
+    ) -> dict[str, Any]:
         """The configuration of a measure: its name, and the settings that decide its result.
 
         labels: one number of labels alone, so that each is a cell: with all of them the paper's preset takes hours.
+        asked: settings of the column.
         """
         values: dict[str, Any] = {}
         for source in (PRESETS[self.preset].measures, PROTOCOLS[self.protocol].measures):
             values |= source.get(data, {}).get(measure, {})
+        values |= asked or {}
         resolved = dataclasses.asdict(EvaluationSettings.from_values(values, _origin).resolve(data, "images", method))
         chosen = {name: resolved[name] for name in FIELDS.get(measure, ())}
         if labels is not None:

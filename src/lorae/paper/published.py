@@ -1,5 +1,6 @@
 """The paper's tables and figures as data: `tables.toml`, read and checked. Imports no torch."""
 
+import dataclasses
 import functools
 import sys
 from collections.abc import Mapping
@@ -40,8 +41,8 @@ class Column:
     """A column: a title, the measure that fills it, and the way to the value in the measure's result.
 
     better: `lower` or `higher`; None for what has no better. settings: of the model, where the column changes it.
-    labels: how many training items have one, where the measure is of labelled items. factor: on the value, as the
-    paper's unit may differ.
+    asked: settings of the measure, where the table changes them. labels: how many training items have one, where the
+    measure is of labelled items. factor: on the value, as the paper's unit may differ.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Column:
     value: tuple[str, ...]
     better: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
+    asked: Mapping[str, Any] = field(default_factory=dict)
     labels: str | None = None
     factor: float = 1.0
 
@@ -93,7 +95,14 @@ def tables() -> dict[str, Table]:
     document = tomllib.loads(resources.files("lorae.paper").joinpath("tables.toml").read_text(encoding="utf-8"))
     systems = {name: System(name, **values) for name, values in document["systems"].items()}
     columns = {name: _column(name, values) for name, values in document["columns"].items()}
-    return {name: _table(name, values, systems, columns) for name, values in document["tables"].items()}
+    found: dict[str, Table] = {}
+    for name, values in document["tables"].items():
+        found[name] = (
+            _like(found[values["like"]], name, values, systems)
+            if "like" in values
+            else (_table(name, values, systems, columns))
+        )
+    return found
 
 
 def _column(name: str, values: Mapping[str, Any]) -> Column:
@@ -115,3 +124,22 @@ def _table(name: str, values: Mapping[str, Any], systems: Mapping[str, System], 
         },
         pictures=tuple(values.get("pictures", ())),
     )
+
+
+def _like(table: Table, name: str, values: Mapping[str, Any], systems: Mapping[str, System]) -> Table:
+    """Some rows and columns of a table, measured in another way and compared with the same published numbers."""
+    kept = {
+        data: tuple(
+            dataclasses.replace(column, asked=values["asked"]) for column in columns if column.name in values["columns"]
+        )
+        for data, columns in table.columns.items()
+    }
+    published = {
+        data: {
+            (row, column): value
+            for (row, column), value in cells.items()
+            if row in values["rows"] and column in values["columns"]
+        }
+        for data, cells in table.published.items()
+    }
+    return Table(name, values["title"], tuple(systems[row] for row in values["rows"]), kept, published)

@@ -91,10 +91,15 @@ def _measures(scale: Scale, table: Table, data: str) -> list[str]:
     """A sentence for each way in which something is measured, with the rows that it holds for where not all."""
     found: dict[str, list[str]] = {}
     methods = {row.name: row.settings["method"] for row in table.rows}
+    columns = {column.name: column for column in table.columns[data]}
     for entry in planned(table, scale):
         name = entry.cell.configuration["measure"]["name"]
         if entry.data == data and entry.column is not None and entry.seed == 0:
-            settings = scale.measure(data, methods[entry.row], name)
+            settings = scale.measure(data, methods[entry.row], name, asked=columns[entry.column].asked)
+            if "labels" in settings:
+                settings["labels"] = [
+                    column.labels for column in columns.values() if column.labels in settings["labels"]
+                ]
             words = f"`{name}`: {_listed(settings, without='name')}"
             found.setdefault(words, []).append(entry.row)
     count = len(table.rows_on(data))
@@ -111,7 +116,7 @@ def _features(scale: Scale, table: Table) -> dict[str, str]:
     found = {}
     for data, columns in table.columns.items():
         for column in columns:
-            settings = scale.measure(data, "ae", column.measure)
+            settings = scale.measure(data, "ae", column.measure, asked=column.asked)
             if "features" in settings:
                 found[data] = settings["features"]
     return found
