@@ -170,7 +170,8 @@ def _add_measuring(add: Callable[..., argparse.ArgumentParser]) -> None:
         "--only",
         metavar="NAMES",
         help="measures with commas between them: reconstruction, rank, dimension, fid, kid, prdc, interpolation, "
-        "probe, classification, and supervised, which takes an hour and has to be named; all others by default",
+        "probe, classification, and supervised, which takes an hour and has to be named; all others by default. The "
+        "last two keep what they train in RUN/unfinished-NAME, and the same command goes on from there",
     )
     _add_settings(evaluate, [field.name for field in dataclasses.fields(EvaluationSettings)], EvaluationSettings)
 

@@ -19,8 +19,8 @@ def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     reproduce.add_argument(
         "study",
         metavar="STUDY",
-        help="table1 to table8, figure2, figure3, theorem1, theorem2, proposition1, or all of these; dimension: "
-        "estimated against known dimensions of synthetic data",
+        help="table1 to table8, table6-authors (as the authors' code measures), figure2, figure3, theorem1, theorem2, "
+        "proposition1, or all of these; dimension: estimated against known dimensions of synthetic data",
     )
     reproduce.add_argument(
         "--preset",

@@ -82,7 +82,8 @@ def test_what_is_done_is_forgotten_and_nothing_else(latents, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         classify(*latents, **OPTIONS | {"counts": [40]}, folder=folder, advance=advance)
     classify(*latents, **OPTIONS | {"counts": [4, 20]}, folder=folder)
-    assert [path.name for path in folder.iterdir()] == ["40-labels-seed-0-1.pt"]
+    (path,) = folder.iterdir()
+    assert path.name.startswith("40-labels-seed-0-1-")
     told = []
     classify(*latents, **OPTIONS | {"counts": [40]}, folder=folder, advance=told.append)
     assert told == [4] + 6 * [1]
@@ -108,15 +109,39 @@ def test_another_training_never_takes_up_what_was_kept(change, latents, tmp_path
     assert classify(*data, **options, folder=tmp_path) == classify(*data, **options)
 
 
-@pytest.mark.parametrize("content", [b"PK damaged", b"", "list"])
-def test_a_damaged_file_says_what_to_do(content, latents, tmp_path):
-    path = tmp_path / "20-labels-seed-0-1.pt"
-    if content == "list":
-        torch.save([1.0], path)
-    else:
-        path.write_bytes(content)
-    with pytest.raises(LoraeError, match=rf"^{path}: no training can be read from it; delete it, and it starts anew$"):
+@pytest.mark.parametrize("damage", ["cut", "empty", "one bit"])
+def test_a_damaged_file_is_refused_and_says_what_to_do(damage, latents, tmp_path):
+    advance, _ = killed_after(4)
+    with pytest.raises(KeyboardInterrupt):
+        classify(*latents, **OPTIONS, folder=tmp_path, advance=advance)
+    (path,) = tmp_path.iterdir()
+    content = bytearray(path.read_bytes())
+    if damage == "one bit":
+        content[len(content) // 2] ^= 1
+    path.write_bytes({"cut": content[:50], "empty": b"", "one bit": content}[damage])
+    with pytest.raises(LoraeError, match=rf"^{path}: the file is damaged; delete it, and its training starts anew$"):
         classify(*latents, **OPTIONS, folder=tmp_path)
+
+
+def test_what_a_kill_left_of_a_write_goes_with_the_rest(latents, tmp_path):
+    folder, (advance, _) = tmp_path / "kept", killed_after(4)
+    with pytest.raises(KeyboardInterrupt):
+        classify(*latents, **OPTIONS, folder=folder, advance=advance)
+    (path,) = folder.iterdir()
+    (folder / f".{path.name}.abc").write_bytes(b"part")
+    classify(*latents, **OPTIONS, folder=folder)
+    assert not folder.exists()
+
+
+def test_other_settings_leave_a_kept_training_alone(latents, tmp_path):
+    advance, _ = killed_after(19)
+    with pytest.raises(KeyboardInterrupt):
+        classify(*latents, **OPTIONS, folder=tmp_path / "kept", advance=advance)
+    classify(*latents, **OPTIONS | {"epochs": 3}, folder=tmp_path / "kept")
+    classify(*latents, **OPTIONS | {"seeds": [0]}, folder=tmp_path / "kept")
+    told = []
+    classify(*latents, **OPTIONS, folder=tmp_path / "kept", advance=told.append)
+    assert told == [10, 9, 1]
 
 
 def test_the_precision_is_part_of_the_key():
@@ -144,7 +169,7 @@ def test_an_interrupted_evaluation_goes_on_and_leaves_nothing(small, tmp_path, m
     monkeypatch.setattr(Training, "take_step", take_or_die)
     with pytest.raises(KeyboardInterrupt):
         lorae.evaluate(run, **asked)
-    assert list((run.path / "unfinished-supervised").glob("*.pt"))
+    assert list((run.path / "unfinished-supervised").iterdir())
     lorae.evaluate(run, **asked)
     assert steps[55:] == list(range(14, 40))
     assert not (run.path / "unfinished-supervised").exists()

@@ -169,25 +169,25 @@ def test_a_worker_that_dies_is_said_so(tmp_path):
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="asks Linux which processes live")
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_no_worker_outlives_its_study(number, tmp_path):
+@pytest.mark.parametrize(("number", "workers"), [(signal.SIGTERM, 1), (signal.SIGTERM, 2), (signal.SIGKILL, 2)])
+def test_no_worker_outlives_its_study_and_a_termination_says_how_to_go_on(number, workers, tmp_path):
     code = f"""
 from pathlib import Path
 from lorae.paper.cells import Cell, work_off
 from tests.paper.test_cells import sleep_and_tell
 if __name__ == "__main__":
     cells = [Cell(str(n), {{"number": n, "folder": {str(tmp_path)!r}}}) for n in range(2)]
-    work_off(cells, sleep_and_tell, {str(tmp_path / "out")!r}, workers=2)
+    work_off(cells, sleep_and_tell, {str(tmp_path / "out")!r}, workers={workers})
 """
     (tmp_path / "study.py").write_text(code)
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     study = subprocess.Popen([sys.executable, str(tmp_path / "study.py")], env=environment, stderr=subprocess.PIPE)
     try:
-        wait_for(lambda: len(list(tmp_path.glob("pid*"))) == 2, 60)
-        workers = [int(path.name[3:]) for path in tmp_path.glob("pid*")]
+        wait_for(lambda: len(list(tmp_path.glob("pid*"))) == workers, 60)
+        processes = [int(path.name[3:]) for path in tmp_path.glob("pid*")]
         study.send_signal(number)
         assert study.wait(timeout=20) != 0
-        wait_for(lambda: not any(alive(worker) for worker in workers), 20)
+        wait_for(lambda: not any(alive(process) for process in processes), 20)
         said = study.communicate()[1].decode()
         assert ("with 0 of 2 cells finished; the same command goes on from there" in said) == (number == signal.SIGTERM)
     finally:

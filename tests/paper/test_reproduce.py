@@ -16,6 +16,7 @@ from lorae import api, paper
 from lorae.methods import METHODS
 from lorae.paper import measurements, presets
 from lorae.paper.cells import BusyError, Store
+from lorae.paper.claims import CLAIMS
 from lorae.paper.models import model_key, trained
 from lorae.paper.plan import by_seed, distinct, fill, measurement, planned
 from lorae.paper.presets import PRESETS, PROTOCOLS, Scale
@@ -272,6 +273,24 @@ def test_records_of_other_studies_stay_in_the_folder(tiny, tmp_path, capsys):
     assert {record["key"] for record in Store(tmp_path / "checkout").records()} == both
 
 
+def test_a_study_without_a_record_gets_no_page_beside_those_that_have(tiny, tmp_path, capsys):
+    words = ("--preset", "smoke", "--out", tmp_path)
+    reproduce(capsys, "theorem1", *words, "--workers", 1)
+    code, printed, _ = reproduce(capsys, "all", *words, "--draw-only", "--json")
+    assert code == 0
+    assert list(json.loads(printed)["pages"]) == ["theorem1"]
+    assert {claim["study"] for claim in json.loads(printed)["claims"]} == {"theorem1"}
+    assert not (tmp_path / "table3.md").exists()
+
+
+@pytest.mark.parametrize("action", ["--status", "--draw-only", "--json"])
+def test_a_file_in_place_of_the_folder_is_named(action, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    code, printed, errors = reproduce(capsys, "table3", "--preset", "smoke", "--out", tmp_path / "file", action)
+    assert (code, printed) == (2, "")
+    assert errors == f"lorae: out: got '{tmp_path / 'file'}', which is a file, expected a folder\n"
+
+
 def test_the_status_counts_what_is_done_running_and_left(tiny, tmp_path, capsys):
     reproduce(capsys, "theorem1", "--preset", "smoke", "--out", tmp_path, "--workers", 1)
     status = ("--preset", "smoke", "--out", tmp_path, "--status", "--json")
@@ -396,5 +415,5 @@ def test_a_killed_smoke_run_goes_on_and_ends_within_its_time(tmp_path):
     process.send_signal(signal.SIGKILL)
     process.wait()
     found = subprocess.run([*words, "--json"], capture_output=True, text=True, check=True)
-    assert len(json.loads(found.stdout)["claims"]) == 3
+    assert len(json.loads(found.stdout)["claims"]) == len(CLAIMS["table3"])
     assert time.monotonic() - started < 300

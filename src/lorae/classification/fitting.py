@@ -1,8 +1,8 @@
 """The one training loop of all classifiers: a stack of them, one a seed, each on its own items in its own order."""
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lorae.classification.protocol import LEARNING_RATE, LabelledData, Plan, Rows, draw_rows, summary
-from lorae.classification.unfinished import Unfinished, place, training_key
+from lorae.classification.unfinished import Trainings, Unfinished, training_key
 from lorae.model import CHUNK
 from lorae.steps import clear_faded_averages
 from lorae.training import CLEAR_EVERY
@@ -44,12 +44,12 @@ def accuracies(
     protocol: str,
     plan: Plan,
     advance: Callable[[int], Any] | None = None,
-    folder: Path | None = None,
+    trainings: Trainings | None = None,
 ) -> dict[str, Any]:
     """Test accuracies of one network a seed, trained side by side on n labelled items, with how they came about.
 
-    build: makes the untrained networks of all seeds; advance: told of every step; folder: where the training is kept
-    until `forget`, so that the same call goes on from there, or has its result at once.
+    build: makes the untrained networks of all seeds; advance: told of every step; trainings: where this one is kept
+    until they are forgotten, so that the same call goes on from there, or has its result at once.
     """
     draws = [draw_rows(data.train_labels, n, seed, protocol) for seed in seeds]
     train, train_labels = as_tensor(data.train), as_tensor(data.train_labels)
@@ -58,14 +58,13 @@ def accuracies(
     judge = test if protocol == "authors_code" else Part(train, train_labels, _stacked([held for _, held in draws]))
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
     model = build(generators)
-    unfinished = Unfinished(None)
-    if folder is not None:
-        key = training_key(data, model, n, list(seeds), protocol, plan)
-        unfinished = Unfinished(place(folder, n, seeds), key)
-        if (found := unfinished.read()) is not None and "result" in found:
-            if advance is not None:
-                advance(plan.steps)
-            return dict(found["result"])
+    key = functools.partial(training_key, data, model, n, list(seeds), protocol, plan)
+    unfinished = (trainings or Trainings(None)).unfinished(n, seeds, key)
+    state = unfinished.read()
+    if state is not None and "result" in state:
+        if advance is not None:
+            advance(plan.steps)
+        return dict(state["result"])
     picked = fit(model, labelled, judge, plan, generators, advance, unfinished)
     result = summary(accuracy(model, test).tolist(), n) | {"epochs": plan.epochs, "steps": plan.steps, "picked": picked}
     unfinished.write({"result": result})

@@ -25,7 +25,7 @@ from lorae.classification.protocol import (
     plan,
     split_counts,
 )
-from lorae.classification.unfinished import forget
+from lorae.classification.unfinished import Trainings
 
 # What each value of a byte says of eight units: dropped, or kept and doubled, so that the expectation stays.
 _KEPT_TWICE = 2.0 * ((torch.arange(256).unsqueeze(1) >> torch.arange(8)) & 1).float()
@@ -130,11 +130,12 @@ def classify(
     def build(generators: Sequence[torch.Generator]) -> nn.Module:
         return Heads(train.shape[1], data.classes, generators)
 
+    trainings = Trainings(folder)
     rows: dict[str, Any] = {
-        name: accuracies(data, build, n, checked_seeds, protocol, plan(n, epochs, max_steps), advance, folder)
+        name: accuracies(data, build, n, checked_seeds, protocol, plan(n, epochs, max_steps), advance, trainings)
         for name, n in sizes.items()
     }
-    forget(folder, sizes.values())
+    trainings.forget()
     return rows | {
         "protocol": describe(data, protocol, checked_seeds, epochs, max_steps, features),
         "left_out": left_out,

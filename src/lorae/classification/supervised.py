@@ -25,7 +25,7 @@ from lorae.classification.protocol import (
     split_counts,
     summary,
 )
-from lorae.classification.unfinished import forget
+from lorae.classification.unfinished import Trainings
 from lorae.errors import LoraeError
 from lorae.hardware import keep_freed_memory, memory_format
 from lorae.model import Scaling
@@ -116,12 +116,13 @@ def supervised(
         return Supervised(scaling, encoder, Heads(latent_dim, data.classes, generators), bfloat16=bfloat16)
 
     keep_freed_memory()
+    trainings = Trainings(folder)
     rows: dict[str, Any] = {}
     for name, n in sizes.items():
         length = plan(n, epochs, max_steps, JUDGED)
-        parts = [accuracies(data, build, n, [seed], protocol, length, advance, folder) for seed in checked_seeds]
+        parts = [accuracies(data, build, n, [seed], protocol, length, advance, trainings) for seed in checked_seeds]
         rows[name] = _joined(parts)
-    forget(folder, sizes.values())
+    trainings.forget()
     details = {"network": network, "latent_dim": latent_dim, "width": width, "bfloat16": bfloat16}
     stored = describe(data, protocol, checked_seeds, epochs, max_steps, "none: trained from raw items", JUDGED)
     return rows | {"protocol": stored | details, "left_out": left_out}

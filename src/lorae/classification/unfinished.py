@@ -5,9 +5,8 @@ import dataclasses
 import hashlib
 import io
 import json
-import pickle
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from lorae.classification.protocol import LabelledData, Plan
+from lorae.classification.protocol import LEARNING_RATE, LabelledData, Plan
 from lorae.errors import LoraeError
 from lorae.files import write_atomically
 
@@ -23,28 +22,31 @@ from lorae.files import write_atomically
 PAUSE = 20.0
 
 
+# Raised when a training goes on from another state than before: then no earlier file is taken up.
+FORMAT = 1
+
+CHECK = 16  # bytes of a digest before the content: torch reads damaged numbers without a word
+
+
 class Unfinished:
-    """One file with the state of one training, or with its result, for whoever asks for the same training again.
+    """One file with the state of one training, or with its result. path: None keeps nothing."""
 
-    path: None keeps nothing; key: of everything that decides the result, what another key has written is not read.
-    """
-
-    def __init__(self, path: Path | None, key: str = "") -> None:
+    def __init__(self, path: Path | None) -> None:
         self.path = path
-        self.key = key
         self._written = time.monotonic()
 
     def read(self) -> dict[str, Any] | None:
-        """What was written last under this key; LoraeError where the file cannot be read."""
+        """What was written last; LoraeError where it is damaged."""
         if self.path is None or not self.path.exists():
             return None
         try:
-            found: dict[str, Any] = torch.load(self.path, weights_only=True)
-            key, state = found["key"], found["state"]
-        except (OSError, RuntimeError, EOFError, KeyError, TypeError, pickle.UnpicklingError):
-            # What torch says of such a file takes six lines and advises to trust it.
-            raise LoraeError(f"{self.path}: no training can be read from it; delete it, and it starts anew") from None
-        return state if key == self.key else None
+            content = self.path.read_bytes()
+        except OSError as error:
+            raise LoraeError(f"{self.path}: cannot be read ({error.strerror})") from None
+        if content[:CHECK] != _digest(content[CHECK:]):
+            raise LoraeError(f"{self.path}: the file is damaged; delete it, and its training starts anew")
+        state: dict[str, Any] = torch.load(io.BytesIO(content[CHECK:]), weights_only=True)
+        return state
 
     @property
     def is_due(self) -> bool:
@@ -56,40 +58,58 @@ class Unfinished:
         if self.path is None:
             return
         content = io.BytesIO()
-        torch.save({"key": self.key, "state": state}, content)
-        write_atomically(self.path, content.getvalue())
+        torch.save(state, content)
+        write_atomically(self.path, _digest(content.getvalue()) + content.getvalue())
         self._written = time.monotonic()
 
+    def forget(self) -> None:
+        """Delete the file, and what a kill left of a write."""
+        if self.path is not None:
+            for path in (self.path, *self.path.parent.glob(f".{self.path.name}.*")):
+                path.unlink(missing_ok=True)
 
-def place(folder: Path, n: int, seeds: Sequence[int]) -> Path:
-    """The file of a training with n labels."""
-    return folder / f"{n}-labels-seed-{'-'.join(map(str, seeds))}.pt"
 
+class Trainings:
+    """The trainings of one call, each a file in a folder, until they are forgotten. folder: None keeps nothing."""
 
-def forget(folder: Path | None, counts: Iterable[int]) -> None:
-    """Delete the files of these numbers of labels, and the folder where nothing else is in it."""
-    if folder is None or not folder.exists():
-        return
-    for n in counts:
-        for path in folder.glob(place(Path(), n, []).name.replace(".pt", "*.pt")):
-            path.unlink(missing_ok=True)
-    with contextlib.suppress(OSError):  # another number of labels is still being trained
-        folder.rmdir()
+    def __init__(self, folder: Path | None) -> None:
+        self.folder = folder
+        self._ours: list[Unfinished] = []
+
+    def unfinished(self, n: int, seeds: Sequence[int], key: Callable[[], str]) -> Unfinished:
+        """The file of one training; key: gives a digest of everything that decides the result, part of its name."""
+        if self.folder is None:
+            return Unfinished(None)
+        name = f"{n}-labels-seed-{'-'.join(map(str, seeds))}-{key()[:12]}"
+        self._ours.append(Unfinished(self.folder / name))
+        return self._ours[-1]
+
+    def forget(self) -> None:
+        """Delete their files, and the folder where no others are in it."""
+        for training in self._ours:
+            training.forget()
+        if self.folder is not None:
+            with contextlib.suppress(OSError):  # others are, or there never was a folder
+                self.folder.rmdir()
 
 
 def training_key(data: LabelledData, model: nn.Module, n: int, seeds: list[int], protocol: str, plan: Plan) -> str:
-    """A digest of items, labels, untrained networks and protocol.
+    """A digest of items, labels, untrained networks and protocol: other latents are another training by themselves.
 
-    60,000 digits take 0.1 s, and nobody can forget to raise a number when the latents become others.
+    60,000 digits take 0.1 s.
     """
-    found = hashlib.blake2b(digest_size=16)
+    found = hashlib.blake2b(digest_size=CHECK)
     for values in (data.train, data.train_labels, data.test, data.test_labels):
         _add(found, values)
     for parameter in model.parameters():
         _add(found, parameter.detach().numpy())
     words = dataclasses.asdict(plan) | {"judged_after": sorted(plan.judged_after)}
-    found.update(json.dumps([str(model), n, seeds, protocol, words]).encode())
+    found.update(json.dumps([FORMAT, LEARNING_RATE, str(model), n, seeds, protocol, words]).encode())
     return found.hexdigest()
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.blake2b(content, digest_size=CHECK).digest()
 
 
 def _add(found: "hashlib.blake2b", values: NDArray[Any]) -> None:

@@ -36,7 +36,8 @@ def reproduce(
 ) -> dict[str, Any]:
     """Run a study, or what of it is missing in its folder, and write its records and its page.
 
-    study: a table, figure or theorem of the paper, `all` of these, or `dimension`, the estimated against the known
+    study: a table, figure or theorem of the paper, `table6-authors` (table 6 as the authors' code measures it), `all`
+    of these, or `dimension`, the estimated against the known
     dimension of synthetic data. preset: `smoke` (a minute or two), `quick` (an evening on 2 cores) or `paper` (the
     paper's settings). seeds: how many; by the preset. protocol: the `paper`'s text, or `authors_code` where that
     differs. data_root: the folder with CelebA's files; without it the studies are of MNIST alone. out: the folder, by
@@ -109,7 +110,10 @@ def _checked(study: str, preset: str, seeds: Any, protocol: str, workers: Any) -
 def _folder(out: str | Path | None, study: str, preset: str, protocol: str) -> Path:
     """Where a study goes: those of the paper share a folder, and with it their models."""
     parts = ["dimension" if study == "dimension" else "paper", preset, *([] if protocol == "paper" else [protocol])]
-    return Path("runs") / "-".join(parts) if out is None else Path(out)
+    folder = Path("runs") / "-".join(parts) if out is None else Path(out)
+    if folder.exists() and not folder.is_dir():
+        raise LoraeError(f"out: got {str(folder)!r}, which is a file, expected a folder")
+    return folder
 
 
 def _scale(values: dict[str, Any], data_root: str | Path | None, folder: Path, draw_only: bool) -> "Scale":
@@ -225,13 +229,14 @@ def _draw(chosen: list["Study"], scale: "Scale", folder: Path) -> dict[str, Any]
     store = Store(folder)
     records = store.finished() or {record["key"]: record for record in store.records()}
     scale = _drawn(scale, store)
-    if not any(cell.key in records for study in chosen for cell in study.cells(scale)):
+    measured = [study for study in chosen if any(cell.key in records for cell in study.cells(scale))]
+    if not measured:
         names = chosen[0].name if len(chosen) == 1 else "any study"
         raise LoraeError(
             f"out: {str(folder)!r} holds {len(records)} records, but none of {names} in preset {scale.preset}, "
             f"protocol {scale.protocol}; its pages are left as they are"
         )
-    pages = [_page(study, scale, records, folder) for study in chosen]
+    pages = [_page(study, scale, records, folder) for study in measured]
     claims = [
         {"study": page.name, "claim": block.claim, "holds": block.holds, "seen": block.seen}
         for page in pages

@@ -290,7 +290,8 @@ def available_cores() -> int:
 def _pool(workers: int) -> Iterator[ProcessPoolExecutor | None]:
     """Processes of their own, or None for a single one; SIGTERM interrupts like SIGINT meanwhile."""
     if workers < 2:
-        yield None
+        with _terminations_interrupt():
+            yield None
         return
     # Spawned: a forked process would inherit torch's threads, half of them gone.
     context = multiprocessing.get_context("spawn")

@@ -17,9 +17,9 @@ NOT_MEASURED: Outcome = (None, "not measured")
 # Where the paper calls values similar: a tenth of a distance, a hundredth of the test images.
 SIMILAR_DISTANCE, SIMILAR_ACCURACY = 0.1, 1.0
 
-# Between these shares of the largest eigenvalue a spectrum is looked at: what is below may be rounding. One step by
-# more than CLIFF there is no gradual decay.
-FALL, RANK_TOLERANCE, CLIFF = (1e-1, 1e-4), 1e-3, 10.0
+# Between these shares of the largest eigenvalue a spectrum is looked at. One step down from there by more than CLIFF is
+# no gradual decay; below ROUNDING, as shares of latents in float32 are, steps say nothing.
+FALL, RANK_TOLERANCE, CLIFF, ROUNDING = (1e-1, 1e-4), 1e-3, 10.0, 1e-10
 
 
 @dataclass(frozen=True)
@@ -222,19 +222,19 @@ def decays_gradually(_: FilledTable, spectra: Spectra) -> Outcome:
 
 
 def _fall(eigenvalues: Sequence[float]) -> tuple[int, int, float]:
-    """How many eigenvalues lie in FALL, the rank, and the largest ratio of neighbours down to the end of FALL."""
+    """How many eigenvalues lie in FALL, the rank, and the largest ratio of neighbours with the upper one above it."""
     values = sorted(eigenvalues, reverse=True)
     if values[0] <= 0:  # all latents are the same
         return 0, 0, 1.0
-    shares = [max(value / values[0], FALL[1]) for value in values]
+    shares = [max(value / values[0], ROUNDING) for value in values]
     upper, rank, lower = (
         sum(share > tolerance for share in shares) for tolerance in (FALL[0], RANK_TOLERANCE, FALL[1])
     )
-    return lower - upper, rank, max(above / below for above, below in pairwise(shares))
+    return lower - upper, rank, max(above / below for above, below in pairwise(shares) if above > FALL[1])
 
 
 def small_and_even(row: str) -> Check:
-    """How many directions a row keeps: at tolerances a thousandfold apart the same number."""
+    """A row has the same rank at tolerances that are a thousandfold apart."""
 
     def check(_: FilledTable, spectra: Spectra) -> Outcome:
         if row not in spectra:
@@ -262,6 +262,14 @@ def no_worse_than(row: str, other: str) -> Check:
 # Rows of ours: the rivals with what was chosen for them on held-out digits, and the rank that can be asked for.
 TUNED_VAE, TUNED_IRMAE, EXACT = "VAE, weight 0.1", "IRMAE, 4 matrices", "LoRAE+, rank 12"
 
+FEW_LABELS = tuple(
+    Claim(
+        f"With 10, 100 and 1,000 labels LoRAE's latents classify better than {words} (section 4.3)",
+        beats("LoRAE", [other], ["10", "100", "1000"]),
+    )
+    for other, words in (("AE", "AE's"), ("VAE", "VAE's"), ("Supervised", "training from the images does"))
+)
+
 CLAIMS: dict[str, tuple[Claim, ...]] = {
     "table3": (
         *(
@@ -274,8 +282,13 @@ CLAIMS: dict[str, tuple[Claim, ...]] = {
             rows=(TUNED_VAE, TUNED_IRMAE),
         ),
         Claim(
-            "Not in the paper: LoRAE+ samples better than AE, VAE, IRMAE and LoRAE, and than those two as chosen",
-            beats(EXACT, ["AE", "VAE", "IRMAE", "LoRAE", TUNED_VAE, TUNED_IRMAE]),
+            "Not in the paper: LoRAE+ samples better than AE, VAE, IRMAE and LoRAE",
+            beats(EXACT, ["AE", "VAE", "IRMAE", "LoRAE"]),
+            rows=(EXACT,),
+        ),
+        Claim(
+            "Not in the paper: LoRAE+ samples better than VAE and IRMAE as chosen on held-out digits",
+            beats(EXACT, [TUNED_VAE, TUNED_IRMAE]),
             rows=(EXACT, TUNED_VAE, TUNED_IRMAE),
         ),
     ),
@@ -287,17 +300,13 @@ CLAIMS: dict[str, tuple[Claim, ...]] = {
     ),
     "table5": (
         Claim(
-            "LoRAE samples about as well as established generative models: better than the worst of them, and within a "
-            "quarter of the best (section 4.2.3)",
+            "LoRAE samples at least about as well as established generative models: better than the worst of them, and "
+            "within a quarter of the best (section 4.2.3)",
             not_the_worst,
         ),
     ),
     "table6": (
-        Claim(
-            "With 10, 100 and 1,000 labels LoRAE's latents classify better than AE's, VAE's and training from the "
-            "images (section 4.3)",
-            beats("LoRAE", ["AE", "VAE", "Supervised"], ["10", "100", "1000"]),
-        ),
+        *FEW_LABELS,
         Claim(
             "With 10,000 and 60,000 labels they are about as good: within a percentage point of the best (section 4.3)",
             close_to_best("LoRAE", ["10000", "all"]),
@@ -314,13 +323,7 @@ CLAIMS: dict[str, tuple[Claim, ...]] = {
             rows=(EXACT, TUNED_VAE),
         ),
     ),
-    "table6-authors": (
-        Claim(
-            "With 10, 100 and 1,000 labels LoRAE's latents classify better than AE's, VAE's and training from the "
-            "images (section 4.3)",
-            beats("LoRAE", ["AE", "VAE", "Supervised"]),
-        ),
-    ),
+    "table6-authors": FEW_LABELS,
     "table7": (
         Claim("The rank falls with the penalty's weight (section 4.4.1)", rank_falls),
         Claim("The best samples are at a weight inside the range (section 4.4.1)", minimum_inside),

@@ -61,6 +61,13 @@ def _picture(place: str, folder: Path) -> Path:
     return Path(place)
 
 
+AUTHORS_CLASSIFIER = (
+    "The models are trained by the protocol above; `authors_code` is how the authors' code classifies: the first items "
+    "have labels whatever they show, latents are taken before M where there is one, and the moment with the best TEST "
+    "accuracy counts, so that all numbers are a little too good."
+)
+
+
 def protocol_words(scale: Scale, table: Table) -> list[str]:
     """How the numbers of a table were made, a sentence each, from the configurations of its cells."""
     command = f"lorae reproduce {table.name} --preset {scale.preset}"
@@ -81,6 +88,8 @@ def protocol_words(scale: Scale, table: Table) -> list[str]:
         if theirs:
             sentences.append(f"Of AE, VAE, IRMAE and LoRAE, as in the authors' code: {_listed(theirs)}.")
         sentences += _measures(scale, table, data)
+    if any(column.asked.get("protocol") == "authors_code" for found in table.columns.values() for column in found):
+        sentences.append(AUTHORS_CLASSIFIER)
     missing = [name for name in table.data if name not in scale.data]
     if missing:
         sentences.append(f"Not measured: {', '.join(missing)}, whose files `--data-root FOLDER` names.")
