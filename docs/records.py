@@ -44,19 +44,23 @@ def finished_run(study: str, name: str, data: str = "mnist", **settings: Any) ->
 
 def write_record(study: str, name: str, run: Run, pictures: Sequence[str]) -> None:
     """Everything that is said of a run, as `results/STUDY/NAME.json`, and some of its figures beside it."""
-    folder = RESULTS / study
-    folder.mkdir(parents=True, exist_ok=True)
+    summary = run.summary()
+    summary.pop("run")
+    write_result(study, name, run, {"summary": summary, "evaluation": run.evaluation()})
+    for picture in pictures:
+        suffix = "" if picture == pictures[0] else f"-{picture}"
+        shutil.copy(run.figure_path(picture), RESULTS / study / f"{slug(name)}{suffix}.png")
+
+
+def write_result(study: str, name: str, run: Run, result: dict[str, Any]) -> None:
+    """A result of a run with how the run was made, as `results/STUDY/NAME.json`."""
     keep = ("version", "command", "created", "settings", "parameters", "machine")
     record = {"name": name, **{key: run.config[key] for key in keep}}
     record["command"] = record["command"].split(" --out")[0]
     record["revision"] = get_method(run.settings.method).revision
-    summary = run.summary()
-    summary.pop("run")
-    record |= {"summary": summary, "evaluation": run.evaluation()}
-    record_path(study, name).write_text(json.dumps(record, indent=2) + "\n")
-    for picture in pictures:
-        suffix = "" if picture == pictures[0] else f"-{picture}"
-        shutil.copy(run.figure_path(picture), folder / f"{slug(name)}{suffix}.png")
+    path = record_path(study, name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(record | result, indent=2) + "\n")
 
 
 def read_record(study: str, name: str) -> dict[str, Any]:
