@@ -46,7 +46,8 @@ def test_the_fit_agrees_with_polyfit_on_the_published_ranks():
 
 def test_a_rank_of_zero_is_shown_and_left_out_of_the_fit(tmp_path):
     page = exponent.page(rows({1e-3: [16, 16], 1e-2: [4, 4], 1e-1: [0, 1]}), tmp_path)
-    falls, rate, _ = verdicts(page)
+    falls, of_matrix, rate, _ = verdicts(page)
+    assert of_matrix.holds is True
     assert falls.holds is True
     assert "0.5 at 0.1" in falls.seen
     expected = exponent.fit_exponent([1e-3, 1e-3, 1e-2, 1e-2, 1e-1], [16, 16, 4, 4, 1]).exponent
@@ -57,7 +58,7 @@ def test_a_rank_of_zero_is_shown_and_left_out_of_the_fit(tmp_path):
 @pytest.mark.parametrize("ranks", [{1e-3: [16]}, {1e-3: [16], 1e-1: [0]}, {1e-3: [0], 1e-1: [0]}])
 def test_without_two_weights_that_left_something_nothing_is_judged(ranks, tmp_path):
     page = exponent.page(rows(ranks), tmp_path)
-    assert [verdict.holds for verdict in verdicts(page)] == [None, None]
+    assert [verdict.holds for verdict in verdicts(page)] == [None, None, None]
     fitted = next(block for block in page.blocks if isinstance(block, Grid) and "Exponent" in block.caption)
     assert [row[0] for row in fitted.rows if "1e-3" in row[0]] == []
 
@@ -65,7 +66,7 @@ def test_without_two_weights_that_left_something_nothing_is_judged(ranks, tmp_pa
 def test_the_page_says_what_a_bound_of_all_weights_would_allow(tmp_path):
     page = exponent.page(rows({1e-4: [50], 1e-2: [10]}), tmp_path)
     # c = 10 * 1e-2, divided by the smallest weight.
-    assert "c = 0.1 or more, which at 0.0001 allows a rank of 1,000" in verdicts(page)[1].seen
+    assert "c = 0.1 or more, which at 0.0001 allows a rank of 1,000" in verdicts(page)[2].seen
 
 
 @pytest.mark.parametrize("slope", [-1.0, -0.26, 0.5])
@@ -91,14 +92,14 @@ def test_a_multiple_of_the_identity_has_full_rank_and_a_vanishing_norm():
     assert [row["constant"] for row in rows] == pytest.approx([1.0, 1e3, 1e9])
 
 
-def rows_of_proposition_1(slope: float) -> list[dict]:
+def rows_of_proposition_1(slope: float, of_matrix: float) -> list[dict]:
     return [
         {
             "weight": weight,
             "seed": seed,
             "published": rank,
             "ranks": {"0.001": 100 * (weight / 1e-5) ** slope, "1e-06": 100},
-            "matrix_ranks": {"0.001": 100 * (weight / 1e-5) ** slope},
+            "matrix_ranks": {"0.001": 100 * (weight / 1e-5) ** of_matrix},
             "entropy_rank": 5.0,
         }
         for weight, rank in {1e-5: 65, 1e-4: 40, 1e-3: 18, 1e-2: 8, 1e-1: 7}.items()
@@ -107,10 +108,15 @@ def rows_of_proposition_1(slope: float) -> list[dict]:
 
 
 @pytest.mark.parametrize(
-    ("slope", "holds"), [(-0.3, [True, False, False]), (-1.0, [True, True, False]), (0.1, [False, False, False])]
+    ("slope", "of_matrix", "holds"),
+    [
+        (-0.3, -0.1, [True, True, False, False]),
+        (-1.0, 0.1, [True, False, True, False]),
+        (0.1, -0.1, [False, True, False, False]),
+    ],
 )
-def test_the_page_of_proposition_1_judges_the_exponent(slope, holds, tmp_path):
-    page = exponent.page(rows_of_proposition_1(slope), tmp_path)
+def test_the_page_of_proposition_1_judges_the_exponent(slope, of_matrix, holds, tmp_path):
+    page = exponent.page(rows_of_proposition_1(slope, of_matrix), tmp_path)
     assert outcomes(page) == holds
     check_pictures(page, tmp_path)
     exponents = next(block for block in page.blocks if isinstance(block, Grid) and "Exponent" in block.caption)

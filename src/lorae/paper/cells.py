@@ -301,7 +301,7 @@ def _pool(workers: int) -> Iterator[ProcessPoolExecutor | None]:
         with _terminations_interrupt():
             yield pool
     except BaseException:
-        # A cell may take half an hour: what is being trained is kept in a checkpoint, the rest is measured again.
+        # A cell may take an hour: what is being trained is kept in a checkpoint, the rest is measured again.
         for worker in set(multiprocessing.active_children()) - others:
             worker.terminate()
         raise

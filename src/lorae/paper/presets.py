@@ -73,7 +73,7 @@ PRESETS = {
             "celeba": {"fid": {**FEW_FACES, "n": 100}, "rank": {"bootstrap": 20}},
         },
     ),
-    # Two minutes of training a model on one core: what the paper compares is settled then, though not every error.
+    # Three minutes of training a model on one core: what the paper compares is settled then, though not every error.
     "quick": Preset(
         seeds=3,
         training={
