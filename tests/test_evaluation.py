@@ -318,4 +318,4 @@ def test_the_authors_code_classifies_what_comes_before_the_matrix_or_the_latents
         protocol="authors_code",
     )
     assert found["10"] == expected["10"]
-    assert found["protocol"]["features"] == ("before M" if method == "lorae" else "after M")
+    assert found["protocol"]["features"] == ("before M" if method == "lorae" else "the latents")

@@ -8,6 +8,8 @@ GRADUAL = [2.0**-index for index in range(20)]
 SHARP = [1.0, 0.9, 0.8, 1e-7, 1e-8]
 # It falls over more directions than a sharp one, yet most of the way in one step.
 CLIFF = [1.0, 0.3, 0.08, 0.06, 1e-6, 1e-7]
+# Its only steep step ends far below what is looked at.
+LATE_CLIFF = [1.0, 0.5, 0.2, 0.05, 0.01, 2e-3, 8e-4, 1e-9]
 
 
 def filled(name: str, data: str, ours: dict[tuple[str, str], tuple[float, ...]]) -> FilledTable:
@@ -78,10 +80,28 @@ def decay(spectra):
 
 
 @pytest.mark.parametrize(
-    ("lorae", "irmae", "holds"), [(GRADUAL, SHARP, True), (SHARP, GRADUAL, False), (CLIFF, SHARP, False)]
+    ("lorae", "irmae", "holds"),
+    [(GRADUAL, SHARP, True), (SHARP, GRADUAL, False), (CLIFF, SHARP, False), (LATE_CLIFF, SHARP, False)],
 )
 def test_a_gradual_decay_has_no_cliff_and_takes_more_of_the_rank(lorae, irmae, holds):
     assert decay({"LoRAE": lorae, "IRMAE": irmae}).holds is holds
+
+
+def test_latents_that_are_all_the_same_hold_nothing():
+    spectra = {"LoRAE": GRADUAL, "IRMAE": [0.0] * 8, EXACT: [0.0] * 8}
+    found = [verdict for verdict in verdicts(filled("figure2", "mnist", {}), spectra) if verdict.holds is not None]
+    assert [verdict.seen for verdict in found] == [
+        "all latents of IRMAE are the same (seed 0)",
+        f"all latents of {EXACT} are the same (seed 0)",
+    ]
+    assert not any(verdict.holds for verdict in found)
+
+
+def test_the_seeds_of_a_claim_are_those_of_its_rows_and_columns():
+    ours = {"AE": (9.0,), "VAE": (8.0,) * 5, "IRMAE": (8.0,) * 5, "LoRAE": (5.0,) * 5}
+    ours |= dict.fromkeys((TUNED_VAE, TUNED_IRMAE, EXACT), (4.0,) * 3)
+    seen = [verdict.seen.split(" (")[-1] for verdict in verdicts(distances(**ours), {})]
+    assert seen == ["1 to 5 seeds)", "5 seeds)", "5 seeds)", "3 to 5 seeds)", "1 to 5 seeds)", "3 seeds)"]
 
 
 def test_a_decay_depends_neither_on_scale_nor_order_nor_on_what_is_below_it():

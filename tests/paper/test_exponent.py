@@ -45,7 +45,7 @@ def test_the_fit_agrees_with_polyfit_on_the_published_ranks():
 
 
 def test_a_rank_of_zero_is_shown_and_left_out_of_the_fit(tmp_path):
-    page = exponent.page(rows({1e-3: [16, 16], 1e-2: [4, 4], 1e-1: [0, 1]}), tmp_path)
+    page = exponent.page(rows({1e-3: [16, 16], 1e-2: [4, 4], 1e-1: [0, 1]}), tmp_path, 3)
     falls, of_matrix, rate, _ = verdicts(page)
     assert of_matrix.holds is True
     assert falls.holds is True
@@ -57,16 +57,21 @@ def test_a_rank_of_zero_is_shown_and_left_out_of_the_fit(tmp_path):
 
 @pytest.mark.parametrize("ranks", [{1e-3: [16]}, {1e-3: [16], 1e-1: [0]}, {1e-3: [0], 1e-1: [0]}])
 def test_without_two_weights_that_left_something_nothing_is_judged(ranks, tmp_path):
-    page = exponent.page(rows(ranks), tmp_path)
+    page = exponent.page(rows(ranks), tmp_path, len(ranks))
     assert [verdict.holds for verdict in verdicts(page)] == [None, None, None]
     fitted = next(block for block in page.blocks if isinstance(block, Grid) and "Exponent" in block.caption)
     assert [row[0] for row in fitted.rows if "1e-3" in row[0]] == []
 
 
 def test_the_page_says_what_a_bound_of_all_weights_would_allow(tmp_path):
-    page = exponent.page(rows({1e-4: [50], 1e-2: [10]}), tmp_path)
+    page = exponent.page(rows({1e-4: [50], 1e-2: [10]}), tmp_path, 2)
     # c = 10 * 1e-2, divided by the smallest weight.
     assert "c = 0.1 or more, which at 0.0001 allows a rank of 1,000" in verdicts(page)[2].seen
+
+
+def test_whether_ranks_fall_is_judged_of_all_weights_alone(tmp_path):
+    page = exponent.page(rows({1e-4: [50], 1e-2: [10]}), tmp_path, 3)
+    assert [verdict.holds for verdict in verdicts(page)] == [None, None, False, False]
 
 
 @pytest.mark.parametrize("slope", [-1.0, -0.26, 0.5])
@@ -116,7 +121,7 @@ def rows_of_proposition_1(slope: float, of_matrix: float) -> list[dict]:
     ],
 )
 def test_the_page_of_proposition_1_judges_the_exponent(slope, of_matrix, holds, tmp_path):
-    page = exponent.page(rows_of_proposition_1(slope, of_matrix), tmp_path)
+    page = exponent.page(rows_of_proposition_1(slope, of_matrix), tmp_path, 5)
     assert outcomes(page) == holds
     check_pictures(page, tmp_path)
     exponents = next(block for block in page.blocks if isinstance(block, Grid) and "Exponent" in block.caption)
@@ -127,6 +132,6 @@ def test_the_page_of_proposition_1_judges_the_exponent(slope, of_matrix, holds, 
 
 
 def test_a_page_of_nothing_says_so(tmp_path):
-    page = exponent.page([], tmp_path)
+    page = exponent.page([], tmp_path, 5)
     assert outcomes(page) == [None]
     assert not any(isinstance(block, Picture) for block in page.blocks)

@@ -4,5 +4,6 @@ from lorae.classification.heads import classify
 from lorae.classification.probes import probe, total_draws
 from lorae.classification.protocol import COUNTS, PROTOCOLS, SEEDS, total_steps
 from lorae.classification.supervised import supervised
+from lorae.classification.unfinished import Trainings
 
-__all__ = ["COUNTS", "PROTOCOLS", "SEEDS", "classify", "probe", "supervised", "total_draws", "total_steps"]
+__all__ = ["COUNTS", "PROTOCOLS", "SEEDS", "Trainings", "classify", "probe", "supervised", "total_draws", "total_steps"]

@@ -48,8 +48,8 @@ def accuracies(
 ) -> dict[str, Any]:
     """Test accuracies of one network a seed, trained side by side on n labelled items, with how they came about.
 
-    build: makes the untrained networks of all seeds; advance: told of every step; trainings: where this one is kept
-    until they are forgotten, so that the same call goes on from there, or has its result at once.
+    build: makes the untrained networks of all seeds; advance: told of every step; trainings: where this one is kept,
+    so that the same call goes on from there, or has its result at once.
     """
     draws = [draw_rows(data.train_labels, n, seed, protocol) for seed in seeds]
     train, train_labels = as_tensor(data.train), as_tensor(data.train_labels)
@@ -59,13 +59,13 @@ def accuracies(
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
     model = build(generators)
     key = functools.partial(training_key, data, model, n, list(seeds), protocol, plan)
-    unfinished = (trainings or Trainings(None)).unfinished(n, seeds, key)
+    unfinished = (trainings or Trainings(None)).unfinished(n, key)
     state = unfinished.read()
     if state is not None and "result" in state:
         if advance is not None:
             advance(plan.steps)
         return dict(state["result"])
-    picked = fit(model, labelled, judge, plan, generators, advance, unfinished)
+    picked = fit(model, labelled, judge, plan, generators, advance, unfinished, state)
     result = summary(accuracy(model, test).tolist(), n) | {"epochs": plan.epochs, "steps": plan.steps, "picked": picked}
     unfinished.write({"result": result})
     return result
@@ -152,14 +152,15 @@ def fit(
     generators: Sequence[torch.Generator],
     advance: Callable[[int], Any] | None = None,
     unfinished: Unfinished | None = None,
+    state: dict[str, Any] | None = None,
 ) -> list[int]:
     """Train, and leave each seed with the weights that `judge` liked best, the first of ties.
 
-    unfinished: where the training is kept and taken up again; model and generators as in `Training`. Returns the steps
-    after which those weights were reached.
+    unfinished: where the training is kept; state: what was kept of it before; model and generators as in `Training`.
+    Returns the steps after which those weights were reached.
     """
     training, unfinished = Training(model, labelled, plan.batch, generators), unfinished or Unfinished(None)
-    if (state := unfinished.read()) is not None:
+    if state is not None:
         training.load(state)
     if advance is not None and training.step:
         advance(training.step)

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -91,9 +90,9 @@ def classify(
     protocol: str = "validation",
     epochs: int = EPOCHS,
     max_steps: int | None = MAX_STEPS,
-    features: str = "after M",
+    features: str = "the latents",
     advance: Callable[[int], Any] | None = None,
-    folder: Path | None = None,
+    trainings: Trainings | None = None,
 ) -> dict[str, Any]:
     """Test accuracy of the paper's classifier on frozen latents, for several numbers of labelled items.
 
@@ -110,8 +109,8 @@ def classify(
     max_steps: gradient steps a head at most; None for all `epochs`, as in the paper.
     features: what the latents are, for the stored protocol.
     advance: told of every step, of all seeds at once; `total_steps` says how many there will be.
-    folder: where trainings are kept while the call lasts, so that after a kill the same call goes on from there; None
-        keeps nothing.
+    trainings: where they are kept, so that after a kill the same call goes on from there, until the caller forgets
+        them; None keeps nothing.
 
     Returns plain JSON values: for each count its mean, sample standard deviation and values (shares in [0, 1]), n,
     epochs, steps, and the steps after which each seed's head was `picked`; then `protocol` and `left_out`.
@@ -130,12 +129,10 @@ def classify(
     def build(generators: Sequence[torch.Generator]) -> nn.Module:
         return Heads(train.shape[1], data.classes, generators)
 
-    trainings = Trainings(folder)
     rows: dict[str, Any] = {
         name: accuracies(data, build, n, checked_seeds, protocol, plan(n, epochs, max_steps), advance, trainings)
         for name, n in sizes.items()
     }
-    trainings.forget()
     return rows | {
         "protocol": describe(data, protocol, checked_seeds, epochs, max_steps, features),
         "left_out": left_out,

@@ -1,7 +1,6 @@
 """The supervised row of the paper's Table 6: the encoder's network and the classifier, from scratch on raw images."""
 
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -85,7 +84,7 @@ def supervised(
     max_steps: int | None = MAX_STEPS,
     bfloat16: bool = False,
     advance: Callable[[int], Any] | None = None,
-    folder: Path | None = None,
+    trainings: Trainings | None = None,
 ) -> dict[str, Any]:
     """Test accuracy of encoder and classifier trained together from scratch, for several numbers of labelled items.
 
@@ -116,13 +115,11 @@ def supervised(
         return Supervised(scaling, encoder, Heads(latent_dim, data.classes, generators), bfloat16=bfloat16)
 
     keep_freed_memory()
-    trainings = Trainings(folder)
     rows: dict[str, Any] = {}
     for name, n in sizes.items():
         length = plan(n, epochs, max_steps, JUDGED)
         parts = [accuracies(data, build, n, [seed], protocol, length, advance, trainings) for seed in checked_seeds]
         rows[name] = _joined(parts)
-    trainings.forget()
     details = {"network": network, "latent_dim": latent_dim, "width": width, "bfloat16": bfloat16}
     stored = describe(data, protocol, checked_seeds, epochs, max_steps, "none: trained from raw items", JUDGED)
     return rows | {"protocol": stored | details, "left_out": left_out}

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Iterable
 
+from lorae.classification import Trainings
 from lorae.data import Dataset
 from lorae.errors import LoraeError
 from lorae.evaluation.measures import MEASURES
@@ -69,7 +70,9 @@ def evaluate(
             _ = subject.extractor  # a missing network shall not cost the minutes before it
         for name in names:
             bar.update(task, note=name)
-            run.add_to_evaluation({name: MEASURES[name].take(subject)})
+            with Trainings(run.path / f"unfinished-{name}") as subject.trainings:
+                run.add_to_evaluation({name: MEASURES[name].take(subject)})
+                subject.trainings.forget()
             bar.advance(task)
         for sampler, items in subject.pictured.items():
             picture_samples(run, sampler, items)

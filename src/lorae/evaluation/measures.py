@@ -203,9 +203,9 @@ def classification(subject: Subject) -> Result:
             latents("test"),
             test.labels,
             seeds=range(settings.seeds),
-            features="before M" if before else "after M",
+            features="before M" if before else "the latents",
             advance=advance,
-            folder=subject.unfinished("classification"),
+            trainings=subject.trainings,
             **chosen,
         )
 
@@ -229,7 +229,7 @@ def supervised_row(subject: Subject) -> Result:
             seeds=range(settings.seeds),
             bfloat16=choose_precision("auto", "cpu", spec.network) == "bfloat16",
             advance=advance,
-            folder=subject.unfinished("supervised"),
+            trainings=subject.trainings,
             **chosen,
         )
 

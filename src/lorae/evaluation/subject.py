@@ -3,7 +3,6 @@
 import contextlib
 from collections.abc import Callable, Iterator
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from rich.progress import Progress
 
+from lorae.classification import Trainings
 from lorae.data import Dataset, Split
 from lorae.evaluation.pictures import as_items
 from lorae.evaluation.settings import EvaluationSettings
@@ -32,7 +32,7 @@ Features = NDArray[np.float32]
 class Subject:
     """A trained model on its data under one set of settings; everything is computed once, when it is first asked for.
 
-    bar: shows how far the long parts are.
+    bar: shows how far the long parts are. trainings: where what a measure trains is kept until its result is written.
     """
 
     def __init__(
@@ -43,6 +43,7 @@ class Subject:
         self.dataset = dataset
         self.settings = settings
         self.bar = bar
+        self.trainings = Trainings(None)
         self.pictured: dict[str, Items] = {}
         self._latents: dict[tuple[str, str], NDArray[np.float32]] = {}
         self._generated: dict[tuple[str, int], Features] = {}
@@ -55,10 +56,6 @@ class Subject:
             yield lambda steps: self.bar.advance(task, steps)
         finally:
             self.bar.remove_task(task)
-
-    def unfinished(self, measure: str) -> Path:
-        """A folder of the run for what a measure trains, there while that lasts."""
-        return self.run.path / f"unfinished-{measure}"
 
     # Latents and densities
 

@@ -37,14 +37,13 @@ def reproduce(
     """Run a study, or what of it is missing in its folder, and write its records and its page.
 
     study: a table, figure or theorem of the paper, `table6-authors` (table 6 as the authors' code measures it), `all`
-    of these, or `dimension`, the estimated against the known
-    dimension of synthetic data. preset: `smoke` (a minute or two), `quick` (an evening on 2 cores) or `paper` (the
-    paper's settings). seeds: how many; by the preset. protocol: the `paper`'s text, or `authors_code` where that
-    differs. data_root: the folder with CelebA's files; without it the studies are of MNIST alone. out: the folder, by
-    default `runs/paper-PRESET`; the same call goes on where an interrupted one stopped, studies share the models in it,
-    and several calls, on several machines that see the folder, share the work. workers: processes of one thread each;
-    as many as there are cores by default, four at most on a GPU. draw_only: draw from the records that are there, and
-    measure nothing.
+    of these, or `dimension`, the estimated against the known dimension of synthetic data. preset: `smoke` (a minute or
+    two), `quick` (an evening on 2 cores) or `paper` (the paper's settings). seeds: how many; by the preset. protocol:
+    the `paper`'s text, or `authors_code` where that differs. data_root: the folder with CelebA's files; without it the
+    studies are of MNIST alone. out: the folder, by default `runs/paper-PRESET`; the same call goes on where an
+    interrupted one stopped, studies share the models in it, and several calls, on several machines that see the folder,
+    share the work. workers: processes of one thread each; as many as there are cores by default, four at most on a GPU.
+    draw_only: draw from the records that are there, and measure nothing.
 
     Returns the number of `cells`, the path of `records`, those of the `pages` and the `claims` with what was seen; of
     `dimension` the paths of `table` and `figure` and a summary. Raises LoraeError for a value outside these, where

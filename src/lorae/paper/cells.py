@@ -2,8 +2,8 @@
 
 There is no queue to keep: a cell is open where its file is missing, and taken where its lock (`filelock`) is held; the
 system lets go of that when a process dies. Optuna, the usual choice, keeps a killed trial as running: its storage in a
-shared folder has no heartbeat (github.com/optuna/optuna/issues/6615). Its databases have one, which frees a trial after
-a grace period and may take a living one for dead (issues/4234), and on several machines they need a server.
+shared folder had no heartbeat in 2026 (github.com/optuna/optuna/issues/6615). Its databases have one, which frees a
+trial after a grace period and may take a living one for dead (issues/4234), and on several machines they need a server.
 """
 
 import contextlib

@@ -67,8 +67,11 @@ def counterexample(latent_dim: int, scales: Sequence[float]) -> list[dict[str, f
     return rows
 
 
-def page(rows: Sequence[Mapping[str, Any]], folder: Path) -> Page:
-    """The page of the proposition. rows: weight, seed, published rank, and the ranks of a model by every definition."""
+def page(rows: Sequence[Mapping[str, Any]], folder: Path, weights: int) -> Page:
+    """The page of the proposition. rows: weight, seed, published rank, and the ranks of a model by every definition.
+
+    weights: how many the study has; while some are missing, nothing is said of whether ranks fall.
+    """
     title = "The rank against the penalty's weight"
     if not rows:
         nothing = Verdict("The rank follows O(1 / weight) (proposition 1)", None, "not measured")
@@ -87,7 +90,7 @@ def page(rows: Sequence[Mapping[str, Any]], folder: Path) -> Page:
         Picture(place, "Rank against the weight, both on logarithmic axes, with the slope that 1 / weight would have"),
         _exponents(rows, published),
         _counterexample_grid(),
-        *_verdicts(rows, published),
+        *_verdicts(rows, published, weights),
     )
     return Page("proposition1", title, blocks)
 
@@ -133,12 +136,12 @@ def _counterexample_grid() -> Grid:
     return Grid("The matrix t I, 128 x 128", ("t", "nuclear norm", "rank", "rank / norm"), tuple(lines))
 
 
-def _verdicts(rows: Sequence[Mapping[str, Any]], published: Mapping[float, float]) -> list[Verdict]:
+def _verdicts(rows: Sequence[Mapping[str, Any]], published: Mapping[float, float], weights: int) -> list[Verdict]:
     points = _by_weight(rows, MAIN)
     fit = _fit(points)
     falls = {
         MAIN: "The rank of the latents falls as the weight grows (section 5.3)",
-        OF_MATRIX: "The rank of M, which the proof bounds, falls as well",
+        OF_MATRIX: "The rank of M, which the proof bounds, falls as the weight grows",
     }
     rate = "The rank goes like 1 / weight (what a tight O(1 / weight) would mean)"
     if fit is None:
@@ -158,7 +161,7 @@ def _verdicts(rows: Sequence[Mapping[str, Any]], published: Mapping[float, float
         "than 1 / weight"
     )
     return [
-        *(_falling(sentence, _by_weight(rows, definition)) for definition, sentence in falls.items()),
+        *(_falling(sentence, _by_weight(rows, definition), weights) for definition, sentence in falls.items()),
         Verdict(rate, abs(fit.exponent + 1) <= NEAR, seen),
         Verdict(
             "rank(M) <= c |M|_* for some constant c (used by proposition 1 and theorem 2)",
@@ -168,7 +171,9 @@ def _verdicts(rows: Sequence[Mapping[str, Any]], published: Mapping[float, float
     ]
 
 
-def _falling(sentence: str, points: Mapping[float, Sequence[float]]) -> Verdict:
+def _falling(sentence: str, points: Mapping[float, Sequence[float]], weights: int) -> Verdict:
+    if len(points) < weights:
+        return Verdict(sentence, None, "not measured")
     means = {weight: statistics.fmean(ranks) for weight, ranks in points.items()}
     seen = ", ".join(f"{mean:.1f} at {weight:g}" for weight, mean in means.items())
     return Verdict(sentence, all(first > second for first, second in pairwise(means.values())), seen)

@@ -27,7 +27,7 @@ class Planned:
 def measurement(scale: Scale, data: str, system: System, measure: str, seed: int, column: Column | None = None) -> Cell:
     """The cell of one measure of one model."""
     model = scale.model(data, system, column, seed)
-    chosen: dict[str, Any] = {} if column is None else {"labels": column.labels, "asked": column.asked}
+    chosen: dict[str, Any] = {} if column is None else {"labels": column.labels, "settings": column.measure_settings}
     configuration = {
         "study": "paper",
         "protocol": PROTOCOL,
@@ -36,8 +36,8 @@ def measurement(scale: Scale, data: str, system: System, measure: str, seed: int
     }
     width = f" {column.name}" if column is not None and column.settings else ""
     labels = "" if column is None or column.labels is None else f" with labels {column.labels}"
-    asked = "" if column is None else "".join(f", {name} {value}" for name, value in column.asked.items())
-    return Cell(f"{data} {system.name}{width} seed {seed}: {measure}{labels}{asked}", configuration)
+    others = "" if column is None else "".join(f", {name} {value}" for name, value in column.measure_settings.items())
+    return Cell(f"{data} {system.name}{width} seed {seed}: {measure}{labels}{others}", configuration)
 
 
 def planned(table: Table, scale: Scale) -> list[Planned]:

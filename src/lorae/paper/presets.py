@@ -175,17 +175,18 @@ class Scale:
         return model if revision == 1 else model | {"revision": revision}
 
     def measure(
-        self, data: str, method: str, measure: str, *, labels: str | None = None, asked: Values | None = None
+        self, data: str, method: str, measure: str, *, labels: str | None = None, settings: Values | None = None
     ) -> dict[str, Any]:
         """The configuration of a measure: its name, and the settings that decide its result.
 
         labels: one number of labels alone, so that each is a cell: with all of them the paper's preset takes hours.
-        asked: settings of the column.
+        settings: of the measure, where a table changes them.
         """
         values: dict[str, Any] = {}
         for source in (PRESETS[self.preset].measures, PROTOCOLS[self.protocol].measures):
             values |= source.get(data, {}).get(measure, {})
-        values |= asked or {}
+        values |= settings or {}
+        assert set(settings or ()) <= set(FIELDS.get(measure, ())), f"{measure} has no such settings as {settings}"
         resolved = dataclasses.asdict(EvaluationSettings.from_values(values, _origin).resolve(data, "images", method))
         chosen = {name: resolved[name] for name in FIELDS.get(measure, ())}
         if labels is not None:

@@ -41,7 +41,7 @@ class Column:
     """A column: a title, the measure that fills it, and the way to the value in the measure's result.
 
     better: `lower` or `higher`; None for what has no better. settings: of the model, where the column changes it.
-    asked: settings of the measure, where the table changes them. labels: how many training items have one, where the
+    measure_settings: of the measure, where the table changes them. labels: how many training items have one, where the
     measure is of labelled items. factor: on the value, as the paper's unit may differ.
     """
 
@@ -51,7 +51,7 @@ class Column:
     value: tuple[str, ...]
     better: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
-    asked: Mapping[str, Any] = field(default_factory=dict)
+    measure_settings: Mapping[str, Any] = field(default_factory=dict)
     labels: str | None = None
     factor: float = 1.0
 
@@ -97,11 +97,10 @@ def tables() -> dict[str, Table]:
     columns = {name: _column(name, values) for name, values in document["columns"].items()}
     found: dict[str, Table] = {}
     for name, values in document["tables"].items():
-        found[name] = (
-            _like(found[values["like"]], name, values, systems)
-            if "like" in values
-            else (_table(name, values, systems, columns))
-        )
+        if "like" in values:
+            found[name] = _like(found[values["like"]], name, values, systems)
+        else:
+            found[name] = _table(name, values, systems, columns)
     return found
 
 
@@ -128,18 +127,21 @@ def _table(name: str, values: Mapping[str, Any], systems: Mapping[str, System], 
 
 def _like(table: Table, name: str, values: Mapping[str, Any], systems: Mapping[str, System]) -> Table:
     """Some rows and columns of a table, measured in another way and compared with the same published numbers."""
-    kept = {
-        data: tuple(
-            dataclasses.replace(column, asked=values["asked"]) for column in columns if column.name in values["columns"]
-        )
-        for data, columns in table.columns.items()
-    }
-    published = {
-        data: {
-            (row, column): value
-            for (row, column), value in cells.items()
-            if row in values["rows"] and column in values["columns"]
-        }
-        for data, cells in table.published.items()
-    }
-    return Table(name, values["title"], tuple(systems[row] for row in values["rows"]), kept, published)
+    rows, names, others = values["rows"], values["columns"], values["measure_settings"]
+    there = {column.name for columns in table.columns.values() for column in columns}
+    assert there.issuperset(names), f"{name}: {table.name} has no columns {set(names) - there}"
+    return Table(
+        name=name,
+        title=values["title"],
+        rows=tuple(systems[row] for row in rows),
+        columns={
+            data: tuple(
+                dataclasses.replace(column, measure_settings=others) for column in found if column.name in names
+            )
+            for data, found in table.columns.items()
+        },
+        published={
+            data: {cell: value for cell, value in cells.items() if cell[0] in rows and cell[1] in names}
+            for data, cells in table.published.items()
+        },
+    )

@@ -88,7 +88,11 @@ def protocol_words(scale: Scale, table: Table) -> list[str]:
         if theirs:
             sentences.append(f"Of AE, VAE, IRMAE and LoRAE, as in the authors' code: {_listed(theirs)}.")
         sentences += _measures(scale, table, data)
-    if any(column.asked.get("protocol") == "authors_code" for found in table.columns.values() for column in found):
+    if any(
+        column.measure_settings.get("protocol") == "authors_code"
+        for found in table.columns.values()
+        for column in found
+    ):
         sentences.append(AUTHORS_CLASSIFIER)
     missing = [name for name in table.data if name not in scale.data]
     if missing:
@@ -104,7 +108,7 @@ def _measures(scale: Scale, table: Table, data: str) -> list[str]:
     for entry in planned(table, scale):
         name = entry.cell.configuration["measure"]["name"]
         if entry.data == data and entry.column is not None and entry.seed == 0:
-            settings = scale.measure(data, methods[entry.row], name, asked=columns[entry.column].asked)
+            settings = scale.measure(data, methods[entry.row], name, settings=columns[entry.column].measure_settings)
             if "labels" in settings:
                 settings["labels"] = [
                     column.labels for column in columns.values() if column.labels in settings["labels"]
@@ -125,7 +129,7 @@ def _features(scale: Scale, table: Table) -> dict[str, str]:
     found = {}
     for data, columns in table.columns.items():
         for column in columns:
-            settings = scale.measure(data, "ae", column.measure, asked=column.asked)
+            settings = scale.measure(data, "ae", column.measure, settings=column.measure_settings)
             if "features" in settings:
                 found[data] = settings["features"]
     return found
@@ -186,7 +190,7 @@ def _exponent_page(scale: Scale, records: Records, folder: Path) -> Page:
         for system, seed, cell in _weighted(scale, "rank", _by_weight())
         if cell.key in records
     ]
-    return exponent.page(rows, folder)
+    return exponent.page(rows, folder, len(_by_weight()))
 
 
 def _convergence_page(scale: Scale, records: Records, folder: Path) -> Page:
