@@ -1,7 +1,7 @@
 import pytest
 
 from lorae.errors import LoraeError
-from lorae.files import write_atomically
+from lorae.files import take_lock, write_atomically
 
 
 def test_parents_are_made_and_old_content_is_replaced(tmp_path):
@@ -24,3 +24,17 @@ def test_a_failed_write_keeps_the_old_content(tmp_path, monkeypatch):
         write_atomically(path, b"new")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_lock_is_of_one_holder_at_a_time(tmp_path):
+    lock = take_lock(tmp_path / ".lock", "busy")
+    with pytest.raises(LoraeError, match="^it is busy$"):
+        take_lock(tmp_path / ".lock", "it is busy")
+    lock.release()
+    take_lock(tmp_path / ".lock", "busy").release()
+
+
+def test_a_lock_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(LoraeError, match=r"cannot write .*file/\.lock: (File exists|Not a directory)"):
+        take_lock(tmp_path / "file" / ".lock", "busy")

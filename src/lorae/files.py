@@ -1,8 +1,10 @@
-"""Writing files whole."""
+"""Writing files whole, and by one process at a time."""
 
 import os
 import tempfile
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from lorae.errors import LoraeError
 
@@ -28,6 +30,21 @@ def write_atomically(path: Path, content: bytes) -> None:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def take_lock(path: Path, busy: str) -> FileLock:
+    """The lock of a file, held until it is released or this process dies.
+
+    Raises LoraeError: `busy` while another process holds it, and where the system refuses to write the file.
+    """
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise LoraeError(busy) from None
+    except OSError as error:
+        raise LoraeError(f"cannot write {path}: {error.strerror or error}") from None
+    return lock
 
 
 def _umask() -> int:

@@ -12,10 +12,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock, Timeout
-
 from lorae.errors import LoraeError
-from lorae.files import write_atomically
+from lorae.files import take_lock, write_atomically
 from lorae.methods import get_method
 from lorae.settings import Settings
 
@@ -139,13 +137,8 @@ class Run:
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Keep other processes from training the same run; LoraeError where one does."""
-        lock = FileLock(self.path / "checkpoints" / ".lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise LoraeError(f"run: {str(self.path)!r} is being trained by another process") from None
-        except OSError as error:
-            raise LoraeError(f"run: cannot write to {str(self.path)!r}: {error.strerror}") from None
+        busy = f"run: {str(self.path)!r} is being trained by another process"
+        lock = take_lock(self.path / "checkpoints" / ".lock", busy)
         try:
             yield
         finally:

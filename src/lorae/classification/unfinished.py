@@ -12,13 +12,13 @@ from types import TracebackType
 from typing import Any
 
 import torch
-from filelock import FileLock, Timeout
+from filelock import FileLock
 from numpy.typing import NDArray
 from torch import nn
 
 from lorae.classification.protocol import LEARNING_RATE, LabelledData, Plan
 from lorae.errors import LoraeError
-from lorae.files import write_atomically
+from lorae.files import take_lock, write_atomically
 
 # Seconds between two writes: about an epoch of all 55,000 labelled digits from the images on. A write takes 20 ms for
 # heads on latents, 70 ms for a network on images.
@@ -81,7 +81,7 @@ class Trainings:
 
     def __init__(self, folder: Path | None) -> None:
         self.folder = folder
-        self._lock = None if folder is None else FileLock(f"{folder}.lock")
+        self._lock: FileLock | None = None
         self._ours: list[Unfinished] = []
 
     def __enter__(self) -> "Trainings":
@@ -90,29 +90,23 @@ class Trainings:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
-        if self._lock is not None and self._lock.is_locked:
+        if self._lock is not None:
             Path(self._lock.lock_file).unlink(missing_ok=True)
             self._lock.release()
+            self._lock = None
 
     def unfinished(self, n: int, key: Callable[[], str]) -> Unfinished:
         """The file of one training; key: gives a digest of everything that decides the result, part of its name.
 
         Raises LoraeError while another process is at the folder.
         """
-        if self.folder is None or self._lock is None:
+        if self.folder is None:
             return Unfinished(None)
-        if not self._lock.is_locked:
-            self._claim(self._lock)
+        if self._lock is None:
+            busy = f"{self.folder}: another process is at these trainings; wait for it, or end it"
+            self._lock = take_lock(self.folder.with_name(f"{self.folder.name}.lock"), busy)
         self._ours.append(Unfinished(self.folder / f"{n}-labels-{key()}"))
         return self._ours[-1]
-
-    def _claim(self, lock: FileLock) -> None:
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise LoraeError(f"{self.folder}: another process is at these trainings; wait for it, or end it") from None
-        except OSError as error:
-            raise LoraeError(f"{lock.lock_file}: cannot be written ({error.strerror})") from None
 
     def forget(self) -> None:
         """Delete their files, and the folder where no others are in it."""
