@@ -28,7 +28,7 @@ def test_a_failed_write_keeps_the_old_content(tmp_path, monkeypatch):
 
 def test_a_lock_is_of_one_holder_at_a_time(tmp_path):
     lock = take_lock(tmp_path / ".lock", "busy")
-    with pytest.raises(LoraeError, match="^it is busy$"):
+    with pytest.raises(LoraeError, match=r"^it is busy$"):
         take_lock(tmp_path / ".lock", "it is busy")
     lock.release()
     take_lock(tmp_path / ".lock", "busy").release()
