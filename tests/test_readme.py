@@ -109,8 +109,9 @@ def test_links_between_pages_lead_somewhere(page):
     assert not broken
 
 
-def test_the_table_of_held_slopes_is_drawn_from_its_records():
-    module = script("docs/held_slope.py")
+@pytest.mark.parametrize("path", ["docs/held_slope.py", "docs/scale.py", "docs/other_features.py"])
+def test_a_table_is_drawn_from_its_records(path):
+    module = script(path)
     assert module.table() in module.PAGE.read_text()
 
 
@@ -119,11 +120,6 @@ def test_the_tables_of_the_exact_rank_are_drawn_from_their_records():
     page = module.PAGE.read_text()
     assert module.choices_table() in page
     assert module.final_table() in page
-
-
-def test_the_table_of_the_encoders_scale_is_drawn_from_its_records():
-    module = script("docs/scale.py")
-    assert module.table() in module.PAGE.read_text()
 
 
 @pytest.mark.parametrize("preset", ["quick", "paper"])
