@@ -3,7 +3,7 @@
 The paper takes the features of Inception, trained on ImageNet, and the preset `quick` those of a classifier of digits.
 `make other-features` decodes the same 2,000 samples of models that are trained as `quick` trains them and compares them
 with 2,000 test digits in the features of `digits` and of `lite0`, a network trained on ImageNet that is part of a
-package (an hour and a half on one core, half of it training), and of two models of the paper's fifty epochs (an hour
+package (an hour and a half on one core, half of it training), and of three models of the paper's fifty epochs (an hour
 more each). Records go to `results/other-features/`.
 """
 
@@ -39,10 +39,13 @@ ROWS = {
     "AE": Row({"method": "ae"}),
     "VAE": Row({"method": "vae"}),
     "VAE, weight 0.1": Row({"method": "vae", "penalty": 0.1}),
+    "IRMAE": Row({"method": "irmae"}),
+    "IRMAE, 4 matrices": Row({"method": "irmae", "bottleneck": {"layers": 4}}),
     "LoRAE": Row({"method": "lorae"}),
     "LoRAE+, rank 12": Row({"method": "lorae+", "rank": 12, "schedule": "constant"}),
     # One of each, of those that were trained so long for tables 3 and 6.
     "IRMAE, 50 epochs": Row({"method": "irmae"}, epochs=50, seeds=(0,)),
+    "VAE, 50 epochs": Row({"method": "vae"}, epochs=50, seeds=(1,)),
     "LoRAE, 50 epochs": Row({"method": "lorae"}, epochs=50, seeds=(1,)),
 }
 
