@@ -9,13 +9,14 @@ more each). Records go to `results/other-features/`.
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
 import records
 
 import lorae
 from lorae.features import build_extractor
 from lorae.metrics.frechet import Moments, frechet_distance
+from lorae.paper.presets import PRESETS
+from lorae.paper.published import tables
 from lorae.runs import Run
 
 STUDY = "other-features"
@@ -26,27 +27,28 @@ FEATURES = ("digits", "lite0")
 SAMPLERS = ("gaussian", "mixture")
 
 
+# The models are those of the preset's table 3.
+SYSTEMS = {system.name: system for system in tables()["table3"].rows_on("mnist")}
+
+
 @dataclass(frozen=True)
 class Row:
-    """A model, how long it is trained, and with which seeds."""
+    """A row of table 3, how long its model is trained, and with which seeds."""
 
-    settings: dict[str, Any]
-    epochs: int = 4
+    system: str
+    epochs: int = PRESETS["quick"].training["mnist"]["epochs"]
     seeds: tuple[int, ...] = (0, 1, 2)
 
 
 ROWS = {
-    "AE": Row({"method": "ae"}),
-    "VAE": Row({"method": "vae"}),
-    "VAE, weight 0.1": Row({"method": "vae", "penalty": 0.1}),
-    "IRMAE": Row({"method": "irmae"}),
-    "IRMAE, 4 matrices": Row({"method": "irmae", "bottleneck": {"layers": 4}}),
-    "LoRAE": Row({"method": "lorae"}),
-    "LoRAE+, rank 12": Row({"method": "lorae+", "rank": 12, "schedule": "constant"}),
+    **{
+        name: Row(name)
+        for name in ("AE", "VAE", "VAE, weight 0.1", "IRMAE", "IRMAE, 4 matrices", "LoRAE", "LoRAE+, rank 12")
+    },
     # One of each, of those that were trained so long for tables 3 and 6.
-    "IRMAE, 50 epochs": Row({"method": "irmae"}, epochs=50, seeds=(0,)),
-    "VAE, 50 epochs": Row({"method": "vae"}, epochs=50, seeds=(1,)),
-    "LoRAE, 50 epochs": Row({"method": "lorae"}, epochs=50, seeds=(1,)),
+    "IRMAE, 50 epochs": Row("IRMAE", epochs=50, seeds=(0,)),
+    "VAE, 50 epochs": Row("VAE", epochs=50, seeds=(1,)),
+    "LoRAE, 50 epochs": Row("LoRAE", epochs=50, seeds=(1,)),
 }
 
 
@@ -60,7 +62,8 @@ def train() -> None:
     for name, row in ROWS.items():
         for seed in row.seeds:
             if not records.has_record(STUDY, name_of(name, seed)):
-                run = records.finished_run(STUDY, name_of(name, seed), epochs=row.epochs, seed=seed, **row.settings)
+                settings = SYSTEMS[row.system].settings_on("mnist") | {"epochs": row.epochs, "seed": seed}
+                run = records.finished_run(STUDY, name_of(name, seed), **settings)
                 records.write_result(STUDY, name_of(name, seed), run, {"n": COUNT, "fid": distances(run)})
 
 
@@ -70,15 +73,18 @@ def distances(run: Run) -> dict[str, dict[str, float]]:
     for sampler in SAMPLERS:
         images = lorae.sample(run, COUNT, sampler=sampler)
         for features in FEATURES:
-            moments = Moments.of(build_extractor(features)(images, "cpu"))
+            moments = Moments.of(extractor(features)(images, "cpu"))
             found[features][sampler] = frechet_distance(moments, reference(features))
     return found
+
+
+extractor = cache(build_extractor)
 
 
 @cache
 def reference(features: str) -> Moments:
     """What samples are compared with: the first test digits."""
-    return Moments.of(build_extractor(features)(lorae.load_data("mnist").test.inputs[:COUNT], "cpu"))
+    return Moments.of(extractor(features)(lorae.load_data("mnist").test.inputs[:COUNT], "cpu"))
 
 
 def table() -> str:

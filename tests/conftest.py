@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import lorae
+from lorae import cli
 from lorae.training import Trainer
 
 
@@ -80,3 +81,15 @@ def train_until(monkeypatch):
                 lorae.train(data, **options)
 
     return train_until
+
+
+@pytest.fixture
+def run_cli(capsys):
+    """Run one command in this process; exit code, standard output, standard error."""
+
+    def run(*words):
+        code = cli.main([str(word) for word in words])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run

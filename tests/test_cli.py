@@ -13,18 +13,6 @@ from lorae.methods import option_names, weight_names
 from lorae.settings import Settings
 
 
-@pytest.fixture
-def run_cli(capsys):
-    """Run one command in this process; exit code, standard output, standard error."""
-
-    def run(*words):
-        code = cli.main([str(word) for word in words])
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
-
-
 def flags(settings):
     return [f"--{name.replace('_', '-')}={value}" for name, value in settings.items() if name != "quiet"]
 

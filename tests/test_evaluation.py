@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 import lorae
-from lorae import LoraeWarning, cli
+from lorae import LoraeWarning
 from lorae.classification import classify
 from lorae.evaluation import EvaluationSettings
 from lorae.evaluation.measures import MEASURES
@@ -50,12 +50,6 @@ def evaluated(labelled, corners, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LORAE_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
         return lorae.evaluate(labelled, features=corners, quiet=True, **FEW)
-
-
-def run_cli(capsys, *words):
-    code = cli.main([str(word) for word in words])
-    captured = capsys.readouterr()
-    return code, captured.out, captured.err
 
 
 def test_samplers_of_the_settings_are_those_of_the_table():
@@ -149,9 +143,9 @@ def test_samples_are_images_and_follow_the_seed(labelled, sampler):
 
 
 @pytest.mark.parametrize("suffix", [".npy", ".npz", ""])
-def test_samples_go_where_they_are_sent(labelled, tmp_path, capsys, suffix):
+def test_samples_go_where_they_are_sent(labelled, tmp_path, run_cli, suffix):
     out = tmp_path / f"items{suffix}"
-    code, printed, _ = run_cli(capsys, "sample", labelled.path, "-n", 3, "--out", out, "--json")
+    code, printed, _ = run_cli("sample", labelled.path, "-n", 3, "--out", out, "--json")
     assert code == 0
     assert json.loads(printed)["n"] == 3
     expected = lorae.sample(labelled, 3)
@@ -163,7 +157,7 @@ def test_samples_go_where_they_are_sent(labelled, tmp_path, capsys, suffix):
         found = np.stack([np.asarray(Image.open(path)) for path in sorted(out.iterdir())])[:, None]
     assert np.array_equal(found, expected)
     assert lorae.fid(out, expected, features=_Means())["fid"] < 1e-9
-    assert run_cli(capsys, "sample", labelled.path, "--out", out)[0] == 2
+    assert run_cli("sample", labelled.path, "--out", out)[0] == 2
 
 
 class _Means(torch.nn.Module):
@@ -199,39 +193,39 @@ def test_interpolations_start_and_end_at_the_reconstructions(labelled):
             assert np.abs(paths[name][pair, -1] - expected[2 * pair + 1]).max() <= 1
 
 
-def test_compare_prints_a_table_and_writes_a_page(labelled, trained, evaluated, tmp_path, capsys):
+def test_compare_prints_a_table_and_writes_a_page(labelled, trained, evaluated, tmp_path, run_cli):
     page = tmp_path / "page.html"
-    code, printed, _ = run_cli(capsys, "compare", labelled.path, trained.path, "--out", page)
+    code, printed, _ = run_cli("compare", labelled.path, trained.path, "--out", page)
     assert code == 0
     assert "FID, Gaussian" in printed
     assert "Samples from a Gaussian" in page.read_text()
-    code, printed, _ = run_cli(capsys, "compare", labelled.path, trained.path, "--out", page, "--json")
+    code, printed, _ = run_cli("compare", labelled.path, trained.path, "--out", page, "--json")
     rows = json.loads(printed)["runs"]
     assert [row["run"] for row in rows] == [str(labelled.path), str(trained.path)]
     assert rows[0]["fid_gaussian"] == evaluated["fid"]["gaussian"]["value"]
-    assert run_cli(capsys, "compare", labelled.path)[0] == 2
+    assert run_cli("compare", labelled.path)[0] == 2
 
 
-def test_evaluate_prints_what_it_measured(labelled, capsys, evaluated):
+def test_evaluate_prints_what_it_measured(labelled, run_cli, evaluated):
     words = ("evaluate", labelled.path, "--only", "rank,reconstruction", "--bootstrap", 5)
-    code, printed, errors = run_cli(capsys, *words)
+    code, printed, errors = run_cli(*words)
     assert (code, errors) == (0, "")
     assert "test MSE" in printed
-    code, printed, _ = run_cli(capsys, *words, "--json")
+    code, printed, _ = run_cli(*words, "--json")
     assert json.loads(printed)["rank"]["rank"] == evaluated["rank"]["rank"]
 
 
-def test_fid_of_two_folders(images, tmp_path, corners, capsys):
+def test_fid_of_two_folders(images, tmp_path, corners, run_cli):
     for name, part in (("a", images[:40]), ("b", images[40:])):
         (tmp_path / name).mkdir()
         for index, image in enumerate(part):
             Image.fromarray(image[0]).save(tmp_path / name / f"{index}.png")
-    code, printed, _ = run_cli(capsys, "fid", tmp_path / "a", tmp_path / "b", "--features", corners, "--json")
+    code, printed, _ = run_cli("fid", tmp_path / "a", tmp_path / "b", "--features", corners, "--json")
     assert code == 0
     result = json.loads(printed)
     assert result["n"] == [40, 56]
     assert result["fid"] > 0
-    code, printed, _ = run_cli(capsys, "fid", tmp_path / "a", tmp_path / "a", "--features", corners)
+    code, printed, _ = run_cli("fid", tmp_path / "a", tmp_path / "a", "--features", corners)
     assert code == 0
     assert "FID         0.0000" in printed
 
@@ -249,9 +243,9 @@ def test_fid_of_two_folders(images, tmp_path, corners, capsys):
         (["--only", "fid", "--features", "raw", "--features-weights", "x"], "features_weights: got 'x'"),
     ],
 )
-def test_bad_input_gets_one_line(labelled, capsys, words, message):
+def test_bad_input_gets_one_line(labelled, run_cli, words, message):
     before = labelled.evaluation()
-    code, printed, errors = run_cli(capsys, "evaluate", labelled.path, *words)
+    code, printed, errors = run_cli("evaluate", labelled.path, *words)
     assert code == 2
     assert printed == ""
     assert message in errors
@@ -259,23 +253,23 @@ def test_bad_input_gets_one_line(labelled, capsys, words, message):
     assert labelled.evaluation() == before
 
 
-def test_measures_that_need_labels(trained, capsys):
-    code, _, errors = run_cli(capsys, "evaluate", trained.path, "--only", "probe")
+def test_measures_that_need_labels(trained, run_cli):
+    code, _, errors = run_cli("evaluate", trained.path, "--only", "probe")
     assert code == 2
     assert "have no labels" in errors
 
 
-def test_more_components_than_latents_is_an_error(labelled, capsys, corners):
+def test_more_components_than_latents_is_an_error(labelled, run_cli, corners):
     words = ("--only", "fid", "--features", corners, "--components", 65, "--n", 50)
-    code, _, errors = run_cli(capsys, "evaluate", labelled.path, *words)
+    code, _, errors = run_cli("evaluate", labelled.path, *words)
     assert code == 2
     assert "components: got 65, expected at most the 64 latents" in errors
 
 
-def test_too_few_items_for_the_features_are_a_warning_with_numbers(images, capsys, tmp_path):
+def test_too_few_items_for_the_features_are_a_warning_with_numbers(images, run_cli, tmp_path):
     np.save(tmp_path / "a.npy", images[:20])
     np.save(tmp_path / "b.npy", images[20:40])
-    code, _, errors = run_cli(capsys, "fid", tmp_path / "a.npy", tmp_path / "b.npy", "--features", "raw")
+    code, _, errors = run_cli("fid", tmp_path / "a.npy", tmp_path / "b.npy", "--features", "raw")
     assert code == 0
     assert "lorae: warning: frechet distance: 20 items" in errors
     assert "256 features" in errors

@@ -11,7 +11,6 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 import lorae
-from lorae import cli
 from lorae.errors import LoraeError
 from lorae.export import FORMATS
 from lorae.methods import METHODS
@@ -174,24 +173,18 @@ def test_exporting_draws_no_random_numbers(trained, tmp_path):
 # The command line
 
 
-def run_cli(capsys, *words):
-    code = cli.main([str(word) for word in words])
-    captured = capsys.readouterr()
-    return code, captured.out, captured.err
-
-
 @pytest.mark.parametrize("format", FORMATS)
-def test_the_command_writes_beside_the_run_and_prints_the_files(format, trained, tmp_path, capsys):
+def test_the_command_writes_beside_the_run_and_prints_the_files(format, trained, tmp_path, run_cli):
     run = lorae.truncate(trained, 3, tmp_path / "small")
-    code, printed, errors = run_cli(capsys, "export", run.path, "--format", format, "--json")
+    code, printed, errors = run_cli("export", run.path, "--format", format, "--json")
     assert (code, errors) == (0, "")
     result = json.loads(printed)
     assert (result["run"], result["folder"]) == (str(run.path), str(tmp_path / f"small-{format}"))
     assert set(result["files"]) == FILES[format]
 
 
-def test_plain_output_is_a_line_a_file(trained, tmp_path, capsys):
-    code, printed, _ = run_cli(capsys, "export", trained.path, "--out", tmp_path / "out")
+def test_plain_output_is_a_line_a_file(trained, tmp_path, run_cli):
+    code, printed, _ = run_cli("export", trained.path, "--out", tmp_path / "out")
     path = tmp_path / "out" / "model.safetensors"
     assert (code, printed) == (0, f"{path} ({path.stat().st_size:,} bytes)\n")
 
@@ -203,18 +196,18 @@ BAD_INPUT = {
 
 
 @pytest.mark.parametrize("case", BAD_INPUT)
-def test_bad_input_is_one_line_and_exit_code_2_and_writes_nothing(case, trained, tmp_path, capsys):
+def test_bad_input_is_one_line_and_exit_code_2_and_writes_nothing(case, trained, tmp_path, run_cli):
     words, expected = BAD_INPUT[case]
-    code, printed, errors = run_cli(capsys, "export", trained.path, "--out", tmp_path / "out", *words)
+    code, printed, errors = run_cli("export", trained.path, "--out", tmp_path / "out", *words)
     assert (code, printed) == (2, "")
     assert errors == f"lorae: {expected}\n"
     assert not (tmp_path / "out").exists()
 
 
-def test_nothing_is_overwritten(trained, tmp_path, capsys):
+def test_nothing_is_overwritten(trained, tmp_path, run_cli):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "notes.txt").write_text("mine")
-    code, _, errors = run_cli(capsys, "export", trained.path, "--out", tmp_path / "out")
+    code, _, errors = run_cli("export", trained.path, "--out", tmp_path / "out")
     assert code == 2
     assert "exists and is never overwritten" in errors
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["notes.txt"]
@@ -233,10 +226,10 @@ def test_a_matrix_needs_the_data_and_nothing_else_does(vectors, small, tmp_path)
 
 
 @pytest.mark.parametrize("package", ["onnx", "onnxscript"])
-def test_missing_packages_are_one_line_that_says_how_to_get_them(package, trained, tmp_path, capsys, monkeypatch):
+def test_missing_packages_are_one_line_that_says_how_to_get_them(package, trained, tmp_path, run_cli, monkeypatch):
     monkeypatch.setitem(sys.modules, package, None)
     words = ["export", trained.path, "--format", "onnx", "--out", tmp_path / "out"]
-    code, _, errors = run_cli(capsys, *words)
+    code, _, errors = run_cli(*words)
     assert code == 2
     assert errors.count("\n") == 1
     assert package in errors

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import lorae
-from lorae import cli, inspection
+from lorae import inspection
 from lorae.errors import LoraeError
 from lorae.runs import Run
 from lorae.smaller_runs import describe_truncation
@@ -50,12 +50,6 @@ def cut_runs(labelled):
 
 def training_items(run):
     return lorae.load_data(run.settings.data).train.inputs
-
-
-def run_cli(capsys, *words):
-    code = cli.main([str(word) for word in words])
-    captured = capsys.readouterr()
-    return code, captured.out, captured.err
 
 
 def test_a_truncated_run_is_a_finished_run_beside_its_source(labelled, cut_runs):
@@ -177,8 +171,8 @@ def test_runs_on_vectors_of_every_method_are_cut(method, vectors, small, tmp_pat
 # The command line
 
 
-def test_the_command_prints_sizes_before_and_after(labelled, tmp_path, capsys):
-    code, printed, errors = run_cli(capsys, "truncate", labelled.path, "--rank", 2, "--out", tmp_path / "a", "--json")
+def test_the_command_prints_sizes_before_and_after(labelled, tmp_path, run_cli):
+    code, printed, errors = run_cli("truncate", labelled.path, "--rank", 2, "--out", tmp_path / "a", "--json")
     assert (code, errors) == (0, "")
     result = json.loads(printed)
     assert result["run"] == str(tmp_path / "a")
@@ -188,7 +182,7 @@ def test_the_command_prints_sizes_before_and_after(labelled, tmp_path, capsys):
     assert after["parameters"] == lorae.load(tmp_path / "a").parameter_counts()
     assert before["bytes"] > after["bytes"] == (tmp_path / "a" / "model.safetensors").stat().st_size
     assert before["test_mse"] == labelled.summary()["test_mse"]
-    code, printed, _ = run_cli(capsys, "truncate", labelled.path, "--out", tmp_path / "b")
+    code, printed, _ = run_cli("truncate", labelled.path, "--out", tmp_path / "b")
     assert code == 0
     for words in ("encoder parameters", "bytes", "test error", str(tmp_path / "b")):
         assert words in printed
@@ -210,9 +204,9 @@ BAD_INPUT = {
 
 
 @pytest.mark.parametrize("case", BAD_INPUT)
-def test_bad_input_is_one_line_and_exit_code_2_and_makes_no_run(case, labelled, tmp_path, capsys):
+def test_bad_input_is_one_line_and_exit_code_2_and_makes_no_run(case, labelled, tmp_path, run_cli):
     words, expected = BAD_INPUT[case]
-    code, printed, errors = run_cli(capsys, "truncate", labelled.path, "--out", tmp_path / "out", *words)
+    code, printed, errors = run_cli("truncate", labelled.path, "--out", tmp_path / "out", *words)
     assert (code, printed) == (2, "")
     assert errors.startswith("lorae: ")
     assert errors.count("\n") == 1
@@ -220,20 +214,20 @@ def test_bad_input_is_one_line_and_exit_code_2_and_makes_no_run(case, labelled, 
     assert not (tmp_path / "out").exists()
 
 
-def test_nothing_is_overwritten_and_nothing_is_cut_twice(labelled, cut_runs, capsys):
-    code, _, errors = run_cli(capsys, "truncate", labelled.path, "--rank", 3)
+def test_nothing_is_overwritten_and_nothing_is_cut_twice(labelled, cut_runs, run_cli):
+    code, _, errors = run_cli("truncate", labelled.path, "--rank", 3)
     assert code == 2
     assert "exists and is never overwritten" in errors
     for words in (("truncate", cut_runs[3].path), ("export", cut_runs[3].path, "--rank", 2)):
-        code, _, errors = run_cli(capsys, *words)
+        code, _, errors = run_cli(*words)
         assert code == 2
         assert f"is truncated already, to rank 3; cut the run that it came from anew: {str(labelled.path)!r}" in errors
 
 
-def test_a_method_without_a_matrix_is_refused(image_file, small, tmp_path, capsys):
+def test_a_method_without_a_matrix_is_refused(image_file, small, tmp_path, run_cli):
     settings = {name: value for name, value in small.items() if name != "penalty"}
     run = lorae.train(image_file, out=tmp_path / "run", method="ae", **settings | {"epochs": 1})
-    code, _, errors = run_cli(capsys, "truncate", run.path)
+    code, _, errors = run_cli("truncate", run.path)
     assert code == 2
     assert "has no matrix M to cut, expected a model of one of the methods irmae, lorae" in errors
     assert [path.name for path in tmp_path.iterdir()] == ["run"]

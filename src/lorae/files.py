@@ -32,18 +32,19 @@ def write_atomically(path: Path, content: bytes) -> None:
             temporary.unlink(missing_ok=True)
 
 
-def take_lock(path: Path, busy: str) -> FileLock:
-    """The lock of a file, held until it is released or this process dies.
+def try_lock(path: Path, refused: str) -> FileLock | None:
+    """The lock of a file, held until it is released or this process dies; None while another process holds it.
 
-    Raises LoraeError: `busy` while another process holds it, and where the system refuses to write the file.
+    Missing parent folders are made. Raises LoraeError, which begins with `refused`, where the system refuses to write.
     """
     lock = FileLock(path)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
     except Timeout:
-        raise LoraeError(busy) from None
+        return None
     except OSError as error:
-        raise LoraeError(f"cannot write {path}: {error.strerror or error}") from None
+        raise LoraeError(f"{refused}: {error.strerror or error}") from None
     return lock
 
 

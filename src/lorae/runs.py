@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lorae.errors import LoraeError
-from lorae.files import take_lock, write_atomically
+from lorae.files import try_lock, write_atomically
 from lorae.methods import get_method
 from lorae.settings import Settings
 
@@ -137,8 +137,9 @@ class Run:
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Keep other processes from training the same run; LoraeError where one does."""
-        busy = f"run: {str(self.path)!r} is being trained by another process"
-        lock = take_lock(self.path / "checkpoints" / ".lock", busy)
+        lock = try_lock(self.path / "checkpoints" / ".lock", f"run: cannot write to {str(self.path)!r}")
+        if lock is None:
+            raise LoraeError(f"run: {str(self.path)!r} is being trained by another process")
         try:
             yield
         finally:

@@ -18,7 +18,7 @@ from torch import nn
 
 from lorae.classification.protocol import LEARNING_RATE, LabelledData, Plan
 from lorae.errors import LoraeError
-from lorae.files import take_lock, write_atomically
+from lorae.files import try_lock, write_atomically
 
 # Seconds between two writes: about an epoch of all 55,000 labelled digits from the images on. A write takes 20 ms for
 # heads on latents, 70 ms for a network on images.
@@ -103,8 +103,10 @@ class Trainings:
         if self.folder is None:
             return Unfinished(None)
         if self._lock is None:
-            busy = f"{self.folder}: another process is at these trainings; wait for it, or end it"
-            self._lock = take_lock(self.folder.with_name(f"{self.folder.name}.lock"), busy)
+            path = self.folder.with_name(f"{self.folder.name}.lock")
+            self._lock = try_lock(path, f"cannot write {path}")
+            if self._lock is None:
+                raise LoraeError(f"{self.folder}: another process is at these trainings; wait for it, or end it")
         self._ours.append(Unfinished(self.folder / f"{n}-labels-{key()}"))
         return self._ours[-1]
 

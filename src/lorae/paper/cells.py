@@ -25,11 +25,9 @@ from multiprocessing import connection
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from lorae import __version__
 from lorae.errors import LoraeError
-from lorae.files import write_atomically
+from lorae.files import try_lock, write_atomically
 from lorae.progress import progress_bar
 
 Configuration = dict[str, Any]
@@ -131,16 +129,10 @@ class Store:
     @contextlib.contextmanager
     def claimed(self, cell: Cell) -> Iterator[bool]:
         """True while no other process works on the cell, False at once where one does; a dead one's claim is void."""
-        path = self._path(cell).with_suffix(".lock")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(path)
-            lock.acquire(timeout=0)
-        except Timeout:
+        lock = try_lock(self._path(cell).with_suffix(".lock"), f"out: cannot write to {str(self.folder)!r}")
+        if lock is None:
             yield False
             return
-        except OSError as error:
-            raise LoraeError(f"out: cannot write to {str(self.folder)!r}: {error.strerror}") from None
         try:
             yield True
         finally:

@@ -5,11 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from lorae import api
 from lorae.errors import DivergedError
-from lorae.files import write_atomically
+from lorae.files import try_lock, write_atomically
 from lorae.paper.cells import BusyError, digest
 from lorae.runs import Run
 
@@ -27,12 +25,9 @@ def trained(model: dict[str, Any], folder: Path, data_root: str | None) -> Itera
     its training diverges; once that has happened, without training it again.
     """
     path = folder / "models" / model_key(model)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path.with_suffix(".lock"))
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise BusyError from None
+    lock = try_lock(path.with_suffix(".lock"), f"out: cannot write to {str(folder)!r}")
+    if lock is None:
+        raise BusyError
     try:
         yield _trained_once(model, path, data_root)
     finally:
