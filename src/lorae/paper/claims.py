@@ -19,7 +19,8 @@ NOT_MEASURED: Outcome = (None, "not measured")
 SIMILAR_DISTANCE, SIMILAR_ACCURACY = 0.1, 1.0
 
 # Between these shares of the largest eigenvalue a spectrum is looked at. An eigenvalue in there that is more than CLIFF
-# times the next one stands before a cliff: no gradual decay. Shares below ROUNDING are noise of float32: they count as it.
+# times the next one stands before a cliff: no gradual decay. Shares below ROUNDING are noise of float32: they count as
+# ROUNDING.
 FALL, RANK_TOLERANCE, CLIFF, ROUNDING = (1e-1, 1e-4), 1e-3, 10.0, 1e-10
 
 
