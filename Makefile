@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 DEMO := runs/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo smoke test test-all lint format bench first-look sampling zoo dimension scale tuning exact-rank held-slope other-features paper paper-at-length digits figures clean
+.PHONY: help install demo smoke test test-all lint format bench first-look sampling zoo dimension scale tuning exact-rank held-slope other-features before-matrix paper paper-at-length digits figures clean
 
 help:
 	@echo "make demo      train a low-rank autoencoder on MNIST for three epochs and write its report"
@@ -21,6 +21,7 @@ help:
 	@echo "make tuning   choose the rivals' weights on held-out digits"
 	@echo "make exact-rank  choose and compare the paper's method and an exact rank"
 	@echo "make held-slope  the nuclear norm looked at in every step and in every tenth, for docs/numerics.md"
+	@echo "make before-matrix   what classifiers read that M throws away, for docs/results.md"
 	@echo "make other-features  table 3 in the features of another network, for docs/results.md"
 	@echo "make paper     reproduce the paper's tables and figures on MNIST, for docs/results.md"
 	@echo "make paper-at-length  the same of four studies with the paper's fifty epochs: an hour a model"
@@ -97,6 +98,9 @@ held-slope: $(VENV)/installed
 other-features: $(VENV)/installed-dev
 	$(BIN)/python docs/other_features.py
 
+before-matrix: $(VENV)/installed-dev
+	$(BIN)/python docs/before_matrix.py
+
 paper: $(VENV)/installed
 	$(BIN)/lorae reproduce all --preset quick --out results/paper
 	$(BIN)/python docs/results.py
@@ -125,6 +129,7 @@ figures: $(VENV)/installed
 	$(BIN)/python docs/dimension.py
 	$(BIN)/python docs/results.py
 	$(BIN)/python docs/other_features.py --draw-only
+	$(BIN)/python docs/before_matrix.py --draw-only
 	$(BIN)/python docs/scale.py --draw-only
 	$(BIN)/python docs/held_slope.py --draw-only
 	$(BIN)/python docs/methods_page.py

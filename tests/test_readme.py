@@ -109,7 +109,9 @@ def test_links_between_pages_lead_somewhere(page):
     assert not broken
 
 
-@pytest.mark.parametrize("path", ["docs/held_slope.py", "docs/scale.py", "docs/other_features.py"])
+@pytest.mark.parametrize(
+    "path", ["docs/held_slope.py", "docs/scale.py", "docs/other_features.py", "docs/before_matrix.py"]
+)
 def test_a_table_is_drawn_from_its_records(path):
     module = script(path)
     assert module.table() in module.PAGE.read_text()
