@@ -15,6 +15,7 @@ import records
 import lorae
 from lorae.classification import classify
 from lorae.runs import Run
+from lorae.truncation import numerical_rank
 
 STUDY = "before-matrix"
 PAGE = other_features.PAGE
@@ -23,17 +24,11 @@ MODELS = {"LoRAE, 50 epochs": 1, "LoRAE+, rank 12": 0, "LoRAE+, rank 12, 50 epoc
 COUNTS = (10, 100, 1000)
 # The validation protocol's set-aside items play no part: the authors label the first ones.
 TRAIN_ITEMS = max(COUNTS)
-# Below this share of M's largest singular value it reads nothing: the rounding of float32.
-ROUNDING = 1e-6
 
 
 def measure() -> None:
     """Classify what has no record yet."""
-    for row, seed in MODELS.items():
-        name = other_features.name_of(row, seed)
-        if not records.has_record(STUDY, name):
-            run = other_features.run_of(row, seed)
-            records.write_result(STUDY, name, run, read_and_unread(run))
+    other_features.record_missing(STUDY, MODELS.items(), read_and_unread)
 
 
 def read_and_unread(run: Run) -> dict[str, Any]:
@@ -41,8 +36,8 @@ def read_and_unread(run: Run) -> dict[str, Any]:
     data, model = lorae.load_data("mnist"), run.load_model()
     matrix = model.bottleneck.matrix()
     assert matrix is not None
-    _, values, directions = np.linalg.svd(matrix.detach().double().cpu().numpy())
-    read = directions[values > ROUNDING * values[0]]
+    matrix = matrix.detach().double().cpu()
+    read = np.linalg.svd(matrix.numpy()).Vh[: numerical_rank(matrix)]
     train, test = data.train.inputs[:TRAIN_ITEMS], data.test.inputs
     before = [np.asarray(model.encoder_outputs(items), np.float64) for items in (train, test)]
     within = [outputs @ read.T @ read for outputs in before]
@@ -77,10 +72,5 @@ def table() -> str:
     return "\n".join(lines)
 
 
-def draw() -> None:
-    """The table in the page."""
-    records.put_between(PAGE, STUDY, table())
-
-
 if __name__ == "__main__":
-    records.train_and_draw(__doc__, measure, draw)
+    records.train_and_draw(__doc__, measure, lambda: records.put_between(PAGE, STUDY, table()))

@@ -7,8 +7,10 @@ package (an hour and a half on one core, half of it training), and of five model
 more each). Records go to `results/other-features/`.
 """
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import records
 
@@ -65,13 +67,19 @@ def run_of(name: str, seed: int) -> Run:
     return records.finished_run(STUDY, name_of(name, seed), **settings)
 
 
+def record_missing(study: str, rows: Iterable[tuple[str, int]], measure: Callable[[Run], dict[str, Any]]) -> None:
+    """Measure the runs of rows and seeds that have no record in `study` yet, each trained first where it must be."""
+    for row, seed in rows:
+        name = name_of(row, seed)
+        if not records.has_record(study, name):
+            run = run_of(row, seed)
+            records.write_result(study, name, run, measure(run))
+
+
 def train() -> None:
     """Train, sample and compare what has no record yet."""
-    for name, row in ROWS.items():
-        for seed in row.seeds:
-            if not records.has_record(STUDY, name_of(name, seed)):
-                run = run_of(name, seed)
-                records.write_result(STUDY, name_of(name, seed), run, {"n": COUNT, "fid": distances(run)})
+    rows = ((name, seed) for name, row in ROWS.items() for seed in row.seeds)
+    record_missing(STUDY, rows, lambda run: {"n": COUNT, "fid": distances(run)})
 
 
 def distances(run: Run) -> dict[str, dict[str, float]]:
@@ -110,10 +118,5 @@ def table() -> str:
     return "\n".join(lines)
 
 
-def draw() -> None:
-    """The table in the page."""
-    records.put_between(PAGE, STUDY, table())
-
-
 if __name__ == "__main__":
-    records.train_and_draw(__doc__, train, draw)
+    records.train_and_draw(__doc__, train, lambda: records.put_between(PAGE, STUDY, table()))

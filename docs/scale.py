@@ -96,11 +96,6 @@ def table() -> str:
     return "\n".join(lines)
 
 
-def draw() -> None:
-    """The table in the page."""
-    records.put_between(PAGE, STUDY, table())
-
-
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    records.train_and_draw(__doc__, train, draw)
+    records.train_and_draw(__doc__, train, lambda: records.put_between(PAGE, STUDY, table()))
