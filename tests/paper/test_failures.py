@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 import lorae
 from lorae import api, features
@@ -43,6 +44,34 @@ def test_a_training_that_diverges_is_a_result_and_left_out_of_the_page(tiny, tmp
     text = Path(json.loads(printed)["pages"]["table2"]["markdown"]).read_text()
     assert "Left out, as training diverged: mnist AE seed 0: pictures." in text
     assert "VAE" in text
+
+
+SLOW = [pytest.param(study, marks=pytest.mark.slow) for study in ("table2", "table7", "figure2", "figure3")]
+
+
+@pytest.mark.parametrize("study", ["table3", "table6", *SLOW])
+def test_a_model_that_collapses_is_a_result_and_the_others_are_measured(study, tiny, tmp_path, capsys, monkeypatch):
+    """A collapsed encoder maps all items to one latent: no density, midpoint or probe can be taken of it."""
+    train = api.train
+
+    def collapse(data, **settings):
+        run = train(data, **settings)
+        if settings.get("method") == "vae":
+            model = run.load_model()
+            torch.nn.init.zeros_(model.encoder.output.weight)
+            run.save_model(model)
+        return run
+
+    monkeypatch.setattr(api, "train", collapse)
+    code, printed, errors = reproduce(capsys, study, "--preset", "smoke", "--out", tmp_path, "--workers", 1, "--json")
+    assert code == 0, errors
+    text = Path(json.loads(printed)["pages"][study]["markdown"]).read_text()
+    collapsed = [record for record in Store(tmp_path).records() if "collapsed" in record["result"]]
+    assert {record["configuration"]["model"]["settings"]["method"] for record in collapsed} <= {"vae"}
+    if study in ("table2", "table3"):
+        assert collapsed
+        assert "latents: all are the same" in collapsed[0]["result"]["collapsed"]
+        assert "Left out, as training collapsed: mnist VAE seed 0" in text
 
 
 def test_values_of_what_diverged_are_missing_and_the_others_stay():

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lorae import rules
-from lorae.errors import LoraeError
+from lorae.errors import MODEL_FAILURES, LoraeError
 
 if TYPE_CHECKING:
     from lorae.paper.cells import Cell, Configuration, State, Store
@@ -206,17 +206,23 @@ def _default_workers() -> int:
 
 
 def _page(study: "Study", scale: "Scale", records: dict[str, Any], folder: Path) -> "Page":
-    """The page of a study, of what has not diverged, and what has."""
+    """The page of a study: results of the usable models, and a note naming those that diverged or collapsed."""
     import dataclasses
 
     from lorae.paper.page import Text
 
-    usable = {key: record for key, record in records.items() if "diverged" not in record["result"]}
-    page = study.page(scale, usable, folder)
-    lost = [cell.name for cell in study.cells(scale) if cell.key in records and cell.key not in usable]
-    if not lost:
-        return page
-    return dataclasses.replace(page, blocks=(*page.blocks, Text(f"Left out, as training diverged: {'; '.join(lost)}.")))
+    failed = {
+        key: failure.outcome
+        for key, record in records.items()
+        for failure in MODEL_FAILURES
+        if failure.outcome in record["result"]
+    }
+    page = study.page(scale, {key: record for key, record in records.items() if key not in failed}, folder)
+    notes = []
+    for outcome in sorted(set(failed.values())):
+        lost = [cell.name for cell in study.cells(scale) if failed.get(cell.key) == outcome]
+        notes += [Text(f"Left out, as training {outcome}: {'; '.join(lost)}.")] if lost else []
+    return dataclasses.replace(page, blocks=(*page.blocks, *notes))
 
 
 def _draw(chosen: list["Study"], scale: "Scale", folder: Path) -> dict[str, Any]:

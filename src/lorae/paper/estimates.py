@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from lorae import api
 from lorae.data import Dataset, render_shapes, sample_factors
 from lorae.data.manifolds import build_manifold
-from lorae.errors import DivergedError
+from lorae.errors import MODEL_FAILURES
 from lorae.linalg import energy_rank
 from lorae.metrics.dimension import levina_bickel, two_nn
 from lorae.metrics.spectrum import latent_spectrum
@@ -38,8 +38,8 @@ def measure(configuration: dict[str, Any]) -> Result:
         return {"estimate": ITEM_ESTIMATES[estimator["name"]](training_points(dataset))}
     try:
         return READINGS[estimator["reads"]](array, settings)
-    except DivergedError as error:
-        return {"estimate": None, "diverged": str(error).split(";")[0]}
+    except MODEL_FAILURES as error:
+        return {"estimate": None, error.outcome: str(error).split(";")[0]}
 
 
 def build_array(data: dict[str, Any]) -> NDArray[Any]:

@@ -9,7 +9,7 @@ from PIL import Image
 
 from lorae import api, inspection
 from lorae.data import Dataset
-from lorae.errors import DivergedError
+from lorae.errors import MODEL_FAILURES
 from lorae.evaluation.evaluator import evaluate
 from lorae.evaluation.settings import EvaluationSettings
 from lorae.methods import get_method
@@ -29,8 +29,8 @@ PAIRS = [(8, 18), (18, 2), (3, 8), (0, 1), (4, 7), (61, 11)]
 def measure(configuration: dict[str, Any], folder: Path, data_root: str | None) -> Result:
     """The result of one cell, with the measure's name, and what the training of its model came to.
 
-    folder: of the study, where models and pictures are. A training that diverges is a result as well: `diverged`, its
-    message, and nothing else. Raises BusyError while another process is at the model.
+    folder: of the study, where models and pictures are. A model that diverges or collapses is a result as well: its
+    `outcome` with the message, and nothing else. Raises BusyError while another process is at the model.
     """
     settings = dict(configuration["measure"])
     name = settings.pop("name")
@@ -38,8 +38,8 @@ def measure(configuration: dict[str, Any], folder: Path, data_root: str | None) 
         with trained(configuration["model"], folder, data_root) as run:
             result = MEASUREMENTS[name](run, settings, folder)
             summary = run.summary()
-    except DivergedError as error:
-        return {"measure": name, "diverged": str(error).split(";")[0]}
+    except MODEL_FAILURES as error:
+        return {"measure": name, error.outcome: str(error).split(";")[0]}
     training = {key: summary[key] for key in ("epochs", "seconds", "images_per_second", "test_mse")}
     device = {"device": run.settings.device, "precision": run.settings.precision}
     return {"measure": name, **result, "training": training | device}
