@@ -13,9 +13,9 @@ import other_features
 import records
 
 import lorae
-from lorae.classification import classify
-from lorae.runs import Run
-from lorae.truncation import numerical_rank
+from lorae.evaluation.classification import classify
+from lorae.models.truncation import numerical_rank
+from lorae.runs.run import Run
 
 STUDY = "before-matrix"
 PAGE = other_features.PAGE

@@ -5,9 +5,9 @@ Run by `make figures` as well.
 
 import records
 
-from lorae.paper.cells import Store
-from lorae.paper.dimension import counted, draw
-from lorae.paper.dimension_table import shares_table
+from lorae.reproduction.dimension.benchmark import counted, draw
+from lorae.reproduction.dimension.tables import shares_table
+from lorae.reproduction.jobs.store import Store
 
 STUDY = "dimension"
 FOLDER = records.RESULTS / STUDY

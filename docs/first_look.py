@@ -8,7 +8,7 @@ from typing import Any
 
 import records
 
-from lorae.plots import plot_spectrum
+from lorae.plotting.plots import plot_spectrum
 
 STUDY = "first-look"
 PICTURE = records.ROOT / "docs" / "images" / "spectra.png"

@@ -2,7 +2,7 @@
 
 import records
 
-from lorae.methods import METHODS, TERMS
+from lorae.config.methods import METHODS, TERMS
 from lorae.penalties import all_penalties
 
 PAGE = records.ROOT / "docs" / "methods.md"

@@ -17,9 +17,9 @@ import records
 import lorae
 from lorae.features import build_extractor
 from lorae.metrics.frechet import Moments, frechet_distance
-from lorae.paper.presets import PRESETS
-from lorae.paper.published import tables
-from lorae.runs import Run
+from lorae.reproduction.tables.presets import PRESETS
+from lorae.reproduction.tables.published import tables
+from lorae.runs.run import Run
 
 STUDY = "other-features"
 PAGE = records.ROOT / "docs" / "results.md"

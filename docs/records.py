@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import lorae
+from lorae.config.methods import get_method
 from lorae.errors import LoraeError
-from lorae.methods import get_method
-from lorae.runs import Run
+from lorae.runs.run import Run
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results"

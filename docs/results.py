@@ -8,9 +8,9 @@ from typing import Any
 
 import records
 
-from lorae.paper import reproduce
-from lorae.paper.rendering import claims_table
-from lorae.paper.studies import studies
+from lorae.reproduction.pages.render import claims_table
+from lorae.reproduction.run import reproduce
+from lorae.reproduction.studies import studies
 
 PAGE = records.ROOT / "docs" / "results.md"
 # Preset -> the folder of its records, what marks its part of the page, and the studies that there are.

@@ -9,7 +9,7 @@ from typing import Any
 import records
 
 import lorae
-from lorae.comparison import COLUMNS, Column, lookup
+from lorae.reports.comparison import COLUMNS, Column, lookup
 
 STUDY = "sampling"
 # Six epochs: the order of the methods under a Gaussian no longer changes then.

@@ -14,12 +14,12 @@ import records
 import torch
 
 from lorae import __version__
+from lorae.config.settings import Settings
 from lorae.data import Dataset, Split
 from lorae.data.manifolds import build_manifold
-from lorae.linalg import rank_at
-from lorae.memory import MemoryRun
-from lorae.settings import Settings
-from lorae.training import Trainer
+from lorae.metrics.ranks import rank_at
+from lorae.runs.in_memory import MemoryRun
+from lorae.training.trainer import Trainer
 
 STUDY = "scale"
 PAGE = records.ROOT / "docs" / "numerics.md"

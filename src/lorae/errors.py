@@ -1,4 +1,4 @@
-"""The exception and the warning that users of the package have to know, and failures of models, which studies record."""
+"""Exceptions and warnings of the package, and failures of models, which studies record."""
 
 
 class LoraeError(Exception):

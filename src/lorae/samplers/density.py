@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lorae.errors import CollapsedError, LoraeError
-from lorae.files import write_atomically
+from lorae.system.files import write_atomically
 
 Array = NDArray[np.float64]
 
