@@ -156,6 +156,8 @@ def run_process(
         value = getattr(options, name)
         command += [] if value is None else [f"--{name}", str(Path(value).absolute())]
     command += ["--smoke"] if options.smoke else []
+    if part.name in ("digits", "faces"):  # many models and processes beside each other
+        environment = environment | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     started = time.monotonic()
     process = subprocess.Popen(
         command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True

@@ -19,6 +19,8 @@ from lorae.system.signals import Interrupted
 from lorae.training import Trainer
 from lorae.training.step import CapturedStep
 
+# Seconds between two looks at how fast all of them go.
+LOOK = 6.0
 # Seconds that a model gets to its captured step before the next one starts.
 START = 30.0
 
@@ -49,33 +51,29 @@ def prepared(path: Path, data: str, dataset: Dataset, settings: dict[str, Any]) 
 def train_together(trainers: dict[str, StoppableTrainer], deadline: float) -> dict[str, dict[str, Any]]:
     """Train all of them to their ends; name -> steps, seconds of its thread, and the error where there was one.
 
-    They start one after the other, as a recording minds what others do to the generator of random numbers. The slowest
-    are stopped at the deadline (of `time.monotonic`), and keep their checkpoint.
+    They start one after the other, as a recording minds what others do to the generator of random numbers. Where not
+    all can end by the deadline (of `time.monotonic`), the last ones are stopped early, so that the others do.
     """
     found: dict[str, dict[str, Any]] = {}
-    threads = []
+    threads = {}
     for name, trainer in trainers.items():
-        thread = threading.Thread(target=_fit, args=(name, trainer, found), name=name)
-        thread.start()
-        threads.append(thread)
-        _wait_for_start(trainer, thread)
-    started, before = time.monotonic(), {name: trainer.step for name, trainer in trainers.items()}
-    _report(trainers, started, before)
-    for thread in threads:
-        thread.join(max(0.0, deadline - time.monotonic()))
-    for trainer in trainers.values():
-        trainer.stopped = True
-    for thread in threads:
-        thread.join()
+        threads[name] = threading.Thread(target=_fit, args=(name, trainer, found), name=name)
+        threads[name].start()
+        _wait_for_start(trainer, threads[name])
+    while any(thread.is_alive() for thread in threads.values()):
+        active = [trainers[name] for name, thread in threads.items() if thread.is_alive()]
+        before, looked = sum(trainer.step for trainer in active), time.monotonic()
+        until = looked + LOOK
+        for thread in threads.values():
+            thread.join(max(0.0, until - time.monotonic()))
+        taken = sum(trainer.step for trainer in active) - before
+        rate = max(1e-9, taken / (time.monotonic() - looked))
+        print(f"{len(active)} models at once: {rate:,.0f} steps a second, all together", flush=True)
+        going = [trainer for trainer in active if not trainer.stopped]
+        left = sum(trainer.total_steps - trainer.step for trainer in going)
+        if going and time.monotonic() + left / rate > deadline:
+            going[-1].stopped = True
     return found
-
-
-def _report(trainers: dict[str, StoppableTrainer], started: float, before: dict[str, int]) -> None:
-    """After some seconds, how fast all of them go together."""
-    time.sleep(5 if torch.cuda.is_available() else 0)
-    taken = sum(trainer.step - before[name] for name, trainer in trainers.items())
-    seconds = time.monotonic() - started
-    print(f"{len(trainers)} models at once: {taken / max(seconds, 1e-3):,.0f} steps a second, all together", flush=True)
 
 
 def _wait_for_start(trainer: StoppableTrainer, thread: threading.Thread) -> None:
