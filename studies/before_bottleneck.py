@@ -1,38 +1,38 @@
-"""What do the authors' classifiers read that M throws away? The table of docs/results.md.
+"""Classify the encoder's outputs before M, in part and as a whole, and after M: a table of docs/results.md.
 
-Their code classifies the encoder's outputs before M. Where M has an exact rank, nothing trains the directions that it
-does not read. `make before-matrix` classifies, by the authors' protocol, the outputs of models of `make other-features`
-as they are, projected onto the directions that M reads, and after M (a minute a model, after their training). Records
-go to `results/before-matrix/`.
+The authors' code classifies the encoder's outputs before M. If M has an exact rank, the directions that M does not read
+are not trained. `make study-before-bottleneck` classifies, by the authors' protocol, the outputs of three models of
+`make study-feature-networks`: as they are, projected onto the directions that M reads, and after M. It takes a minute a
+model, after their training. Records are written to `results/before-bottleneck/`.
 """
 
 from typing import Any
 
 import numpy as np
-import other_features
-import records
 
 import lorae
 from lorae.classification import classify
 from lorae.runs import Run
 from lorae.truncation import numerical_rank
+from studies import common, feature_networks
 
-STUDY = "before-matrix"
-PAGE = other_features.PAGE
-# Row of other_features -> the seed that is looked at: of fifty epochs there is one.
+STUDY = "before-bottleneck"
+PAGE = feature_networks.PAGE
+# Row of feature_networks -> seed. After fifty epochs there is only one seed of each.
 MODELS = {"LoRAE, 50 epochs": 1, "LoRAE+, rank 12": 0, "LoRAE+, rank 12, 50 epochs": 0}
 COUNTS = (10, 100, 1000)
-# The validation protocol's set-aside items play no part: the authors label the first ones.
+# The authors label the first training items, and set none aside for validation.
 TRAIN_ITEMS = max(COUNTS)
+KINDS = ("before", "within", "after")
 
 
-def measure() -> None:
-    """Classify what has no record yet."""
-    other_features.record_missing(STUDY, MODELS.items(), read_and_unread)
+def train() -> None:
+    """Classify the outputs of the models that have no record yet."""
+    feature_networks.record_missing(STUDY, MODELS.items(), accuracies)
 
 
-def read_and_unread(run: Run) -> dict[str, Any]:
-    """The share of the variance before M that it does not read, and accuracies before, within and after."""
+def accuracies(run: Run) -> dict[str, Any]:
+    """Return the share of the variance before M that M does not read, and the accuracies before, within and after."""
     data, model = lorae.load_data("mnist"), run.load_model()
     matrix = model.bottleneck.matrix()
     assert matrix is not None
@@ -43,9 +43,8 @@ def read_and_unread(run: Run) -> dict[str, Any]:
     within = [outputs @ read.T @ read for outputs in before]
     after = [np.asarray(model.encode(items)) for items in (train, test)]
     unread = 1 - within[1].var(axis=0).sum() / before[1].var(axis=0).sum()
-    kinds = {"before": before, "within": within, "after": after}
     found: dict[str, Any] = {"directions_read": len(read), "share_unread": float(unread)}
-    for kind, latents in kinds.items():
+    for kind, latents in zip(KINDS, (before, within, after), strict=True):
         accuracy = classify(
             latents[0].astype(np.float32),
             data.train.labels[:TRAIN_ITEMS],
@@ -59,18 +58,21 @@ def read_and_unread(run: Run) -> dict[str, Any]:
 
 
 def table() -> str:
-    """A row a model: what M reads, and accuracies with 10 / 100 / 1,000 labels."""
-    lines = [
-        "| MNIST | directions that M reads | variance that it does not | before M | of it, what M reads | after M |",
-        "|---|---|---|---|---|---|",
-    ]
+    """Return the table in Markdown, one row for each model, with accuracies for 10 / 100 / 1,000 labels."""
+    rows = []
     for row, seed in MODELS.items():
-        found = records.read_record(STUDY, other_features.name_of(row, seed))
-        cells = [f"{row} (seed {seed})", str(found["directions_read"]), f"{100 * found['share_unread']:.0f}%"]
-        cells += [" / ".join(f"{found[kind][str(n)]:.1f}" for n in COUNTS) for kind in ("before", "within", "after")]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        found = common.read_record(STUDY, feature_networks.name_of(row, seed))["result"]
+        shown = [" / ".join(f"{found[kind][str(n)]:.1f}" for n in COUNTS) for kind in KINDS]
+        rows.append([f"{row} (seed {seed})", str(found["directions_read"]), f"{100 * found['share_unread']:.0f}%"])
+        rows[-1] += shown
+    header = ["MNIST", "directions that M reads", "variance that it does not", "before M", "of it, what M reads"]
+    return common.markdown_table([*header, "after M"], rows)
+
+
+def draw() -> None:
+    """Draw the table of the page."""
+    common.write_section(PAGE, STUDY, table())
 
 
 if __name__ == "__main__":
-    records.train_and_draw(__doc__, measure, lambda: records.put_between(PAGE, STUDY, table()))
+    common.run_study(__doc__, train, draw)

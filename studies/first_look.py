@@ -1,64 +1,67 @@
-"""The README's first look at MNIST: trains its four runs, keeps their records, draws the picture and the table.
+"""Train AE, IRMAE and LoRAE for three epochs on MNIST: spectra and ranks, for the README.
 
-`make first-look` trains what is missing (about ten minutes on 2 cores; an interrupted one is continued) and writes
-`results/first-look/`. `make figures` only draws anew from those records.
+`make study-first-look` trains the missing runs (about ten minutes on 2 cores; an interrupted run is continued), writes
+`results/first-look/`, and draws the README's picture of the spectra and its table.
 """
 
 from typing import Any
 
-import records
-
 from lorae.plots import plot_spectrum
+from studies import common
 
 STUDY = "first-look"
-PICTURE = records.ROOT / "docs" / "images" / "spectra.png"
-# Name in the legend -> settings. Three epochs: enough to see the cliff, a fraction of the paper's fifty.
+PICTURE = "docs/images/spectra.png"
+EPOCHS = 3  # enough to see where the spectra end; the paper trains 50
+# Name in the legend -> settings.
 MODELS: dict[str, dict[str, Any]] = {
     "AE": {"method": "ae"},
     "IRMAE": {"method": "irmae"},
     "LoRAE 1e-4": {"method": "lorae", "penalty": 1e-4},
     "LoRAE 1e-3": {"method": "lorae", "penalty": 1e-3},
 }
+# The README shows the reconstructions of this model.
+PICTURED = "LoRAE 1e-4"
 
 
 def train() -> None:
-    """Train or continue the runs, one after the other, and write their records."""
+    """Train or continue the runs and write their records."""
     for name, settings in MODELS.items():
-        run = records.finished_run(STUDY, name, epochs=3, **settings)
-        records.write_record(STUDY, name, run, ["reconstructions"])
+        run = common.finished_run(STUDY, name, epochs=EPOCHS, **settings)
+        common.write_evaluation(STUDY, name, run)
+        if name == PICTURED:
+            common.copy_figure(STUDY, name, run, "reconstructions")
 
 
-def rows() -> list[dict[str, Any]]:
-    """The committed records."""
-    return records.read_records(STUDY, list(MODELS))
+def table(records: list[common.Record]) -> str:
+    """Return the table of ranks in Markdown."""
+    return common.markdown_table(
+        ["model", "latent", "rank at 1e-2 / 1e-3 / 1e-6", "test error", "command"], [_row(record) for record in records]
+    )
 
 
-def table(rows: list[dict[str, Any]]) -> str:
-    """The README's table, in Markdown."""
-    lines = [
-        "| model | latent | rank at 1e-2 / 1e-3 / 1e-6 | test error | command |",
-        "|---|---|---|---|---|",
+def _row(record: common.Record) -> list[str]:
+    evaluation = record["result"]["evaluation"]
+    ranks = evaluation["rank"]["ranks"]
+    return [
+        record["name"],
+        str(record["settings"]["latent_dim"]),
+        f"{ranks['0.01']} / **{ranks['0.001']}** / {ranks['1e-06']}",
+        f"{evaluation['reconstruction']['mse']:.4f}",
+        f"`{record['command'].split(' --out')[0]}`",
     ]
-    for row in rows:
-        ranks = row["evaluation"]["rank"]["ranks"]
-        lines.append(
-            f"| {row['name']} | {row['settings']['latent_dim']} "
-            f"| {ranks['0.01']} / **{ranks['0.001']}** / {ranks['1e-06']} "
-            f"| {row['evaluation']['reconstruction']['mse']:.4f} | `{row['command'].split(' --out')[0]}` |"
-        )
-    return "\n".join(lines)
 
 
 def draw() -> None:
-    """The picture and the table of the README, from the records."""
-    found = rows()
+    """Draw the README's picture and table."""
+    records = common.read_records(STUDY, list(MODELS))
+    spectra = {record["name"]: record["result"]["evaluation"]["rank"] for record in records}
     plot_spectrum(
-        {row["name"]: row["evaluation"]["rank"]["eigenvalues"] for row in found},
-        PICTURE,
-        ranks={row["name"]: row["evaluation"]["rank"]["rank"] for row in found},
+        {name: found["eigenvalues"] for name, found in spectra.items()},
+        common.ROOT / PICTURE,
+        ranks={name: found["rank"] for name, found in spectra.items()},
     )
-    records.put_between(records.README, "first look", table(found))
+    common.write_section(common.README, "first look", table(records))
 
 
 if __name__ == "__main__":
-    records.train_and_draw(__doc__, train, draw)
+    common.run_study(__doc__, train, draw)

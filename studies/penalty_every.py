@@ -1,46 +1,50 @@
-"""Does a slope of the nuclear norm that is held for ten steps train the same model? The table of docs/numerics.md.
+"""Compare a nuclear norm linearized in every step with one linearized in every tenth: a table of docs/numerics.md.
 
-`make held-slope` trains `lorae` on MNIST for four epochs, as the preset `quick` does, with the penalty looked at in
-every step and in every tenth (20 minutes on one core). Records go to `results/held-slope/`.
+`make study-penalty-every` trains `lorae` on MNIST for four epochs, as the preset `quick` does, with `penalty_every` 1
+and 10 (20 minutes on one core). Records are written to `results/penalty-every/`.
 """
 
-import records
-
 import lorae
+from studies import common
 
-STUDY = "held-slope"
-PAGE = records.ROOT / "docs" / "numerics.md"
+STUDY = "penalty-every"
+PAGE = "docs/numerics.md"
 EPOCHS, EVERY, SEEDS = 4, (1, 10), (0, 1, 2)
 TOLERANCES = ("0.001", "1e-05")
 
 
 def name_of(every: int, seed: int) -> str:
-    """What a run is called."""
+    """Return the name of a run."""
     return f"every-{every}-seed-{seed}"
 
 
 def train() -> None:
-    """Train and measure what has no record yet."""
+    """Train and measure the runs that have no record yet."""
     for seed in SEEDS:
         for every in EVERY:
             name = name_of(every, seed)
-            if not records.has_record(STUDY, name):
-                run = records.finished_run(STUDY, name, method="lorae", epochs=EPOCHS, penalty_every=every, seed=seed)
+            if not common.has_record(STUDY, name):
+                run = common.finished_run(STUDY, name, method="lorae", epochs=EPOCHS, penalty_every=every, seed=seed)
                 lorae.evaluate(run, only="reconstruction,rank,fid", draws=1)
-                records.write_record(STUDY, name, run, [])
+                common.write_evaluation(STUDY, name, run)
 
 
 def table() -> str:
-    """Means over the seeds with their deviation, in Markdown."""
-    heads = " | ".join(f"rank at {float(tolerance):g}" for tolerance in TOLERANCES)
-    lines = [f"| looks | {heads} | test error | FID: Gaussian | mixture |", "|---|---|---|---|---|---|"]
+    """Return the table in Markdown, means and standard deviations over the seeds."""
+    rows = []
     for every in EVERY:
-        found = [records.read_record(STUDY, name_of(every, seed))["evaluation"] for seed in SEEDS]
+        found = [common.read_record(STUDY, name_of(every, seed))["result"]["evaluation"] for seed in SEEDS]
         ranks = [", ".join(str(values["rank"]["ranks"][tolerance]) for values in found) for tolerance in TOLERANCES]
-        looks = "every step" if every == 1 else f"every {every}th step"
-        lines.append(f"| {' | '.join([looks, *ranks, *records.error_and_distances(found)])} |")
-    return "\n".join(lines)
+        steps = "every step" if every == 1 else f"every {every}th step"
+        rows.append([steps, *ranks, *common.error_and_distances(found)])
+    heads = [f"rank at {float(tolerance):g}" for tolerance in TOLERANCES]
+    return common.markdown_table(["linearized in", *heads, "test error", "FID: Gaussian", "mixture"], rows)
+
+
+def draw() -> None:
+    """Draw the table of the page."""
+    common.write_section(PAGE, STUDY, table())
 
 
 if __name__ == "__main__":
-    records.train_and_draw(__doc__, train, lambda: records.put_between(PAGE, STUDY, table()))
+    common.run_study(__doc__, train, draw)

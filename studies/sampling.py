@@ -1,23 +1,24 @@
-"""The README's look at samples: an autoencoder and two LoRAEs trained alike for six epochs of MNIST, and measured.
+"""Train an autoencoder and two LoRAEs for six epochs on MNIST and measure their samples, for the README.
 
-`make sampling` trains and measures what is missing (half an hour on 2 cores; an interrupted training is continued) and
-writes `results/sampling/`. `make figures` only draws anew from those records.
+`make study-sampling` trains and measures the missing runs (half an hour on 2 cores; an interrupted run is continued),
+writes `results/sampling/`, and draws the README's table of samples.
 """
 
 from typing import Any
 
-import records
-
 import lorae
 from lorae.comparison import COLUMNS, Column, lookup
+from studies import common
 
 STUDY = "sampling"
-# Six epochs: the order of the methods under a Gaussian no longer changes then.
+EPOCHS = 6  # the order of the models under a Gaussian no longer changes after six
 MODELS: dict[str, dict[str, Any]] = {
     "AE": {"method": "ae"},
     "LoRAE 1e-4": {"method": "lorae", "penalty": 1e-4},
     "LoRAE 1e-3": {"method": "lorae", "penalty": 1e-3},
 }
+# The README shows the samples of this model.
+PICTURED = "LoRAE 1e-3"
 SHOWN = (
     "rank",
     "test_mse",
@@ -37,38 +38,36 @@ SHOWN = (
 def train() -> None:
     """Train or continue the runs, measure each, and write the records."""
     for name, settings in MODELS.items():
-        run = records.finished_run(STUDY, name, epochs=6, **settings)
-        if "classification" not in run.evaluation():  # the measure that comes last
+        run = common.finished_run(STUDY, name, epochs=EPOCHS, **settings)
+        if "classification" not in run.evaluation():  # the last measure of an evaluation
             lorae.evaluate(run)
-        records.write_record(STUDY, name, run, ["samples-gaussian", "samples-mixture", "interpolation-linear"])
+        common.write_evaluation(STUDY, name, run)
+        if name == PICTURED:
+            common.copy_figure(STUDY, name, run, "samples-gaussian")
 
 
-def rows() -> list[dict[str, Any]]:
-    """The committed records."""
-    return records.read_records(STUDY, list(MODELS))
-
-
-def table(rows: list[dict[str, Any]]) -> str:
-    """The README's table, in Markdown: a row a measure, a column a model."""
-    lines = [f"| | {' | '.join(row['name'] for row in rows)} |", "|---" * (len(rows) + 1) + "|"]
-    for column in COLUMNS:
-        if column.key in SHOWN:
-            cells = " | ".join(_cell(row["evaluation"], column) for row in rows)
-            lines.append(f"| {column.title} | {cells} |")
-    commands = ", ".join(f"`{row['command']}`" for row in rows)
-    return "\n".join(lines) + f"\n\nTrained by {commands}, each measured by `lorae evaluate RUN`."
+def table(records: list[common.Record]) -> str:
+    """Return the table in Markdown, one row for each measure and one column for each model."""
+    rows = [
+        [column.title, *(_cell(record["result"]["evaluation"], column) for record in records)]
+        for column in COLUMNS
+        if column.key in SHOWN
+    ]
+    found = common.markdown_table(["", *(record["name"] for record in records)], rows)
+    commands = ", ".join(f"`{record['command']}`" for record in records)
+    return f"{found}\n\nTrained by {commands}, each measured by `lorae evaluate RUN`."
 
 
 def _cell(evaluation: dict[str, Any], column: Column) -> str:
     text = column.show(lookup(evaluation, column.path))
-    spread = lookup(evaluation, (*column.path[:-1], "sd"))
-    return text if spread is None else f"{text} ± {column.show(spread)}"
+    deviation = lookup(evaluation, (*column.path[:-1], "sd"))
+    return text if deviation is None else f"{text} ± {column.show(deviation)}"
 
 
 def draw() -> None:
-    """The table of the README, from the records."""
-    records.put_between(records.README, "sampling", table(rows()))
+    """Draw the README's table."""
+    common.write_section(common.README, "sampling", table(common.read_records(STUDY, list(MODELS))))
 
 
 if __name__ == "__main__":
-    records.train_and_draw(__doc__, train, draw)
+    common.run_study(__doc__, train, draw)

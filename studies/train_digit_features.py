@@ -1,12 +1,12 @@
-"""Train the network behind `--features digits` and write its weights into the package: `make digits`.
+"""Train the network behind `--features digits` and write its weights into the package.
 
-Five minutes on 2 cores. The record beside the weights says how accurate it is and by which settings.
+`make study-train-digit-features` takes five minutes on 2 cores. The record in `results/train-digit-features/` holds the
+settings and the accuracy.
 """
 
 import json
 import math
 import time
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,15 +15,16 @@ from safetensors.torch import save
 
 import lorae
 from lorae.features.digits import WEIGHTS, DigitsNetwork
+from studies import common
 
+STUDY = "train-digit-features"
 EPOCHS, BATCH, LR, SEED = 6, 100, 2e-3, 0
-# A digit stays the digit that it is under such a rotation (radians), scaling and shift (share of the side).
+# Largest rotation (radians), scaling and shift (share of the side): a digit distorted so far is still recognized.
 ROTATION, SCALING, SHIFT = 0.2, 0.1, 0.08
-RECORD = Path(__file__).parents[1] / "results" / "digits.json"
 
 
 def distorted(x: torch.Tensor) -> torch.Tensor:
-    """A random small affine distortion of each image (n, 1, h, w)."""
+    """Distort each image (n, 1, h, w) by a small random affine map."""
     angle = torch.empty(len(x)).uniform_(-ROTATION, ROTATION)
     scale = torch.empty(len(x)).uniform_(1 - SCALING, 1 + SCALING)
     shift = torch.empty(len(x), 2).uniform_(-2 * SHIFT, 2 * SHIFT)  # the grid runs from -1 to 1
@@ -33,7 +34,7 @@ def distorted(x: torch.Tensor) -> torch.Tensor:
 
 
 def accuracy(network: DigitsNetwork, images: torch.Tensor, labels: torch.Tensor) -> float:
-    """Share of right answers."""
+    """Return the share of images that the network recognizes."""
     network.eval()
     with torch.inference_mode():
         answers = [network.classifier(network.pooled(part.float() / 255)).argmax(1) for part in images.split(500)]
@@ -42,7 +43,7 @@ def accuracy(network: DigitsNetwork, images: torch.Tensor, labels: torch.Tensor)
 
 
 def set_deviation(network: DigitsNetwork, images: torch.Tensor) -> None:
-    """Measure how far each feature varies over images; one that does not vary keeps its scale."""
+    """Set the standard deviation of each feature over images, or 1 for a feature that does not vary."""
     network.eval()
     with torch.inference_mode():
         pooled = torch.cat([network.pooled(part.float() / 255) for part in images.split(500)])
@@ -51,7 +52,7 @@ def set_deviation(network: DigitsNetwork, images: torch.Tensor) -> None:
 
 
 def main() -> None:
-    """Train, test, write weights and record."""
+    """Train and test the network, write its weights and its record."""
     torch.manual_seed(SEED)
     data = lorae.load_data("mnist")
     images, labels = (torch.from_numpy(np.asarray(part)) for part in (data.train.inputs, data.train.labels))
@@ -75,15 +76,18 @@ def main() -> None:
     tensors = {name: value.contiguous() for name, value in network.state_dict().items()}
     WEIGHTS.write_bytes(save(tensors))
     record = {
-        "command": "make digits",
-        "test_accuracy": found,
-        "test_images": len(test_images),
-        "bytes": WEIGHTS.stat().st_size,
-        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        "name": "digits",
+        "command": f"make study-{STUDY}",
         "settings": {"epochs": EPOCHS, "batch_size": BATCH, "lr": LR, "seed": SEED},
-        "torch": torch.__version__,
+        "machine": {"torch": torch.__version__},
+        "result": {
+            "test_accuracy": found,
+            "test_images": len(test_images),
+            "bytes": WEIGHTS.stat().st_size,
+            "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        },
     }
-    RECORD.write_text(json.dumps(record, indent=2) + "\n")
+    common.write_records(STUDY, [record])
     print(json.dumps(record))
 
 

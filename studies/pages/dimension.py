@@ -1,26 +1,19 @@
-"""The page `docs/dimension.md` and the README's table, from the records that `make dimension` wrote.
-
-Run by `make figures` as well.
-"""
-
-import records
+"""Draw docs/dimension.md and the README's table of dimensions from the records of `make study-dimension`."""
 
 from lorae.paper.cells import Store
-from lorae.paper.dimension import counted, draw
-from lorae.paper.dimension_table import shares_table
+from lorae.paper.dimension import counted, draw as draw_records
+from lorae.paper.dimension_table import markdown, shares_table
+from studies import common
 
 STUDY = "dimension"
-FOLDER = records.RESULTS / STUDY
-PAGE = records.ROOT / "docs" / "dimension.md"
+PAGE = "docs/dimension.md"
 
 
-def draw_page() -> None:
-    """The table and the plot beside the records, the table in the page, its last row by kinds of data in the README."""
-    found = Store(FOLDER).records()
-    draw(found, FOLDER)
-    records.put_between(PAGE, STUDY, (FOLDER / "table.md").read_text().rstrip("\n"))
-    records.put_between(records.README, STUDY, shares_table(counted(found)))
-
-
-if __name__ == "__main__":
-    draw_page()
+def draw() -> None:
+    """Draw the plot beside the records, the table of the page, and the README's table."""
+    folder = common.results_folder(STUDY)
+    records = Store(folder).records()
+    draw_records(records, folder)
+    estimates = counted(records)
+    common.write_section(PAGE, STUDY, markdown(estimates))
+    common.write_section(common.README, STUDY, shares_table(estimates))

@@ -1,54 +1,68 @@
-"""The page `docs/results.md`: which claims of the paper hold, from the records that `make paper` wrote.
+"""Draw docs/results.md and the pages in docs/results/ from the records of `make study-paper` and `study-paper-full`."""
 
-Run by `make figures` as well. The paper's own preset takes half an hour a model (`make paper-at-length`): of it, what
-there is.
-"""
-
+import os
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-import records
-
+from lorae.files import write_atomically
 from lorae.paper import reproduce
 from lorae.paper.rendering import claims_table
 from lorae.paper.studies import studies
+from studies import common
 
-PAGE = records.ROOT / "docs" / "results.md"
-# Preset -> the folder of its records, what marks its part of the page, and the studies that there are.
-PRESETS = {
-    "quick": (records.RESULTS / "paper", "", ("all",)),
-    "paper": (
-        records.RESULTS / "paper-preset",
-        "-at-length",
-        ("table3", "table6", "table6-authors", "figure2", "figure3"),
-    ),
-}
+PAGE = "docs/results.md"
 
 
-def drawn(preset: str) -> dict[str, Any]:
-    """The pages of a preset beside its records, drawn anew: their paths by name, and their claims."""
-    folder, _, names = PRESETS[preset]
-    found = [reproduce(name, preset=preset, out=folder, draw_only=True) for name in names]
-    return {
-        "pages": {name: path for result in found for name, path in result["pages"].items()},
-        "claims": [claim for result in found for claim in result["claims"]],
-    }
+@dataclass(frozen=True)
+class Part:
+    """A preset of `lorae reproduce`, the folders of its records and pages, and its part of docs/results.md."""
+
+    preset: str
+    records: str
+    pages: str
+    suffix: str
+    studies: tuple[str, ...]
 
 
-def draw_page() -> None:
-    """The page of every study beside the records, and all claims in one table with links to them."""
-    for preset, (folder, ending, _) in PRESETS.items():
-        result = drawn(preset)
-        records.put_between(PAGE, f"claims{ending}", claims_table(result["claims"]))
-        links = [f"- [{name}](../results/{folder.name}/{name}.md): {studies()[name].title}" for name in result["pages"]]
-        records.put_between(PAGE, f"pages{ending}", "\n".join(links))
-    records.put_between(records.README, "paper", table())
+QUICK = Part("quick", "results/paper", "docs/results", "", ("all",))
+FULL = Part(
+    "paper",
+    "results/paper-full",
+    "docs/results/full",
+    "-full",
+    ("table3", "table6", "table6-authors", "figure2", "figure3"),
+)
+
+
+def draw() -> None:
+    """Draw all pages, the lists of them and the tables of claims, and the README's table."""
+    for part in (QUICK, FULL):
+        drawn = draw_part(part)
+        common.write_section(PAGE, f"claims{part.suffix}", claims_table(drawn["claims"]))
+        place = os.path.relpath(part.pages, Path(PAGE).parent)
+        links = [f"- [{name}]({place}/{name}.md): {studies()[name].title}" for name in drawn["pages"]]
+        common.write_section(PAGE, f"pages{part.suffix}", "\n".join(links))
+    common.write_section(common.README, "paper", table())
+
+
+def draw_part(part: Part) -> dict[str, Any]:
+    """Draw the pages of a preset; return their texts by name, and their claims.
+
+    `lorae reproduce` writes pages beside the records. They are copied to docs/, with links to the pictures there.
+    """
+    found = [
+        reproduce(name, preset=part.preset, out=common.ROOT / part.records, draw_only=True) for name in part.studies
+    ]
+    pictures = os.path.relpath(part.records, part.pages) + "/pictures/"
+    pages = {}
+    for name, paths in ((name, paths) for result in found for name, paths in result["pages"].items()):
+        pages[name] = Path(paths["markdown"]).read_text(encoding="utf-8").replace("](pictures/", f"]({pictures}")
+        write_atomically(common.ROOT / part.pages / f"{name}.md", pages[name].encode())
+    return {"pages": pages, "claims": [claim for result in found for claim in result["claims"]]}
 
 
 def table() -> str:
-    """The numbers of table 3 on MNIST, as they stand on its page."""
-    page = (PRESETS["quick"][0] / "table3.md").read_text()
+    """Return the numbers of table 3 on MNIST, as they are on its page."""
+    page = (common.ROOT / QUICK.pages / "table3.md").read_text(encoding="utf-8")
     return next(part for part in page.split("\n\n") if part.startswith("| MNIST |"))
-
-
-if __name__ == "__main__":
-    draw_page()

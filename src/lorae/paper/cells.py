@@ -38,6 +38,9 @@ Measure = Callable[[Configuration], dict[str, Any]]
 # Seconds until cells that another invocation is working on are looked at again; a cell takes some.
 PAUSE = 1.0
 
+# Version of the layout of a record.
+SCHEMA = 1
+
 
 class BusyError(Exception):
     """A cell needs something that another process is at: it is tried again later."""
@@ -116,6 +119,7 @@ class Store:
         import torch
 
         record = {
+            "schema": SCHEMA,
             "name": cell.name,
             "key": cell.key,
             "configuration": cell.configuration,
