@@ -31,7 +31,8 @@ def features(n: int, width: int, seed: int) -> np.ndarray[Any, Any]:
 
 def exact(first: np.ndarray[Any, Any], second: np.ndarray[Any, Any]) -> float:
     """tr((C1 C2)^(1/2)) from the triangular factors of the centred features."""
-    factors = [np.linalg.qr((x - x.mean(0)) / np.sqrt(len(x) - 1), mode="r") for x in (first, second)]
+    centred = [(x - x.mean(0)) / np.sqrt(len(x) - 1) for x in (first, second)]
+    factors = [np.asarray(np.linalg.qr(x, mode="r")) for x in centred]
     return float(torch.linalg.svdvals(torch.from_numpy(factors[0] @ factors[1].T)).sum())
 
 
@@ -84,7 +85,13 @@ def main() -> None:
     }
     for name, case in cases.items():
         print(f"{name}: {json.dumps(case)}")
-    record = {"command": "make bench", "threads": torch.get_num_threads(), "torch": torch.__version__, "cases": cases}
+    record = {
+        "schema": 1,
+        "command": "make bench",
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "cases": cases,
+    }
     RECORD.parent.mkdir(parents=True, exist_ok=True)
     RECORD.write_text(json.dumps(record, indent=2) + "\n")
 

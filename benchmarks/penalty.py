@@ -146,7 +146,7 @@ def main() -> None:
     parser.add_argument("--processor-time", action="store_true", help="on a busy machine: count this process alone")
     options = parser.parse_args()
     clock = time.process_time if options.processor_time else time.perf_counter
-    cases = {}
+    cases: dict[str, dict[str, Any]] = {}
     for latent_dim in map(int, options.latent_dims.split(",")):
         steps = measure(latent_dim, options.rounds, clock)
         cases[str(latent_dim)] = {
@@ -155,9 +155,10 @@ def main() -> None:
             "asked": ASKED.get(latent_dim),
         }
     print(table(cases))
-    for latent_dim, case in cases.items():
-        print(f"latent {latent_dim}: largest error of the gradient at rank k: {case['gradient_errors']}")
+    for name, case in cases.items():
+        print(f"latent {name}: largest error of the gradient at rank k: {case['gradient_errors']}")
     record = {
+        "schema": 1,
         "command": "make bench",
         "machine": machine(),
         "batch_size": BATCH,

@@ -112,7 +112,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--contestant", choices=CONTESTANTS, help="measure one, in this process (used by itself)")
+    parser.add_argument("--draw-only", action="store_true", help="draw the README's table, measure nothing")
     options = parser.parse_args()
+    if options.draw_only:
+        write_readme()
+        return
     if options.contestant:
         settings = CONTESTANTS[options.contestant]
         speed = plain_loop(options.steps) if settings is None else lorae_loop(options.steps, settings)
@@ -125,9 +129,17 @@ def main() -> None:
         rounds.append({name: measure(name, options.steps) for name in CONTESTANTS})
     rows = {name: summarise(name, rounds) for name in CONTESTANTS}
     print(table(rows))
-    record = {"command": "make bench", "machine": machine(), "batch_size": BATCH, "rounds": rounds, "summary": rows}
+    here = machine()
+    record = {
+        "schema": 1,
+        "command": "make bench",
+        "machine": here,
+        "batch_size": BATCH,
+        "rounds": rounds,
+        "summary": rows,
+    }
     RECORDS.mkdir(parents=True, exist_ok=True)
-    (RECORDS / f"{record['machine']['bfloat16_unit']}.json").write_text(json.dumps(record, indent=2) + "\n")
+    (RECORDS / f"{here['bfloat16_unit']}.json").write_text(json.dumps(record, indent=2) + "\n")
     write_readme()
 
 

@@ -102,6 +102,7 @@ def main() -> None:
     rows = compare(options.batch, options.rank, options.rounds)
     print(table(rows))
     record = {
+        "schema": 1,
         "command": "make bench",
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,

@@ -69,7 +69,7 @@ def read_records(study: str, names: Sequence[str]) -> list[Record]:
     found = {name: _checked(study, record) for name, record in _load(study).items()}
     unknown = sorted(set(found) - set(names))
     if unknown:
-        raise LoraeError(f"{records_path(study)}: no model of this study is named {', '.join(unknown)}; delete the line")
+        raise LoraeError(f"{records_path(study)}: the study has no model {', '.join(unknown)}; delete the line")
     return [found[name] for name in names if name in found]
 
 

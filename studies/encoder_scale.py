@@ -56,9 +56,10 @@ def trained(dataset: Dataset, factor: float, settings: dict[str, Any]) -> dict[s
     checked = Settings.from_values(settings, str)
     run = MemoryRun(checked.resolve("vectors", dataset.shape).with_machine("cpu", "float32"), 1)
     trainer = Trainer(run, dataset, quiet=True)
+    output: Any = trainer.model.encoder.output
     with torch.no_grad():
-        trainer.model.encoder.output.weight.mul_(factor)
-        trainer.model.encoder.output.bias.mul_(factor)
+        output.weight.mul_(factor)
+        output.bias.mul_(factor)
     model = trainer.fit()
     spectrum = model.spectrum(dataset.test.inputs)
     return {

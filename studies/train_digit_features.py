@@ -57,7 +57,7 @@ def main() -> None:
     data = lorae.load_data("mnist")
     images, labels = (torch.from_numpy(np.asarray(part)) for part in (data.train.inputs, data.train.labels))
     test_images, test_labels = (torch.from_numpy(np.asarray(part)) for part in (data.test.inputs, data.test.labels))
-    network = DigitsNetwork().to(memory_format=torch.channels_last)
+    network = DigitsNetwork().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(network.parameters(), lr=LR, fused=True)
     steps, step, started = EPOCHS * len(images) // BATCH, 0, time.perf_counter()
     for epoch in range(EPOCHS):
