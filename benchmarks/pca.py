@@ -20,8 +20,8 @@ from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 
 from lorae import LoRAE
-from lorae.canvas import COLOURS, legend_below, new_figure, save
 from lorae.data.manifolds import build_manifold
+from lorae.plotting.style import COLOURS, legend_below, new_figure, save
 
 RECORD = Path(__file__).parents[1] / "results" / "benchmarks" / "pca.json"
 PICTURE = RECORD.with_suffix(".png")

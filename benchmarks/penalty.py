@@ -18,13 +18,13 @@ import torch
 from throughput import machine
 
 import lorae
+from lorae.config.settings import Settings
 from lorae.data import Dataset
-from lorae.hardware import choose_precision
 from lorae.linalg import nuclear_norm
-from lorae.memory import MemoryRun
-from lorae.proximal import SHRINK_EVERY
-from lorae.settings import Settings
-from lorae.training import Trainer
+from lorae.optim.proximal_adam import SHRINK_EVERY
+from lorae.runs.in_memory import MemoryRun
+from lorae.system.hardware import choose_precision
+from lorae.training.trainer import Trainer
 
 RECORD = Path(__file__).parents[1] / "results" / "benchmarks" / "penalty.json"
 LATENT_DIMS, BATCH, PENALTY = (128, 512), 32, 1e-4

@@ -183,7 +183,7 @@ def machine() -> dict[str, Any]:
     """What the numbers depend on."""
     import torch
 
-    from lorae.hardware import bfloat16_unit
+    from lorae.system.hardware import bfloat16_unit
 
     return {
         "torch": torch.__version__,

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from safetensors.torch import save
 
-from lorae.model import Autoencoder, ModelSpec
+from lorae.models.autoencoder import Autoencoder, ModelSpec
 
 RECORD = Path(__file__).parents[1] / "results" / "benchmarks" / "truncation.json"
 LATENT_DIM, RANK, BATCH, ROUNDS, REPEATS = 128, 20, 500, 7, 5

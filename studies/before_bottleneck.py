@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 import lorae
-from lorae.classification import classify
-from lorae.runs import Run
-from lorae.truncation import numerical_rank
+from lorae.evaluation.classification import classify
+from lorae.models.truncation import numerical_rank
+from lorae.runs.run import Run
 from studies import common, feature_networks
 
 STUDY = "before-bottleneck"

@@ -15,10 +15,10 @@ from typing import Any
 from filelock import FileLock
 
 import lorae
+from lorae.config.methods import get_method
 from lorae.errors import LoraeError
-from lorae.files import write_atomically
-from lorae.methods import get_method
-from lorae.runs import Run
+from lorae.runs.run import Run
+from lorae.system.files import write_atomically
 
 ROOT = Path(__file__).parents[1]
 README = "README.md"

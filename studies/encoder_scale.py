@@ -13,13 +13,13 @@ import numpy as np
 import torch
 
 from lorae import __version__
+from lorae.config.methods import get_method
+from lorae.config.settings import Settings
 from lorae.data import Dataset, Split
 from lorae.data.manifolds import build_manifold
-from lorae.linalg import rank_at
-from lorae.memory import MemoryRun
-from lorae.methods import get_method
-from lorae.settings import Settings
-from lorae.training import Trainer
+from lorae.metrics.ranks import rank_at
+from lorae.runs.in_memory import MemoryRun
+from lorae.training.trainer import Trainer
 from studies import common
 
 STUDY = "encoder-scale"

@@ -15,9 +15,9 @@ from typing import Any
 import lorae
 from lorae.features import build_extractor
 from lorae.metrics.frechet import Moments, frechet_distance
-from lorae.paper.presets import PRESETS
-from lorae.paper.published import tables
-from lorae.runs import Run
+from lorae.reproduction.tables.presets import PRESETS
+from lorae.reproduction.tables.published import tables
+from lorae.runs.run import Run
 from studies import common
 
 STUDY = "feature-networks"

@@ -6,7 +6,7 @@
 
 from typing import Any
 
-from lorae.plots import plot_spectrum
+from lorae.plotting.plots import plot_spectrum
 from studies import common
 
 STUDY = "first-look"

@@ -4,7 +4,7 @@
 study is continued) and draws the pages.
 """
 
-from lorae.paper import reproduce
+from lorae.reproduction import reproduce
 from studies import common
 from studies.pages import results
 

@@ -7,7 +7,7 @@ writes `results/sampling/`, and draws the README's table of samples.
 from typing import Any
 
 import lorae
-from lorae.comparison import COLUMNS, Column, lookup
+from lorae.reports.comparison import COLUMNS, Column, lookup
 from studies import common
 
 STUDY = "sampling"

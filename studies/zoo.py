@@ -10,10 +10,10 @@ import numpy as np
 import torch
 
 import lorae
-from lorae.comparison import lookup
+from lorae.config.methods import METHODS
 from lorae.features.digits import build_digits
-from lorae.methods import METHODS
-from lorae.runs import Run
+from lorae.reports.comparison import lookup
+from lorae.runs.run import Run
 from studies import common
 
 STUDY = "zoo"

@@ -15,19 +15,19 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from lorae import rules
-from lorae.api import ARRAY
+from lorae import validation as rules
+from lorae.config.settings import ARRAY, Settings
 from lorae.data import Dataset, Split, spread
 from lorae.errors import LoraeError, LoraeWarning
-from lorae.goals import missed_goal
-from lorae.hardware import choose_device, choose_precision
-from lorae.interrupts import Interrupted
-from lorae.linalg import rank_at
-from lorae.memory import MemoryRun
-from lorae.model import CHUNK, Autoencoder
+from lorae.metrics.ranks import rank_at
+from lorae.models.autoencoder import CHUNK, Autoencoder
+from lorae.runs.in_memory import MemoryRun
 from lorae.samplers import fit_density
-from lorae.settings import Settings
-from lorae.training import MONITORED, PRINCIPAL, Trainer
+from lorae.system.hardware import choose_device, choose_precision
+from lorae.system.signals import Interrupted
+from lorae.training.builders import PRINCIPAL
+from lorae.training.schedule_factory import missed_goal
+from lorae.training.trainer import MONITORED, Trainer
 
 # Steps of a fit by default: enough for the error of some thousand vectors to settle, some seconds on a CPU.
 STEPS = 3000

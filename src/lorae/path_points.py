@@ -4,8 +4,8 @@ import shutil
 
 from lorae.data import Dataset
 from lorae.evaluation.evaluator import evaluate_training
-from lorae.report import write_report
-from lorae.runs import Run, write_config
+from lorae.reports.report import write_report
+from lorae.runs.run import Run, write_config
 
 
 def finish_points(run: Run, dataset: Dataset) -> None:

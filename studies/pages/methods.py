@@ -1,8 +1,8 @@
 """Draw docs/methods.md, every method and penalty with its loss, from the tables of the package."""
 
-from lorae.files import write_atomically
-from lorae.methods import METHODS, TERMS, Method
+from lorae.config.methods import METHODS, TERMS, Method
 from lorae.penalties import all_penalties
+from lorae.system.files import write_atomically
 from studies import common
 
 PAGE = "docs/methods.md"

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lorae.files import write_atomically
-from lorae.paper import reproduce
-from lorae.paper.rendering import claims_table
-from lorae.paper.studies import studies
+from lorae.reproduction import reproduce
+from lorae.reproduction.pages.render import claims_table
+from lorae.reproduction.studies import studies
+from lorae.system.files import write_atomically
 from studies import common
 
 PAGE = "docs/results.md"

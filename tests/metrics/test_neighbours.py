@@ -8,7 +8,7 @@ from scipy.spatial.distance import cdist
 
 from lorae.errors import LoraeError
 from lorae.metrics import neighbours
-from lorae.metrics.dimension import distance_contrast, levina_bickel, two_nn
+from lorae.metrics.intrinsic_dimension import distance_contrast, levina_bickel, two_nn
 from lorae.metrics.neighbours import distance_rows, neighbour_distances
 from lorae.metrics.prdc import precision_recall
 

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from lorae.bottlenecks import Latent
+from lorae.models.bottlenecks import Latent
 from lorae.penalties import l1, latent_l2, log_volume, mmd
 
 

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from lorae.config.methods import METHODS
 from lorae.errors import LoraeError
-from lorae.methods import METHODS
 from studies import common
 
 LORAE = SimpleNamespace(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lorae.paper.rendering import claims_table
+from lorae.reproduction.pages.render import claims_table
 from studies import common, exact_rank, figures, first_look, sampling
 from studies.pages import methods, results
 from tests.studies.conftest import ROOT, copy_of_the_pages

@@ -10,19 +10,11 @@ from typing import Any, Literal, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from lorae.data.cache import (
-    MEMORY_MAP_BYTES,
-    PARTS,
-    Facts,
-    Part,
-    Workspace,
-    cached,
-    content_key,
-    prepared_in_memory,
-)
+from lorae.config.data_settings import DataSettings
+from lorae.data.cache import MEMORY_MAP_BYTES, PARTS, Facts, Part, Workspace, cached, content_key, prepared_in_memory
 from lorae.data.dataset import Dataset
-from lorae.data.pixels import Preparation, prepare_pictures
-from lorae.data.settings import DataSettings, check_sides, refuse_seeded_split, seeded_split
+from lorae.data.preprocessing import Preparation, prepare_pictures
+from lorae.data.splits import check_sides, refuse_seeded_split, seeded_split
 from lorae.errors import LoraeError
 
 ROWS = 1024

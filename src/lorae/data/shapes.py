@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lorae.config.data_settings import DataSettings
 from lorae.data.cache import PARTS, Facts, Workspace, cached, content_key
 from lorae.data.dataset import Dataset
-from lorae.data.settings import DataSettings
 from lorae.errors import LoraeError
-from lorae.progress import progress_bar
+from lorae.system.progress import progress_bar
 
 DEFAULT_SIZE = 32
 COUNTS = {"train": 10_000, "test": 2_000}

@@ -3,13 +3,14 @@
 import dataclasses
 from collections.abc import Iterable
 
-from lorae.classification import Trainings
+from lorae.config.evaluation_settings import EvaluationSettings
+from lorae.config.methods import get_method
 from lorae.data import Dataset
 from lorae.errors import LoraeError
-from lorae.evaluation.measures import MEASURES
-from lorae.evaluation.pictures import (
+from lorae.evaluation.classification import Trainings
+from lorae.evaluation.context import PICTURED, Subject, draw_generator, on_device
+from lorae.evaluation.figures import (
     PAIRS,
-    as_items,
     drawn_pairs,
     measure_reconstruction,
     measure_spectrum,
@@ -18,14 +19,13 @@ from lorae.evaluation.pictures import (
     picture_samples,
     picture_spectrum,
 )
-from lorae.evaluation.settings import EvaluationSettings
-from lorae.evaluation.subject import PICTURED, Subject, draw_generator, on_device
-from lorae.hardware import choose_device, keep_freed_memory
-from lorae.methods import get_method
-from lorae.model import Autoencoder
-from lorae.progress import progress_bar
-from lorae.runs import Run
+from lorae.evaluation.measures import MEASURES
+from lorae.models.autoencoder import Autoencoder
+from lorae.plotting.images import as_items
+from lorae.runs.run import Run
 from lorae.samplers import standard_normal
+from lorae.system.hardware import choose_device, keep_freed_memory
+from lorae.system.progress import progress_bar
 
 
 def evaluate_training(run: Run, model: Autoencoder, dataset: Dataset) -> None:

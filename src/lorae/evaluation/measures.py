@@ -6,17 +6,17 @@ from typing import Any
 
 import numpy as np
 
-from lorae.classification import classify, probe, supervised, total_draws, total_steps
-from lorae.classification.supervised import MAX_STEPS as SUPERVISED_STEPS
-from lorae.evaluation.pictures import measure_reconstruction
-from lorae.evaluation.subject import Features, Subject
-from lorae.hardware import choose_precision
-from lorae.metrics.dimension import NEIGHBOURS as DIMENSION_NEIGHBOURS
-from lorae.metrics.dimension import distance_contrast, levina_bickel, two_nn
+from lorae.evaluation.classification import classify, probe, supervised, total_draws, total_steps
+from lorae.evaluation.classification.supervised import MAX_STEPS as SUPERVISED_STEPS
+from lorae.evaluation.context import Features, Subject
+from lorae.evaluation.figures import measure_reconstruction
 from lorae.metrics.frechet import Moments, extrapolated_distance, frechet_distance, warn_of_few
+from lorae.metrics.intrinsic_dimension import NEIGHBOURS as DIMENSION_NEIGHBOURS
+from lorae.metrics.intrinsic_dimension import distance_contrast, levina_bickel, two_nn
 from lorae.metrics.kernel import kernel_distance
 from lorae.metrics.prdc import NEIGHBOURS, precision_recall
 from lorae.metrics.spectrum import TOLERANCES, bootstrap_ranks, latent_spectrum
+from lorae.system.hardware import choose_precision
 
 Result = dict[str, Any]
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from lorae.errors import LoraeError
 from lorae.features.base import FeatureExtractor
 from lorae.features.resize import as_colour, resize_clean
-from lorae.files import write_atomically
+from lorae.system.files import write_atomically
 
 FILE_NAME = "pt_inception-2015-12-05-6726825d.pth"
 URL = f"https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/{FILE_NAME}"
