@@ -8,10 +8,13 @@ from studies import common
 PAGE = "docs/methods.md"
 HEAD = """# Methods
 
-Drawn from the tables in `src/lorae/methods.py` and `src/lorae/penalties/` by `make figures`; `lorae methods` prints
-the same. x is an item, E the encoder, D the decoder, h = E(x) its output, z the latent, M a matrix between them, s
-its singular values, A an adversary's score, S the logistic function. "mean" is over all entries of a batch, "sum" over
-those of an item. `--penalty W` sets the weight printed in bold; every weight has a flag `--penalties.NAME W`."""
+All methods and penalties, with their losses and sources. `lorae methods` prints the same. Every weight has a flag
+`--penalties.NAME W`; `--penalty W` sets the weight printed in bold. How each method does on MNIST is in
+[zoo.md](zoo.md).
+
+x is an item, E the encoder, D the decoder, h = E(x) its output, z the latent, M a matrix between them, s its singular
+values, A an adversary's score, S the logistic function. "mean" is over all entries of a batch, "sum" over those of an
+item. `make figures` draws this page from the tables of the package."""
 
 
 def page() -> str:
@@ -24,7 +27,7 @@ def page() -> str:
         common.markdown_table(["method", "what it is", "loss", "weights", "source"], methods),
         "## Penalties",
         common.markdown_table(["name", "what it is", "source"], penalties),
-        "## Terms that bottlenecks and adversaries give by themselves",
+        "## Terms of bottlenecks and adversaries",
         common.markdown_table(["name", "what it is"], terms),
     ]
     return "\n\n".join(parts) + "\n"

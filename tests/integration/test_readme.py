@@ -11,6 +11,7 @@ import pytest
 
 from lorae.cli import parser as cli
 from tests.integration.test_custom_penalty import FROBENIUS
+from tests.studies.conftest import PINNED
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -83,6 +84,18 @@ def test_links_between_pages_lead_somewhere(page):
     targets = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text())
     broken = [target for target in targets if "://" not in target and not (page.parent / target).exists()]
     assert not broken
+
+
+def test_the_picture_of_pca_is_drawn_from_its_record(tmp_path, monkeypatch):
+    module = script("benchmarks/pca.py")
+    drawn = []
+    for name in ("first.png", "second.png"):
+        monkeypatch.setattr(module, "PICTURE", tmp_path / name)
+        module.draw(json.loads(module.RECORD.read_text())["digits"])
+        drawn.append((tmp_path / name).read_bytes())
+    assert drawn[0] == drawn[1]
+    if PINNED:
+        assert drawn[0] == module.RECORD.with_suffix(".png").read_bytes()
 
 
 def test_the_speeds_are_those_of_the_records():
