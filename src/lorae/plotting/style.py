@@ -49,9 +49,9 @@ def new_figure(panels: int, *, height: float, columns: int = 1) -> tuple[Figure,
 
 
 def save(figure: Figure, path: str | Path) -> Path:
-    """Write a figure as a PNG, and return the path."""
+    """Write a figure as a PNG, and return the path; the same figure gives the same bytes."""
     content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=DPI)
+    figure.savefig(content, format="png", dpi=DPI, metadata={"Software": None})
     write_atomically(Path(path), content.getvalue())
     return Path(path)
 

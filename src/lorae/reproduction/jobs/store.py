@@ -25,6 +25,9 @@ Record = dict[str, Any]
 # Configuration -> result, plain JSON values. A function of a module, so that another process can be told its name.
 Measure = Callable[[Configuration], dict[str, Any]]
 
+# Version of the layout of a record.
+SCHEMA = 1
+
 
 class BusyError(Exception):
     """A cell needs something that another process is at: it is tried again later."""
@@ -103,6 +106,7 @@ class Store:
         import torch
 
         record = {
+            "schema": SCHEMA,
             "name": cell.name,
             "key": cell.key,
             "configuration": cell.configuration,
