@@ -170,7 +170,7 @@ def test_a_run_without_a_path_has_no_points(trained):
 
 def test_items_set_aside_are_not_trained_on(vectors):
     settings = lorae.plan(vectors, rank="auto", epochs=2)["settings"]
-    dataset = load_data(DataSettings(vectors))
+    dataset = load_data(DataSettings(), vectors)
     trainer = Trainer(InMemoryRun(Settings.from_values(settings, str), 1), dataset, quiet=True)
     kept, aside = trainer.items.numpy(), trainer.context.aside
     together = np.concatenate([kept, aside])

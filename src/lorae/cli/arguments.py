@@ -9,24 +9,14 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
+from lorae.config.data_settings import DataSettings
 from lorae.config.methods import TERMS, option_names
 from lorae.config.settings import Settings
 from lorae.errors import LoraeError, LoraeWarning
 from lorae.penalties import all_penalties
 
-# The settings of the data, which `lorae data` takes as well.
-DATA_SETTINGS = (
-    "data_root",
-    "limit",
-    "size",
-    "crop",
-    "channels",
-    "factors",
-    "test_fraction",
-    "split_seed",
-    "holdout",
-    "skip_bad",
-)
+# Flags of `lorae train` and `lorae data`; `data` itself is an argument without a flag.
+DATA_SETTINGS = tuple(field.name for field in dataclasses.fields(DataSettings) if field.name != "data")
 
 
 def _weights() -> dict[str, str]:

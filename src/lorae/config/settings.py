@@ -5,11 +5,13 @@ all these fields. This module imports no torch.
 """
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from lorae import validation as rules
+from lorae.config.data_settings import ARRAY as ARRAY
+from lorae.config.data_settings import DataSettings
 from lorae.config.methods import METHODS, TERMS, Method, get_method, option_names, weight_names
 from lorae.errors import LoraeError
 from lorae.penalties import matrix_penalties, penalty_names
@@ -26,15 +28,9 @@ def _option_rule(name: str) -> rules.Rule:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class Settings(DataSettings):
     """The settings of a run; None stands for "as the method and the data ask" until `resolve`."""
 
-    # What is trained on what.
-    data: str = setting(
-        "mnist",
-        rules.text(),
-        "mnist, fashion-mnist, celeba, shapes, shapes-grey, a folder of images, an .npy or .npz file",
-    )
     method: str = setting("lorae", rules.choice(*METHODS), "a method of the zoo, see `lorae methods`")
     penalty: float | None = setting(
         None, rules.optional(rules.real(0.0)), "weight of the method's own penalty (the paper's lambda)"
@@ -142,32 +138,6 @@ class Settings:
         None, rules.optional(rules.real(0.0)), "standard deviation of noise on the encoder's input; by the method"
     )
     seed: int = setting(0, rules.whole(0, 2**31 - 1), "fixes weights, order of batches and noise")
-    # The data.
-    data_root: str | None = setting(
-        None, rules.optional(rules.text()), "folder with the raw files of mnist, fashion-mnist or celeba"
-    )
-    limit: int | None = setting(
-        None, rules.optional(rules.whole(1)), "train on the first N items only; the test split stays whole"
-    )
-    size: int | None = setting(None, rules.optional(rules.whole(8)), "side of the images in pixels after resizing")
-    crop: int | None = setting(
-        None, rules.optional(rules.whole(1)), "side of the centre square cut out before resizing"
-    )
-    channels: int | None = setting(None, rules.optional(rules.one_of(1, 3)), "1 for grey, 3 for colour")
-    factors: tuple[str, ...] | None = setting(None, rules.optional(rules.names()), "factors of `shapes` that vary")
-    test_fraction: float = setting(
-        0.1, rules.real(0.0, 1.0, exclusive=True), "share of the test split where the data has none of its own"
-    )
-    split_seed: int = setting(
-        0, rules.whole(0), "fixes that split, and generated data; apart from `seed`, so that seeds share the data"
-    )
-    holdout: int | None = setting(
-        None,
-        rules.optional(rules.whole(2)),
-        "training items, drawn by the split seed, that take the place of the test split: to choose settings by "
-        "measures that never see the test items",
-    )
-    skip_bad: bool = setting(False, rules.switch(), "leave out image files that cannot be decoded")
     # The machine.
     device: str = setting("auto", rules.choice("auto", "cpu", "cuda"), "cpu or cuda; auto takes a GPU if any")
     precision: str = setting(
@@ -184,14 +154,6 @@ class Settings:
     checkpoint_every: int = setting(
         500, rules.whole(1), "steps between two checkpoints: about 10 s of MNIST on 2 cores"
     )
-
-    @classmethod
-    def from_values(cls, values: Mapping[str, Any], origin: Callable[[str], str]) -> "Settings":
-        """Checked settings from plain values; `origin(name)` says where a value came from.
-
-        Raises LoraeError, one line, for an unknown name or a value outside its rule.
-        """
-        return rules.checked(cls, values, origin)
 
     def _check_fit(self) -> None:
         method = get_method(self.method)
@@ -349,7 +311,3 @@ def _default_network(data: str, data_kind: str) -> str:
         return "mlp"
     # The CelebA network has 16 times the weights: it is the default only for the data it was made for.
     return "celeba" if data == "celeba" else "mnist"
-
-
-# What `settings.data` says of a run that was trained on an array in memory.
-ARRAY = "array"

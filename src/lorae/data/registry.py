@@ -3,6 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
 
 from lorae.config.data_settings import DataSettings
 from lorae.data.arrays import load_array, load_array_file
@@ -11,7 +14,7 @@ from lorae.data.dataset import Dataset
 from lorae.data.folder import load_folder
 from lorae.data.mnist import load_fashion_mnist, load_mnist
 from lorae.data.shapes import load_grey_shapes, load_shapes
-from lorae.data.splits import check_settings
+from lorae.data.splits import check_sides
 from lorae.errors import LoraeError
 
 
@@ -43,25 +46,42 @@ def source_names() -> list[str]:
     return list(NAMED_SOURCES)
 
 
-def load_data(settings: DataSettings) -> Dataset:
-    """Load, prepare and check what `settings` ask for.
+def load_data(settings: DataSettings, array: NDArray[Any] | None = None) -> Dataset:
+    """Load, prepare and split a data set.
 
-    Returns uint8 images (n, c, h, w) with sides that are multiples of 8, or float32 vectors (n, d).
-    Raises LoraeError for unknown data, settings that do not fit them, and missing or broken files.
+    Parameters
+    ----------
+    settings : DataSettings
+        Its `data` is a name of `NAMED_SOURCES`, a folder or .zip file of images, or an .npy or .npz file.
+    array : ndarray, default=None
+        Items in memory, in place of `data`: vectors (n, d), or images (n, h, w), (n, c, h, w) or (n, h, w, c).
+
+    Returns
+    -------
+    Dataset
+        uint8 images (n, c, h, w) with sides that are multiples of 8, or float32 vectors (n, d).
+
+    Raises
+    ------
+    LoraeError
+        For unknown data, settings that do not fit them, and missing or broken files.
     """
-    check_settings(settings)
-    data = settings.data
-    source = NAMED_SOURCES.get(data) if isinstance(data, str) else None
-    for option in ("factors", "root"):
-        name = {"factors": "factors", "root": "data_root"}[option]
-        if getattr(settings, name) is not None and not (source and getattr(source, f"takes_{option}")):
-            takers = [key for key, entry in NAMED_SOURCES.items() if getattr(entry, f"takes_{option}")]
-            raise LoraeError(f"{name}: got {getattr(settings, name)!r}, but only {', '.join(takers)} take it")
-    if not isinstance(data, str):
-        return load_array(settings, data)
+    return _load_all(settings, array).held_out(settings.holdout, settings.split_seed).limited(settings.limit)
+
+
+def _load_all(settings: DataSettings, array: NDArray[Any] | None) -> Dataset:
+    if settings.size is not None:
+        check_sides(settings.size, settings.size)
+    source = NAMED_SOURCES.get(settings.data) if array is None else None
+    for option, attribute in (("factors", "takes_factors"), ("data_root", "takes_root")):
+        if getattr(settings, option) is not None and not getattr(source, attribute, False):
+            takers = [key for key, entry in NAMED_SOURCES.items() if getattr(entry, attribute)]
+            raise LoraeError(f"{option}: got {getattr(settings, option)!r}, but only {', '.join(takers)} take it")
+    if array is not None:
+        return load_array(settings, array)
     if source is not None:
         return source.load(settings)
-    path = Path(data).expanduser()
+    data, path = settings.data, Path(settings.data).expanduser()
     if path.is_dir() or (path.is_file() and path.suffix.lower() == ".zip"):
         return load_folder(settings, path)
     if path.is_file() and path.suffix.lower() in (".npy", ".npz"):
