@@ -8,6 +8,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from lorae.config.data_settings import DataSettings
+from lorae.config.datasets import DATASETS, DatasetDefaults
 from lorae.data.arrays import load_array, load_array_file
 from lorae.data.celeba import load_celeba
 from lorae.data.dataset import Dataset
@@ -20,25 +21,25 @@ from lorae.errors import LoraeError
 
 @dataclass(frozen=True)
 class NamedSource:
-    """A source that the user picks by name."""
+    """A data set that is chosen by name."""
 
     load: Callable[[DataSettings], Dataset]
-    summary: str
-    takes_factors: bool = False
-    takes_root: bool = False
+    defaults: DatasetDefaults
+
+    @property
+    def summary(self) -> str:
+        """One line about it."""
+        return self.defaults.summary
 
 
-NAMED_SOURCES = {
-    "mnist": NamedSource(load_mnist, "70,000 handwritten digits, grey", takes_root=True),
-    "fashion-mnist": NamedSource(load_fashion_mnist, "70,000 pictures of clothing, grey", takes_root=True),
-    "celeba": NamedSource(load_celeba, "faces of celebrities, colour, from files that you have", takes_root=True),
-    "shapes": NamedSource(
-        load_shapes, "12,000 drawn shapes, colour, with up to 7 known dimensions", takes_factors=True
-    ),
-    "shapes-grey": NamedSource(
-        load_grey_shapes, "12,000 drawn discs, grey, with up to 3 known dimensions", takes_factors=True
-    ),
+_LOADERS = {
+    "mnist": load_mnist,
+    "fashion-mnist": load_fashion_mnist,
+    "celeba": load_celeba,
+    "shapes": load_shapes,
+    "shapes-grey": load_grey_shapes,
 }
+NAMED_SOURCES = {name: NamedSource(_LOADERS[name], defaults) for name, defaults in DATASETS.items()}
 
 
 def source_names() -> list[str]:
@@ -73,10 +74,12 @@ def _load_all(settings: DataSettings, array: NDArray[Any] | None) -> Dataset:
     if settings.size is not None:
         check_sides(settings.size, settings.size)
     source = NAMED_SOURCES.get(settings.data) if array is None else None
-    for option, attribute in (("factors", "takes_factors"), ("data_root", "takes_root")):
-        if getattr(settings, option) is not None and not getattr(source, attribute, False):
-            takers = [key for key, entry in NAMED_SOURCES.items() if getattr(entry, attribute)]
-            raise LoraeError(f"{option}: got {getattr(settings, option)!r}, but only {', '.join(takers)} take it")
+    own = () if source is None else source.defaults.own_settings
+    for name in ("factors", "data_root"):
+        value = getattr(settings, name)
+        if value is not None and name not in own:
+            takers = ", ".join(key for key, entry in DATASETS.items() if name in entry.own_settings)
+            raise LoraeError(f"{name}: got {value!r}, but only {takers} take it")
     if array is not None:
         return load_array(settings, array)
     if source is not None:
