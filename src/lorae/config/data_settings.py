@@ -1,14 +1,19 @@
 """Settings of a data set: which items to load and how to prepare and split them."""
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from lorae import validation as rules
+from lorae.errors import LoraeError, LoraeWarning
 from lorae.validation import setting
 
 # Value of `data` for items in memory, which are passed beside the settings.
 ARRAY = "array"
+
+# Settings of earlier versions -> their names now. The old names are accepted with a warning.
+RENAMED = {"normalise": "normalize"}
 
 Table = TypeVar("Table", bound="DataSettings")
 
@@ -55,7 +60,8 @@ class DataSettings:
         Parameters
         ----------
         values : mapping of str to Any
-            Values by the name of their setting; strings of a command line are parsed.
+            Values by the name of their setting, strings as on a command line too. Names of `RENAMED` are accepted with
+            a LoraeWarning.
         origin : callable
             Maps a name to the source of its value, which error messages state.
 
@@ -64,4 +70,17 @@ class DataSettings:
         LoraeError
             For an unknown name or a value outside its rule, in one line.
         """
-        return rules.checked(cls, values, origin)
+        return rules.checked(cls, use_current_names(values), origin)
+
+
+def use_current_names(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Replace the old names of `RENAMED`: a LoraeWarning for each, a LoraeError where the new name is given too."""
+    current = dict(values)
+    for old, new in RENAMED.items():
+        if old not in current:
+            continue
+        if new in current:
+            raise LoraeError(f"{old}: given beside {new}, which is its new name; expected {new} only")
+        warnings.warn(f"{old}: renamed to {new}; the old name will be removed", LoraeWarning, stacklevel=3)
+        current[new] = current.pop(old)
+    return current

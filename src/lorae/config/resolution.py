@@ -42,7 +42,7 @@ def resolve(settings: "Settings", data_kind: str, data_shape: Iterable[int]) -> 
         latent_dim=latent_dim,
         epochs=settings.epochs or data.epochs,
         matrix_init=_matrix_option(method, "init", settings.matrix_init, "default"),
-        normalise=_resolve_normalization(settings, method, network),
+        normalize=_resolve_normalization(settings, method, network),
         matrix_update=matrix_update,
         schedule=settings.schedule or method.schedule,
         penalty=None,
@@ -56,7 +56,7 @@ def resolve(settings: "Settings", data_kind: str, data_shape: Iterable[int]) -> 
 
 
 def _check_method_options(settings: "Settings", method: Method) -> None:
-    for option in ("matrix_init", "normalise"):
+    for option in ("matrix_init", "normalize"):
         if getattr(settings, option) is not None and method.bottleneck != "linear":
             raise LoraeError(f"{option}: got {getattr(settings, option)!r}, but method {method.name!r} has no matrix M")
     for name in settings.bottleneck:
@@ -86,7 +86,7 @@ def _check_rank(settings: "Settings", method: Method) -> None:
     if settings.penalty_path is not None and settings.penalties.get("nuclear") == 0.0:
         raise LoraeError("penalties.nuclear: got 0 beside penalty_path, whose points take its place; leave it out")
     if proximal and (method.bottleneck != "linear" or "nuclear" not in method.weights):
-        raise LoraeError(f"matrix_update: got 'prox', but method {method.name!r} has no nuclear norm to minimise")
+        raise LoraeError(f"matrix_update: got 'prox', but method {method.name!r} has no nuclear norm to minimize")
 
 
 def _check_penalty(settings: "Settings", method: Method) -> None:
@@ -122,14 +122,14 @@ def _matrix_option(method: Method, option: str, chosen: str | None, default: str
 
 
 def _resolve_normalization(settings: "Settings", method: Method, network: str) -> str | None:
-    normalise = _matrix_option(method, "normalise", settings.normalise, "none")
+    normalize = _matrix_option(method, "normalise", settings.normalize, "none")
     layers = method.bottleneck_options.get("layers", 1)
-    if network == "residual" and normalise not in (None, "none") and layers != 1:
+    if network == "residual" and normalize not in (None, "none") and layers != 1:
         raise LoraeError(
-            f"normalise: got {normalise!r} with network residual, which starts as PCA with one matrix M, but "
+            f"normalize: got {normalize!r} with network residual, which starts as PCA with one matrix M, but "
             f"method {method.name!r} has {layers}; expected none"
         )
-    return normalise
+    return normalize
 
 
 def _resolve_penalties(settings: "Settings", method: Method, penalty_of_data: float) -> dict[str, float]:

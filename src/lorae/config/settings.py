@@ -11,7 +11,9 @@ from typing import Any
 
 from lorae import validation as rules
 from lorae.config.data_settings import ARRAY as ARRAY
+from lorae.config.data_settings import RENAMED as RENAMED
 from lorae.config.data_settings import DataSettings
+from lorae.config.data_settings import use_current_names as use_current_names
 from lorae.config.methods import METHODS, option_names, weight_names
 from lorae.config.resolution import RANK_GOALS as RANK_GOALS
 from lorae.config.resolution import resolve
@@ -77,7 +79,7 @@ class Settings(DataSettings):
         rules.optional(rules.choice("default", "identity", "orthogonal")),
         "start of M: identity for lorae; default is torch's own, as in the authors' code and for irmae",
     )
-    normalise: str | None = setting(
+    normalize: str | None = setting(
         None,
         rules.optional(rules.choice("none", "scale", "coordinates")),
         "what the encoder's output is divided by before M, so that its size cannot dodge the penalty: nothing, one "
