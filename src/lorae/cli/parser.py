@@ -8,8 +8,8 @@ from typing import Any
 
 from lorae import __version__
 from lorae.cli import inspect, reproduce, train, truncate_export
-from lorae.cli.arguments import Parser, in_flags, join_negative_numbers, show_warning
-from lorae.errors import LoraeError, LoraeWarning
+from lorae.cli.arguments import Parser, join_negative_numbers, show_warning
+from lorae.errors import LoraeError, LoraeWarning, as_flags
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             options = parser.parse_args(join_negative_numbers(from_user))
             options.command(options)
     except LoraeError as error:
-        print(f"lorae: {in_flags(str(error))}", file=sys.stderr)
+        print(f"lorae: {as_flags(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as interrupt:
         print(f"lorae: interrupted {interrupt}".rstrip(), file=sys.stderr)
