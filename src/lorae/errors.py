@@ -1,4 +1,4 @@
-"""Exceptions and warnings of the package, and failures of models, which studies record."""
+"""Exceptions and warnings, among them failures of models, which studies record."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -37,7 +37,7 @@ class DivergedError(LoraeError):
 
 
 class CollapsedError(LoraeError):
-    """A model that maps all items to one latent, so that nothing can be fitted to its latents."""
+    """A model that maps all items to one latent, so that no density can be fitted."""
 
     outcome = "collapsed"
 

@@ -1,4 +1,4 @@
-"""Rules that turn a value from a command line, a YAML file or Python into a checked setting, and tables of settings."""
+"""Rules that check and parse settings from a command line, a YAML file or Python, and tables of settings."""
 
 import dataclasses
 import difflib
@@ -14,14 +14,14 @@ Table = TypeVar("Table")
 
 @dataclass(frozen=True)
 class Rule:
-    """What a setting accepts: `expected` in words, and `parse`, which raises ValueError or TypeError otherwise."""
+    """A rule of a setting: `expected` describes valid values, `parse` raises ValueError or TypeError for others."""
 
     expected: str
     parse: Callable[[Any], Any]
     choices: tuple[str, ...] = ()
 
     def check(self, name: str, value: Any, origin: str) -> Any:
-        """The parsed value, or a LoraeError that names the setting, the value, the rule and the origin."""
+        """Return the parsed value, or raise a LoraeError that names the setting, the value, the rule and the origin."""
         try:
             return self.parse(value)
         except LoraeError as error:  # a part of the value has a rule of its own
@@ -33,7 +33,7 @@ class Rule:
 
 
 def whole(minimum: int, maximum: int | None = None) -> Rule:
-    """A whole number of at least `minimum`."""
+    """Return the rule of whole numbers from `minimum` to `maximum`."""
 
     def parse(value: Any) -> int:
         if isinstance(value, bool):
@@ -48,7 +48,7 @@ def whole(minimum: int, maximum: int | None = None) -> Rule:
 
 
 def real(minimum: float, maximum: float = math.inf, *, exclusive: bool = False) -> Rule:
-    """A finite number from `minimum` (left out when `exclusive`) to `maximum`."""
+    """Return the rule of finite numbers from `minimum` to `maximum`, without the ends when `exclusive`."""
 
     def parse(value: Any) -> float:
         if isinstance(value, bool):
@@ -67,7 +67,7 @@ def real(minimum: float, maximum: float = math.inf, *, exclusive: bool = False) 
 
 
 def one_of(*numbers: int) -> Rule:
-    """One of a few whole numbers."""
+    """Return the rule of one of a few whole numbers."""
 
     def parse(value: Any) -> int:
         if isinstance(value, bool) or float(value) not in numbers:
@@ -78,7 +78,7 @@ def one_of(*numbers: int) -> Rule:
 
 
 def choice(*names: str) -> Rule:
-    """One of a list of names."""
+    """Return the rule of one of a list of names."""
 
     def parse(value: Any) -> str:
         if value not in names:
@@ -89,7 +89,7 @@ def choice(*names: str) -> Rule:
 
 
 def text() -> Rule:
-    """A string that is not empty (a pathlib.Path is taken as its string)."""
+    """Return the rule of strings that are not empty; a pathlib.Path is taken as its string."""
 
     def parse(value: Any) -> str:
         result = str(value)
@@ -101,7 +101,7 @@ def text() -> Rule:
 
 
 def switch() -> Rule:
-    """True or false; also the words, as a command line or YAML has them."""
+    """Return the rule of true or false, as values or as words."""
     words = {"true": True, "false": False, "yes": True, "no": False}
 
     def parse(value: Any) -> bool:
@@ -115,7 +115,7 @@ def switch() -> Rule:
 
 
 def names() -> Rule:
-    """A list of names, or one string with commas between them."""
+    """Return the rule of a list of names, or of one comma-separated string."""
 
     def parse(value: Any) -> tuple[str, ...]:
         parts = value.split(",") if isinstance(value, str) else list(value)
@@ -128,13 +128,14 @@ def names() -> Rule:
 
 
 def optional(rule: Rule) -> Rule:
-    """The rule, or None for "decide for me"."""
+    """Return the rule that accepts None as well."""
     return Rule(rule.expected, lambda value: None if value is None else rule.parse(value), rule.choices)
 
 
 def mapping(title: str, words: str, known: Callable[[], list[str]], rule_of: Callable[[str], Rule]) -> Rule:
-    """A mapping from known names to values, each by the rule of its name; messages call it `title`, and say it maps as
-    `words` say.
+    """Return the rule of mappings from known names to values, each checked by the rule of its name.
+
+    In messages it is called `title` and described by `words`.
     """
 
     def parse(value: Any) -> dict[str, Any]:
@@ -155,7 +156,7 @@ def mapping(title: str, words: str, known: Callable[[], list[str]], rule_of: Cal
 
 
 def size_or_share() -> Rule:
-    """A whole number of at least 1, or a share between 0 and 1."""
+    """Return the rule of a whole number of at least 1, or a share between 0 and 1."""
 
     def parse(value: Any) -> float:
         number = float(value)
@@ -167,7 +168,7 @@ def size_or_share() -> Rule:
 
 
 def wanted_rank() -> Rule:
-    """A rank as PCA's `n_components`: a whole number, a share of the variance below 1, or `auto`."""
+    """Return the rule of a rank, as PCA's `n_components`: a whole number, a share of the variance, or `auto`."""
 
     def parse(value: Any) -> int | float | str:
         if value == "auto":
@@ -181,7 +182,7 @@ def wanted_rank() -> Rule:
 
 
 def ascending_range(default_count: int) -> Rule:
-    """Two positive numbers LOW:HIGH, and how many points lie from one to the other, LOW:HIGH:POINTS."""
+    """Return the rule of LOW:HIGH or LOW:HIGH:POINTS, a range of positive numbers and its number of points."""
 
     def parse(value: Any) -> tuple[float, float, int]:
         parts = value.split(":") if isinstance(value, str) else list(value)
@@ -201,7 +202,7 @@ def ascending_range(default_count: int) -> Rule:
 
 
 def setting(default: Any, rule: Rule, meaning: str) -> Any:
-    """A field of a table of settings: a dataclass whose flags, keys and arguments are its fields."""
+    """Return a dataclass field with a rule and a meaning: flags, YAML keys and arguments are made from it."""
     metadata = {"rule": rule, "meaning": meaning}
     if isinstance(default, dict):
         return dataclasses.field(default_factory=dict, metadata=metadata)
@@ -209,7 +210,7 @@ def setting(default: Any, rule: Rule, meaning: str) -> Any:
 
 
 def checked(cls: type[Table], values: Mapping[str, Any], origin: Callable[[str], str]) -> Table:
-    """A table of settings from plain values, each checked by its rule; `origin(name)` says where a value came from.
+    """Check plain values by their rules and return a table of settings; `origin(name)` is the source of a value.
 
     Raises LoraeError, one line, for an unknown name or a value outside its rule.
     """

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-# Loss terms that bottlenecks and adversaries give by themselves; weighted by the same flags as penalties.
+# Loss terms of bottlenecks and adversaries, weighted by the same settings as penalties.
 TERMS = {
     "kl": "Kullback-Leibler divergence of the posterior from the standard normal, nats an item",
     "commitment": "squared distance of the encoder's outputs from their codes",
@@ -16,19 +16,46 @@ TERMS = {
 
 @dataclass(frozen=True)
 class Method:
-    """A row of the zoo.
+    """A row of the table of methods.
 
-    objective: the loss, written out. bottleneck: key of `lorae.models.bottlenecks.BOTTLENECKS`; bottleneck_options: its
-    keyword arguments. weights: penalty or term -> default weight; main: the one that `--penalty W` sets.
-    reconstruction: `mean` over all entries, or `sum` over an item. likelihood: `gaussian` (squared error) or
-    `bernoulli` (cross-entropy of pixels, with a sigmoid at the end; images only). noise: standard deviation of what
-    is added to the input of the encoder, or of a GAN's discriminator. warmup: epochs over which the weights grow.
-    matrix_update: `adam`, or `prox` for proximal steps on the nuclear norm of M. schedule: of the learning rate.
-    spectral_norm: divide the decoder's weights by their spectral norms. adversary: a key of
-    `lorae.objectives.adversarial.LOSSES`, or `latents`. prior: latents are drawn towards the standard normal.
-    encodes: False for a generator alone.
-    latent_dim, lr, beta1: where 128, 1e-3, 0.9 do not fit. revision: raised when its training changes in a way that no
-    setting shows; records of what was trained before then no longer count.
+    Parameters
+    ----------
+    name, summary, source : str
+        The name that users pass, one line, and the publication.
+    objective : str
+        The loss as a formula.
+    bottleneck : str, default="identity"
+        Key of `lorae.models.bottlenecks.BOTTLENECKS`.
+    bottleneck_options : mapping, default={}
+        Keyword arguments of the bottleneck.
+    weights : mapping of str to float, default={}
+        Default weight of each penalty and term of the loss.
+    main : str, default=None
+        Penalty whose weight the setting `penalty` sets.
+    reconstruction : {"mean", "sum"}, default="mean"
+        Mean of the error over all entries, or sum over the entries of an item.
+    likelihood : {"gaussian", "bernoulli"}, default="gaussian"
+        Squared error, or cross-entropy of pixels after a sigmoid (images only).
+    noise : float, default=0.0
+        Standard deviation of the noise on the input of the encoder, or of a GAN's discriminator.
+    warmup : float, default=0.0
+        Epochs over which the weights grow to their full value.
+    matrix_update : {"adam", "prox"}, default="adam"
+        Optimizer of M; `prox` takes proximal steps on its nuclear norm.
+    schedule : {"constant", "cosine"}, default="constant"
+        Learning rate over time.
+    spectral_norm : bool, default=False
+        Divide the decoder's weights by their spectral norms.
+    adversary : str, default=None
+        Key of `lorae.objectives.adversarial.LOSSES`, or `latents`.
+    prior : bool, default=False
+        Whether training matches the latents to a standard normal.
+    encodes : bool, default=True
+        False for a generator without an encoder.
+    latent_dim, lr, beta1 : int, float, float
+        Defaults of the method; None for `latent_dim` means 128.
+    revision : int, default=1
+        Raised when training changes in a way that no setting shows; records of earlier revisions no longer count.
     """
 
     name: str
@@ -56,7 +83,7 @@ class Method:
 
 
 def table(rows: Iterable[Method]) -> dict[str, Method]:
-    """Rows by name; refuses a name that stands twice."""
+    """Return the rows by name; raise ValueError for a repeated name."""
     by_name: dict[str, Method] = {}
     for row in rows:
         if row.name in by_name:

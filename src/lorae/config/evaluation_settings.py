@@ -12,7 +12,7 @@ from lorae.errors import LoraeError
 
 SAMPLER_NAMES = ("gaussian", "mixture", "prior")
 
-# A torch module is told by its forward function, so that nothing here has to import torch.
+# A torch module is recognized by its forward function, so that this module need not import torch.
 NAME_OR_MODULE = rules.Rule(
     "a name, FILE.py:NAME, or a torch module",
     lambda value: value if callable(getattr(value, "forward", None)) else rules.text().parse(value),
@@ -21,7 +21,7 @@ NAME_OR_MODULE = rules.Rule(
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationSettings:
-    """How a run is measured; None stands for "as the data ask" until `resolve`."""
+    """Settings of an evaluation; `resolve` replaces each None by the default of the data set or the method."""
 
     features: Any = rules.setting(
         None,
@@ -30,13 +30,13 @@ class EvaluationSettings:
         "by default digits for mnist, raw for vectors, else inception",
     )
     features_weights: str | None = rules.setting(
-        None, rules.optional(rules.text()), "file with the weights of inception, where they are not in torch's cache"
+        None, rules.optional(rules.text()), "file with the weights of inception, if they are not in torch's cache"
     )
     samplers: tuple[str, ...] | None = rules.setting(
         None,
         rules.optional(rules.names()),
-        "densities on latents to sample from, with commas between them; gaussian,mixture, for methods that train "
-        "towards a prior that as well, and that alone for GANs",
+        "densities of latents to sample from, comma-separated; gaussian,mixture by default, and prior for methods that "
+        "train towards one (for GANs alone)",
     )
     components: int | None = rules.setting(
         None, rules.optional(rules.whole(1)), "of the mixture; the paper's 4 for MNIST, its 10 for CelebA and elsewhere"
@@ -56,7 +56,7 @@ class EvaluationSettings:
     labels: tuple[str, ...] = rules.setting(
         ("10", "100", "1000", "10000", "all"),
         rules.names(),
-        "numbers of labelled items of the classification, with commas between them; the paper's",
+        "numbers of labeled items of the classification, comma-separated; the paper's",
     )
     seeds: int = rules.setting(5, rules.whole(1), "classifiers trained for each number of labels")
     protocol: str = rules.setting(
@@ -73,11 +73,13 @@ class EvaluationSettings:
         200, rules.whole(2), "resamples of the test items for the interval around the rank; enough for 95%"
     )
     seed: int = rules.setting(0, rules.whole(0, 2**31 - 1), "fixes draws, mixtures, subsets and classifiers")
-    device: str = rules.setting("auto", rules.choice("auto", "cpu", "cuda"), "cpu or cuda; auto takes a GPU if any")
+    device: str = rules.setting(
+        "auto", rules.choice("auto", "cpu", "cuda"), "cpu or cuda; auto takes a GPU if there is one"
+    )
 
     @classmethod
     def from_values(cls, values: Mapping[str, Any], origin: Callable[[str], str]) -> "EvaluationSettings":
-        """Checked settings from plain values; LoraeError, one line, for an unknown name or a value outside its rule."""
+        """Check plain values and return settings; raise LoraeError for an unknown name or a value outside its rule."""
         settings = rules.checked(cls, values, origin)
         for name in settings.samplers or ():
             if name not in SAMPLER_NAMES:
@@ -88,9 +90,9 @@ class EvaluationSettings:
         return settings
 
     def resolve(self, data: str, kind: str, method: str) -> "EvaluationSettings":
-        """The same settings with what data and method decide filled in; kind: `images` or `vectors`.
+        """Return the settings with the defaults of data and method; `kind` is `images` or `vectors`.
 
-        Raises LoraeError for a density that would be fitted to latents of a method that has none.
+        Raises LoraeError for a density to be fitted to latents of a method without an encoder.
         """
         defaults, features = get_defaults(data), self.features
         if features is None:

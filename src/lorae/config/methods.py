@@ -1,6 +1,6 @@
-"""The whole zoo as one table: a method is a bottleneck, the terms and penalties of its loss, and few words more.
+"""The table of methods: for each, its bottleneck, the terms and penalties of its loss, and its defaults.
 
-This module imports no torch, so that `lorae methods` and `lorae --help` answer at once.
+This module imports no torch, so that `lorae methods` and `lorae --help` start fast.
 """
 
 from lorae import penalties
@@ -48,7 +48,7 @@ METHODS = table(
         ),
         Method(
             "irmae",
-            "implicit rank minimisation: eight linear layers between encoder and decoder, no penalty",
+            "implicit rank minimization: eight linear layers between encoder and decoder, no penalty",
             "Jing, Zbontar, LeCun, NeurIPS 2020 (arXiv:2010.00679)",
             f"{ERROR}, z = M8 ... M1 h",
             "linear",
@@ -57,7 +57,7 @@ METHODS = table(
         ),
         Method(
             "lorae",
-            "low-rank autoencoder: one linear layer M, penalised by its nuclear norm",
+            "low-rank autoencoder: one linear layer M, penalized by its nuclear norm",
             "Mazumder et al., WACV 2024 (arXiv:2310.16194), equation 1",
             f"{ERROR} + w |M|_*, z = M h",
             "linear",
@@ -67,11 +67,11 @@ METHODS = table(
         ),
         Method(
             "lorae+",
-            "low-rank autoencoder with an exact rank: the nuclear norm is minimised by proximal steps",
+            "low-rank autoencoder with an exact rank: the nuclear norm is minimized by proximal steps",
             "this package, docs/numerics.md",
             f"{ERROR} + w |M|_*, z = M h, singular values exactly zero",
             "linear",
-            # A normalisation before M makes latents of images far harder to sample: docs/numerics.md.
+            # A normalization before M makes latents of images far harder to sample: docs/numerics.md.
             {"layers": 1, "init": "identity", "normalise": "none", "noise": 0.0},
             weights={"nuclear": 1e-3},
             main="nuclear",
@@ -107,7 +107,7 @@ METHODS = table(
         ),
         Method(
             "rae-l2",
-            "regularised autoencoder: small latents and small decoder weights",
+            "regularized autoencoder: small latents and small decoder weights",
             "Ghosh et al., ICLR 2020 (arXiv:1903.12436)",
             f"{ERROR} + w |z|^2 / 2 + v |decoder|^2 / 2",
             # Weighed against the mean error; ten times either costs a tenth of the error on MNIST.
@@ -117,7 +117,7 @@ METHODS = table(
         ),
         Method(
             "rae-gp",
-            "regularised autoencoder: small latents and a decoder with small gradients",
+            "regularized autoencoder: small latents and a decoder with small gradients",
             "Ghosh et al., ICLR 2020 (arXiv:1903.12436)",
             f"{ERROR} + w |z|^2 / 2 + v |dD/dz|^2",
             weights={"latent_l2": 1e-4, "decoder_gradient": 1e-7},
@@ -126,7 +126,7 @@ METHODS = table(
         ),
         Method(
             "rae-sn",
-            "regularised autoencoder: small latents and a decoder of spectral norm one in each layer",
+            "regularized autoencoder: small latents and a decoder of spectral norm one in each layer",
             "Ghosh et al., ICLR 2020 (arXiv:1903.12436)",
             f"{ERROR} + w |z|^2 / 2, decoder layers of spectral norm 1",
             weights={"latent_l2": 1e-7},  # the bounded decoder needs large latents
@@ -205,7 +205,7 @@ METHODS = table(
         ),
         Method(
             "vq-vae",
-            "vector-quantised autoencoder: latents made of codes from a learned book",
+            "vector-quantized autoencoder: latents made of codes from a learned book",
             "van den Oord et al., NeurIPS 2017 (arXiv:1711.00937)",
             f"{ERROR} + w mean (h - code(h))^2",
             "quantizer",
@@ -253,7 +253,7 @@ METHODS = table(
         ),
         Method(
             "irmae-wd",
-            "implicit rank minimisation by four linear layers with weight decay",
+            "implicit rank minimization by four linear layers with weight decay",
             "Zeng et al., 2023 (arXiv:2305.01090)",
             f"{ERROR} + w (|M1|^2 + ... + |M4|^2) / 2, z = M4 ... M1 h",
             "linear",
@@ -310,24 +310,24 @@ METHODS = table(
 
 
 def get_method(name: str) -> Method:
-    """The row of this name; LoraeError with the known names otherwise."""
+    """Return the row of a method; raise LoraeError with the known names for another."""
     if name not in METHODS:
         raise LoraeError(f"method: got {name!r}, expected one of {', '.join(METHODS)}")
     return METHODS[name]
 
 
 def weight_names() -> list[str]:
-    """What has a weight: every penalty, and the terms that bottlenecks and adversaries give by themselves."""
+    """Return the names of everything with a weight: penalties, and terms of bottlenecks and adversaries."""
     return [*penalties.penalty_names(), *TERMS]
 
 
 def option_names() -> list[str]:
-    """The numbers that bottlenecks of the table take; `init` and `normalise` are words, with settings of their own."""
+    """Return the numeric options of all bottlenecks; `init` and `normalise` have settings of their own."""
     return sorted({name for method in METHODS.values() for name in method.bottleneck_options} - {"init", "normalise"})
 
 
 def list_methods() -> list[dict[str, str]]:
-    """Every method and every penalty: kind, name, source and a one-line summary; methods with their objective.
+    """List every method and penalty: kind, name, source and a one-line summary, for methods the objective too.
 
     >>> [row["name"] for row in list_methods() if row["kind"] == "method"][:4]
     ['ae', 'vae', 'irmae', 'lorae']

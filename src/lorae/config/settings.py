@@ -1,7 +1,7 @@
-"""Every setting of a training run, its default and the reason for it, in one flat table.
+"""Every setting of a training run, with its default and the reason for it.
 
-The command line's flags, the keys of a YAML file, the keyword arguments of `lorae.train` and `config.json` are
-all these fields. This module imports no torch.
+The fields are the flags of the command line, the keys of a YAML file, the keyword arguments of `lorae.train`, and the
+keys of `config.json`. This module imports no torch.
 """
 
 import dataclasses
@@ -21,16 +21,16 @@ from lorae.validation import setting
 
 
 def _option_rule(name: str) -> rules.Rule:
-    """Options of bottlenecks are sizes, but for the deviation of a noise and the rate of nested dropout."""
+    """Return the rule of a bottleneck's option: a size, except for a noise's deviation and nested dropout's rate."""
     special = {"noise": rules.real(0.0), "rate": rules.real(0.0, 1.0)}
     return special.get(name, rules.whole(1))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(DataSettings):
-    """The settings of a run; None stands for "as the method and the data ask" until `resolve`."""
+    """Settings of a run; `resolve` replaces each None by the default of the method or the data set."""
 
-    method: str = setting("lorae", rules.choice(*METHODS), "a method of the zoo, see `lorae methods`")
+    method: str = setting("lorae", rules.choice(*METHODS), "method to train, see `lorae methods`")
     penalty: float | None = setting(
         None, rules.optional(rules.real(0.0)), "weight of the method's own penalty (the paper's lambda)"
     )
@@ -44,23 +44,23 @@ class Settings(DataSettings):
         rules.mapping("bottleneck", "option to number", option_names, _option_rule),
         "numbers of the method's bottleneck, as in --bottleneck.rank 8",
     )
-    # The rank, in the user's terms; at most one of these. They need proximal steps, which lorae+ takes.
+    # Goals for the rank, at most one of them. They need proximal steps, as lorae+ takes.
     rank: int | float | str | None = setting(
         None,
         rules.optional(rules.wanted_rank()),
-        "the rank itself, the share of the variance to keep (the smallest rank that does), or auto, which needs no "
-        "search: see docs/numerics.md",
+        "rank of M, a share of the variance (the smallest rank that keeps it), or auto, which needs no search: see "
+        "docs/numerics.md",
     )
     target_mse: float | None = setting(
         None,
         rules.optional(rules.real(0.0, exclusive=True)),
-        "the smallest rank whose error on training items set aside stays below this",
+        "choose the smallest rank whose error on held-out training items stays below this",
     )
     penalty_path: tuple[float, float, int] | None = setting(
         None,
         rules.optional(rules.ascending_range(9)),
-        "penalties LOW:HIGH or LOW:HIGH:POINTS (9 by default), each started from the one before: the curve of rank "
-        "and error, and a model at every point",
+        "penalties LOW:HIGH or LOW:HIGH:POINTS (9 by default), each trained on from the one before: gives the curve of "
+        "rank and error, and a model at every point",
     )
     # The model.
     latent_dim: int | None = setting(
@@ -82,24 +82,25 @@ class Settings(DataSettings):
     normalize: str | None = setting(
         None,
         rules.optional(rules.choice("none", "scale", "coordinates")),
-        "what the encoder's output is divided by before M, so that its size cannot dodge the penalty: nothing, one "
-        "deviation, or one for each coordinate; by the method",
+        "divide the encoder's output before M, so that a larger output cannot evade the penalty: by nothing, by one "
+        "standard deviation, or by one for each coordinate; default by the method",
     )
     matrix_update: str | None = setting(
         None,
         rules.optional(rules.choice("adam", "prox")),
-        "how M is trained: adam as in the paper, or prox, whose steps make singular values exactly zero; by the method",
+        "optimizer of M: adam as in the paper, or prox, whose steps make singular values exactly zero; default by the "
+        "method",
     )
     penalty_every: int = setting(
         1,
         rules.whole(1),
-        "steps between two looks at a penalty of M alone, such as nuclear, whose slope is held in between: 1 as in the "
-        "paper; 10 for wide latents on a CPU, where a look may take longer than a step",
+        "steps between two linearizations of a penalty on M alone, such as nuclear: 1 as in the paper; 10 for wide "
+        "latents on a CPU, where computing the penalty may take longer than the rest of a step",
     )
     vector_scale: str = setting(
         "columns",
         rules.choice("columns", "whole"),
-        "what vectors are divided by: each column's deviation, as their units differ, or one for all, as PCA does",
+        "divide vectors by the standard deviation of each column, whose units may differ, or by one for all, as in PCA",
     )
     # Training; the paper's values.
     epochs: int | None = setting(
@@ -138,11 +139,11 @@ class Settings(DataSettings):
     )
     seed: int = setting(0, rules.whole(0, 2**31 - 1), "fixes weights, order of batches and noise")
     # The machine.
-    device: str = setting("auto", rules.choice("auto", "cpu", "cuda"), "cpu or cuda; auto takes a GPU if any")
+    device: str = setting("auto", rules.choice("auto", "cpu", "cuda"), "cpu or cuda; auto takes a GPU if there is one")
     precision: str = setting(
         "auto",
         rules.choice("auto", "float32", "bfloat16"),
-        "of the convolutions in training; auto asks the hardware. Latents and M are always float32",
+        "of the convolutions in training; auto chooses by the hardware. Latents and M are always float32",
     )
     capture: str = setting(
         "auto",
@@ -172,15 +173,15 @@ class Settings(DataSettings):
 
     @property
     def measures_ranks(self) -> bool:
-        """Whether errors decide on the rank while training; a rank that is given needs none."""
+        """Whether training measures errors to choose the rank; a given rank needs none."""
         searched = self.rank is not None and not isinstance(self.rank, int)
         return searched or self.target_mse is not None or self.penalty_path is not None
 
     def with_machine(self, device: str, precision: str) -> "Settings":
-        """The same settings with `auto` replaced by what the machine offers."""
+        """Return the settings with `auto` replaced by a device and a precision."""
         return dataclasses.replace(self, device=device, precision=precision)
 
     def to_json(self) -> dict[str, Any]:
-        """Every field as a plain JSON value."""
+        """Return every field as a plain JSON value."""
         values = dataclasses.asdict(self)
         return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}

@@ -1,4 +1,4 @@
-"""Where images and vectors come from."""
+"""Load and prepare data sets of images and vectors."""
 
 from lorae.config.data_settings import DataSettings
 from lorae.data.dataset import Dataset, Split, subsample_evenly

@@ -34,7 +34,7 @@ SPLIT_KEYS = (("train", "test", "train_labels", "test_labels"), ("x_train", "x_t
 
 @dataclass(frozen=True)
 class _Piece:
-    """Some items as they came, with the name that messages call them by."""
+    """Raw items, with their title in messages."""
 
     inputs: NDArray[Any]
     labels: NDArray[Any] | None
@@ -42,7 +42,7 @@ class _Piece:
 
 
 def load_array(settings: DataSettings, array: NDArray[Any]) -> Dataset:
-    """An array in memory with a seeded split: images (n, h, w), (n, c, h, w) or (n, h, w, c), or vectors (n, d).
+    """Load an array in memory with a seeded split: images (n, h, w), (n, c, h, w) or (n, h, w, c), or vectors (n, d).
 
     Raises LoraeError for other shapes and dtypes and for values out of range.
     """
@@ -50,9 +50,9 @@ def load_array(settings: DataSettings, array: NDArray[Any]) -> Dataset:
 
 
 def load_whole_array(array: NDArray[Any], title: str, size: int | None) -> NDArray[Any]:
-    """An array without a split, of any size: uint8 images (n, c, h, w), resized to `size`, or float32 vectors (n, d).
+    """Return an array without a split: uint8 images (n, c, h, w), resized to `size`, or float32 vectors (n, d).
 
-    Raises LoraeError as `load_array`; `title` names the array there.
+    Images may have any size. Errors as `load_array`; `title` names the array in them.
     """
     piece = _Piece(array, None, title)
     _check_piece(piece)
@@ -69,9 +69,9 @@ def load_whole_array(array: NDArray[Any], title: str, size: int | None) -> NDArr
 
 
 def load_array_file(settings: DataSettings, path: Path) -> Dataset:
-    """The arrays of an .npy or .npz file, as `load_array`; an .npz file may hold labels and a split.
+    """Load the arrays of an .npy or .npz file, as `load_array`; an .npz file may hold labels and a split.
 
-    Raises LoraeError for unreadable files, unknown keys and what `load_array` refuses.
+    Raises LoraeError for unreadable files and unknown keys, and as `load_array`.
     """
     mode: Literal["r"] | None = "r" if path.suffix == ".npy" and path.stat().st_size > MEMORY_MAP_BYTES else None
     try:
@@ -206,7 +206,7 @@ def _fill_vectors(workspace: DatasetBuilder, part: Part, piece: _Piece, rows: ND
 
 
 def _preparation(settings: DataSettings, pieces: dict[Part | None, _Piece]) -> Preparation | None:
-    """How to prepare the images, or None for vectors, once all pieces are known to fit each other."""
+    """Check that all pieces fit each other, and return the preparation of images, or None for vectors."""
     for piece in pieces.values():
         _check_piece(piece)
     kinds = {piece.inputs.ndim == 2 for piece in pieces.values()}
@@ -226,7 +226,7 @@ def _preparation(settings: DataSettings, pieces: dict[Part | None, _Piece]) -> P
 
 
 def _picture_shape(piece: _Piece) -> tuple[int, int, int]:
-    """Height, width and channels."""
+    """Return height, width and channels."""
     shape = piece.inputs.shape
     if piece.inputs.ndim == 3:
         return (shape[1], shape[2], 1)
@@ -244,7 +244,7 @@ def _fill_images(
         pictures = _as_bytes(piece.inputs[chosen])
         if pictures.ndim == 4:
             pictures = pictures.transpose(0, 2, 3, 1) if _channel_axis(piece) == 1 else pictures
-            # Pillow knows grey pictures without an axis of channels only.
+            # Pillow knows gray pictures without an axis of channels only.
             pictures = pictures[..., 0] if pictures.shape[3] == 1 else pictures
         prepare_pictures(np.ascontiguousarray(pictures), preparation, out[start : start + ROWS])
 
@@ -258,7 +258,7 @@ def _as_bytes(values: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def _check_values(piece: _Piece) -> None:
-    """Raise LoraeError naming the first value that is out of range, and where it is."""
+    """Raise LoraeError with the first value out of range and its index."""
     if piece.inputs.dtype == np.uint8 or piece.inputs.dtype.kind == "b":
         return
     top = 255 if piece.inputs.dtype.kind in "iu" else 1

@@ -25,10 +25,7 @@ PARTS: tuple[Part, Part] = ("train", "test")
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """What is worth knowing about prepared data beside their arrays; kept in `info.json`.
-
-    skipped: name of each image file that was left out -> the reason.
-    """
+    """Description of prepared data, kept in `info.json`; `skipped` maps files that were left out to the reason."""
 
     source: str
     checksums: dict[str, str] = field(default_factory=dict)
@@ -37,16 +34,16 @@ class DatasetInfo:
 
 
 class DatasetBuilder:
-    """Takes the arrays of the two splits while they are prepared, in a folder or (folder None) in memory."""
+    """Arrays of two splits under preparation, in a folder or (None) in memory."""
 
     def __init__(self, folder: Path | None) -> None:
         self.folder = folder
         self.arrays: dict[str, NDArray[Any]] = {}
 
     def create(self, part: Part, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
-        """A new array for the inputs of one split, to be filled by the caller.
+        """Return a new array for the inputs of one split, which the caller fills.
 
-        Raises LoraeError for an empty split and where the disk has no room.
+        Raises LoraeError for an empty split and for a full disk.
         """
         if shape[0] == 0:
             raise LoraeError(f"data: the {part} split is empty, expected at least 1 item")
@@ -54,7 +51,7 @@ class DatasetBuilder:
         return self.arrays[part]
 
     def keep_rows(self, part: Part, rows: NDArray[np.int64]) -> None:
-        """Leave only the given rows of a split's inputs and labels; what `create` gave is not to be used again."""
+        """Keep only the given rows of a split's inputs and labels. The array from `create` is invalid afterwards."""
         labels = f"{part}_labels"
         if labels in self.arrays:
             self.arrays[labels] = self.arrays[labels][rows]
@@ -74,7 +71,7 @@ class DatasetBuilder:
         self.arrays[f"{part}_labels"] = np.ascontiguousarray(labels, dtype=np.int64)
 
     def finish(self) -> None:
-        """Write everything out and let go of the memory maps, so that the folder can be renamed."""
+        """Write all arrays and close the memory maps, so that the folder can be renamed."""
         if self.folder is None:
             return
         for name, array in self.arrays.items():
@@ -85,7 +82,7 @@ class DatasetBuilder:
         self.arrays.clear()
 
     def split(self, part: Part) -> Split:
-        """One split of a workspace in memory."""
+        """Return one split of a builder in memory."""
         return Split(self.arrays[part], self.arrays.get(f"{part}_labels"))
 
     def _new(self, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
@@ -105,17 +102,17 @@ class DatasetBuilder:
 
 
 def content_key(source: str, content: str, **preparation: Any) -> str:
-    """Hexadecimal digest of a source's content, every setting of its preparation and the cache format."""
+    """Return the hexadecimal digest of a source's content, all settings of its preparation, and the cache format."""
     described = {"format": FORMAT_VERSION, "source": source, "content": content, **preparation}
     text = json.dumps(described, sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def cached(name: str, key: str, prepare: Callable[[DatasetBuilder], DatasetInfo]) -> tuple[Dataset, DatasetInfo]:
-    """The data prepared under `key`: read from the cache, or prepared now and kept there.
+    """Return the data of a key from the cache, after preparing them if they are not in it.
 
-    Of several processes that ask at once, one prepares and the others wait for it.
-    Raises LoraeError where the cache cannot be written or is damaged, and whatever `prepare` raises.
+    Of several processes at once, one prepares and the others wait for it.
+    Raises LoraeError for a cache that is damaged or cannot be written, and whatever `prepare` raises.
     """
     folder = cache_root() / "data" / key
 
@@ -130,16 +127,16 @@ def cached(name: str, key: str, prepare: Callable[[DatasetBuilder], DatasetInfo]
 
 
 def prepared_in_memory(name: str, key: str, prepare: Callable[[DatasetBuilder], DatasetInfo]) -> Dataset:
-    """The data prepared under `key`, without the cache: for what is in memory already."""
+    """Prepare data that are in memory already, without the cache."""
     workspace = DatasetBuilder(None)
     facts = prepare(workspace)
     return _dataset(name, key, workspace.split("train"), workspace.split("test"), facts)
 
 
 def build_folder(folder: Path, build: Callable[[Path], None]) -> None:
-    """Have `build` fill a temporary sibling of `folder` and rename it; nothing happens where `folder` exists.
+    """Build a folder under a lock, unless it exists; it appears complete or not at all.
 
-    Raises LoraeError where the place cannot be written, and whatever `build` raises (nothing is left then).
+    Raises LoraeError where the place cannot be written, and whatever `build` raises.
     """
     if folder.exists():
         return

@@ -20,7 +20,7 @@ PARTS_BY_NUMBER: dict[str, Part | None] = {"0": "train", "1": None, "2": "test"}
 
 
 def load_celeba(settings: DataSettings) -> Dataset:
-    """CelebA's faces, uint8 (n, c, size, size), split as the official list says or, without it, by seed.
+    """Load CelebA's faces, uint8 (n, c, size, size), with the official split or, without its list, a seeded one.
 
     Raises LoraeError for a missing folder, a malformed list and files that cannot be decoded.
     """
@@ -42,7 +42,7 @@ def load_celeba(settings: DataSettings) -> Dataset:
 
 
 def _find(root: Path) -> tuple[Path, Path]:
-    """The folder in the official layout and the folder or zip file of pictures in it."""
+    """Find the folder in the official layout, and the folder or zip file of pictures in it."""
     places = [root, root / "celeba", root / "celeba-half"]
     for place in places:
         for pictures in (place / PICTURES, place / f"{PICTURES}.zip"):

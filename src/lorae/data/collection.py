@@ -1,4 +1,4 @@
-"""Plain collections of images or vectors, without a split, to be compared: folders, zip files, arrays, data sets."""
+"""Collections of images or vectors without a split, for comparisons: folders, zip files, arrays, data sets."""
 
 import io
 from collections import Counter
@@ -27,7 +27,7 @@ SPLITS = ("train", "test")
 
 @dataclass(frozen=True)
 class Collection:
-    """uint8 images (n, c, h, w) or float32 vectors (n, d), and what to call them."""
+    """Named uint8 images (n, c, h, w) or float32 vectors (n, d)."""
 
     name: str
     items: NDArray[Any]
@@ -37,11 +37,22 @@ class Collection:
 
 
 def load_collection(source: str | Path | NDArray[Any], size: int | None = None, skip_bad: bool = False) -> Collection:
-    """All images or vectors of a folder, a zip file, an .npy or .npz file, an array, or a named split (`mnist:test`).
+    """Load all images or vectors of a source, without a split.
 
-    size: side in pixels that images are resized to; None keeps their own, which must then be one for all.
-    skip_bad: leave out files that cannot be decoded. An .npz file must hold a single array.
-    Raises LoraeError for missing, empty, mixed and broken sources.
+    Parameters
+    ----------
+    source : str, Path or ndarray
+        A folder or .zip file of images, an .npy file, an .npz file of one array, an array, or a split of a named data
+        set, as `mnist:test`.
+    size : int, default=None
+        Side in pixels after resizing; None keeps the size of the images, which must all have the same.
+    skip_bad : bool, default=False
+        Leave out files that cannot be decoded.
+
+    Raises
+    ------
+    LoraeError
+        For missing, empty, mixed and broken sources.
     """
     if not isinstance(source, (str, Path)):
         return Collection("array", load_whole_array(np.asarray(source), "array", size))
@@ -97,7 +108,7 @@ def _load_pictures(store: ImageStore, path: Path, size: int | None, skip_bad: bo
 
 
 def _common_sides(store: ImageStore, path: Path) -> tuple[int, int]:
-    """Height and width that all pictures share; files that cannot be read are left to the decoding."""
+    """Return the height and width of all pictures; decoding reports files that cannot be read."""
 
     def sides(name: str) -> tuple[int, int] | None:
         try:

@@ -1,4 +1,4 @@
-"""What every data source hands over: a `Dataset` of two `Split`s, decoded, resized and checked."""
+"""`Dataset`, two `Split`s of prepared items: the result of every data source."""
 
 import hashlib
 from dataclasses import dataclass, field, replace
@@ -11,7 +11,7 @@ from lorae.errors import LoraeError
 
 
 def subsample_evenly(items: NDArray[Any], n: int) -> NDArray[Any]:
-    """At least n of the items, fewer than 2 n, evenly spaced: a picture of all where they come sorted; a view.
+    """Return a view of at least n and fewer than 2 n items, evenly spaced, which also represents sorted items.
 
     >>> subsample_evenly(np.arange(10), 3)
     array([0, 3, 6, 9])
@@ -34,11 +34,11 @@ class Split:
         return len(self.inputs)
 
     def at(self, indices: NDArray[np.int64]) -> "Split":
-        """The items at `indices`, copied."""
+        """Return a copy of the items at `indices`."""
         return Split(self.inputs[indices], None if self.labels is None else self.labels[indices])
 
     def first(self, n: int) -> "Split":
-        """The first n items, as a view."""
+        """Return a view of the first n items."""
         return Split(self.inputs[:n], None if self.labels is None else self.labels[:n])
 
 
@@ -70,10 +70,10 @@ class Dataset:
         return tuple(self.train.inputs.shape[1:])
 
     def held_out(self, n: int | None, seed: int) -> "Dataset":
-        """The same data with n training items, drawn by `seed`, in the place of the test split (None: as it is).
+        """Return the data with n random training items in place of the test split (None: unchanged).
 
-        Settings chosen by measures on them have never seen the test split. Raises LoraeError where too few would be
-        left to train on.
+        Settings can then be chosen by measures that never see the test items. Raises LoraeError if fewer than two
+        training items would be left.
         """
         if n is None:
             return self
@@ -90,11 +90,11 @@ class Dataset:
         )
 
     def limited(self, n: int | None) -> "Dataset":
-        """The same data with only the first n training items (all of them for None)."""
+        """Return the data with the first n training items only (None: all of them)."""
         return self if n is None else replace(self, train=self.train.first(n))
 
     def describe(self) -> dict[str, Any]:
-        """Counts, shapes, source and checksums, as plain JSON values."""
+        """Return counts, shapes, source and checksums as plain JSON values."""
         parts = {"train": self.train, "test": self.test}
         return {
             "name": self.name,

@@ -1,4 +1,4 @@
-"""Decoding of image files into the arrays of a workspace, in threads; broken files are collected and named."""
+"""Decode image files into arrays, in threads; broken files are collected and named."""
 
 import io
 import sys
@@ -15,7 +15,7 @@ from lorae.data.preprocessing import Preparation
 from lorae.errors import LoraeError
 from lorae.system.progress import progress_bar
 
-GREY_MODES = frozenset({"1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "F"})
+GRAY_MODES = frozenset({"1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "F"})
 NAMED_FILES = 3
 
 
@@ -27,10 +27,10 @@ def decode_splits(
     skip_bad: bool,
     workspace: DatasetBuilder,
 ) -> dict[str, str]:
-    """Decode the files of both splits into the workspace; returns the name of each skipped file -> the reason.
+    """Decode the files of both splits into a builder; return the reason for each skipped file by its name.
 
-    Every file is tried before a LoraeError names those that cannot be decoded (unless `skip_bad`).
-    Raises LoraeError too for a crop larger than a picture and where a split has no file left.
+    Raises LoraeError after trying every file if some cannot be decoded (unless `skip_bad`), for a crop larger than a
+    picture, and for a split without files.
     """
     assert preparation.size is not None, "image files differ in size, so they are always resized"
     bad: dict[str, str] = {}
@@ -53,18 +53,18 @@ def decode_splits(
 
 
 def report_skipped(skipped: dict[str, str]) -> None:
-    """Say on standard error how many files were left out, if any."""
+    """Print how many files were left out, if any, to standard error."""
     if skipped:
         files = "image file" if len(skipped) == 1 else "image files"
         print(f"data: left out {len(skipped)} {files}: {_listed(skipped)}", file=sys.stderr)
 
 
 def first_mode_channels(store: ImageStore) -> int:
-    """1 if the first readable image of the store has a grey mode, else 3 (also where none is readable)."""
+    """Return 1 if the first readable image of the store is grayscale, else 3."""
     for name in store.names:
         try:
             with Image.open(io.BytesIO(store.read(name))) as picture:
-                return 1 if picture.mode in GREY_MODES else 3
+                return 1 if picture.mode in GRAY_MODES else 3
         # Decoding reports the broken files, all of them at once.
         except Exception:
             continue
@@ -72,10 +72,10 @@ def first_mode_channels(store: ImageStore) -> int:
 
 
 def decode_picture(content: bytes) -> Image.Image:
-    """The first frame of an image file, upright, of mode L or RGB.
+    """Return the first frame of an image file, upright, of mode L or RGB.
 
-    Transparent parts become white; 16-bit grey keeps its upper 8 bits.
-    Raises whatever Pillow raises for broken files, ValueError for pixels of an unknown range.
+    Transparent parts become white; 16-bit gray keeps its upper 8 bits.
+    Raises the errors of Pillow for broken files, and ValueError for pixels of an unknown range.
     """
     with Image.open(io.BytesIO(content)) as opened:
         opened.load()
@@ -89,10 +89,10 @@ def decode_picture(content: bytes) -> Image.Image:
     if picture.mode == "F":
         raise ValueError("pixels are 32-bit floats of unknown range")
     if picture.has_transparency_data:
-        grey = picture.mode in ("LA", "La")
+        gray = picture.mode in ("LA", "La")
         layer = picture.convert("RGBA")
         white = Image.new("RGBA", layer.size, "white")
-        return Image.alpha_composite(white, layer).convert("L" if grey else "RGB")
+        return Image.alpha_composite(white, layer).convert("L" if gray else "RGB")
     return picture.convert("RGB")
 
 
@@ -106,7 +106,7 @@ def _from_16_bits(picture: Image.Image) -> Image.Image:
 def decode_files(
     store: ImageStore, names: Sequence[str], preparation: Preparation, out: NDArray[np.uint8], title: str
 ) -> dict[str, str]:
-    """Decode files into the rows of `out`, uint8 (n, c, h, w); name of each file that failed -> the reason."""
+    """Decode files into the rows of `out`, uint8 (n, c, h, w); return the reason for each failure by file name."""
 
     def decode(start: int) -> list[tuple[str, str]]:
         bad = []

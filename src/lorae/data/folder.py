@@ -1,4 +1,4 @@
-"""A folder (or zip file) of images of the user."""
+"""Images in a folder or zip file of the user."""
 
 import sys
 from dataclasses import replace
@@ -22,10 +22,10 @@ Labels = dict[Part, NDArray[np.int64]]
 
 
 def load_folder(settings: DataSettings, path: Path) -> Dataset:
-    """The images below a folder or in a zip file, uint8 (n, c, size, size).
+    """Load the images below a folder or in a zip file, uint8 (n, c, size, size).
 
-    Subfolders `train` and `test` are the split where both hold images, else the split is seeded. Class
-    subfolders give int64 labels where every image lies in one.
+    Subfolders `train` and `test` are the split if both hold images, else the split is seeded. Class subfolders give
+    int64 labels if every image lies in one.
     Raises LoraeError for a folder without images, fewer than two images, and files that cannot be decoded.
     """
     store: FolderStore | ZipStore = FolderStore(path) if path.is_dir() else ZipStore(path)
@@ -44,9 +44,9 @@ def load_store(
     settings: DataSettings,
     preparation: Preparation,
 ) -> Dataset:
-    """The pictures of a store, split as given, from the cache or decoded now; errors as `decode_splits`.
+    """Load the pictures of a store with a given split, from the cache if they are in it; errors as `decode_splits`.
 
-    The name and the source of the data set are left to the caller.
+    The caller sets the name and the source of the data set.
     """
     content = content_digest(store, [file for part in PARTS for file in names[part]])
     key = content_key(
@@ -92,7 +92,7 @@ def _load(settings: DataSettings, path: Path, store: ImageStore) -> Dataset:
 
 
 def _own_split(files: list[str], path: Path) -> Names | None:
-    """The files below `train` and below `test`, or None unless both hold some."""
+    """Return the files below `train` and below `test`, or None unless both hold some."""
     names: Names = {part: [file for file in files if file.startswith(f"{part}/")] for part in PARTS}
     if not all(names.values()):
         return None
@@ -103,12 +103,12 @@ def _own_split(files: list[str], path: Path) -> Names | None:
 
 
 def _class_labels(names: Names, depth: int) -> Labels | None:
-    """The number of each file's class, the folder at the given depth, or None where a file lies in none."""
+    """Return the number of each file's class, its folder at a depth, or None if a file lies in none."""
     folders = {part: [file.split("/")[depth:-1] for file in names[part]] for part in PARTS}
     if not all(below for part in PARTS for below in folders[part]):
         return None
     classes = sorted({below[0] for part in PARTS for below in folders[part]})
-    # A single folder around all pictures tells nothing apart.
+    # A single folder around all pictures distinguishes nothing.
     if len(classes) < 2:
         return None
     number = {name: index for index, name in enumerate(classes)}

@@ -9,7 +9,7 @@ from lorae.errors import LoraeError
 
 
 def parse_idx(content: bytes, title: str) -> NDArray[np.uint8]:
-    """The uint8 array in the content of an IDX file; `title` names the file in the LoraeError for other content."""
+    """Return the uint8 array of an IDX file; `title` names the file in the LoraeError for other content."""
     if len(content) < 4 or content[:3] != b"\0\0\x08":
         raise LoraeError(f"{title}: not an IDX file of unsigned bytes")
     header = 4 + 4 * content[3]
@@ -23,6 +23,6 @@ def parse_idx(content: bytes, title: str) -> NDArray[np.uint8]:
 
 
 def idx_bytes(array: NDArray[np.uint8]) -> bytes:
-    """The content of the IDX file of a uint8 array."""
+    """Return the content of an IDX file for a uint8 array."""
     header = struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape)
     return header + array.tobytes()

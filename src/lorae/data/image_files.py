@@ -1,4 +1,4 @@
-"""Image files by name, wherever they lie: in a folder or in a zip file."""
+"""Image files by name, in a folder or in a zip file."""
 
 import hashlib
 import os
@@ -18,16 +18,16 @@ CHUNK = 64
 
 
 class ImageStore(Protocol):
-    """Where image files are read from; `names` are sorted, relative and with forward slashes."""
+    """A source of image files; `names` are sorted and relative, with forward slashes."""
 
     names: list[str]
 
     def read(self, name: str) -> bytes:
-        """The content of one file; raises OSError where it cannot be read."""
+        """Return the content of one file; raise OSError if it cannot be read."""
 
 
 class FolderStore:
-    """The image files below a folder, through links too; hidden files and folders are left out."""
+    """Image files below a folder, links followed, without hidden files and folders."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -46,12 +46,12 @@ class FolderStore:
         self.names = sorted(found)
 
     def read(self, name: str) -> bytes:
-        """The content of one file."""
+        """Return the content of one file."""
         return (self.folder / name).read_bytes()
 
 
 class ZipStore:
-    """The image files in a zip file, without the one folder that may hold everything."""
+    """Image files in a zip file; a single folder around all of them is left out of their names."""
 
     def __init__(self, path: Path) -> None:
         try:
@@ -67,7 +67,7 @@ class ZipStore:
         self.names = sorted(self.members)
 
     def read(self, name: str) -> bytes:
-        """The content of one member; raises OSError for a damaged or encrypted one."""
+        """Return the content of one member; raise OSError for a damaged or encrypted one."""
         try:
             return self.archive.read(self.members[name])
         except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
@@ -79,9 +79,9 @@ class ZipStore:
 
 
 def content_digest(store: ImageStore, names: Sequence[str]) -> str:
-    """Hexadecimal digest of the names and the bytes of the files.
+    """Return the hexadecimal digest of the names and the bytes of the files.
 
-    A file that cannot be read counts with its name only: decoding it reports it.
+    A file that cannot be read counts by its name only; decoding reports it.
     """
     chunks = [names[start : start + CHUNK] for start in range(0, len(names), CHUNK)]
     whole = hashlib.blake2b(digest_size=16)

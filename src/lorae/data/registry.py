@@ -1,4 +1,4 @@
-"""The table of named sources, and the choice between them, folders, files and arrays."""
+"""Named data sets, and the choice between them, folders, files and arrays."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from lorae.data.celeba import load_celeba
 from lorae.data.dataset import Dataset
 from lorae.data.folder import load_folder
 from lorae.data.mnist import load_fashion_mnist, load_mnist
-from lorae.data.shapes import load_grey_shapes, load_shapes
+from lorae.data.shapes import load_gray_shapes, load_shapes
 from lorae.data.splits import check_sides
 from lorae.errors import LoraeError
 
@@ -37,13 +37,13 @@ _LOADERS = {
     "fashion-mnist": load_fashion_mnist,
     "celeba": load_celeba,
     "shapes": load_shapes,
-    "shapes-grey": load_grey_shapes,
+    "shapes-grey": load_gray_shapes,
 }
 NAMED_SOURCES = {name: NamedSource(_LOADERS[name], defaults) for name, defaults in DATASETS.items()}
 
 
 def source_names() -> list[str]:
-    """The names that `DataSettings.data` understands besides paths and arrays."""
+    """Return the names of the named data sets."""
     return list(NAMED_SOURCES)
 
 

@@ -1,4 +1,4 @@
-"""Synthetic pictures of one shape, whose factors and so whose intrinsic dimension are known."""
+"""Synthetic pictures of one shape, of known factors and intrinsic dimension."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -16,8 +16,8 @@ from lorae.system.progress import progress_bar
 COUNTS = {"train": 10_000, "test": 2_000}
 ROWS = 512
 
-# Smallest and largest value. Positions and sizes are shares of the side; `size` is the radius of the circle
-# around the shape, which stays inside the picture at every position.
+# Smallest and largest value. Positions and sizes are shares of the side; `size` is the radius of the circumscribed
+# circle, which stays inside the picture at every position.
 RANGES = {
     "x": (0.28, 0.72),
     "y": (0.28, 0.72),
@@ -27,33 +27,47 @@ RANGES = {
     "blue": (0.2, 1.0),
     "background": (0.0, 0.15),  # darker than any shape, so that none vanishes
 }
-# What a factor is where it does not vary, if not the middle of its range.
+# Values of factors that do not vary; the middle of the range for others.
 FIXED = {"background": 0.0}
 KINDS = ("disc", "square", "triangle")
-# Those that vary by default. The background came later: left out, it leaves pictures and their cache as they were.
+# Factors that vary by default. The background was added later; leaving it out keeps earlier pictures and caches.
 COLOR_FACTORS = ("x", "y", "size", "red", "green", "blue", "kind")
 ALL_FACTORS = (*COLOR_FACTORS, "background")
-GREY_FACTORS = ("x", "y", "size")
+GRAY_FACTORS = ("x", "y", "size")
 
 
 def load_shapes(settings: DataSettings) -> Dataset:
-    """Coloured shapes, uint8 (10000, 3, size, size) and (2000, 3, size, size); the labels are the kinds.
+    """Load colored shapes, uint8 (10000, 3, size, size) and (2000, 3, size, size); the labels are the kinds.
 
-    The grey level of the background varies only where it is named. Labels are None where `kind` does not vary. Raises
-    LoraeError for unknown factors, a crop, and channels other than 3.
+    The background varies only if `factors` names it. Labels are None if `kind` does not vary. Raises LoraeError for
+    unknown factors, a crop, and channels other than 3.
     """
     return _load("shapes", settings, COLOR_FACTORS, ALL_FACTORS)
 
 
-def load_grey_shapes(settings: DataSettings) -> Dataset:
-    """White discs, uint8 (10000, 1, size, size) and (2000, 1, size, size), with the errors of `load_shapes`."""
-    return _load("shapes-grey", settings, GREY_FACTORS, GREY_FACTORS)
+def load_gray_shapes(settings: DataSettings) -> Dataset:
+    """Load white discs, uint8 (10000, 1, size, size) and (2000, 1, size, size), with the errors of `load_shapes`."""
+    return _load("shapes-grey", settings, GRAY_FACTORS, GRAY_FACTORS)
 
 
 def sample_factors(names: Iterable[str], count: int, seed: int) -> dict[str, NDArray[Any]]:
-    """Random values of the named factors, each (count,): float64 uniform in its range, int64 for `kind`.
+    """Draw random values of factors.
 
-    Raises LoraeError for unknown factors.
+    Parameters
+    ----------
+    names : iterable of str
+        Some of `x`, `y`, `size`, `red`, `green`, `blue`, `kind`, `background`.
+    count, seed : int
+
+    Returns
+    -------
+    dict of str to ndarray
+        Each (count,), float64 uniform in its range, int64 for `kind`.
+
+    Raises
+    ------
+    LoraeError
+        For unknown factors.
     """
     wanted = _checked_factors(tuple(names), ALL_FACTORS)
     generator = np.random.default_rng(seed)
@@ -69,12 +83,28 @@ def sample_factors(names: Iterable[str], count: int, seed: int) -> dict[str, NDA
 
 
 def render_shapes(factors: Mapping[str, NDArray[Any]], size: int, channels: int) -> NDArray[np.uint8]:
-    """Pictures of the given factors, each (n,), as uint8 (n, channels, size, size), smooth in all but `kind`.
+    """Draw the pictures of given factors, smooth in all factors but `kind`.
 
-    Missing factors have the middle of their range, a missing kind is a disc, a missing background is black; one channel
-    is white on black. Raises LoraeError for unknown factors and for factors of unequal length.
+    Parameters
+    ----------
+    factors : mapping of str to ndarray
+        Values (n,) as of `sample_factors`. A missing factor is the middle of its range; without `kind` the shapes are
+        discs, without `background` it is black.
+    size : int
+        Side in pixels.
+    channels : {1, 3}
+        1: white shapes on black.
+
+    Returns
+    -------
+    ndarray of uint8, (n, channels, size, size)
+
+    Raises
+    ------
+    LoraeError
+        For unknown factors and factors of unequal length.
     """
-    _checked_factors(tuple(factors), ALL_FACTORS if channels == 3 else (*GREY_FACTORS, "kind"))
+    _checked_factors(tuple(factors), ALL_FACTORS if channels == 3 else (*GRAY_FACTORS, "kind"))
     lengths = {len(values) for values in factors.values()}
     if len(lengths) != 1:
         raise LoraeError(f"factors: got arrays of {sorted(lengths)} values, expected one length")
@@ -86,18 +116,18 @@ def render_shapes(factors: Mapping[str, NDArray[Any]], size: int, channels: int)
         rows = {name: values[start : start + ROWS] for name, values in every.items()}
         covered = _coverage(rows, size)[:, None]
         if channels == 3:
-            colour = np.stack([rows[name] for name in ("red", "green", "blue")], axis=1)
+            color = np.stack([rows[name] for name in ("red", "green", "blue")], axis=1)
             behind = (1 - covered) * rows["background"][:, None, None, None]
-            covered = covered * colour[:, :, None, None] + behind
+            covered = covered * color[:, :, None, None] + behind
         out[start : start + ROWS] = np.rint(covered * 255)
     return out
 
 
 def _coverage(rows: dict[str, NDArray[Any]], size: int) -> NDArray[np.float64]:
-    """How much of each pixel the shape covers, (n, size, size) in 0..1."""
-    centres = (np.arange(size) + 0.5) / size
-    across = centres[None, None, :] - rows["x"][:, None, None]
-    down = centres[None, :, None] - rows["y"][:, None, None]
+    """Return the share of each pixel that the shape covers, (n, size, size)."""
+    centers = (np.arange(size) + 0.5) / size
+    across = centers[None, None, :] - rows["x"][:, None, None]
+    down = centers[None, :, None] - rows["y"][:, None, None]
     radius = rows["size"][:, None, None]
     distance = np.empty((len(radius), size, size))
     for number, signed_distance in enumerate((_disc, _square, _triangle)):

@@ -1,4 +1,4 @@
-"""Seeded splits, and the sides that images may have."""
+"""Seeded splits, and the check of image sides."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,16 +20,16 @@ def check_sides(height: int, width: int) -> None:
         )
 
 
-def refuse_seeded_split(settings: DataSettings, what: str) -> None:
-    """Raise LoraeError where a split by seed is asked of data that have a split of their own."""
+def refuse_seeded_split(settings: DataSettings, title: str) -> None:
+    """Raise LoraeError for settings of a seeded split with data that have a split of their own."""
     for name, default in (("test_fraction", DataSettings.test_fraction), ("split_seed", DataSettings.split_seed)):
         drawn_by_seed = name == "split_seed" and settings.holdout is not None
         if getattr(settings, name) != default and not drawn_by_seed:
-            raise LoraeError(f"{name}: got {getattr(settings, name)}, but {what} has a split of its own; leave it out")
+            raise LoraeError(f"{name}: got {getattr(settings, name)}, but {title} has a split of its own; leave it out")
 
 
 def seeded_split(count: int, settings: DataSettings) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Sorted indices (int64) of the training and of the test items of a source without a split of its own.
+    """Return sorted int64 indices of the training and the test items for data without a split of their own.
 
     Raises LoraeError for fewer than two items.
     """

@@ -1,4 +1,4 @@
-"""Feature extractors: fixed networks in whose features sets of images are compared."""
+"""Feature extractors: fixed networks whose features compare sets of images."""
 
 import importlib
 import importlib.util
@@ -23,7 +23,7 @@ from lorae.features.lite0 import build_lite0
 
 @dataclass(frozen=True)
 class Source:
-    """A row of the table: what an extractor is, and how it is built from the path of its weights (None: its own)."""
+    """A row of the table: one line about an extractor, and its constructor, given a weights file or None."""
 
     summary: str
     build: Callable[[str | None], FeatureExtractor]
@@ -39,11 +39,20 @@ EXTRACTORS = {
 
 
 def build_extractor(features: str | nn.Module, weights: str | None = None) -> FeatureExtractor:
-    """An extractor by name, or made of the user's own network.
+    """Build a feature extractor by name, or from a torch module.
 
-    features: a name of `EXTRACTORS`, a torch module, or `FILE.py:NAME` or `PACKAGE.MODULE:NAME` of a module or of a
-    function that returns one. An own module takes images as float32 (n, c, h, w) in [0, 1] (vectors as they are) and
-    gives (n, d). weights: the file of weights for `inception`. Raises LoraeError for anything else.
+    Parameters
+    ----------
+    features : str or torch.nn.Module
+        A name of `EXTRACTORS`, a module, or `FILE.py:NAME` or `PACKAGE.MODULE:NAME` of a module or of a function that
+        returns one. A module of the user maps images, float32 (n, c, h, w) in [0, 1], or unchanged vectors to (n, d).
+    weights : str, default=None
+        File of the weights, for `inception` only.
+
+    Raises
+    ------
+    LoraeError
+        For an unknown name, an import that fails, and weights that do not fit.
     """
     if isinstance(features, nn.Module):
         return _own_extractor(type(features).__name__, features)
@@ -60,7 +69,7 @@ def build_extractor(features: str | nn.Module, weights: str | None = None) -> Fe
 
 
 def build_raw() -> FeatureExtractor:
-    """The items themselves, flattened; images divided by 255. Its width is that of the items it meets first."""
+    """Build the extractor `raw`: flattened items, images divided by 255. Its width depends on the items."""
     return FeatureExtractor("raw", "", 0, nn.Flatten(), _as_floats, {"input": "images / 255, vectors as they are"})
 
 

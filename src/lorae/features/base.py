@@ -1,4 +1,4 @@
-"""What every feature extractor is: a fixed network with a name, the hash of its weights, and a rule for its input."""
+"""Feature extractors: a fixed network with a name, the hash of its weights, and a preparation of its input."""
 
 import hashlib
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from lorae.errors import LoraeError
 
-# Images that go through a network at once on a CPU: few enough for its caches (100 at 224 x 224 take three times as
+# Images in a batch on a CPU: few enough for its caches (100 at 224 x 224 take three times as
 # long for each as 25). A GPU wants more.
 BATCH = 25
 GPU_FACTOR = 8
@@ -20,12 +20,23 @@ GPU_FACTOR = 8
 
 @dataclass(frozen=True)
 class FeatureExtractor:
-    """Items to features, always the same way; what it does is part of every number made with it.
+    """A fixed map from items to features, recorded with every number that depends on it.
 
-    name: as it is asked for; sha256: of the weights (empty where there are none); dim: width of the features, 0 where
-    the items decide it;
-    network: what `prepare` gives -> float (n, dim); prepare: raw items, uint8 images (n, c, h, w) or float vectors
-    (n, d), -> float tensor; protocol: the resize rule, quantisation and input range, in words.
+    Parameters
+    ----------
+    name : str
+    sha256 : str
+        Hash of the weights; empty for none.
+    dim : int
+        Width of the features; 0 if it depends on the items.
+    network : torch.nn.Module
+        Maps the result of `prepare` to float (n, dim).
+    prepare : callable
+        Maps raw items, uint8 images (n, c, h, w) or float vectors (n, d), to a float tensor.
+    protocol : dict, default={}
+        Description of resizing, quantization and input range.
+    batch : int, default=25
+        Items in a batch on a CPU.
     """
 
     name: str
@@ -39,7 +50,7 @@ class FeatureExtractor:
     def __call__(
         self, items: NDArray[Any], device: str = "cpu", advance: Callable[[int], Any] | None = None
     ) -> NDArray[np.float32]:
-        """Features, float32 (n, dim), of raw items; `advance` is told how many items each batch had.
+        """Return the features of raw items, float32 (n, dim); `advance` is called with the size of each batch.
 
         Raises LoraeError for features that are not finite or of another width.
         """
@@ -64,12 +75,12 @@ class FeatureExtractor:
         return features
 
     def describe(self) -> dict[str, Any]:
-        """What a number made with these features has to say of them, as plain JSON values."""
+        """Return name, weights and protocol, to record with numbers, as plain JSON values."""
         return {"features": self.name, "weights": f"sha256:{self.sha256}" if self.sha256 else "none", **self.protocol}
 
 
 def weights_hash(network: nn.Module) -> str:
-    """SHA-256 over names, shapes, dtypes and bytes of all weights and buffers; empty where there are none."""
+    """Return the SHA-256 of names, shapes, dtypes and bytes of all weights and buffers; empty without any."""
     state = network.state_dict()
     if not state:
         return ""

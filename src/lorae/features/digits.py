@@ -1,4 +1,4 @@
-"""Features of handwritten digits: a small classifier for 32 x 32 grey images, with its weights in the package."""
+"""Features of handwritten digits: a small classifier for 32 x 32 gray images, with its weights in the package."""
 
 import hashlib
 from pathlib import Path
@@ -41,17 +41,17 @@ class DigitsNetwork(nn.Module):
         self.register_buffer("deviation", torch.ones(DIM))
 
     def pooled(self, x: Tensor) -> Tensor:
-        """x: float (n, 1, 32, 32) in [0, 1]; result float (n, 128), what the classifier takes."""
+        """Return the input of the classifier, float (n, 128), for x, float (n, 1, 32, 32) in [0, 1]."""
         result: Tensor = self.features(x).mean((2, 3))
         return result
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: float (n, 1, 32, 32) in [0, 1]; result float (n, 128), of unit deviation on the training images."""
+        """Return features of unit deviation on the training images, float (n, 128), for x as in `pooled`."""
         return self.pooled(x) / self.deviation
 
 
 def build_digits() -> FeatureExtractor:
-    """The extractor `digits`, 128 features.
+    """Build the extractor `digits`, 128 features.
 
     >>> import numpy as np
     >>> build_digits()(np.zeros((2, 1, 32, 32), np.uint8)).shape
@@ -79,10 +79,10 @@ def build_digits() -> FeatureExtractor:
 
 
 def prepare_digits(images: NDArray[Any]) -> Tensor:
-    """uint8 grey images (n, 1, h, w) to what the network takes; LoraeError for colour."""
+    """Return the network's input for uint8 gray images (n, 1, h, w); raise LoraeError for color."""
     if images.ndim != 4 or images.shape[1] != 1:
         raise LoraeError(
-            f"features: 'digits' takes grey images (n, 1, h, w), got shape {images.shape}; use features='lite0' or "
+            f"features: 'digits' takes gray images (n, 1, h, w), got shape {images.shape}; use features='lite0' or "
             "inception",
             settings={"features": "lite0"},
         )

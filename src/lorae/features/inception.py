@@ -1,4 +1,4 @@
-"""The Inception network behind published FID values: TensorFlow's weights of 2015, in a torch module of our own."""
+"""The Inception network of published FID values: TensorFlow's weights of 2015 in a torch module."""
 
 import hashlib
 import io
@@ -40,19 +40,28 @@ Chain = list[tuple[int, str]]
 
 
 def build_inception(weights: str | Path | None = None) -> FeatureExtractor:
-    """The extractor `inception`: uint8 images (n, 1 or 3, h, w) -> float32 (n, 2048).
+    """Build the extractor `inception`: uint8 images (n, 1 or 3, h, w) to float32 (n, 2048).
 
-    weights: the file of the weights; without it LORAE_INCEPTION, then torch's cache, then a download into that cache.
-    Raises LoraeError for a file that is missing or another one, and where the download fails.
+    Parameters
+    ----------
+    weights : str or Path, default=None
+        File of the weights; None: LORAE_INCEPTION, then torch's cache, then a download into that cache.
 
-    Source: Heusel et al., NeurIPS 2017 (arXiv:1706.08500); weights as converted for pytorch-fid.
+    Raises
+    ------
+    LoraeError
+        For a file that is missing or another one, and for a download that fails.
+
+    References
+    ----------
+    Heusel et al., NeurIPS 2017 (arXiv:1706.08500); weights as converted for pytorch-fid.
     """
     content = _weights_file(weights)
     saved = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    # On `meta` nothing is drawn at random, so measuring leaves the seeds of the caller alone.
+    # On `meta` no random numbers are drawn, so the caller's random state does not change.
     with torch.device("meta"):
         network = inception_network()
-    # The counters of batches play no part here, and old files lack them.
+    # The counters of batches have no effect here, and old files lack them.
     chosen = {
         name: saved.get(name, torch.tensor(0)) if name.endswith(".num_batches_tracked") else saved[name]
         for name in network.state_dict()
@@ -65,13 +74,17 @@ def build_inception(weights: str | Path | None = None) -> FeatureExtractor:
 
 
 def inception_network() -> nn.Sequential:
-    """The network up to the pooled features, float (n, 3, 299, 299) -> (n, 2048), with torch's random weights.
+    """Return the network up to the pooled features, (n, 3, 299, 299) to (n, 2048), with random weights.
 
-    Its blocks are named as in the weights file. Two things set it apart from other Inception networks of version 3:
-    average pools count no padding, and the last block has a maximum in the place of an average.
+    Its blocks are named as in the weights file. It differs from other Inception networks of version 3 in two points:
+    average pools ignore padding, and the last block pools by the maximum.
 
-    Source: Szegedy et al., CVPR 2016 (arXiv:1512.00567).
+    References
+    ----------
+    Szegedy et al., CVPR 2016 (arXiv:1512.00567).
 
+    Examples
+    --------
     >>> inception_network().Mixed_7c.branch1x1.conv.weight.shape
     torch.Size([320, 2048, 1, 1])
     """
@@ -101,9 +114,9 @@ def inception_network() -> nn.Sequential:
 
 
 class NormedConvolution(nn.Module):
-    """A convolution without bias, then batch normalisation, then a ReLU.
+    """A convolution without bias, batch normalization, and a ReLU.
 
-    kernel: height and width as in "1x7"; padded: by half the kernel, so that with stride 1 the sides stay.
+    `kernel` is height and width, as "1x7"; `padded` pads by half the kernel, which keeps the sides at stride 1.
     """
 
     def __init__(self, inputs: int, outputs: int, kernel: str, stride: int = 1, padded: bool = False) -> None:
@@ -119,10 +132,10 @@ class NormedConvolution(nn.Module):
 
 
 class MixedBlock(nn.Module):
-    """Branches of convolutions and one with a pool, all on the same input; their outputs are concatenated in order.
+    """Branches of convolutions and one with a pool on the same input; their outputs are concatenated in order.
 
-    pool_channels: of the 1x1 convolution after the pool, 0 for none; halves: each branch ends with stride 2 and no
-    padding instead of keeping the sides.
+    `pool_channels` are those of the 1x1 convolution after the pool, 0 for none. With `halves`, each branch ends with
+    stride 2 and no padding.
     """
 
     def __init__(
@@ -134,7 +147,7 @@ class MixedBlock(nn.Module):
         self.branch_pool = NormedConvolution(inputs, pool_channels, "1x1") if pool_channels else nn.Identity()
 
     def _add_branch(self, width: int, branch: str, chain: Chain, halves: bool) -> list[list[str]]:
-        """Add the convolutions of one branch under the names of the weights file; names, step by step."""
+        """Add the convolutions of a branch under the names of the weights file; return the names of each step."""
         steps = []
         for number, (channels, kernels) in enumerate(chain, 1):
             step = branch if len(chain) == 1 else f"{branch}_{number}"
@@ -160,7 +173,7 @@ class MixedBlock(nn.Module):
 
 
 def _average() -> nn.Module:
-    # TensorFlow divides by the pixels that are there, so a constant stays constant up to the border.
+    # TensorFlow averages over pixels of the image only, so a constant stays constant at the border.
     return nn.AvgPool2d(3, stride=1, padding=1, count_include_pad=False)
 
 
@@ -214,7 +227,7 @@ def _prepare(images: NDArray[Any]) -> Tensor:
 
 
 def _weights_file(weights: str | Path | None) -> bytes:
-    """The content of the weights file, which is the expected one, from the first place that is given or has it."""
+    """Return the checked content of the weights file from the first place that is given or has it."""
     for origin, given in (("argument features_weights", weights), (VARIABLE, os.environ.get(VARIABLE))):
         if given:
             return _read(Path(given).expanduser(), f"from {origin}")

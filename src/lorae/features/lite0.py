@@ -26,12 +26,19 @@ PROTOCOL = {
 
 
 def build_lite0() -> FeatureExtractor:
-    """The extractor `lite0`: uint8 images (n, 1 or 3, h, w) -> float32 (n, 1280).
+    """Build the extractor `lite0`: uint8 images (n, 1 or 3, h, w) to float32 (n, 1280).
 
-    Raises LoraeError where the packages of the extra `lite0` are missing or their weights cannot be read.
+    Raises
+    ------
+    LoraeError
+        If the packages of the extra `lite0` are missing or their weights cannot be read.
 
-    Source: Tan and Le, ICML 2019 (arXiv:1905.11946), in the variant without squeeze-and-excitation.
+    References
+    ----------
+    Tan and Le, ICML 2019 (arXiv:1905.11946), in the variant without squeeze-and-excitation.
 
+    Examples
+    --------
     >>> build_lite0()(np.zeros((2, 1, 32, 32), np.uint8)).shape
     (2, 1280)
     """
@@ -47,8 +54,8 @@ def build_lite0() -> FeatureExtractor:
         content = path.read_bytes()
     except OSError as error:
         raise LoraeError(f"lite0: cannot read {path} ({error.strerror or error}), expected its weights") from error
-    # The package's own loader prints to the output and unpickles anything. On `meta` nothing is drawn at random, so
-    # measuring leaves the seeds of the caller alone.
+    # The package's own loader prints to the output and unpickles anything. On `meta` no random numbers are drawn, so
+    # the caller's random state does not change.
     with torch.device("meta"):
         network = EfficientNet.from_name("efficientnet-lite0")
     saved = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
@@ -58,7 +65,7 @@ def build_lite0() -> FeatureExtractor:
 
 
 class PooledFeatures(nn.Module):
-    """What the classifier of an EfficientNet sees: the mean over all pixels of its last convolution."""
+    """The input of an EfficientNet's classifier: the mean of its last convolution over all pixels."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Resizing for feature networks as clean-fid does it: Pillow's bicubic filter on float channels, never rounded."""
+"""Resizing for feature networks as in clean-fid: Pillow's bicubic filter on float channels, not rounded."""
 
 from typing import Any
 
@@ -10,12 +10,16 @@ from lorae.errors import LoraeError
 
 
 def resize_clean(images: NDArray[Any], height: int, width: int) -> NDArray[np.float32]:
-    """uint8 images (n, c, h, w) to float32 (n, c, height, width), values on the scale 0 to 255, not clipped.
+    """Resize uint8 images (n, c, h, w) to float32 (n, c, height, width) on the scale 0 to 255, not clipped.
 
-    The filter is widened when it shrinks, so nothing aliases; images of that size already are only converted.
+    The filter is antialiased; images of that size already are only converted.
 
-    Source: Parmar et al., CVPR 2022 (arXiv:2104.11222).
+    References
+    ----------
+    Parmar et al., CVPR 2022 (arXiv:2104.11222).
 
+    Examples
+    --------
     >>> resize_clean(np.zeros((2, 1, 8, 8), np.uint8), 4, 4).shape
     (2, 1, 4, 4)
     """
@@ -30,7 +34,7 @@ def resize_clean(images: NDArray[Any], height: int, width: int) -> NDArray[np.fl
 
 
 def as_color(images: NDArray[Any]) -> NDArray[Any]:
-    """Grey images (n, 1, h, w) with their channel three times; colour ones as they are; LoraeError for vectors."""
+    """Repeat the channel of gray images (n, 1, h, w) three times; raise LoraeError for vectors."""
     if images.ndim != 4:
         raise LoraeError(f"features: got items of shape {images.shape}, expected images (n, c, h, w); use raw")
     return np.repeat(images, 3, axis=1) if images.shape[1] == 1 else images

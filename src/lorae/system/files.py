@@ -1,4 +1,4 @@
-"""Writing files whole, and by one process at a time."""
+"""Atomic writes of files and folders, and locks."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""What the machine is asked before training: device, precision, memory layout, threads, and how memory is kept."""
+"""Choose device, precision, memory layout and threads."""
 
 import contextlib
 import ctypes
@@ -11,9 +11,9 @@ from lorae.errors import LoraeError
 
 
 def choose_device(name: str, origin: str = "argument device") -> str:
-    """`cpu` or `cuda` for `auto`, `cpu` or `cuda`; LoraeError where a GPU is asked for and there is none.
+    """Return `cpu` or `cuda` for `auto`, `cpu` or `cuda`.
 
-    origin: where the name comes from, for that error.
+    Raises LoraeError for `cuda` without a GPU; `origin` is the source of the name in its message.
     """
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
@@ -25,9 +25,9 @@ def choose_device(name: str, origin: str = "argument device") -> str:
 
 
 def choose_precision(name: str, device: str, network: str) -> str:
-    """`float32` or `bfloat16` for the convolutions; `auto` takes bfloat16 where the hardware multiplies it faster.
+    """Return the precision of convolutions; `auto` is bfloat16 where the hardware multiplies it faster than float32.
 
-    The hardware is asked, not timed: a timing near a tie would make two runs of one seed differ.
+    It queries the hardware and times nothing: close timings would make two runs of one seed differ.
     """
     if name != "auto":
         return name
@@ -37,11 +37,11 @@ def choose_precision(name: str, device: str, network: str) -> str:
 
 
 def bfloat16_unit(device: str) -> str | None:
-    """What multiplies bfloat16 faster than float32: `tensor_cores`, `amx_bf16`, `avx512_bf16` or None."""
+    """Return the hardware for fast bfloat16: `tensor_cores`, `amx_bf16`, `avx512_bf16` or None."""
     if device == "cuda":  # tensor cores take bfloat16 from Ampere on
         return "tensor_cores" if torch.cuda.get_device_capability()[0] >= 8 else None
     # Measured on the MNIST network, 2 cores: 1.7 times as fast with AMX, 1.4 times with AVX-512's products of bfloat16.
-    # Processors without either only emulate them; torch before 2.10 cannot be asked.
+    # Processors without either only emulate them; torch before 2.10 cannot tell.
     if not hasattr(torch.cpu, "get_capabilities"):
         return None
     capabilities = torch.cpu.get_capabilities()
@@ -49,17 +49,17 @@ def bfloat16_unit(device: str) -> str | None:
 
 
 def memory_format(device: str, precision: str) -> torch.memory_format:
-    """Channels last where the convolutions want it: on a CPU always (oneDNN), on a GPU with bfloat16 (tensor cores)."""
+    """Return channels last where convolutions are faster with it: on CPUs (oneDNN), on GPUs with bfloat16."""
     if device == "cpu" or precision == "bfloat16":
         return torch.channels_last
     return torch.contiguous_format
 
 
 def keep_freed_memory() -> None:
-    """Ask glibc to keep freed memory in the process instead of returning it after every operation.
+    """Make glibc keep freed memory in the process instead of returning it after every operation.
 
-    A training step frees and takes the same buffers of some MB again and again; getting each from the kernel anew
-    means page faults, which cost about 12% of a step on the MNIST network. Does nothing where there is no glibc.
+    A training step frees and allocates the same buffers of some MB repeatedly. Page faults of fresh memory cost about
+    12% of a step on the MNIST network. Does nothing without glibc.
     """
     if not sys.platform.startswith("linux"):
         return
@@ -72,7 +72,7 @@ def keep_freed_memory() -> None:
 
 @contextlib.contextmanager
 def threads(count: int) -> Iterator[None]:
-    """As many threads as the run started with: sums over another number of parts round differently."""
+    """Compute with a number of threads inside the block; sums split into another number of parts round differently."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:

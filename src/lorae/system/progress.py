@@ -1,4 +1,4 @@
-"""Progress bars on standard error or in a notebook, quiet when it is neither a terminal nor one."""
+"""Progress bars on standard error or in a notebook."""
 
 import sys
 
@@ -14,7 +14,9 @@ from rich.progress import (
 
 
 def progress_bar(quiet: bool = False) -> Progress:
-    """A rich progress bar whose tasks may carry a `note` field (loss terms, rank, images a second).
+    """Return a rich progress bar, silent unless standard error is a terminal or a notebook.
+
+    Its tasks carry a field `note` (loss terms, rank, images a second).
 
     Use it as a context manager: `with progress_bar() as bar: task = bar.add_task("decode", total=10, note="")`.
     """

@@ -1,4 +1,4 @@
-"""Requests to stop a training, so that it can finish the step at hand and keep it."""
+"""Requests to stop a training, which finishes the current step and saves it."""
 
 import contextlib
 import signal
@@ -7,14 +7,14 @@ from typing import Any
 
 
 class Interrupted(KeyboardInterrupt):
-    """Training was asked to stop; everything up to the last step is in the checkpoint."""
+    """Training was stopped by a signal; the checkpoint holds everything up to the last step."""
 
 
 @contextlib.contextmanager
 def stop_requests() -> Iterator[list[int]]:
-    """A list that is no longer empty once SIGINT or SIGTERM came; the step at hand is finished first.
+    """Collect SIGINT and SIGTERM in a list instead of stopping at once.
 
-    Outside the main thread Python allows no signal handlers: there the caller's own handling stays.
+    Outside the main thread Python allows no signal handlers; the caller's own handling stays.
     """
     received: list[int] = []
     previous: dict[signal.Signals, Any] = {}
