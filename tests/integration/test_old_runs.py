@@ -48,7 +48,7 @@ def test_an_unfinished_run_is_resumed_to_the_weights_of_the_old_version(name, ru
         )
     assert len(found) == len(expected)
     if name == "searching":
-        assert [tried["rank"] for tried in summary["course"]["tried"]][:2] == [6, 3]
+        assert [tried["rank"] for tried in summary["schedule"]["tried"]][:2] == [6, 3]
 
 
 @pytest.mark.parametrize("name", FINISHED)

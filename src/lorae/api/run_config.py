@@ -13,6 +13,7 @@ from lorae.config.methods import METHODS
 from lorae.config.settings import ARRAY, RANK_GOALS, Settings
 from lorae.errors import LoraeError
 from lorae.runs.run import Run
+from lorae.runs.schema import SCHEMA, Config, upgrade
 
 if TYPE_CHECKING:
     from lorae.data.dataset import Dataset
@@ -42,7 +43,7 @@ def read_config(path: Path) -> dict[str, Any]:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise LoraeError(f"config: {str(path)!r} is not YAML: {' '.join(str(error).split())}") from None
     if isinstance(values, dict) and isinstance(values.get("settings"), dict):
-        values = values["settings"]  # the config.json of a run
+        values = upgrade("config", values, path)["settings"]  # the config.json of a run
     if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
         raise LoraeError(f"config: {str(path)!r} holds {type(values).__name__}, expected settings by name")
     return values
@@ -80,7 +81,7 @@ def _goal_in_name(name: str, value: Any) -> str:
     return f"{name.replace('target_', '')}{value if isinstance(value, str) else f'{value:g}'}"
 
 
-def config_document(settings: Settings, dataset: "Dataset", explicit: dict[str, Any], path: Path) -> dict[str, Any]:
+def config_document(settings: Settings, dataset: "Dataset", explicit: dict[str, Any], path: Path) -> Config:
     """Try the objective on two items, so that a misfit shows before anything is written; then all there is to know."""
     import torch
 
@@ -92,6 +93,7 @@ def config_document(settings: Settings, dataset: "Dataset", explicit: dict[str, 
     for target in objective.targets():
         target.compute_loss(x)
     return {
+        "schema": SCHEMA,
         "version": __version__,
         "command": _command(explicit, path),
         "created": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),

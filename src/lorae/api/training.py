@@ -10,6 +10,7 @@ from lorae.api.run_config import choose_out, config_document, merge_settings, re
 from lorae.config.settings import ARRAY, RANK_GOALS, Settings
 from lorae.errors import LoraeError, LoraeWarning
 from lorae.runs.run import Run, write_config
+from lorae.runs.schema import Config
 from lorae.training.schedule_factory import unmet_target
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def plan(
     out: str | Path | None = None,
     config: str | Path | None = None,
     **settings: Any,
-) -> dict[str, Any]:
+) -> Config:
     """The complete `config.json` that `train` would write, with nothing trained or written (`--dry-run`)."""
     planned, dataset, explicit = _plan(data, config, settings)
     return config_document(planned, dataset, explicit, choose_out(planned, out))
@@ -130,7 +131,7 @@ def _fit(run: Run, dataset: "Dataset", quiet: bool) -> Run:
     evaluate_training(run, model, dataset)
     found = trainer.schedule.result()
     if found is not None:
-        run.add_to_evaluation({"course": found})
+        run.add_to_evaluation({"schedule": found})
     if run.settings.penalty_path is not None:
         _finish_points(run, dataset)
     write_report([run.path])
@@ -155,11 +156,12 @@ def _finish_points(run: Run, dataset: "Dataset") -> None:
     from lorae.evaluation.evaluator import evaluate_training
     from lorae.reports.report import write_report
 
-    for point in run.evaluation()["course"]["points"]:
+    for point in run.evaluation()["schedule"]["points"]:
         folder = run.path / "path" / point["point"]
         settings = run.config["settings"]
         penalties = settings["penalties"] | {"nuclear": point["penalty"]}
-        config = run.config | {
+        config: Config = {
+            **run.config,
             "settings": settings | {"penalty_path": None, "penalties": penalties},
             "point": {"of": str(run.path), "name": point["point"]},
         }

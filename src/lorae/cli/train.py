@@ -46,7 +46,7 @@ def _finish(training: Callable[[], Run], *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(summary))
         return
-    choice = read_choice(summary["course"])
+    choice = read_choice(summary["schedule"])
     if choice is not None:
         _print_choice(choice)
     if summary["rank"] is not None:

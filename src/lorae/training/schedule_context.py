@@ -11,8 +11,7 @@ from lorae.data import subsample_evenly
 from lorae.errors import LoraeError
 from lorae.models.autoencoder import Autoencoder
 from lorae.optim.proximal_adam import ProximalAdam
-from lorae.runs.in_memory import InMemoryRun
-from lorae.runs.run import Run
+from lorae.runs.store import RunStore
 
 # Items set aside to measure the errors that decide on a rank: a tenth, and no more than give a mean to about 2%.
 ASIDE_SHARE, MOST_ASIDE = 0.1, 2000
@@ -41,7 +40,7 @@ class ScheduleContext:
 
     def __init__(
         self,
-        run: Run | InMemoryRun,
+        run: RunStore,
         model: Autoencoder,
         optimizers: list[torch.optim.Adam],
         items: NDArray[Any],

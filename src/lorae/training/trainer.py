@@ -18,8 +18,8 @@ from lorae.metrics.spectrum import latent_spectrum
 from lorae.models.autoencoder import Autoencoder
 from lorae.optim.adam import FLUSH_EVERY, flush_denormal_moments, restore_optimizer, set_learning_rate
 from lorae.optim.proximal_adam import SHRINK_EVERY
-from lorae.runs.in_memory import InMemoryRun
-from lorae.runs.run import Run
+from lorae.runs.schema import TrainingState
+from lorae.runs.store import RunStore
 from lorae.system.hardware import keep_freed_memory, memory_format, threads
 from lorae.system.progress import progress_bar
 from lorae.system.signals import Interrupted, stop_requests
@@ -45,7 +45,7 @@ class Trainer:
     to be finite before anything is written, so the checkpoint is always a good one.
     """
 
-    def __init__(self, run: Run | InMemoryRun, dataset: Dataset, *, quiet: bool = False) -> None:
+    def __init__(self, run: RunStore, dataset: Dataset, *, quiet: bool = False) -> None:
         self.run = run
         self.settings = run.settings
         self.dataset = dataset
@@ -112,7 +112,7 @@ class Trainer:
         with (
             self.run.locked(),
             torch.random.fork_rng(devices=devices),
-            threads(self.run.config["machine"]["threads"]),
+            threads(self.run.threads),
             stop_requests() as stop,
             progress_bar(self.quiet) as bar,
         ):
@@ -274,11 +274,11 @@ class Trainer:
         self._line_started = time.perf_counter()
 
     def _save(self) -> None:
-        state = {
+        state: TrainingState = {
             "model": self.model.state_dict(),
             "adversary": self.objective.modules.state_dict(),
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
-            "course": self.schedule.state(),
+            "schedule": self.schedule.state(),
             "step": self.step,
             "seconds": self._total_seconds(),
             "data": self.dataset.fingerprint,
@@ -328,7 +328,7 @@ class Trainer:
             reason = str(error).splitlines()[0]
             raise LoraeError(f"{self.run.last_checkpoint}: does not hold this model ({reason})") from None
         self._now = None  # the optimizers' rates are the checkpoint's
-        self.schedule.restore(state["course"])
+        self.schedule.restore(state["schedule"])
         self.step, self.seconds = state["step"], state["seconds"]
         if self.proximal is not None:
             self.objective.proximal_norm.copy_(self.proximal.norm)
