@@ -36,8 +36,8 @@ def weights_after_a_step(resolved, dataset):
     # Plain gradients: Adam's first step would hide the size of a weight.
     # Proximal steps on M are its optimizer's own.
     step.optimizers = [
-        built if isinstance(built, ProximalAdam) else torch.optim.SGD(player.parameters, lr=0.1)
-        for player, built in zip(step.players, step.optimizers, strict=True)
+        built if isinstance(built, ProximalAdam) else torch.optim.SGD(target.parameters, lr=0.1)
+        for target, built in zip(step.targets, step.optimizers, strict=True)
     ]
     for each in step.optimizers:
         if isinstance(each, ProximalAdam):

@@ -27,7 +27,7 @@ from lorae.training.builders import build_model, build_objective
 from lorae.training.schedule_context import ScheduleContext, set_aside
 from lorae.training.schedule_factory import build_schedule
 from lorae.training.schedules import StepConfig
-from lorae.training.step import build_optimizers, build_step
+from lorae.training.step import StepResult, build_optimizers, build_step
 
 # Seconds since the last checkpoint below which the end of an epoch writes none: writing takes hundredths of a second,
 # which epochs of a tenth of one would spend a good part of their time on.
@@ -78,7 +78,7 @@ class Trainer:
         self._now: StepConfig | None = None
         self.seconds = 0.0
         self._saved_at = -math.inf
-        self._rows: list[Tensor] = []
+        self._results: list[StepResult] = []
         self._scales: list[float] = []
         self._items_since_line = 0
         self.schedule = build_schedule(self.settings, self.total_steps, self.steps_per_epoch)
@@ -137,13 +137,13 @@ class Trainer:
         self.objective.before_step(self.step)
         items = self._batch()
         try:
-            row, latents = self.take_step(items)
+            result = self.take_step(items)
         except torch.OutOfMemoryError as error:
             raise self._out_of_memory(len(items)) from error
         self.step += 1
-        self._rows.append(row)
+        self._results.append(result)
         self._items_since_line += len(items)
-        self._recent.append(latents)
+        self._recent.append(result.latents)
         if self.step % FLUSH_EVERY == 0 and self.device.type == "cpu":
             for optimizer in self.optimizers:
                 flush_denormal_moments(optimizer)
@@ -198,14 +198,15 @@ class Trainer:
 
     def _log(self, bar: Progress, task: Any) -> None:
         """Check the losses since the last line, write their mean, show it."""
-        if not self._rows:
+        if not self._results:
             return
-        rows = torch.stack(self._rows).double().cpu()
-        self._refuse_non_finite(rows)
+        names = self._results[0].names
+        rows = torch.stack([result.values for result in self._results]).double().cpu()
+        self._refuse_non_finite(names, rows)
         now = time.perf_counter()
         speed = self._items_since_line / (now - self._line_started)
-        loss, *values = rows.mean(0).tolist()
-        terms = dict(zip(self.objective.weights, values, strict=True))
+        terms = dict(zip(names, rows.mean(0).tolist(), strict=True))
+        loss = terms.pop("loss")
         scale = sum(self._scales) / len(self._scales)
         weights = {
             name: weight if name == "reconstruction" else weight * scale
@@ -225,7 +226,7 @@ class Trainer:
                 "seconds": round(self._total_seconds(), 3),
             }
         )
-        self._rows.clear()
+        self._results.clear()
         self._scales.clear()
         self._items_since_line = 0
         self._line_started = time.perf_counter()
@@ -241,12 +242,11 @@ class Trainer:
         encodes = self.model.spec.encodes
         return latent_spectrum(latents, "training").rank if encodes and len(latents) > 1 else None
 
-    def _refuse_non_finite(self, rows: Tensor) -> None:
+    def _refuse_non_finite(self, names: tuple[str, ...], rows: Tensor) -> None:
         bad = (~rows.isfinite().all(dim=1)).nonzero()
         if len(bad):
             index = int(bad[0])
             step = self.step - len(rows) + index + 1
-            names = ["loss", *self.objective.weights]
             found = ", ".join(f"{n} {v:g}" for n, v in zip(names, rows[index].tolist(), strict=True))
             raise self._diverged(step, found)
 
