@@ -16,6 +16,7 @@ from lorae.data import Dataset
 from lorae.errors import DivergedError, LoraeError
 from lorae.metrics.spectrum import latent_spectrum
 from lorae.models.autoencoder import Autoencoder
+from lorae.objectives.objective import Objective
 from lorae.optim.adam import FLUSH_EVERY, flush_denormal_moments, restore_optimizer, set_learning_rate
 from lorae.optim.proximal_adam import SHRINK_EVERY
 from lorae.runs.in_memory import InMemoryRun
@@ -23,7 +24,7 @@ from lorae.runs.run import Run
 from lorae.system.hardware import keep_freed_memory, memory_format, threads
 from lorae.system.progress import progress_bar
 from lorae.system.signals import Interrupted, stop_requests
-from lorae.training.builders import build_model, build_objective
+from lorae.training.builders import build
 from lorae.training.schedule_context import ScheduleContext, set_aside
 from lorae.training.schedule_factory import build_schedule
 from lorae.training.schedules import StepConfig
@@ -45,22 +46,22 @@ class Trainer:
     to be finite before anything is written, so the checkpoint is always a good one.
     """
 
-    def __init__(self, run: Run | InMemoryRun, dataset: Dataset, *, quiet: bool = False) -> None:
+    def __init__(
+        self, run: Run | InMemoryRun, dataset: Dataset, objective: Objective | None = None, *, quiet: bool = False
+    ) -> None:
         self.run = run
         self.settings = run.settings
         self.dataset = dataset
         self.quiet = quiet
         self.device = torch.device(self.settings.device)
-        layout = memory_format(self.settings.device, self.settings.precision)
-        self.model = build_model(self.settings, dataset).to(self.device)
-        self.model.to(memory_format=layout)  # type: ignore[call-overload]
-        self.objective = build_objective(self.settings, self.model)
+        self.objective = objective or build(self.settings, dataset)
+        self.model = self.objective.model
         assert self.settings.lr is not None
         self.optimizers = build_optimizers(self.objective, self.settings.lr, get_method(self.settings.method).beta1)
         self.take_step = build_step(
             self.objective,
             self.optimizers,
-            layout,
+            memory_format(self.settings.device, self.settings.precision),
             batch_size=self.settings.batch_size,
             capture=self.settings.capture == "auto" and not self.objective.reads_back,
         )
