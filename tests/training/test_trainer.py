@@ -343,7 +343,7 @@ def test_items_that_are_all_the_same_are_trained_on_without_a_word(small, tmp_pa
 def test_short_epochs_do_not_write_a_checkpoint_each(pause, written, image_file, small, tmp_path, monkeypatch):
     steps = []
     save = Run.save_checkpoint
-    monkeypatch.setattr("lorae.training.trainer.CHECKPOINT_PAUSE", pause)
+    monkeypatch.setattr("lorae.training.checkpointing.CHECKPOINT_PAUSE", pause)
     monkeypatch.setattr(Run, "save_checkpoint", lambda run, state: steps.append(state["step"]) or save(run, state))
     run = lorae.train(image_file, out=tmp_path / "run", **small | {"epochs": 6})
     assert len(steps) == written
