@@ -104,8 +104,8 @@ def test_a_checkpoint_of_a_gpu_is_read_on_a_cpu_and_back(image_file, images, tmp
     for optimizer, other in zip(back.optimizers, on_cpu.optimizers, strict=True):
         restore_optimizer(optimizer, other.state_dict())
     for _ in range(5):  # the last of them captured
-        row, _ = back.take_step(back.items[:16])
-    assert row.isfinite().all()
+        result = back.take_step(back.items[:16])
+    assert result.values.isfinite().all()
 
 
 @pytest.mark.parametrize("capture", ["auto", "off"])
@@ -144,7 +144,7 @@ def test_the_penalty_beside_the_networks_is_that_of_the_loss(image_file, tmp_pat
     beside, within = (trainer(image_file, tmp_path / name, **options) for name in ("beside", "within"))
     assert beside.take_step.side is not None
     within.objective._beside, within.take_step.side = frozenset(), None
-    rows = [each.take_step(each.items[:16])[0] for each in (beside, within)]
+    rows = [each.take_step(each.items[:16]).values for each in (beside, within)]
     torch.testing.assert_close(*rows)
     torch.testing.assert_close(*(each.model.bottleneck.single_matrix().grad for each in (beside, within)))
 

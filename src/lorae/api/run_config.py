@@ -17,6 +17,7 @@ from lorae.runs.schema import SCHEMA, Config, upgrade
 
 if TYPE_CHECKING:
     from lorae.data.dataset import Dataset
+    from lorae.objectives import Objective
 
 
 def merge_settings(from_file: dict[str, Any], arguments: dict[str, Any]) -> dict[str, Any]:
@@ -81,17 +82,15 @@ def _goal_in_name(name: str, value: Any) -> str:
     return f"{name.replace('target_', '')}{value if isinstance(value, str) else f'{value:g}'}"
 
 
-def config_document(settings: Settings, dataset: "Dataset", explicit: dict[str, Any], path: Path) -> Config:
-    """Try the objective on two items, so that a misfit shows before anything is written; then all there is to know."""
+def config_document(
+    settings: Settings, dataset: "Dataset", explicit: dict[str, Any], path: Path, objective: "Objective"
+) -> Config:
+    """Return the content of `config.json` for a run; LoraeError for a penalty that does not fit the model."""
     import torch
 
-    from lorae.training.builders import build_model, build_objective
+    from lorae.training.builders import check_objective
 
-    model = build_model(settings, dataset)
-    objective = build_objective(settings, model)
-    x = model.scaling(torch.as_tensor(dataset.train.inputs[:2].copy()))
-    for target in objective.targets():
-        target.compute_loss(x)
+    check_objective(objective, dataset)
     return {
         "schema": SCHEMA,
         "version": __version__,
@@ -99,7 +98,7 @@ def config_document(settings: Settings, dataset: "Dataset", explicit: dict[str, 
         "created": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
         "settings": settings.to_json(),
         "data": dataset.describe(),
-        "parameters": model.parameter_counts(),
+        "parameters": objective.model.parameter_counts(),
         "machine": {
             "torch": torch.__version__,
             "python": platform.python_version(),

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lorae.data import Dataset
+    from lorae.objectives import Objective
 
 
 def train(
@@ -45,11 +46,13 @@ def train(
     >>> run = train("mnist", method="lorae", penalty=1e-4, epochs=3)   # doctest: +SKIP
     >>> run.summary()["rank"]                                          # doctest: +SKIP
     """
+    from lorae.training.builders import build
+
     planned, dataset, explicit = _plan(data, config, settings)
     path = choose_out(planned, out)
-    document = config_document(planned, dataset, explicit, path)
-    run = Run.create(path, document)
-    return _fit(run, dataset, quiet)
+    objective = build(planned, dataset)
+    run = Run.create(path, config_document(planned, dataset, explicit, path, objective))
+    return _fit(run, dataset, quiet, objective)
 
 
 def plan(
@@ -60,8 +63,10 @@ def plan(
     **settings: Any,
 ) -> Config:
     """The complete `config.json` that `train` would write, with nothing trained or written (`--dry-run`)."""
+    from lorae.training.builders import build
+
     planned, dataset, explicit = _plan(data, config, settings)
-    return config_document(planned, dataset, explicit, choose_out(planned, out))
+    return config_document(planned, dataset, explicit, choose_out(planned, out), build(planned, dataset))
 
 
 def resume(run: "str | Path | Run", *, data: "NDArray[Any] | None" = None, quiet: bool = False) -> Run:
@@ -122,12 +127,12 @@ def _plan(
     return settings.with_machine(device, precision), dataset, explicit
 
 
-def _fit(run: Run, dataset: "Dataset", quiet: bool) -> Run:
+def _fit(run: Run, dataset: "Dataset", quiet: bool, objective: "Objective | None" = None) -> Run:
     from lorae.evaluation.evaluator import evaluate_training
     from lorae.reports.report import write_report
     from lorae.training.trainer import Trainer
 
-    trainer = Trainer(run, dataset, quiet=quiet)
+    trainer = Trainer(run, dataset, objective, quiet=quiet)
     model = trainer.fit()
     evaluate_training(run, model, dataset)
     found = trainer.schedule.result()
