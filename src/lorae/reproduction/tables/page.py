@@ -5,7 +5,7 @@ from pathlib import Path
 
 from lorae.plotting.plots import plot_spectrum
 from lorae.reproduction.pages.blocks import Block, ClaimResult, Gallery, Grid, Page, Picture, Text, averaged
-from lorae.reproduction.tables.claims import count_seeds, verdicts
+from lorae.reproduction.tables.claims import count_seeds, judge_claims
 from lorae.reproduction.tables.ranking import order
 from lorae.reproduction.tables.results import ResultsTable
 
@@ -53,7 +53,7 @@ def table_page(
     for part in filled:
         if part.columns:
             blocks += [_grid(part), *_notes(part, features.get(part.data)), *_orders(part)]
-        blocks += verdicts(part, spectra.get(part.data, {}))
+        blocks += judge_claims(part, spectra.get(part.data, {}))
         if part.data in spectra:
             blocks.append(_overlay(part, spectra[part.data], folder))
         for name in table.pictures:

@@ -41,17 +41,17 @@ PROBLEM: dict[str, Any] = {
 }
 
 
-def cells(preset: str, seeds: int) -> list[Job]:
+def jobs(preset: str, seeds: int) -> list[Job]:
     """A run of each number of steps with each seed at the theorem's learning rate, and one at a constant rate."""
     found = []
     for seed in range(seeds):
         for steps in STEPS[preset]:
-            found.append(_cell("theorem", steps, seed))
-        found.append(_cell("constant", STEPS[preset][-1], seed))
+            found.append(_job("theorem", steps, seed))
+        found.append(_job("constant", STEPS[preset][-1], seed))
     return found
 
 
-def _cell(rate: str, steps: int, seed: int) -> Job:
+def _job(rate: str, steps: int, seed: int) -> Job:
     configuration = {"study": "theorem1", "protocol": PROTOCOL, "rate": rate, "steps": steps, "seed": seed, **PROBLEM}
     return Job(f"theorem1 {rate} rate, {steps} steps, seed {seed}", configuration)
 
