@@ -62,7 +62,7 @@ def mean_and_deviation(values: Sequence[float | None], mean: str = ".1f", deviat
 
 
 def number(value: Any) -> str:
-    """Return a number with four significant digits, as many as a mean over a test set supports; a dash for no number."""
+    """Return a number with four significant digits, as many as a test set supports, or a dash for no number."""
     return f"{value:.4g}" if isinstance(value, (int, float)) else NOTHING
 
 
