@@ -149,7 +149,7 @@ def test_shares_count_estimates_at_most_one_away():
         "|---|---|---|---|",
         "| warped-5 | 5 | 5 [3.9-6.1] | 5, 1 diverged |",
         "| swiss-roll | 2 | 2 | 9 |",
-        "| **within 1** | | **67%** | **33%** |",
+        "| **within 1** |  | **67%** | **33%** |",
     ]
 
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from lorae.errors import LoraeError
-from lorae.reproduction.jobs import store as module
+from lorae.reproduction.jobs import pool as module
 from lorae.reproduction.jobs.pool import run_jobs
 from lorae.reproduction.jobs.store import Job, ResultStore
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 
-from lorae.reproduction.pages.blocks import averaged
+from lorae.reports.formatting import mean_and_deviation
 from lorae.reproduction.tables.results import ResultsTable, Value
 
 Spectra = Mapping[str, Sequence[float]]
@@ -25,7 +25,7 @@ FALL, RANK_TOLERANCE, CLIFF, ROUNDING = (1e-1, 1e-4), 1e-3, 10.0, 1e-10
 
 def list_values(values: Mapping[str, Value]) -> str:
     """Return the values of rows, each after the name of its row."""
-    return ", ".join(f"{row} {averaged(value.ours)}" for row, value in values.items())
+    return ", ".join(f"{row} {mean_and_deviation(value.ours)}" for row, value in values.items())
 
 
 def beats(row: str, others: Sequence[str], columns: Sequence[str] = ()) -> Check:
@@ -52,7 +52,7 @@ def beats(row: str, others: Sequence[str], columns: Sequence[str] = ()) -> Check
 
 
 def all_but_one_best(row: str, rival: str, exception: tuple[str, str]) -> Check:
-    """Check that a row is the best of the paper's; in one column of one data set, that it comes second after a rival."""
+    """Check that a row is the best of the paper's, and in one column of one data set second after a rival."""
 
     def check(results: ResultsTable, spectra: Spectra) -> Outcome:
         data, column = exception
@@ -92,7 +92,7 @@ def _by_weight(results: ResultsTable, column: str) -> tuple[list[float], str] | 
     rows = sorted((row.name for row in results.rows), key=float)
     values = [results.value(row, column) for row in rows]
     means = [value.mean for value in values if value.mean is not None]
-    words = ", ".join(f"{averaged(value.ours)} at {row}" for row, value in zip(rows, values, strict=True))
+    words = ", ".join(f"{mean_and_deviation(value.ours)} at {row}" for row, value in zip(rows, values, strict=True))
     return (means, words) if len(means) == len(rows) else None
 
 
@@ -141,7 +141,8 @@ def plateaus(results: ResultsTable, _: Spectra) -> Outcome:
         if narrow.mean is None or wide.mean is None:
             return NOT_MEASURED
         changes[row] = wide.mean / narrow.mean - 1
-        seen.append(f"{row} {averaged(narrow.ours)} at 256, {averaged(wide.ours)} at 1,024, {changes[row]:+.0%}")
+        means = f"{mean_and_deviation(narrow.ours)} at 256, {mean_and_deviation(wide.ours)} at 1,024"
+        seen.append(f"{row} {means}, {changes[row]:+.0%}")
     return abs(changes["LoRAE"]) <= SIMILAR_DISTANCE < changes["AE"], "; ".join(seen)
 
 
@@ -162,7 +163,7 @@ def ranks(smaller: str, larger: str, factor: float = 1.0) -> Check:
         first, second = results.value(smaller, "rank"), results.value(larger, "rank")
         if first.mean is None or second.mean is None:
             return NOT_MEASURED
-        return first.mean < factor * second.mean, f"{smaller} {averaged(first.ours)}, {larger} {averaged(second.ours)}"
+        return first.mean < factor * second.mean, list_values({smaller: first, larger: second})
 
     return check
 
@@ -219,7 +220,6 @@ def no_worse_than(row: str, other: str) -> Check:
         first, second = results.value(row, "midpoints"), results.value(other, "midpoints")
         if first.mean is None or second.mean is None:
             return NOT_MEASURED
-        limit = (1 + SIMILAR_DISTANCE) * second.mean
-        return first.mean <= limit, f"{row} {averaged(first.ours)}, {other} {averaged(second.ours)}"
+        return first.mean <= (1 + SIMILAR_DISTANCE) * second.mean, list_values({row: first, other: second})
 
     return check

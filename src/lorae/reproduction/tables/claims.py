@@ -132,7 +132,7 @@ CLAIMS: dict[str, tuple[Claim, ...]] = {
             rows=(EXACT,),
         ),
         Claim(
-            "Not in the paper: with 10, 100 and 1,000 labels LoRAE+'s latents classify better than those of VAE with the "
+            "Not in the paper: with 10, 100 and 1,000 labels LoRAE+'s latents classify better than VAE's with the "
             "weight chosen on held-out digits",
             beats(EXACT, [TUNED_VAE], ["10", "100", "1000"]),
             rows=(EXACT, TUNED_VAE),

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from lorae.data.manifolds import build_manifold
+from lorae.reports.formatting import mean_and_deviation
 from lorae.reproduction.jobs.store import Job, Record
-from lorae.reproduction.pages.blocks import Block, ClaimResult, Grid, Page, Picture, Text, averaged
+from lorae.reproduction.pages.blocks import Block, ClaimResult, Grid, Page, Picture, Text
 from lorae.reproduction.theory.plots import plot_convergence
 from lorae.reproduction.theory.rank_scaling import Fit, fit_exponent
 
@@ -184,7 +185,7 @@ def _grid(points: dict[int, list[float]], scale: float) -> Grid:
     for steps, norms in points.items():
         claimed = start * (steps / first) ** -0.25
         rate = learning_rate("theorem", scale, steps)
-        rows.append((f"{steps:,}", f"{rate:.2g}", averaged(norms, ".3g", ".2g"), f"{claimed:.3g}"))
+        rows.append((f"{steps:,}", f"{rate:.2g}", mean_and_deviation(norms, ".3g", ".2g"), f"{claimed:.3g}"))
     header = ("T", "learning rate", "smallest gradient", "T^(-1/4) from the first")
     return Grid("Smallest norm of the gradient", header, tuple(rows))
 
