@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from lorae.errors import LoraeError
-from lorae.reproduction.jobs import pool as module
+from lorae.reproduction.jobs import pool, store
 from lorae.reproduction.jobs.pool import run_jobs
 from lorae.reproduction.jobs.store import Job, ResultStore
 
@@ -105,6 +105,50 @@ def test_records_of_earlier_versions_are_read(tmp_path):
     assert again.seen == []
 
 
+def old_and_new(*places):
+    """Two configurations that differ in the name of one setting, in nested dictionaries under these names."""
+    found = []
+    for name in ("normalise", "normalize"):
+        values = {"method": "lorae", name: "none", "bottleneck": {"layers": 4}}
+        for place in reversed(places):
+            values = {place: values, "seed": 3}
+        found.append(values)
+    return found
+
+
+@pytest.mark.parametrize("places", [("model", "settings"), ("settings",)])
+@pytest.mark.parametrize("folder", ["jobs", "cells", None])
+def test_records_with_a_former_name_of_a_setting_are_those_of_todays_job(places, folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(store, "RENAMED", {"normalise": "normalize"})
+    old, new = (Job("a", configuration) for configuration in old_and_new(*places))
+    record = {"name": "a", "key": old.key, "configuration": old.configuration, "result": {"x": 1}, "seconds": 2.0}
+    path = tmp_path / "records.jsonl" if folder is None else tmp_path / folder / f"{old.key}.json"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(record) + "\n")
+    again = Measure()
+    expected = record | {"key": new.key, "configuration": new.configuration}
+    assert run_jobs([new], again, tmp_path) == [expected]
+    assert again.seen == []
+    # The rewritten file needs no migration.
+    monkeypatch.setattr(store, "RENAMED", {})
+    assert ResultStore(tmp_path).records() == [expected]
+
+
+def test_records_without_a_former_name_are_left_as_they_are():
+    record = {"name": "a", "key": "of another version", "configuration": {"data": {"normalise": 1}}}
+    assert store.migrate(record) is record
+
+
+def test_committed_records_are_rewritten_without_a_change_of_order(tmp_path):
+    path = ROOT / "results" / "paper-full" / "records.jsonl"
+    (tmp_path / "records.jsonl").write_bytes(path.read_bytes())
+    ResultStore(tmp_path).gather([])
+    names = [
+        [json.loads(line)["name"] for line in found.read_text().splitlines()] for found in (path, tmp_path / path.name)
+    ]
+    assert names[0] == names[1]
+
+
 @pytest.mark.parametrize("content", [b"", b'{"key": ', b"\xff"])
 def test_a_damaged_record_is_measured_again(content, tmp_path):
     records = run_jobs(JOBS, Measure(), tmp_path)
@@ -142,9 +186,9 @@ def test_an_error_names_its_job_and_costs_no_other(tmp_path):
 
 
 def test_a_job_that_another_process_works_on_is_left_to_it(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "PAUSE", 0.02)
-    store, measure, found = ResultStore(tmp_path), Measure(), []
-    with store.claimed(JOBS[1]) as ours:
+    monkeypatch.setattr(pool, "PAUSE", 0.02)
+    folder, measure, found = ResultStore(tmp_path), Measure(), []
+    with folder.claimed(JOBS[1]) as ours:
         assert ours
         thread = threading.Thread(target=lambda: found.extend(run_jobs(JOBS, measure, tmp_path)))
         thread.start()
@@ -152,7 +196,7 @@ def test_a_job_that_another_process_works_on_is_left_to_it(tmp_path, monkeypatch
             time.sleep(0.01)
         time.sleep(0.1)  # it asks again and again, and does not take it
         assert thread.is_alive()
-        store.write(JOBS[1], {"square": "of another"}, 1.0)
+        folder.write(JOBS[1], {"square": "of another"}, 1.0)
     thread.join(timeout=10)
     assert measure.seen == [0, 2, 3, 4]
     assert found[1]["result"] == {"square": "of another"}

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from lorae import __version__
+from lorae.config import settings
 from lorae.errors import LoraeError
 from lorae.system.files import try_lock, write_atomically
 
@@ -27,6 +28,9 @@ Measure = Callable[[Configuration], dict[str, Any]]
 
 # Version of the layout of a record; records without one have the same layout.
 SCHEMA = 1
+
+# Former names of settings -> today's. A plain import once `lorae.config.settings` has the table.
+RENAMED: dict[str, str] = getattr(settings, "RENAMED", {})
 
 
 class BusyError(Exception):
@@ -50,6 +54,25 @@ def digest(configuration: Configuration, size: int) -> str:
     """Return a digest of `size` bytes as hexadecimal digits, independent of the order of entries."""
     text = json.dumps(configuration, sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=size).hexdigest()
+
+
+def migrate(record: Record) -> Record:
+    """Return a record with today's names of settings, and with the key that belongs to them.
+
+    The settings of a training are in `configuration.model.settings`, in the study `dimension` in
+    `configuration.settings`. A record without former names is returned as it is.
+    """
+    configuration = _rename(record["configuration"])
+    if configuration == record["configuration"]:
+        return record
+    return record | {"configuration": configuration, "key": digest(configuration, 16)}
+
+
+def _rename(values: dict[str, Any]) -> dict[str, Any]:
+    renamed = dict(values)
+    for place in {"model", "settings"} & set(values):
+        renamed[place] = _rename(values[place])
+    return {RENAMED.get(name, name): value for name, value in renamed.items()}
 
 
 @dataclass(frozen=True)
@@ -93,7 +116,7 @@ class ResultStore:
         for number, record in enumerate(records, start=1):
             if not _is_record(record):
                 raise LoraeError(f"{self.records_path}: line {number} is no record of a job")
-        return records
+        return [migrate(record) for record in records]
 
     def finished(self) -> dict[str, Record]:
         """Return every record by its key; damaged files of single jobs are left out, so that these run again."""
@@ -135,7 +158,10 @@ class ResultStore:
             lock.release()
 
     def gather(self, jobs: Sequence[Job]) -> list[Record]:
-        """Write every record to `records.jsonl`, those of these jobs first, and return theirs in the jobs' order."""
+        """Write every record to `records.jsonl`, those of these jobs first, and return theirs in the jobs' order.
+
+        Without jobs it rewrites the file in its own order, with all records migrated.
+        """
         finished = self.finished()
         keys = [key for key in dict.fromkeys(job.key for job in jobs) if key in finished]
         lines = [json.dumps(finished[key]) + "\n" for key in dict.fromkeys([*keys, *finished])]
@@ -165,7 +191,7 @@ def _read(path: Path) -> Record | None:
         record: Record = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return record if _is_record(record) else None
+    return migrate(record) if _is_record(record) else None
 
 
 def _is_record(value: Any) -> bool:
