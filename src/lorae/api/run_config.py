@@ -1,4 +1,4 @@
-"""The config of a new run: settings from files and arguments, its folder and its `config.json`."""
+"""The config of a new run: settings from files and arguments, its folder, and its `config.json`."""
 
 import datetime
 import platform
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def merge_settings(from_file: dict[str, Any], arguments: dict[str, Any]) -> dict[str, Any]:
-    """Arguments over the file's settings; of penalties each by its name, whichever way it was given."""
+    """Merge the settings of a file with arguments, which override it; penalties are merged by name."""
     merged = from_file | arguments
     ours, theirs = arguments.get("penalties"), from_file.get("penalties")
     if isinstance(ours, dict) and isinstance(theirs, dict):
@@ -51,14 +51,14 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def choose_out(settings: Settings, out: str | Path | None) -> Path:
-    """Where the run goes, if it may."""
+    """Return the folder of a new run; raise LoraeError if it cannot be one."""
     path = _default_out(settings) if out is None else Path(out)
     refuse_out(path, settings.data)
     return path
 
 
 def refuse_out(path: Path, settings_data: str) -> None:
-    """LoraeError where something is at the place of a new run, or where its pictures would become data."""
+    """Raise LoraeError if the folder of a new run exists, or lies in the data folder, whose images it would join."""
     data = Path(settings_data)
     if data.is_dir() and data in (path.absolute(), *path.absolute().parents):
         raise LoraeError(f"out: {str(path)!r} lies in the data folder {str(data)!r}; choose another --out")
@@ -75,7 +75,7 @@ def _default_out(settings: Settings) -> Path:
 
 
 def _goal_in_name(name: str, value: Any) -> str:
-    """A goal as a part of a folder's name, so that runs of the same data to other goals have other folders."""
+    """Return a rank goal as a part of a folder's name, so that runs with other goals have other folders."""
     if isinstance(value, tuple):
         low, high, points = value
         return f"path{low:g}to{high:g}in{points}"
@@ -110,7 +110,7 @@ def config_document(
 
 
 def _command(explicit: dict[str, Any], path: Path) -> str:
-    """The command line that trains the same run (for an array in memory, the call)."""
+    """Return the command that trains the same run, or the Python call for an array in memory."""
     if explicit["data"] == ARRAY:
         values = ", ".join(f"{name}={value!r}" for name, value in explicit.items() if name != "data")
         return f"lorae.train(array, {values}, out={str(path)!r})"

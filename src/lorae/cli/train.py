@@ -16,7 +16,7 @@ from lorae.runs.run import Run
 
 
 def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
-    """Add both to the parser of all commands; `add` makes a subparser of a name, a function and a meaning."""
+    """Add the commands; `add(name, function, meaning)` makes a subparser."""
     train = add("train", _train, "train a method on data into a new run folder")
     train.add_argument("data", metavar="DATA", help=settings_field("data").metadata["meaning"])
     train.add_argument("--out", metavar="RUN", help="the run folder; runs/DATA-METHOD-PENALTY by default")

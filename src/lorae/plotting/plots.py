@@ -31,7 +31,7 @@ LONGEST_LABEL = 34
 
 
 def format_tolerance(value: float) -> str:
-    """The tolerance as text: a power of ten as 10⁻³, anything else in the shortest usual form."""
+    """Return a tolerance as text: a power of ten as 10⁻³, any other in the shortest form."""
     if value > 0 and math.isfinite(value):
         exponent = round(math.log10(value))
         if math.isclose(value, 10.0**exponent, rel_tol=1e-9):
@@ -46,11 +46,28 @@ def plot_spectrum(
     tolerance: float = 1e-3,
     ranks: Mapping[str, int] | None = None,
 ) -> Path:
-    """Draw the eigenvalues of latent covariances, each divided by its largest, on a log axis, to a PNG.
+    """Draw the eigenvalues of latent covariances, relative to the largest, on a log axis.
 
-    `spectra` maps a name to its eigenvalues in any order; `ranks` maps a name to its rank at `tolerance` and
-    is counted from the eigenvalues where it is absent. Values below 1e-12 are drawn at 1e-12. Returns the
-    path. Raises LoraeError for no spectrum, an empty one, or a tolerance that is not in (0, 1).
+    Parameters
+    ----------
+    spectra : mapping of str to sequence of float
+        Eigenvalues by the name of the curve, in any order; values below 1e-12 are drawn at 1e-12.
+    path : str or Path
+        The PNG.
+    tolerance : float, default=1e-3
+        Share of the largest eigenvalue at which a line is drawn.
+    ranks : mapping of str to int, default=None
+        Ranks by name; a missing one is counted at `tolerance`.
+
+    Returns
+    -------
+    Path
+        The PNG.
+
+    Raises
+    ------
+    LoraeError
+        If there is no spectrum, one is empty, or the tolerance is not between 0 and 1.
     """
     if not 0 < tolerance < 1:
         raise LoraeError(f"tolerance {tolerance!r} is not between 0 and 1; use for example 1e-3")
@@ -64,13 +81,13 @@ def plot_spectrum(
         index = np.arange(1, curve.size + 1)
         heights = np.maximum(curve, FLOOR)
         rank = int((curve > tolerance).sum()) if ranks is None or name not in ranks else int(ranks[name])
-        colour, style = COLORS[number % len(COLORS)], LINE_STYLES[number // len(COLORS) % len(LINE_STYLES)]
+        color, style = COLORS[number % len(COLORS)], LINE_STYLES[number // len(COLORS) % len(LINE_STYLES)]
         # A single eigenvalue is a line of no length: only a marker shows it.
         (line,) = axes.plot(
-            index, heights, color=colour, linestyle=style, linewidth=1.8, marker="." if curve.size < 3 else ""
+            index, heights, color=color, linestyle=style, linewidth=1.8, marker="." if curve.size < 3 else ""
         )
         if 1 <= rank <= curve.size:
-            axes.plot(rank, heights[rank - 1], "o", color=colour, markersize=8, markeredgecolor="white", zorder=4)
+            axes.plot(rank, heights[rank - 1], "o", color=color, markersize=8, markeredgecolor="white", zorder=4)
         handles.append(line)
         labels.append(f"{_shortened(name)}: rank {rank} of {curve.size}")
     handles.append(axes.axhline(tolerance, color=INK, linewidth=1.1, linestyle=(0, (5, 3)), zorder=1.5))
@@ -89,10 +106,28 @@ def plot_spectrum(
 def plot_rank_error(
     points: Sequence[Mapping[str, Any]], path: str | Path, *, marked: str | None = None, bound: float | None = None
 ) -> Path:
-    """Draw errors against ranks, the errors on a log axis, to a PNG; returns the path.
+    """Draw errors against ranks, the errors on a log axis.
 
-    points: mappings with `label`, `rank` and `mse`; marked: the label of the one that was chosen; bound: the largest
-    error that was allowed, a dashed line. An error below 1e-12 is drawn there. Raises LoraeError for no point.
+    Parameters
+    ----------
+    points : sequence of mapping
+        `label`, `rank` and `mse` of each; an error below 1e-12 is drawn at 1e-12.
+    path : str or Path
+        The PNG.
+    marked : str, default=None
+        Label of the chosen point.
+    bound : float, default=None
+        Largest error allowed, drawn as a dashed line.
+
+    Returns
+    -------
+    Path
+        The PNG.
+
+    Raises
+    ------
+    LoraeError
+        If there is no point.
     """
     if not points:
         raise LoraeError("no rank to plot; expected at least one point")
@@ -148,7 +183,7 @@ def plot_vector_reconstructions(
 
 
 def plot_vector_samples(vectors: NDArray[np.floating[Any]], path: str | Path) -> Path:
-    """Write a PNG with the columns of vectors (n, d) as thin curves over each other. Returns the path."""
+    """Draw vectors (n, d) as thin curves over their columns, to a PNG; return the path."""
     figure, (axes,) = new_figure(1, height=3.0)
     axes.plot(np.arange(1, vectors.shape[1] + 1), vectors.T, color=COLORS[0], linewidth=0.8, alpha=0.35)
     axes.set_xlabel("column")
@@ -157,10 +192,25 @@ def plot_vector_samples(vectors: NDArray[np.floating[Any]], path: str | Path) ->
 
 
 def plot_dimensions(estimates: Sequence[Mapping[str, Any]], path: str | Path) -> Path:
-    """Draw estimated against known dimensions, a panel a method, to a PNG; returns the path.
+    """Draw estimated against known dimensions, with a panel for each method.
 
-    estimates: mappings with `method`, `family` of the data (a colour), `noise` (hollow where it is not 0), `dimension`
-    and the estimated `value`; those without a value are left out. Raises LoraeError where none has one.
+    Parameters
+    ----------
+    estimates : sequence of mapping
+        `method`, `family` of the data, which sets the color, `noise`, which makes a dot hollow, `dimension`, and the
+        estimated `value`; those whose value is None are left out.
+    path : str or Path
+        The PNG.
+
+    Returns
+    -------
+    Path
+        The PNG.
+
+    Raises
+    ------
+    LoraeError
+        If no estimate has a value.
     """
     rows = [row for row in estimates if row["value"] is not None]
     if not rows:
@@ -192,15 +242,15 @@ def plot_dimensions(estimates: Sequence[Mapping[str, Any]], path: str | Path) ->
 
 
 def _estimates(axes: Axes, rows: Sequence[Mapping[str, Any]], families: Sequence[str]) -> None:
-    """Dots, hollow for data with noise, the families side by side: whole numbers would hide each other."""
+    """Draw dots, hollow for data with noise, with the families side by side so that equal values do not overlap."""
     for number, family in enumerate(families):
         shift = 1.03 ** (number - (len(families) - 1) / 2)
-        colour = COLORS[number % len(COLORS)]
+        color = COLORS[number % len(COLORS)]
         for noisy in (False, True):
             shown = [row for row in rows if row["family"] == family and (row["noise"] > 0) == noisy]
             x, y = [row["dimension"] * shift for row in shown], [max(row["value"], 0.5) for row in shown]
-            face = "none" if noisy else colour
-            axes.plot(x, y, "o", color=colour, markerfacecolor=face, markersize=4, alpha=0.55)
+            face = "none" if noisy else color
+            axes.plot(x, y, "o", color=color, markerfacecolor=face, markersize=4, alpha=0.55)
 
 
 def _dimension_legend(figure: Figure, families: Sequence[str], noisy: bool) -> None:
@@ -214,7 +264,7 @@ def _dimension_legend(figure: Figure, families: Sequence[str], noisy: bool) -> N
 
 
 def _label_points(axes: Axes, rows: Sequence[Mapping[str, Any]], errors: Sequence[float], first: str | None) -> None:
-    """The label of each point beside it, that of `first` in any case; the others where there is room."""
+    """Write the label of each point beside it, that of `first` always, others if there is room."""
     x = np.array([row["rank"] for row in rows], dtype=np.float64)
     y = np.log10(errors)
     places = [(values - values.min()) / max(float(np.ptp(values)), 1e-9) for values in (x, y)]

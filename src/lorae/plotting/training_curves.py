@@ -15,10 +15,24 @@ Series = tuple[list[float], list[float]]
 
 
 def plot_curves(records: Sequence[Mapping[str, Any]], path: str | Path) -> Path:
-    """Draw the terms of the loss and the rank against epochs, one small panel each, to a PNG.
+    """Draw the terms of the loss and the rank against epochs, with a panel for each.
 
-    `records` are the lines of a run's stats.jsonl. Before the first epoch has ended, the horizontal axis
-    counts steps. Returns the path. Raises LoraeError where no record can be drawn.
+    Parameters
+    ----------
+    records : sequence of mapping
+        Lines of a run's `stats.jsonl`. The horizontal axis counts steps until the first epoch has ended.
+    path : str or Path
+        The PNG.
+
+    Returns
+    -------
+    Path
+        The PNG.
+
+    Raises
+    ------
+    LoraeError
+        If no record can be drawn.
     """
     steps = [record for record in records if record.get("event") == "step"]
     epochs = [record for record in records if record.get("event") == "epoch"]
@@ -69,7 +83,7 @@ def _panel(
     *,
     log: bool | None = None,
 ) -> None:
-    """Draw a line and, where there are any, dots; the title is above at the left, the legend at the right."""
+    """Draw a line and dots, with the title above at the left and the legend at the right."""
     axes.set_title(title, loc="left", fontsize=TEXT, color=INK, parse_math=False)
     handles, labels = [], []
     label, (x, y) = line

@@ -8,7 +8,6 @@ import torch
 from PIL import Image
 
 from lorae import api
-from lorae.api import inspection
 from lorae.config.evaluation_settings import EvaluationSettings
 from lorae.config.methods import get_method
 from lorae.data import Dataset
@@ -73,10 +72,10 @@ def pictures(run: Run, settings: Settings, folder: Path) -> Result:
     chosen = {name: value for name, value in settings.items() if name != "samplers"}
     names = []
     for sampler in asked.samplers or ():
-        inspection.sample(run, 64, sampler=sampler, **chosen)
+        api.sample(run, 64, sampler=sampler, **chosen)
         names.append(f"samples-{sampler}")
     if get_method(run.settings.method).encodes:
-        inspection.interpolate(run, pairs=PAIRS if run.settings.data == "mnist" else None)
+        api.interpolate(run, pairs=PAIRS if run.settings.data == "mnist" else None)
         names.append("interpolation-linear")
     found = {name: _kept(run, name, folder) for name in names}
     own = "samples-prior" if "samples-prior" in found else "samples-gaussian"
