@@ -1,4 +1,5 @@
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +23,15 @@ class Corners(torch.nn.Module):
         h, w = x.shape[2] // 2, x.shape[3] // 2
         return torch.stack([x[..., :h, :w].mean((1, 2, 3)), x[..., h:, w:].mean((1, 2, 3)), x.amax((1, 2, 3))], 1)
 """
-FEW = {"n": 60, "draws": 2, "bootstrap": 20, "labels": "4,all", "seeds": 2, "max_steps": 20, "components": 2}
+FEW: dict[str, Any] = {
+    "n": 60,
+    "draws": 2,
+    "bootstrap": 20,
+    "labels": "4,all",
+    "seeds": 2,
+    "max_steps": 20,
+    "components": 2,
+}
 
 
 @pytest.fixture(scope="module")

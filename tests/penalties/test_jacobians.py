@@ -18,7 +18,7 @@ def build(dtype=torch.float64, width=0.125):
     """A model of 16 x 16 images in training mode, where its convolutions are the package's own."""
     torch.manual_seed(0)
     model = Autoencoder(ModelSpec("mnist", (1, 16, 16), 6, width, "linear", {"layers": 1})).to(dtype)
-    return model.to(memory_format=torch.channels_last)
+    return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def context_of(model, items):

@@ -47,7 +47,7 @@ def fitted_both_ways(image_file, tmp_path, **settings):
 
 def assert_close(one, other):
     for name, value in one.items():
-        torch.testing.assert_close(value, other[name], rtol=1e-3, atol=1e-4, msg=lambda m, name=name: f"{name}: {m}")
+        torch.testing.assert_close(value, other[name], rtol=1e-3, atol=1e-4, msg=f"{name}: {{}}".format)
 
 
 @pytest.mark.parametrize("method", CAPTURED)
