@@ -49,17 +49,18 @@ lint: $(VENV)/installed-dev ## check the code with ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
 
 format: $(VENV)/installed-dev ## format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 bench: $(VENV)/installed-dev ## measure speed and memory, as ratios within one run
-	$(BIN)/python benchmarks/throughput.py
-	$(BIN)/python benchmarks/frechet.py
-	$(BIN)/python benchmarks/penalty.py
-	$(BIN)/python benchmarks/pca.py
-	$(BIN)/python benchmarks/truncation.py
+	$(BIN)/python -m benchmarks.throughput
+	$(BIN)/python -m benchmarks.frechet
+	$(BIN)/python -m benchmarks.penalty
+	$(BIN)/python -m benchmarks.pca
+	$(BIN)/python -m benchmarks.truncation
 
 # The extra lite0, which one study needs, is part of the development environment.
 study-%: $(VENV)/installed-dev ## run a study: train and measure what has no record, write results/NAME, draw its pages
@@ -68,8 +69,8 @@ study-%: $(VENV)/installed-dev ## run a study: train and measure what has no rec
 
 figures: $(VENV)/installed-dev ## draw all tables and pictures of README.md and docs/ anew from results/
 	$(BIN)/python -m studies.figures
-	$(BIN)/python benchmarks/pca.py --draw-only
-	$(BIN)/python benchmarks/throughput.py --draw-only
+	$(BIN)/python -m benchmarks.pca --draw-only
+	$(BIN)/python -m benchmarks.throughput --draw-only
 
 clean: ## delete the environment, builds and caches
 	rm -rf $(VENV) build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache

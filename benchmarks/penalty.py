@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from throughput import machine
+from benchmarks.throughput import machine
 
 import lorae
 from lorae.config.settings import Settings

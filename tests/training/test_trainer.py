@@ -349,3 +349,14 @@ def test_short_epochs_do_not_write_a_checkpoint_each(pause, written, image_file,
     assert len(steps) == written
     assert steps[-1] == max(record["step"] for record in run.stats())
     assert len(list(run.stats("epoch"))) == 6
+
+
+@pytest.mark.parametrize(("batch_size", "advice"), [(16, "--batch-size 8 "), (1, "a smaller --width ")])
+def test_too_little_memory_on_a_gpu_is_said_in_one_line(batch_size, advice, image_file, small, tmp_path, monkeypatch):
+    def no_memory(items):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nSee the documentation.")
+
+    monkeypatch.setattr("lorae.training.build_step", lambda *arguments, **options: no_memory)
+    with pytest.raises(LoraeError, match=f"batch_size: got {batch_size}, .* try {advice}") as caught:
+        lorae.train(image_file, out=tmp_path / "run", **small | {"batch_size": batch_size})
+    assert "\n" not in str(caught.value)

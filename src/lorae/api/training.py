@@ -1,5 +1,6 @@
 """Training and loading, as a user calls them; each command of the command line is one call of `api` or `inspection`."""
 
+import shutil
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,7 +9,7 @@ from lorae.api.loading import absolute_path, as_run, data_name, dataset_of, load
 from lorae.api.run_config import choose_out, config_document, merge_settings, read_config
 from lorae.config.settings import ARRAY, RANK_GOALS, Settings
 from lorae.errors import LoraeError, LoraeWarning
-from lorae.runs.run import Run
+from lorae.runs.run import Run, write_config
 from lorae.training.schedule_factory import missed_goal
 
 if TYPE_CHECKING:
@@ -121,7 +122,6 @@ def _plan(
 
 def _fit(run: Run, dataset: "Dataset", quiet: bool) -> Run:
     from lorae.evaluation.evaluator import evaluate_training
-    from lorae.path_points import finish_points
     from lorae.reports.report import write_report
     from lorae.training.trainer import Trainer
 
@@ -132,7 +132,7 @@ def _fit(run: Run, dataset: "Dataset", quiet: bool) -> Run:
     if found is not None:
         run.add_to_evaluation({"course": found})
     if run.settings.penalty_path is not None:
-        finish_points(run, dataset)
+        _finish_points(run, dataset)
     write_report([run.path])
     run.save_model(model)  # last: it marks the run as finished
     searched = "lower --penalty, raise --latent-dim, or ask for less"
@@ -144,3 +144,29 @@ def _fit(run: Run, dataset: "Dataset", quiet: bool) -> Run:
         if complaint is not None:
             warnings.warn(f"{complaint}; {advice}", LoraeWarning, stacklevel=3)
     return run
+
+
+def _finish_points(run: Run, dataset: "Dataset") -> None:
+    """Make a finished run of every point: its config, the log of the whole path, its own rank and error on test items.
+
+    `config.json` is that of the path, with the point's weight in place of the path and a key `point` that names both.
+    Doing it again, as after a kill, changes nothing.
+    """
+    from lorae.evaluation.evaluator import evaluate_training
+    from lorae.reports.report import write_report
+
+    for point in run.evaluation()["course"]["points"]:
+        folder = run.path / "path" / point["point"]
+        settings = run.config["settings"]
+        penalties = settings["penalties"] | {"nuclear": point["penalty"]}
+        config = run.config | {
+            "settings": settings | {"penalty_path": None, "penalties": penalties},
+            "point": {"of": str(run.path), "name": point["point"]},
+        }
+        for name in ("checkpoints", "figures"):
+            (folder / name).mkdir(exist_ok=True)
+        write_config(folder, config)
+        shutil.copyfile(run.path / "stats.jsonl", folder / "stats.jsonl")
+        model = run.load_model(point["point"])
+        evaluate_training(Run(folder), model, dataset)
+        write_report([folder])

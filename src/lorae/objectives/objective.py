@@ -10,6 +10,7 @@ from torch.nn.functional import binary_cross_entropy
 
 from lorae.models.autoencoder import Autoencoder
 from lorae.objectives.linearized_penalty import HeldPenalty
+from lorae.objectives.side_penalty import SidePenalty
 from lorae.penalties import all_penalties, matrix_function, matrix_penalties, penalty_function
 from lorae.penalties._context import PenaltyContext, penalized_matrix
 
@@ -73,6 +74,7 @@ class Objective:
         self.modules = nn.ModuleDict()
         self.penalty_every = penalty_every
         self._held: dict[str, HeldPenalty] = {}
+        self._beside: frozenset[str] = frozenset()
         if penalty_every > 1:
             self._hold_penalties()
 
@@ -84,7 +86,24 @@ class Objective:
     @property
     def reads_back(self) -> bool:
         """Whether a step waits for values from the GPU; what is held is looked at between steps."""
-        return any(all_penalties()[name].reads_back for name in self._penalties if name not in self._held)
+        waiting = (all_penalties()[name].reads_back for name in self._penalties if name not in self._held)
+        return self.model.bottleneck.READS_BACK or any(waiting)
+
+    def side_penalty(self) -> SidePenalty | None:
+        """The penalties of M alone, which the loss then leaves out, for a GPU to compute beside the networks.
+
+        None on a CPU, and where there are none or M is a product.
+        """
+        names = matrix_penalties(self._penalties, proximal=self.proximal)
+        chosen = [name for name in names if self.weights[name] != 0 and name not in self._held]
+        if not chosen or not self.penalty_scale.is_cuda:
+            return None
+        matrix = self.model.bottleneck.matrix()
+        if not isinstance(matrix, nn.Parameter):
+            return None
+        functions = {name: (matrix_function(name), self.weights[name]) for name in chosen}
+        self._beside = frozenset(chosen)
+        return SidePenalty(functions, matrix, self.penalty_scale)
 
     def __call__(self, x: Tensor) -> Outcome:
         """What the model's own player makes of a scaled batch."""
@@ -101,6 +120,8 @@ class Objective:
             self.model.encoder, self.model.decoder, self.model.bottleneck, x, result.h, result.latent.z, x_hat
         )
         for name, penalty in self._penalties.items():
+            if name in self._beside:
+                continue
             if self._by_steps(name):
                 terms[name] = self.proximal_norm.clone()
             else:

@@ -57,6 +57,7 @@ class EagerStep:
         self.optimizers = optimizers
         self.memory_format = memory_format
         self.players: list[Player] = objective.players()
+        self.side = objective.side_penalty()
 
     def __call__(self, items: Tensor) -> tuple[Tensor, Tensor]:
         """items: raw batch on the model's device."""
@@ -65,15 +66,21 @@ class EagerStep:
             x = x.contiguous(memory_format=self.memory_format)
         losses, latents = [], []
         terms: dict[str, Tensor] = {}
+        if self.side is not None:
+            self.side.start()
         for player, optimizer in zip(self.players, self.optimizers, strict=True):
             outcome = player.play(x)
             optimizer.zero_grad(set_to_none=True)
             # Of one player alone there is nobody else's weight to leave out.
             inputs = player.parameters if len(self.players) > 1 else None
             outcome.loss.backward(inputs=inputs)  # type: ignore[no-untyped-call]
-            optimizer.step()
             losses.append(outcome.loss)
             terms |= outcome.terms
+            if self.side is not None:  # a method with M has one player
+                self.side.finish()
+                losses.append(self.side.total)
+                terms |= self.side.terms
+            optimizer.step()
             latents.append(outcome.latents)
         ordered = [terms[name] for name in self.objective.weights]
         return torch.stack([sum(losses[1:], losses[0]), *ordered]).detach(), latents[0].detach()
@@ -122,9 +129,12 @@ class CapturedStep:
             optimizer.zero_grad(set_to_none=True)
         graph = torch.cuda.CUDAGraph()
         try:
-            with torch.cuda.graph(graph):
+            # Other threads may train models of their own meanwhile.
+            with torch.cuda.graph(graph, capture_error_mode="thread_local"):
                 self.row, self.latents = self.eager(self.items)
         except RuntimeError as error:
+            if isinstance(error, torch.OutOfMemoryError) or isinstance(error.__context__, torch.OutOfMemoryError):
+                raise torch.OutOfMemoryError(str(error)) from error
             reason = str(error).splitlines()[0]
             raise LoraeError(
                 f"capture: the step cannot be recorded as a CUDA graph ({reason}); a penalty that reads a value back "

@@ -26,6 +26,7 @@ from lorae.system.signals import Interrupted, stop_requests
 from lorae.training.builders import build_model, build_objective
 from lorae.training.schedule_context import Steering, set_aside
 from lorae.training.schedule_factory import build_course
+from lorae.training.schedules import Now
 from lorae.training.step import build_optimizers, build_step
 
 # Seconds since the last checkpoint below which the end of an epoch writes none: writing takes hundredths of a second,
@@ -74,6 +75,7 @@ class Trainer:
             keep_freed_memory()
         self.proximal = self.steering.proximal
         self.step = 0
+        self._now: Now | None = None
         self.seconds = 0.0
         self._saved_at = -math.inf
         self._rows: list[Tensor] = []
@@ -134,7 +136,10 @@ class Trainer:
         self._follow_course()
         self.objective.before_step(self.step)
         items = self._batch()
-        row, latents = self.take_step(items)
+        try:
+            row, latents = self.take_step(items)
+        except torch.OutOfMemoryError as error:
+            raise self._out_of_memory(len(items)) from error
         self.step += 1
         self._rows.append(row)
         self._items_since_line += len(items)
@@ -163,19 +168,31 @@ class Trainer:
         start = position * self.settings.batch_size
         return self.items[self._order[1][start : start + self.settings.batch_size]]
 
+    def _out_of_memory(self, items: int) -> LoraeError:
+        smaller = f"try --batch-size {items // 2}" if items > 1 else "try a smaller --width"
+        kept = self.run.last_checkpoint or "none"
+        return LoraeError(
+            f"batch_size: got {items}, but a step needs more memory than the GPU has left; {smaller} in a new run, or "
+            f"--device cpu; last good checkpoint: {kept}"
+        )
+
     def _follow_course(self) -> None:
-        self._now = now = self.course.now(self.step)
+        now = self.course.now(self.step)
+        self._scales.append(now.penalty)
+        if now == self._now:  # on a GPU each of the following is a launch
+            return
+        self._now = now
         assert self.settings.lr is not None
         for optimizer in self.optimizers:
             set_learning_rate(optimizer, self.settings.lr * now.lr)
         self.objective.penalty_scale.fill_(now.penalty)
-        self._scales.append(now.penalty)
         if self.proximal is not None:
             self.proximal.weight.fill_(self.settings.penalties["nuclear"] * now.penalty)
 
     def _shrink(self) -> None:
         """Proximal steps on M that have added up, within the bound that held for the step just taken."""
         assert self.proximal is not None
+        assert self._now is not None
         self.proximal.shrink(self._now.max_rank)
         self.objective.proximal_norm.copy_(self.proximal.norm)
 
@@ -310,6 +327,7 @@ class Trainer:
         except (RuntimeError, ValueError, KeyError) as error:
             reason = str(error).splitlines()[0]
             raise LoraeError(f"{self.run.last_checkpoint}: does not hold this model ({reason})") from None
+        self._now = None  # the optimizers' rates are the checkpoint's
         self.course.restore(state["course"])
         self.step, self.seconds = state["step"], state["seconds"]
         if self.proximal is not None:

@@ -21,10 +21,12 @@ class Bottleneck(nn.Module):
     """From the encoder's output to the latent that the decoder takes.
 
     TERMS: names of the loss terms that it gives in every pass in training mode. Whatever is random happens in
-    training mode only: in evaluation mode the latent is a function of h alone.
+    training mode only: in evaluation mode the latent is a function of h alone. READS_BACK: whether a pass in training
+    mode waits for values from the GPU, which a CUDA graph cannot record.
     """
 
     TERMS: tuple[str, ...] = ()
+    READS_BACK = False
 
     def __init__(self, latent_dim: int, **options: Any) -> None:
         super().__init__()

@@ -14,6 +14,7 @@ class TruncatedBottleneck(Bottleneck):
     Source: Mounayer et al., Rank Reduction Autoencoders (arXiv:2405.13980); without the adaptive rank.
     """
 
+    READS_BACK = True
     second_moment: Tensor
 
     def __init__(self, latent_dim: int, rank: int = 16, decay: float = 0.99) -> None:
