@@ -21,7 +21,7 @@ from sklearn.preprocessing import StandardScaler
 
 from lorae import LoRAE
 from lorae.data.manifolds import build_manifold
-from lorae.plotting.style import COLOURS, legend_below, new_figure, save
+from lorae.plotting.style import COLORS, legend_below, new_figure, save
 
 RECORD = Path(__file__).parents[1] / "results" / "benchmarks" / "pca.json"
 PICTURE = RECORD.with_suffix(".png")
@@ -78,7 +78,7 @@ def draw(rows: list[dict[str, Any]]) -> None:
     for axes, (unit, title) in zip(panels, (("standardized", "error, standardized"), ("pixels", "error")), strict=True):
         ranks = [row["rank"] for row in rows]
         drawn = [
-            axes.plot(ranks, [row[name][unit] for row in rows], "o-", color=COLOURS[number], markersize=4)[0]
+            axes.plot(ranks, [row[name][unit] for row in rows], "o-", color=COLORS[number], markersize=4)[0]
             for number, name in enumerate(("LoRAE", "PCA, standardized", "PCA"))
         ]
         handles = handles or drawn

@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from benchmarks.throughput import machine
 
 import lorae
+from benchmarks.throughput import machine
 from lorae.config.settings import Settings
 from lorae.data import Dataset
 from lorae.linalg import nuclear_norm
 from lorae.optim.proximal_adam import SHRINK_EVERY
-from lorae.runs.in_memory import MemoryRun
+from lorae.runs.in_memory import InMemoryRun
 from lorae.system.hardware import choose_precision
 from lorae.training.trainer import Trainer
 
@@ -66,7 +66,7 @@ def build_trainer(name: str, latent_dim: int) -> Trainer:
     split = lorae.load_data("mnist").train.first(SETTLING * BATCH)
     checked = Settings.from_values({**CONTESTANTS[name][0], "latent_dim": latent_dim}, lambda _: "the benchmark")
     settings = checked.resolve("images", (1, 32, 32)).with_machine("cpu", choose_precision("auto", "cpu", "mnist"))
-    run = MemoryRun(settings, torch.get_num_threads())
+    run = InMemoryRun(settings, torch.get_num_threads())
     trainer = Trainer(run, Dataset("mnist", split, split, "", ""), quiet=True)
     if name == "lorae by autograd":
         trainer.objective._penalties["nuclear"] = lambda step: torch.linalg.matrix_norm(step.matrix, "nuc")

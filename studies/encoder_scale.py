@@ -18,7 +18,7 @@ from lorae.config.settings import Settings
 from lorae.data import Dataset, Split
 from lorae.data.manifolds import build_manifold
 from lorae.metrics.ranks import rank_at
-from lorae.runs.in_memory import MemoryRun
+from lorae.runs.in_memory import InMemoryRun
 from lorae.training.trainer import Trainer
 from studies import common
 
@@ -54,7 +54,7 @@ def manifold() -> Dataset:
 def trained(dataset: Dataset, factor: float, settings: dict[str, Any]) -> dict[str, Any]:
     """Train a model whose encoder starts `factor` times as large; return ranks and error on the test vectors."""
     checked = Settings.from_values(settings, str)
-    run = MemoryRun(checked.resolve("vectors", dataset.shape).with_machine("cpu", "float32"), 1)
+    run = InMemoryRun(checked.resolve("vectors", dataset.shape).with_machine("cpu", "float32"), 1)
     trainer = Trainer(run, dataset, quiet=True)
     output: Any = trainer.model.encoder.output
     with torch.no_grad():

@@ -12,11 +12,11 @@ from typing import Any
 import lorae
 from benchmarks.gpu.records import Records
 from benchmarks.gpu.together import prepared, train_together
-from lorae.reproduction.jobs.pool import work_off
-from lorae.reproduction.jobs.store import Cell, Store
+from lorae.reproduction.jobs.pool import run_jobs
+from lorae.reproduction.jobs.store import Job, ResultStore
 from lorae.reproduction.run import measure
 from lorae.reproduction.tables.plan import PROTOCOL, planned
-from lorae.reproduction.tables.presets import Scale
+from lorae.reproduction.tables.presets import StudyConfig
 from lorae.reproduction.tables.published import System, tables
 from lorae.reproduction.tables.trained_models import model_key
 
@@ -42,7 +42,7 @@ class Study:
     folder: Path
     out: Path
     data_root: str | None
-    waves: list[list[Cell]]
+    waves: list[list[Job]]
 
 
 def row(name: str) -> System:
@@ -50,7 +50,7 @@ def row(name: str) -> System:
     return next(system for table in tables().values() for system in table.rows if system.name == name)
 
 
-def digit_cells(scale: Scale, rows: Iterable[str], *, smoke: bool) -> list[Cell]:
+def digit_cells(scale: StudyConfig, rows: Iterable[str], *, smoke: bool) -> list[Job]:
     """The cells of table and figures that are of these rows' own models."""
     names = set(rows)
     found = [entry for name in STUDIES[: 1 if smoke else None] for entry in planned(tables()[name], scale)]
@@ -64,9 +64,9 @@ def digit_cells(scale: Scale, rows: Iterable[str], *, smoke: bool) -> list[Cell]
     return list({cell.key: cell for cell in cells}.values())
 
 
-def face_cells(scale: Scale, rows: Iterable[str], *, smoke: bool) -> list[Cell]:
+def face_cells(scale: StudyConfig, rows: Iterable[str], *, smoke: bool) -> list[Job]:
     """Models of the paper's settings under the measures of the preset `quick`."""
-    small, cells = Scale("smoke" if smoke else "quick", "paper", 1), []
+    small, cells = StudyConfig("smoke" if smoke else "quick", "paper", 1), []
     for name in rows:
         method = row(name).settings["method"]
         generator = method.endswith("gan") and not method.startswith("wae")
@@ -79,13 +79,13 @@ def face_cells(scale: Scale, rows: Iterable[str], *, smoke: bool) -> list[Cell]:
                 "model": scale.model("celeba", row(name), None, 0),
                 "measure": small.measure("celeba", method, measured),
             }
-            cells.append(Cell(f"celeba {name} seed 0: {measured}", configuration))
+            cells.append(Job(f"celeba {name} seed 0: {measured}", configuration))
     return cells
 
 
 def digits(work: Path, out: Path, *, smoke: bool) -> Study:
     """Models of digits."""
-    scale = Scale("smoke" if smoke else "paper", "paper", 1 if smoke else 3)
+    scale = StudyConfig("smoke" if smoke else "paper", "paper", 1 if smoke else 3)
     rows = (("AE", "LoRAE"),) if smoke else DIGITS
     waves = [digit_cells(scale, names, smoke=smoke) for names in rows]
     return Study("digits", "mnist", work / "digits", out / "digits.tar.gz", None, waves)
@@ -94,7 +94,7 @@ def digits(work: Path, out: Path, *, smoke: bool) -> Study:
 def faces(work: Path, out: Path, root: Path, *, smoke: bool) -> Study:
     """Models of faces. root: the folder with the pictures."""
     fingerprint = lorae.load_data("celeba", data_root=str(root)).fingerprint
-    scale = Scale("smoke" if smoke else "paper", "paper", 1, fingerprint)
+    scale = StudyConfig("smoke" if smoke else "paper", "paper", 1, fingerprint)
     rows = (("LoRAE",),) if smoke else FACES
     waves = [face_cells(scale, names, smoke=smoke) for names in rows]
     return Study("faces", "celeba", work / "faces", out / "faces.tar.gz", str(root), waves)
@@ -119,7 +119,7 @@ def alone(records: Records, study: Study) -> None:
 def work_through(records: Records, study: Study, deadline: float) -> None:
     """Train the models of a wave, all at once, and measure each; then the next wave, while there is time."""
     for number, cells in enumerate(study.waves, start=1):
-        finished = Store(study.folder).finished()
+        finished = ResultStore(study.folder).finished()
         left = {cell.key: cell for cell in cells if cell.key not in finished}
         time_left = deadline - time.monotonic()
         if not left or time_left < 30:
@@ -137,11 +137,11 @@ def work_through(records: Records, study: Study, deadline: float) -> None:
                     mark(study, key)
             return {"models": len(found), "built": built - start, "training": time.monotonic() - built, "each": found}
 
-        def take(left: dict[str, Cell] = left) -> dict[str, Any]:
+        def take(left: dict[str, Job] = left) -> dict[str, Any]:
             chosen = [cell for cell in left.values() if marked(study, model_key(cell.configuration["model"]))]
             function = functools.partial(measure, folder=study.folder, data_root=study.data_root)
             try:
-                work_off(chosen, function, study.folder, workers=workers(), title=study.name, quiet=True)
+                run_jobs(chosen, function, study.folder, workers=workers(), title=study.name, quiet=True)
             finally:
                 pack(study)
             return {"cells": len(chosen)}
@@ -178,7 +178,7 @@ def marked(study: Study, key: str) -> bool:
 
 def pack(study: Study) -> None:
     """Records and pictures, without the models, as one file."""
-    store = Store(study.folder)
+    store = ResultStore(study.folder)
     store.gather([cell for wave in study.waves for cell in wave])
     partial = study.out.with_suffix(".partial")
     with tarfile.open(partial, "w:gz") as archive:
@@ -189,7 +189,7 @@ def pack(study: Study) -> None:
 
 def unpack(study: Study) -> None:
     """Go on from the records of an earlier run."""
-    if study.out.exists() and not Store(study.folder).records_path.exists():
+    if study.out.exists() and not ResultStore(study.folder).records_path.exists():
         study.folder.mkdir(parents=True, exist_ok=True)
         with tarfile.open(study.out) as archive:
             archive.extractall(study.folder, filter="data")

@@ -17,7 +17,7 @@ from lorae.data import Dataset, Split
 from lorae.evaluation.measures import Moments, frechet_distance
 from lorae.linalg import nuclear_norm, threshold_singular_values
 from lorae.optim.proximal_adam import SHRINK_EVERY
-from lorae.runs.in_memory import MemoryRun
+from lorae.runs.in_memory import InMemoryRun
 from lorae.training import Trainer
 
 SHAPES = {"mnist": (1, 32, 32), "celeba": (3, 64, 64)}
@@ -89,7 +89,9 @@ def build_trainer(network: str, batch_size: int, items: np.ndarray[Any, Any], **
     checked = Settings.from_values({"batch_size": batch_size, "network": network, **settings}, str)
     resolved = checked.resolve("images", SHAPES[network]).with_machine(device(), precision)
     split = Split(items, None)
-    trainer = Trainer(MemoryRun(resolved, torch.get_num_threads()), Dataset("noise", split, split, "", ""), quiet=True)
+    trainer = Trainer(
+        InMemoryRun(resolved, torch.get_num_threads()), Dataset("noise", split, split, "", ""), quiet=True
+    )
     trainer.model.train()
     return trainer
 

@@ -2,7 +2,7 @@
 
 from lorae.reproduction.dimension import benchmark
 from lorae.reproduction.dimension.tables import markdown, shares_table
-from lorae.reproduction.jobs.store import Store
+from lorae.reproduction.jobs.store import ResultStore
 from studies import common
 
 STUDY = "dimension"
@@ -12,7 +12,7 @@ PAGE = "docs/dimension.md"
 def draw() -> None:
     """Draw the plot beside the records, the table of the page, and the README's table."""
     folder = common.results_folder(STUDY)
-    records = Store(folder).records()
+    records = ResultStore(folder).records()
     benchmark.draw(records, folder)
     estimates = benchmark.counted(records)
     common.write_section(PAGE, STUDY, markdown(estimates))

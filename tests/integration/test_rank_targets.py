@@ -12,7 +12,7 @@ import lorae
 from lorae.config.settings import Settings
 from lorae.data import DataSettings, load_data
 from lorae.metrics.ranks import rank_at
-from lorae.runs.in_memory import MemoryRun
+from lorae.runs.in_memory import InMemoryRun
 from lorae.runs.run import Run
 from lorae.training.trainer import Trainer
 
@@ -57,13 +57,13 @@ def test_proximal_steps_serve_the_papers_model_too(vectors, tmp_path):
 @pytest.mark.parametrize("network", ["mlp", "residual"])
 def test_auto_finds_a_noisy_plane(network, plane, tmp_path):
     run = lorae.train(plane, rank="auto", network=network, epochs=60, out=tmp_path / "run", **FAST)
-    course = run.evaluation()["course"]
+    schedule = run.evaluation()["course"]
     assert ranks_of(run) == ([2] * 5, 2)
-    assert course["rank"] == 2
-    assert course["reached"]
-    assert course["mse"] <= course["bound"] < 0.1
-    assert [point["rank"] for point in course["tried"]] == [20, 10, 5, 2, 1]
-    assert run.summary()["course"] == course
+    assert schedule["rank"] == 2
+    assert schedule["reached"]
+    assert schedule["mse"] <= schedule["bound"] < 0.1
+    assert [point["rank"] for point in schedule["tried"]] == [20, 10, 5, 2, 1]
+    assert run.summary()["course"] == schedule
     assert (run.path / "figures" / "ranks.png").exists()
 
 
@@ -81,9 +81,9 @@ def test_a_share_of_the_variance_is_kept_by_the_fewest_directions(plane, tmp_pat
 
 def test_a_target_that_is_reached_is_reached_without_a_warning(plane, tmp_path):
     run = lorae.train(plane, target_mse=0.05, epochs=30, out=tmp_path / "run", **FAST)
-    course = run.evaluation()["course"]
-    assert (course["bound"], course["reached"]) == (0.05, True)
-    assert course["mse"] <= 0.05
+    schedule = run.evaluation()["course"]
+    assert (schedule["bound"], schedule["reached"]) == (0.05, True)
+    assert schedule["mse"] <= 0.05
     assert run.summary()["test_mse"] <= 0.05
     assert ranks_of(run) == ([2] * 5, 2)
 
@@ -93,14 +93,14 @@ def test_a_goal_that_is_missed_is_one_line_with_both_errors_and_a_cure(goal, sho
     with pytest.warns(lorae.LoraeWarning) as caught:
         run = lorae.train(plane, epochs=3, out=tmp_path / "run", **FAST, **goal)
     (warning,) = caught
-    message, course = str(warning.message), run.evaluation()["course"]
+    message, schedule = str(warning.message), run.evaluation()["course"]
     assert "\n" not in message
     (name,) = goal
-    for part in (f"{name}: got {shown}", f"at most {course['bound']:.4g}", f"is {course['mse']:.4g}", "--epochs"):
+    for part in (f"{name}: got {shown}", f"at most {schedule['bound']:.4g}", f"is {schedule['mse']:.4g}", "--epochs"):
         assert part in message
     assert warning.filename == __file__  # it points at the call
-    assert not course["reached"]
-    assert course["rank"] == 20
+    assert not schedule["reached"]
+    assert schedule["rank"] == 20
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         lorae.resume(run)  # nothing is trained, so nothing is said again
@@ -108,20 +108,20 @@ def test_a_goal_that_is_missed_is_one_line_with_both_errors_and_a_cure(goal, sho
 
 def test_a_path_keeps_a_model_at_every_penalty_and_ends_at_its_knee(plane, tmp_path):
     run = lorae.train(plane, penalty_path=(1e-3, 1, 4), epochs=80, out=tmp_path / "run", **FAST | {"batch_size": 32})
-    course = run.evaluation()["course"]
-    points = course["points"]
+    schedule = run.evaluation()["course"]
+    points = schedule["points"]
     np.testing.assert_allclose([point["penalty"] for point in points], [1e-3, 1e-2, 1e-1, 1])
     ranks = [point["rank"] for point in points]
     assert all(after <= before + 1 for before, after in pairwise(ranks))
     assert ranks[0] == 20
     assert ranks[-1] <= 2
-    aside = Trainer(run, lorae.api.loading.dataset_of(run, plane), quiet=True).steering.aside
+    aside = Trainer(run, lorae.api.loading.dataset_of(run, plane), quiet=True).context.aside
     for point in points:
         model = lorae.load(run, point=point["point"])
         values = model.singular_values()
         assert rank_at(values, 1e-6) == point["rank"]
         assert model.squared_error(aside) == pytest.approx(point["mse"], rel=1e-5)
-    knee = lorae.load(run, point=course["knee"])
+    knee = lorae.load(run, point=schedule["knee"])
     assert all(torch.equal(value, knee.state_dict()[name]) for name, value in lorae.load(run).state_dict().items())
     assert ranks_of(run) == ([2] * 5, 2)
     with pytest.raises(lorae.LoraeError, match="point: got '9', expected one of 00, 01, 02, 03"):
@@ -144,9 +144,9 @@ def test_a_path_keeps_a_model_at_every_penalty_and_ends_at_its_knee(plane, tmp_p
 def test_a_path_whose_rank_never_falls_says_so_and_takes_the_best_point(plane, tmp_path):
     with pytest.warns(lorae.LoraeWarning, match="penalty_path: got 1e-08:1e-07, but the rank is 20 at every point"):
         run = lorae.train(plane, penalty_path=(1e-8, 1e-7, 3), epochs=6, out=tmp_path / "run", **FAST)
-    course = run.evaluation()["course"]
-    errors = {point["point"]: point["mse"] for point in course["points"]}
-    assert course["knee"] == min(errors, key=errors.get)
+    schedule = run.evaluation()["course"]
+    errors = {point["point"]: point["mse"] for point in schedule["points"]}
+    assert schedule["knee"] == min(errors, key=errors.get)
 
 
 def test_a_run_of_one_step_has_the_rank_that_was_asked_for(plane, tmp_path):
@@ -159,8 +159,8 @@ def test_a_search_that_learned_nothing_says_so(plane, tmp_path):
     options = FAST | {"lr": 1e-9, "network": "mlp"}
     with pytest.warns(lorae.LoraeWarning, match=r"rank: got auto, but training learned nothing: on items set aside"):
         run = lorae.train(plane, rank="auto", epochs=1, out=tmp_path / "run", **options)
-    course = run.evaluation()["course"]
-    assert course["mse"] >= course["variance"]
+    schedule = run.evaluation()["course"]
+    assert schedule["mse"] >= schedule["variance"]
 
 
 def test_a_run_without_a_path_has_no_points(trained):
@@ -171,8 +171,8 @@ def test_a_run_without_a_path_has_no_points(trained):
 def test_items_set_aside_are_not_trained_on(vectors):
     settings = lorae.plan(vectors, rank="auto", epochs=2)["settings"]
     dataset = load_data(DataSettings(vectors))
-    trainer = Trainer(MemoryRun(Settings.from_values(settings, str), 1), dataset, quiet=True)
-    kept, aside = trainer.items.numpy(), trainer.steering.aside
+    trainer = Trainer(InMemoryRun(Settings.from_values(settings, str), 1), dataset, quiet=True)
+    kept, aside = trainer.items.numpy(), trainer.context.aside
     together = np.concatenate([kept, aside])
     assert len(aside) == round(0.1 * len(dataset.train))
     rows = {row.tobytes() for row in together}

@@ -5,7 +5,7 @@ import torch
 from torch.nn.functional import logsigmoid
 
 from lorae.models.autoencoder import Autoencoder, ModelSpec
-from lorae.objectives.adversarial import LOSSES, ItemGame, LatentGame
+from lorae.objectives.adversarial import LOSSES, GANObjective, WAEGANObjective
 from lorae.training.step import EagerStep, build_optimizers
 
 WEIGHTS = {"generator": 1.0, "discriminator": 1.0}
@@ -18,8 +18,8 @@ def model(encodes=True):
 
 def game(kind):
     if kind == "latents":
-        return LatentGame(model(), WEIGHTS)
-    return ItemGame(model(encodes=False), WEIGHTS, kind)
+        return WAEGANObjective(model(), WEIGHTS)
+    return GANObjective(model(encodes=False), WEIGHTS, kind)
 
 
 @pytest.fixture
@@ -37,33 +37,33 @@ def test_losses_are_those_of_the_papers(scores):
     for name in ("minimax", "non-saturating"):
         torch.testing.assert_close(LOSSES[name].real(scores), -log_real)
         torch.testing.assert_close(LOSSES[name].false(scores), -log_false)
-    torch.testing.assert_close(LOSSES["minimax"].fooled(scores), log_false)  # log(1 - S(a))
-    torch.testing.assert_close(LOSSES["non-saturating"].fooled(scores), -log_real)
-    torch.testing.assert_close(LOSSES["least-squares"].fooled(scores), 0.5 * ((scores - 1) ** 2).mean())
+    torch.testing.assert_close(LOSSES["minimax"].generator(scores), log_false)  # log(1 - S(a))
+    torch.testing.assert_close(LOSSES["non-saturating"].generator(scores), -log_real)
+    torch.testing.assert_close(LOSSES["least-squares"].generator(scores), 0.5 * ((scores - 1) ** 2).mean())
     torch.testing.assert_close(LOSSES["least-squares"].real(scores), 0.5 * ((scores - 1) ** 2).mean())
     torch.testing.assert_close(LOSSES["least-squares"].false(scores), 0.5 * (scores**2).mean())
 
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_being_taken_for_real_pays_the_generator(name):
-    assert LOSSES[name].fooled(torch.tensor([0.9])) < LOSSES[name].fooled(torch.tensor([-0.9]))
+    assert LOSSES[name].generator(torch.tensor([0.9])) < LOSSES[name].generator(torch.tensor([-0.9]))
 
 
 @pytest.mark.parametrize("kind", ["latents", *LOSSES])
 def test_players_share_no_weights_and_move_only_their_own(kind, batch):
     objective = game(kind)
-    players = objective.players()
-    ids = [{id(parameter) for parameter in player.parameters} for player in players]
+    targets = objective.targets()
+    ids = [{id(parameter) for parameter in target.parameters} for target in targets]
     assert ids[0]
     assert ids[1]
     assert not ids[0] & ids[1]
-    for player in players:
-        before = [[p.detach().clone() for p in other.parameters] for other in players]
-        player.play(batch).loss.backward(inputs=player.parameters)
-        torch.optim.SGD(player.parameters, lr=0.1).step()
-        for other, old in zip(players, before, strict=True):
+    for target in targets:
+        before = [[p.detach().clone() for p in other.parameters] for other in targets]
+        target.compute_loss(batch).loss.backward(inputs=target.parameters)
+        torch.optim.SGD(target.parameters, lr=0.1).step()
+        for other, old in zip(targets, before, strict=True):
             moved = any(not torch.equal(p, q) for p, q in zip(other.parameters, old, strict=True))
-            assert moved == (other is player), (player.name, other.name)
+            assert moved == (other is target), (target.name, other.name)
 
 
 @pytest.mark.parametrize("kind", ["latents", *LOSSES])
@@ -79,12 +79,12 @@ def test_a_step_reports_every_term_once(kind, batch):
 
 def test_the_latent_adversary_learns_to_tell_latents_from_normal_ones(batch):
     objective = game("latents")
-    _, adversary = objective.players()
-    objective.play(batch)
+    _, adversary = objective.targets()
+    objective.compute_loss(batch)
     optimizer = torch.optim.Adam(adversary.parameters, lr=1e-3)
     losses = []
     for _ in range(60):
-        outcome = adversary.play(batch)
+        outcome = adversary.compute_loss(batch)
         optimizer.zero_grad()
         outcome.loss.backward(inputs=adversary.parameters)
         optimizer.step()
@@ -97,8 +97,8 @@ def test_generated_items_come_from_the_prior_and_need_no_encoder(batch):
     assert not list(objective.model.encoder.parameters())
     other = torch.rand_like(batch)
     torch.manual_seed(1)
-    first = objective.play(batch)
+    first = objective.compute_loss(batch)
     torch.manual_seed(1)
-    again = objective.play(other)
+    again = objective.compute_loss(other)
     assert torch.equal(first.latents, again.latents)
     assert torch.equal(first.loss, again.loss)  # the generator never sees the batch, only how large it is

@@ -8,7 +8,7 @@ import torch
 import lorae
 from lorae.config.settings import Settings
 from lorae.linalg import nuclear_norm
-from lorae.objectives.linearized_penalty import HeldPenalty
+from lorae.objectives.linearized_penalty import LinearizedPenalty
 from lorae.penalties import all_penalties, matrix_function
 from lorae.training.trainer import Trainer
 
@@ -27,7 +27,7 @@ def test_what_is_held_does_not_keep_a_step_from_being_captured(every, reads, ima
     options = small | {"penalties": {"log_det": 1e-4}, "penalty_every": every}
     options.pop("quiet")
     settings = lorae.plan(image_file, **options)["settings"]
-    run = lorae.runs.in_memory.MemoryRun(Settings.from_values(settings, str), 1)
+    run = lorae.runs.in_memory.InMemoryRun(Settings.from_values(settings, str), 1)
     assert Trainer(run, lorae.load_data(image_file), quiet=True).objective.reads_back is reads
 
 
@@ -40,8 +40,8 @@ def test_the_penalties_of_m_are_found():
 def test_at_a_look_value_and_gradient_are_the_functions_own(name):
     function = matrix_function(name)
     matrix = random_matrices(1)[0].requires_grad_()
-    held = HeldPenalty(function, torch.eye(7))
-    held.refresh(matrix)
+    held = LinearizedPenalty(function, torch.eye(7))
+    held.relinearize(matrix)
     (ours,) = torch.autograd.grad(held(matrix), matrix)
     (theirs,) = torch.autograd.grad(function(matrix), matrix)
     torch.testing.assert_close(held(matrix), function(matrix))
@@ -52,7 +52,7 @@ def test_at_a_look_value_and_gradient_are_the_functions_own(name):
 def test_between_looks_the_gradient_stays_and_the_value_follows_to_first_order(name):
     function = matrix_function(name)
     start, direction = random_matrices(2).double()
-    held = HeldPenalty(function, start)
+    held = LinearizedPenalty(function, start)
     moved = (start + 1e-4 * direction).requires_grad_()
     (gradient,) = torch.autograd.grad(held(moved), moved)
     assert torch.equal(gradient, held.slope)
@@ -62,24 +62,24 @@ def test_between_looks_the_gradient_stays_and_the_value_follows_to_first_order(n
 
 def test_the_tangent_of_the_nuclear_norm_never_lies_above_it():
     matrices = random_matrices(20)
-    held = HeldPenalty(nuclear_norm, matrices[0])
+    held = LinearizedPenalty(nuclear_norm, matrices[0])
     for matrix in matrices:
         assert held(matrix) <= nuclear_norm(matrix) + 1e-5
 
 
 def test_looks_are_taken_where_they_are_due(image_file, small, tmp_path, monkeypatch):
     looked, taken = [], []
-    refresh, take = HeldPenalty.refresh, Trainer._one_step
+    relinearize, take = LinearizedPenalty.relinearize, Trainer._one_step
 
     def seen(self, matrix):
-        refresh(self, matrix)
+        relinearize(self, matrix)
         looked.append(len(taken))
 
     def counted(self, bar, task):
         take(self, bar, task)
         taken.append(self.step)
 
-    monkeypatch.setattr(HeldPenalty, "refresh", seen)
+    monkeypatch.setattr(LinearizedPenalty, "relinearize", seen)
     monkeypatch.setattr(Trainer, "_one_step", counted)
     lorae.train(image_file, out=tmp_path / "run", penalty_every=5, **small)
     assert len(taken) == 12
@@ -90,7 +90,7 @@ def test_a_look_at_every_step_is_the_penalty_itself(image_file, small, tmp_path)
     """Holding for one step only, which settings take as no holding at all, trains the same model."""
     plain = lorae.train(image_file, out=tmp_path / "plain", **small)
     settings = dataclasses.replace(plain.settings, penalty_every=2)
-    trainer = Trainer(lorae.runs.in_memory.MemoryRun(settings, 1), lorae.load_data(image_file), quiet=True)
+    trainer = Trainer(lorae.runs.in_memory.InMemoryRun(settings, 1), lorae.load_data(image_file), quiet=True)
     trainer.objective.penalty_every = 1
     for ours, theirs in zip(trainer.fit().parameters(), lorae.load(plain).parameters(), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)

@@ -1,11 +1,11 @@
 """What tests read from a page."""
 
-from lorae.reproduction.pages.blocks import Page, Picture, Verdict
+from lorae.reproduction.pages.blocks import ClaimResult, Page, Picture
 
 
-def verdicts(page: Page) -> list[Verdict]:
+def verdicts(page: Page) -> list[ClaimResult]:
     """What is said of each claim, in order."""
-    return [block for block in page.blocks if isinstance(block, Verdict)]
+    return [block for block in page.blocks if isinstance(block, ClaimResult)]
 
 
 def outcomes(page: Page) -> list[bool | None]:

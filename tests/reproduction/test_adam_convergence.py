@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 import torch
 
-from lorae.reproduction.jobs.store import Cell
+from lorae.reproduction.jobs.store import Job
 from lorae.reproduction.pages.blocks import Grid, Picture
 from lorae.reproduction.theory import adam_convergence as convergence
 from tests.reproduction.pages import check_pictures, outcomes, verdicts
@@ -181,7 +181,7 @@ def test_the_decay_is_judged_by_its_exponent(slope, holds, tmp_path):
 
 
 def test_cells_of_theorem_1_have_names_for_people():
-    assert all(isinstance(cell, Cell) and "steps" in cell.name for cell in convergence.cells("smoke", 1))
+    assert all(isinstance(cell, Job) and "steps" in cell.name for cell in convergence.cells("smoke", 1))
 
 
 def test_a_page_of_nothing_says_so(tmp_path):

@@ -14,11 +14,11 @@ import torch
 
 from lorae.errors import LoraeError
 from lorae.reproduction.jobs import store as module
-from lorae.reproduction.jobs.pool import work_off
-from lorae.reproduction.jobs.store import Cell, Store
+from lorae.reproduction.jobs.pool import run_jobs
+from lorae.reproduction.jobs.store import Job, ResultStore
 
 ROOT = Path(__file__).parents[2]
-CELLS = [Cell(f"cell {number}", {"number": number}) for number in range(5)]
+CELLS = [Job(f"cell {number}", {"number": number}) for number in range(5)]
 
 
 class Measure:
@@ -52,51 +52,51 @@ def sleep_and_tell(configuration):
 
 
 def test_the_key_is_that_of_the_content():
-    first = Cell("one name", {"a": 1, "b": {"c": [1, 2], "d": None}})
-    assert first.key == Cell("another", {"b": {"d": None, "c": [1, 2]}, "a": 1}).key
+    first = Job("one name", {"a": 1, "b": {"c": [1, 2], "d": None}})
+    assert first.key == Job("another", {"b": {"d": None, "c": [1, 2]}, "a": 1}).key
     others = [{"a": 2}, {"b": {"c": [2, 1], "d": None}}, {"b": {"c": [1, 2]}}, {"e": 0}]
-    assert len({first.key, *(Cell("", first.configuration | other).key for other in others)}) == 5
+    assert len({first.key, *(Job("", first.configuration | other).key for other in others)}) == 5
 
 
 def test_records_say_what_was_measured_and_where(tmp_path):
     threads = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        records = work_off(CELLS, Measure(), tmp_path)
+        records = run_jobs(CELLS, Measure(), tmp_path)
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(threads)
     assert [record["result"] for record in records] == [{"square": n**2, "threads": 1} for n in range(5)]
     assert [(record["name"], record["key"]) for record in records] == [(cell.name, cell.key) for cell in CELLS]
     assert all(record["machine"]["torch"] == torch.__version__ for record in records)
-    assert Store(tmp_path).records() == records
+    assert ResultStore(tmp_path).records() == records
 
 
 def test_finished_cells_are_not_measured_again(tmp_path):
-    work_off(CELLS[:3], Measure(), tmp_path)
+    run_jobs(CELLS[:3], Measure(), tmp_path)
     again = Measure()
-    records = work_off(CELLS, again, tmp_path)
+    records = run_jobs(CELLS, again, tmp_path)
     assert again.seen == [3, 4]
     assert [record["configuration"]["number"] for record in records] == list(range(5))
 
 
 def test_the_records_of_a_checkout_are_enough(tmp_path):
-    before = work_off(CELLS, Measure(), tmp_path / "a")
+    before = run_jobs(CELLS, Measure(), tmp_path / "a")
     (tmp_path / "b").mkdir()
     (tmp_path / "a" / "records.jsonl").rename(tmp_path / "b" / "records.jsonl")
     again = Measure()
-    more = [*CELLS, Cell("new", {"number": 9})]
-    assert work_off(more, again, tmp_path / "b")[:5] == before
+    more = [*CELLS, Job("new", {"number": 9})]
+    assert run_jobs(more, again, tmp_path / "b")[:5] == before
     assert again.seen == [9]
 
 
 @pytest.mark.parametrize("content", [b"", b'{"key": ', b"\xff"])
 def test_a_damaged_record_is_measured_again(content, tmp_path):
-    records = work_off(CELLS, Measure(), tmp_path)
+    records = run_jobs(CELLS, Measure(), tmp_path)
     (tmp_path / "records.jsonl").unlink()
     (tmp_path / "cells" / f"{CELLS[2].key}.json").write_bytes(content)
     again = Measure()
-    assert [record["result"] for record in work_off(CELLS, again, tmp_path)] == [r["result"] for r in records]
+    assert [record["result"] for record in run_jobs(CELLS, again, tmp_path)] == [r["result"] for r in records]
     assert again.seen == [2]
 
 
@@ -106,11 +106,11 @@ def test_an_interrupted_study_goes_on_where_it_was(tmp_path):
             raise KeyboardInterrupt("stopped after step 7")
 
     with pytest.raises(KeyboardInterrupt, match="with 2 of 5 cells finished; the same command goes on from there"):
-        work_off(CELLS, Measure(interrupt), tmp_path)
+        run_jobs(CELLS, Measure(interrupt), tmp_path)
     # What there is can be drawn.
-    assert [record["key"] for record in Store(tmp_path).records()] == [cell.key for cell in CELLS[:2]]
+    assert [record["key"] for record in ResultStore(tmp_path).records()] == [cell.key for cell in CELLS[:2]]
     again = Measure()
-    assert len(work_off(CELLS, again, tmp_path)) == 5
+    assert len(run_jobs(CELLS, again, tmp_path)) == 5
     assert again.seen == [2, 3, 4]
 
 
@@ -120,18 +120,18 @@ def test_an_error_names_its_cell_and_costs_no_other(tmp_path):
             raise LoraeError("disk: full")
 
     with pytest.raises(LoraeError, match=r"^cell 3: disk: full$"):
-        work_off(CELLS, Measure(fail), tmp_path)
+        run_jobs(CELLS, Measure(fail), tmp_path)
     again = Measure()
-    work_off(CELLS, again, tmp_path)
+    run_jobs(CELLS, again, tmp_path)
     assert again.seen == [3, 4]
 
 
 def test_a_cell_that_another_process_works_on_is_left_to_it(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "PAUSE", 0.02)
-    store, measure, found = Store(tmp_path), Measure(), []
+    store, measure, found = ResultStore(tmp_path), Measure(), []
     with store.claimed(CELLS[1]) as ours:
         assert ours
-        thread = threading.Thread(target=lambda: found.extend(work_off(CELLS, measure, tmp_path)))
+        thread = threading.Thread(target=lambda: found.extend(run_jobs(CELLS, measure, tmp_path)))
         thread.start()
         while len(measure.seen) < 4:
             time.sleep(0.01)
@@ -153,11 +153,11 @@ with Store({str(tmp_path)!r}).claimed(CELLS[0]):
 """
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
     assert (tmp_path / "cells" / f"{CELLS[0].key}.lock").exists()
-    assert len(work_off(CELLS[:1], Measure(), tmp_path)) == 1
+    assert len(run_jobs(CELLS[:1], Measure(), tmp_path)) == 1
 
 
 def test_several_processes_share_the_cells_with_one_thread_each(tmp_path):
-    results = [record["result"] for record in work_off(CELLS, where_and_how, tmp_path, workers=2)]
+    results = [record["result"] for record in run_jobs(CELLS, where_and_how, tmp_path, workers=2)]
     assert {result["threads"] for result in results} == {1}
     processes = {result["process"] for result in results}
     assert len(processes) == 2
@@ -166,7 +166,7 @@ def test_several_processes_share_the_cells_with_one_thread_each(tmp_path):
 
 def test_a_worker_that_dies_is_said_so(tmp_path):
     with pytest.raises(LoraeError, match=r"workers: a worker process died.*fewer --workers"):
-        work_off(CELLS, die, tmp_path, workers=2)
+        run_jobs(CELLS, die, tmp_path, workers=2)
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="asks Linux which processes live")
@@ -212,13 +212,13 @@ def alive(process):
 
 def test_missing_and_broken_records_are_named(tmp_path):
     with pytest.raises(LoraeError, match=r"holds no records.jsonl; it is written when a study ends"):
-        Store(tmp_path).records()
+        ResultStore(tmp_path).records()
     (tmp_path / "records.jsonl").write_text(json.dumps({"key": "a"}) + "\n{")
     with pytest.raises(LoraeError, match="not readable as lines of JSON"):
-        Store(tmp_path).records()
+        ResultStore(tmp_path).records()
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(LoraeError, match="cannot write to"):
-        work_off(CELLS[:1], Measure(), tmp_path / "file")
+        run_jobs(CELLS[:1], Measure(), tmp_path / "file")

@@ -2,7 +2,7 @@ import pytest
 
 from lorae.reproduction.tables.claims import CLAIMS, EXACT, TUNED_IRMAE, TUNED_VAE, count_seeds, verdicts
 from lorae.reproduction.tables.published import tables
-from lorae.reproduction.tables.results import FilledTable, Value
+from lorae.reproduction.tables.results import ResultsTable, Value
 
 GRADUAL = [2.0**-index for index in range(20)]
 SHARP = [1.0, 0.9, 0.8, 1e-7, 1e-8]
@@ -12,7 +12,7 @@ CLIFF = [1.0, 0.3, 0.08, 0.06, 1e-6, 1e-7]
 LATE_CLIFF = [1.0, 0.5, 0.2, 0.05, 0.01, 2e-3, 8e-4, 1e-9]
 
 
-def filled(name: str, data: str, ours: dict[tuple[str, str], tuple[float, ...]]) -> FilledTable:
+def filled(name: str, data: str, ours: dict[tuple[str, str], tuple[float, ...]]) -> ResultsTable:
     table = tables()[name]
     cells = {
         (row.name, column.name): Value(
@@ -21,10 +21,10 @@ def filled(name: str, data: str, ours: dict[tuple[str, str], tuple[float, ...]])
         for row in table.rows_on(data)
         for column in table.columns[data]
     }
-    return FilledTable(table, data, cells)
+    return ResultsTable(table, data, cells)
 
 
-def distances(**values: tuple[float, ...]) -> FilledTable:
+def distances(**values: tuple[float, ...]) -> ResultsTable:
     ours = {(row, column): seeds for row, seeds in values.items() for column in ("gaussian", "mixture")}
     return filled("table3", "mnist", ours)
 

@@ -17,7 +17,7 @@ from lorae.reproduction.dimension import benchmark as dimension
 from lorae.reproduction.dimension import estimators as estimates
 from lorae.reproduction.dimension.benchmark import ESTIMATORS, PRESETS, SOURCES, WEIGHT_FACTORS, Preset, plan
 from lorae.reproduction.dimension.tables import Estimate, markdown, shares_table, shares_within_one, summary
-from lorae.reproduction.jobs.store import Store
+from lorae.reproduction.jobs.store import ResultStore
 
 ROOT = Path(__file__).parents[2]
 TINY = Preset(("linear-5", "shapes-2"), n=60, epochs=1, image_epochs=1, seeds=1, weight_factors=(1.0,))
@@ -242,7 +242,7 @@ def test_a_new_revision_of_an_estimator_counts_alone(tiny, tmp_path, capsys, mon
     monkeypatch.setattr(estimates, "measure", lambda configuration: measured.append(configuration) or {"estimate": 77})
     reproduce(capsys, *words)
     assert [(each["estimator"]["name"], each["estimator"]["revision"]) for each in measured] == [("rrae", 2)] * 2
-    assert len(Store(tmp_path).records()) == result["cells"] + 2  # nothing that was measured is lost
+    assert len(ResultStore(tmp_path).records()) == result["cells"] + 2  # nothing that was measured is lost
     reproduce(capsys, *words, "--draw-only")
     assert (tmp_path / "table.md").read_text().count("| 77 |") == 2
 
@@ -283,7 +283,7 @@ def test_the_page_says_what_is_in_the_code():
 
 @pytest.mark.skipif(not (ROOT / "results" / "dimension" / "records.jsonl").exists(), reason="not measured yet")
 def test_the_tables_of_the_page_are_drawn_from_the_records():
-    records = Store(ROOT / "results" / "dimension").records()
+    records = ResultStore(ROOT / "results" / "dimension").records()
     rows = dimension.counted(records)
     table = markdown(rows)
     assert table in (ROOT / "docs" / "dimension.md").read_text()

@@ -10,7 +10,7 @@ import torch
 import lorae
 from lorae import api, features
 from lorae.errors import DivergedError, LoraeError
-from lorae.reproduction.jobs.store import Store
+from lorae.reproduction.jobs.store import ResultStore
 from lorae.reproduction.tables.plan import fill, planned
 from lorae.reproduction.tables.presets import PRESETS
 from lorae.reproduction.tables.published import tables
@@ -32,7 +32,7 @@ def test_a_training_that_diverges_is_a_result_and_left_out_of_the_page(tiny, tmp
     monkeypatch.setattr(api, "train", diverge)
     code, printed, _ = reproduce(capsys, "table2", "--preset", "smoke", "--out", tmp_path, "--workers", 1, "--json")
     assert code == 0
-    (record,) = (record for record in Store(tmp_path).records() if "mnist AE " in record["name"])
+    (record,) = (record for record in ResultStore(tmp_path).records() if "mnist AE " in record["name"])
     assert record["result"] == {
         "measure": "pictures",
         "diverged": "loss: not finite at step 3 (epoch 1): loss nan",
@@ -66,7 +66,7 @@ def test_a_model_that_collapses_is_a_result_and_the_others_are_measured(study, t
     code, printed, errors = reproduce(capsys, study, "--preset", "smoke", "--out", tmp_path, "--workers", 1, "--json")
     assert code == 0, errors
     text = Path(json.loads(printed)["pages"][study]["markdown"]).read_text()
-    collapsed = [record for record in Store(tmp_path).records() if "collapsed" in record["result"]]
+    collapsed = [record for record in ResultStore(tmp_path).records() if "collapsed" in record["result"]]
     assert {record["configuration"]["model"]["settings"]["method"] for record in collapsed} <= {"vae"}
     if study in ("table2", "table3"):
         assert collapsed

@@ -9,7 +9,7 @@ from lorae.reproduction.tables.claims import CLAIMS, verdicts
 from lorae.reproduction.tables.measurements import MEASUREMENTS
 from lorae.reproduction.tables.presets import SHAPES
 from lorae.reproduction.tables.published import tables
-from lorae.reproduction.tables.results import FilledTable, Value
+from lorae.reproduction.tables.results import ResultsTable, Value
 
 # Copied once more from the paper, cell by cell; the columns are in the order of `tables.toml`.
 PRINTED = {
@@ -60,7 +60,7 @@ PRINTED = {
 }
 
 
-def published_as_ours(name: str, data: str, turn: bool = False) -> FilledTable:
+def published_as_ours(name: str, data: str, turn: bool = False) -> ResultsTable:
     table = tables()[name]
     published = table.published[data]
     cells = {
@@ -73,7 +73,7 @@ def published_as_ours(name: str, data: str, turn: bool = False) -> FilledTable:
         for row in table.rows_on(data)
         for column in table.columns[data]
     }
-    return FilledTable(table, data, cells)
+    return ResultsTable(table, data, cells)
 
 
 def test_all_tables_and_figures_of_the_paper_are_there():

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lorae.plotting.image_grids import plot_grid
-from lorae.reproduction.pages.blocks import Gallery, Grid, Page, Picture, Text, Verdict
+from lorae.reproduction.pages.blocks import ClaimResult, Gallery, Grid, Page, Picture, Text
 from lorae.reproduction.pages.render import claims_table, markdown, write_html, write_markdown
 
 PLACE = Path("pictures/a.png")
@@ -23,9 +23,9 @@ def page(tmp_path):
         (
             Text("Made by `lorae reproduce table3`, a < b."),
             Grid("Numbers", ("MNIST", "MVG | paper"), (("AE", "1.5"), ("LoRAE", "0.5"))),
-            Verdict("LoRAE is better", True, "0.5, 1.5"),
-            Verdict("AE is better", False, "0.5, 1.5"),
-            Verdict("VAE is better", None, "not measured"),
+            ClaimResult("LoRAE is better", True, "0.5, 1.5"),
+            ClaimResult("AE is better", False, "0.5, 1.5"),
+            ClaimResult("VAE is better", None, "not measured"),
             Picture(PLACE, "samples & more"),
             Gallery("Side by side", (("AE", PLACE), ("VAE", PLACE), ("WAE", PLACE), ("RAE", PLACE))),
         ),

@@ -13,7 +13,7 @@ from filelock import FileLock
 import lorae
 from lorae import api
 from lorae.reproduction import run as paper
-from lorae.reproduction.jobs.store import BusyError, Store
+from lorae.reproduction.jobs.store import BusyError, ResultStore
 from lorae.reproduction.studies import studies
 from lorae.reproduction.tables import measurements
 from lorae.reproduction.tables.claims import CLAIMS
@@ -113,9 +113,9 @@ def test_a_table_is_reproduced_resumed_and_drawn_from_its_records(tiny, tmp_path
 def test_records_of_other_studies_stay_in_the_folder(tiny, tmp_path, capsys):
     words = ("--preset", "smoke", "--out", tmp_path, "--workers", 1)
     reproduce(capsys, "theorem1", *words)
-    first = Store(tmp_path).records()
+    first = ResultStore(tmp_path).records()
     reproduce(capsys, "table2", *words)
-    both = {record["key"] for record in Store(tmp_path).records()}
+    both = {record["key"] for record in ResultStore(tmp_path).records()}
     assert {record["key"] for record in first} < both
     (tmp_path / "checkout").mkdir()
     (tmp_path / "checkout" / "records.jsonl").write_bytes((tmp_path / "records.jsonl").read_bytes())
@@ -125,7 +125,7 @@ def test_records_of_other_studies_stay_in_the_folder(tiny, tmp_path, capsys):
     assert "belongs to the records" in errors
     (tmp_path / "pictures").rename(tmp_path / "checkout" / "pictures")
     assert reproduce(capsys, *checkout)[0] == 0
-    assert {record["key"] for record in Store(tmp_path / "checkout").records()} == both
+    assert {record["key"] for record in ResultStore(tmp_path / "checkout").records()} == both
 
 
 def test_a_study_without_a_record_gets_no_page_beside_those_that_have(tiny, tmp_path, capsys):
@@ -152,7 +152,7 @@ def test_the_status_counts_what_is_done_running_and_left(tiny, tmp_path, capsys)
     done = json.loads(reproduce(capsys, "theorem1", *status)[1])
     assert (done["left"], done["running"], done["seconds_to_go"]) == (0, [], 0.0)
     cells = studies()["table7"].cells(SMOKE)
-    lock = Store(tmp_path).folder / "cells" / f"{cells[0].key}.lock"
+    lock = ResultStore(tmp_path).folder / "cells" / f"{cells[0].key}.lock"
     script = f"import time, filelock\nwith filelock.FileLock({str(lock)!r}): print(1, flush=True); time.sleep(60)"
     holder = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE)
     try:
@@ -188,10 +188,10 @@ def test_bad_input_is_one_line_and_makes_nothing(words, message, capsys, tmp_pat
 def test_fewer_seeds_take_no_record_away(tiny, tmp_path, capsys):
     words = ("theorem1", "--preset", "smoke", "--out", tmp_path, "--workers", 1)
     reproduce(capsys, *words, "--seeds", 2)
-    before = Store(tmp_path).records()
+    before = ResultStore(tmp_path).records()
     shutil.rmtree(tmp_path / "cells")
     reproduce(capsys, *words)
-    assert {record["key"] for record in Store(tmp_path).records()} == {record["key"] for record in before}
+    assert {record["key"] for record in ResultStore(tmp_path).records()} == {record["key"] for record in before}
 
 
 def test_pages_are_not_drawn_from_records_of_something_else(tiny, tmp_path, capsys):

@@ -1,17 +1,17 @@
 from pathlib import Path
 
-from lorae.reproduction.pages.blocks import Gallery, Grid, Picture, Text, Verdict
+from lorae.reproduction.pages.blocks import ClaimResult, Gallery, Grid, Picture, Text
 from lorae.reproduction.tables.page import table_page
 from lorae.reproduction.tables.published import tables
-from lorae.reproduction.tables.results import FilledTable, Value
+from lorae.reproduction.tables.results import ResultsTable, Value
 
 PLACE = Path("pictures/a.png")
 
 
-def filled(seeds: int) -> FilledTable:
+def filled(seeds: int) -> ResultsTable:
     table = tables()["table3"]
     published = table.published["mnist"]
-    return FilledTable(
+    return ResultsTable(
         table,
         "mnist",
         {
@@ -43,22 +43,22 @@ def test_the_page_of_a_table_shows_both_values_claims_protocol_and_pictures(tmp_
     assert (tmp_path / overlay.path).read_bytes()[:4] == b"\x89PNG"
     gallery = next(block for block in found.blocks if isinstance(block, Gallery))
     assert gallery.shown == (("AE", PLACE),)
-    assert any(isinstance(block, Verdict) for block in found.blocks)
+    assert any(isinstance(block, ClaimResult) for block in found.blocks)
 
 
 def test_a_table_without_any_measurement_still_has_a_page(tmp_path):
     found = table_page([filled(0)], protocol=[], pictures={}, spectra={}, features={}, folder=tmp_path)
     grid = next(block for block in found.blocks if isinstance(block, Grid))
     assert grid.rows[0] == ("AE", "103.08", "–", "68.97", "–")
-    assert {block.holds for block in found.blocks if isinstance(block, Verdict)} == {None}
+    assert {block.holds for block in found.blocks if isinstance(block, ClaimResult)} == {None}
 
 
 def test_tables_of_pictures_say_what_the_paper_sees_in_them(tmp_path):
     table = tables()["table1"]
     pictures = {(data, row.name, name): PLACE for data in table.data for row in table.rows for name in table.pictures}
-    parts = [FilledTable(table, data, {}) for data in table.data]
+    parts = [ResultsTable(table, data, {}) for data in table.data]
     found = table_page(parts, protocol=[], pictures=pictures, spectra={}, features={}, folder=tmp_path)
     assert "The paper" in found.blocks[0].words
-    assert not any(isinstance(block, Grid | Verdict) for block in found.blocks)
+    assert not any(isinstance(block, Grid | ClaimResult) for block in found.blocks)
     galleries = [block for block in found.blocks if isinstance(block, Gallery)]
     assert [[row for row, _ in gallery.shown] for gallery in galleries] == [["AE", "VAE", "LoRAE"]] * 2

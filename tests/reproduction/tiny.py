@@ -1,9 +1,9 @@
 """Studies that take seconds: the smoke preset, smaller still; the fixture `tiny` puts it in its place."""
 
 from lorae.cli import parser as cli
-from lorae.reproduction.tables.presets import Preset, Scale
+from lorae.reproduction.tables.presets import Preset, StudyConfig
 
-SMOKE = Scale("smoke", "paper", 1)
+SMOKE = StudyConfig("smoke", "paper", 1)
 TINY = Preset(
     seeds=1,
     training={"mnist": {"epochs": 1, "width": 0.125, "limit": 96, "latent_dim": 16}},

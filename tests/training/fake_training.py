@@ -3,14 +3,14 @@
 import copy
 
 from lorae.config.settings import Settings
-from lorae.training.schedule_factory import build_course
+from lorae.training.schedule_factory import build_schedule
 
 WIDTH, STEPS, EPOCH = 16, 400, 20
 
 
 def course_of(steps=STEPS, **values):
     settings = Settings.from_values({"method": "lorae+", "data": "x.npy"} | values, str)
-    return build_course(settings.resolve("vectors", (WIDTH,)), steps, EPOCH)
+    return build_schedule(settings.resolve("vectors", (WIDTH,)), steps, EPOCH)
 
 
 class Pretended:
@@ -60,12 +60,12 @@ class Pretended:
             self.model["rank"] = min(self.model["rank"], now.max_rank)
 
 
-def follow(course, subject, first=0, last=STEPS):
+def follow(schedule, context, first=0, last=STEPS):
     """Take steps as `Trainer` does; what held at each of them."""
     held = []
     for step in range(first, last):
-        held.append(course.now(step))
-        subject.train(held[-1], step + 1)
-        if course.turns_at(step + 1):
-            course.after(step + 1, subject)
+        held.append(schedule.step_config(step))
+        context.train(held[-1], step + 1)
+        if schedule.needs_update(step + 1):
+            schedule.update(step + 1, context)
     return held

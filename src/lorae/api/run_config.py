@@ -89,8 +89,8 @@ def config_document(settings: Settings, dataset: "Dataset", explicit: dict[str, 
     model = build_model(settings, dataset)
     objective = build_objective(settings, model)
     x = model.scaling(torch.as_tensor(dataset.train.inputs[:2].copy()))
-    for player in objective.players():
-        player.play(x)
+    for target in objective.targets():
+        target.compute_loss(x)
     return {
         "version": __version__,
         "command": _command(explicit, path),

@@ -10,7 +10,7 @@ from lorae.api.run_config import choose_out, config_document, merge_settings, re
 from lorae.config.settings import ARRAY, RANK_GOALS, Settings
 from lorae.errors import LoraeError, LoraeWarning
 from lorae.runs.run import Run, write_config
-from lorae.training.schedule_factory import missed_goal
+from lorae.training.schedule_factory import unmet_target
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -128,7 +128,7 @@ def _fit(run: Run, dataset: "Dataset", quiet: bool) -> Run:
     trainer = Trainer(run, dataset, quiet=quiet)
     model = trainer.fit()
     evaluate_training(run, model, dataset)
-    found = trainer.course.result()
+    found = trainer.schedule.result()
     if found is not None:
         run.add_to_evaluation({"course": found})
     if run.settings.penalty_path is not None:
@@ -138,8 +138,8 @@ def _fit(run: Run, dataset: "Dataset", quiet: bool) -> Run:
     searched = "lower --penalty, raise --latent-dim, or ask for less"
     other = "or go on to larger penalties" if run.settings.penalty_path else searched
     for complaint, advice in (
-        (missed_goal(run.settings, found), f"train longer (--epochs), {other}"),
-        (trainer.steering.death(trainer.step), "try a lower --lr or another --seed in a new run"),
+        (unmet_target(run.settings, found), f"train longer (--epochs), {other}"),
+        (trainer.context.death(trainer.step), "try a lower --lr or another --seed in a new run"),
     ):
         if complaint is not None:
             warnings.warn(f"{complaint}; {advice}", LoraeWarning, stacklevel=3)

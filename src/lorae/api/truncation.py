@@ -81,9 +81,9 @@ def describe_truncation(run: Run) -> dict[str, Any]:
 
 def items_for_axes(dataset: "Dataset") -> "NDArray[Any]":
     """The raw training items that a run's principal axes are those of."""
-    from lorae.data import spread
+    from lorae.data import subsample_evenly
 
-    return spread(dataset.train.inputs, ITEMS)
+    return subsample_evenly(dataset.train.inputs, ITEMS)
 
 
 def refuse_truncated(run: Run) -> None:

@@ -1,7 +1,7 @@
 """Where images and vectors come from."""
 
 from lorae.config.data_settings import DataSettings
-from lorae.data.dataset import Dataset, Split, spread
+from lorae.data.dataset import Dataset, Split, subsample_evenly
 from lorae.data.registry import NAMED_SOURCES, load_data, source_names
 from lorae.data.shapes import render_shapes, sample_factors
 
@@ -14,5 +14,5 @@ __all__ = [
     "render_shapes",
     "sample_factors",
     "source_names",
-    "spread",
+    "subsample_evenly",
 ]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from lorae.data.cache import Part, Workspace
+from lorae.data.cache import DatasetBuilder, Part
 from lorae.data.image_files import CHUNK, THREADS, ImageStore
 from lorae.data.preprocessing import Preparation
 from lorae.errors import LoraeError
@@ -25,7 +25,7 @@ def decode_splits(
     labels: dict[Part, NDArray[np.int64]] | None,
     preparation: Preparation,
     skip_bad: bool,
-    workspace: Workspace,
+    workspace: DatasetBuilder,
 ) -> dict[str, str]:
     """Decode the files of both splits into the workspace; returns the name of each skipped file -> the reason.
 

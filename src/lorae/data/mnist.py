@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from lorae.config.data_settings import DataSettings
 from lorae.data import mnist_wheel as wheel
-from lorae.data.cache import PARTS, Facts, Workspace, build_folder, cache_root, cached, content_key
+from lorae.data.cache import PARTS, DatasetBuilder, DatasetInfo, build_folder, cache_root, cached, content_key
 from lorae.data.dataset import Dataset
 from lorae.data.idx_format import parse_idx
 from lorae.data.preprocessing import Preparation, prepare_pictures
@@ -103,7 +103,7 @@ def _load(name: str, settings: DataSettings) -> Dataset:
     if given is not None:
         _check_folder(given, source)
 
-    def prepare(workspace: Workspace) -> Facts:
+    def prepare(workspace: DatasetBuilder) -> DatasetInfo:
         folder = given or _own_folder(name, source)
         for part in PARTS:
             images, labels = _read_part(folder, source, STEMS[part])
@@ -113,7 +113,7 @@ def _load(name: str, settings: DataSettings) -> Dataset:
             workspace.set_labels(part, labels)
         origin = folder / ORIGIN_FILE
         described = origin.read_text().strip() if origin.exists() else f"IDX files in {folder}"
-        return Facts(described, {file: f"md5:{digest}" for file, digest in source.md5.items()})
+        return DatasetInfo(described, {file: f"md5:{digest}" for file, digest in source.md5.items()})
 
     dataset = cached(name, key, prepare)[0]
     return dataset if given is None else replace(dataset, source=f"IDX files in {given}")

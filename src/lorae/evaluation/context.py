@@ -12,7 +12,7 @@ from rich.progress import Progress
 
 from lorae.config.evaluation_settings import EvaluationSettings
 from lorae.data import Dataset, Split
-from lorae.evaluation.classification import Trainings
+from lorae.evaluation.classification import TrainingCheckpoints
 from lorae.features import FeatureExtractor, build_extractor
 from lorae.models.autoencoder import Autoencoder
 from lorae.plotting.images import as_items
@@ -29,7 +29,7 @@ Items = NDArray[Any]
 Features = NDArray[np.float32]
 
 
-class Subject:
+class EvaluationContext:
     """A trained model on its data under one set of settings; everything is computed once, when it is first asked for.
 
     bar: shows how far the long parts are. trainings: where what a measure trains is kept until its result is written.
@@ -43,7 +43,7 @@ class Subject:
         self.dataset = dataset
         self.settings = settings
         self.bar = bar
-        self.trainings = Trainings(None)
+        self.trainings = TrainingCheckpoints(None)
         self.pictured: dict[str, Items] = {}
         self._latents: dict[tuple[str, str], NDArray[np.float32]] = {}
         self._generated: dict[tuple[str, int], Features] = {}

@@ -7,12 +7,12 @@ import torch
 from numpy.typing import NDArray
 
 from lorae.errors import LoraeError
-from lorae.metrics.neighbours import distance_rows, neighbour_distances
+from lorae.metrics.neighbours import distance_rows, neighbor_distances
 
 # TwoNN leaves out the tenth of the points with the largest ratios, as its authors do: they break the local uniformity.
 KEPT = 0.9
 # Levina and Bickel average over 10 to 20 neighbours: fewer are noisy, more reach around the curves.
-NEIGHBOURS = 20
+NEIGHBORS = 20
 
 
 def two_nn(points: NDArray[Any]) -> float:
@@ -26,7 +26,7 @@ def two_nn(points: NDArray[Any]) -> float:
     >>> 0.9 < two_nn(line) < 1.1
     True
     """
-    nearest = neighbour_distances(_different(points), 2).numpy()
+    nearest = neighbor_distances(_different(points), 2).numpy()
     with np.errstate(divide="ignore", invalid="ignore"):
         ratios = nearest[:, 1] / nearest[:, 0]
     ratios = np.sort(ratios[np.isfinite(ratios)])  # points that differ by less than rounding have no ratio
@@ -36,7 +36,7 @@ def two_nn(points: NDArray[Any]) -> float:
     return float((x @ y) / (x @ x)) if (x @ x) > 0 else float("nan")
 
 
-def levina_bickel(points: NDArray[Any], neighbours: int = NEIGHBOURS) -> float:
+def levina_bickel(points: NDArray[Any], neighbours: int = NEIGHBORS) -> float:
     """The intrinsic dimension of points (n, d) by maximum likelihood from the distances to their nearest neighbours.
 
     With T_j the distance of a point to its j-th neighbour, the inverse is the mean of log(T_k / T_j) over j < k and all
@@ -51,7 +51,7 @@ def levina_bickel(points: NDArray[Any], neighbours: int = NEIGHBOURS) -> float:
     if neighbours < 2:
         raise LoraeError(f"neighbours: got {neighbours}, expected at least 2")
     different = _different(points)
-    nearest = neighbour_distances(different, min(neighbours, len(different) - 1)).numpy()
+    nearest = neighbor_distances(different, min(neighbours, len(different) - 1)).numpy()
     with np.errstate(divide="ignore", invalid="ignore"):
         logs = np.log(nearest[:, -1:] / nearest[:, :-1])
     logs = logs[np.isfinite(logs)]  # points that differ by less than rounding have no ratio

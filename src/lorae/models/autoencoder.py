@@ -15,7 +15,7 @@ from lorae.errors import LoraeError
 from lorae.metrics.ranks import rank_at
 from lorae.metrics.spectrum import TOLERANCE, Spectrum, latent_spectrum
 from lorae.models.bottlenecks import BOTTLENECKS, IdentityBottleneck, Latent
-from lorae.models.networks import Encoder, NoEncoder, bound_layers, build_networks
+from lorae.models.networks import Encoder, MissingEncoder, apply_spectral_norm, build_networks
 from lorae.models.truncation import PrincipalTruncation, find_truncation, numerical_rank
 from lorae.validation import whole
 
@@ -125,10 +125,10 @@ class Autoencoder(nn.Module):
         encoder, self.decoder = build_networks(
             spec.network, spec.shape, spec.latent_dim, spec.width, encoder_outputs=width, output=spec.output
         )
-        self.encoder: Encoder | NoEncoder = encoder if spec.encodes else NoEncoder()
+        self.encoder: Encoder | MissingEncoder = encoder if spec.encodes else MissingEncoder()
         self.bottleneck = bottleneck(spec.latent_dim, **spec.bottleneck_options)
         if spec.spectral_norm:
-            bound_layers(self.decoder)
+            apply_spectral_norm(self.decoder)
 
     def forward(self, x: Tensor) -> Forward:
         """x: scaled items, float (n, c, h, w) or (n, d)."""
@@ -164,7 +164,7 @@ class Autoencoder(nn.Module):
         A normalisation after the encoder makes the effective size of its steps that of a step over that of its
         outputs: outputs as small as they start by themselves would be thrown about by the first updates.
         """
-        if isinstance(self.encoder, NoEncoder):
+        if isinstance(self.encoder, MissingEncoder):
             return
         h = torch.as_tensor(np.asarray(self.encoder_outputs(items)), device=self.scaling.scale.device)
         deviation = h.std(0, correction=0)
@@ -232,7 +232,7 @@ class Autoencoder(nn.Module):
         """
         collapsed = copy.deepcopy(self)
         affine = self.bottleneck.affine()
-        if affine is None or isinstance(collapsed.encoder, NoEncoder):
+        if affine is None or isinstance(collapsed.encoder, MissingEncoder):
             return collapsed
         matrix, offset = affine
         collapsed.spec = dataclasses.replace(self.spec, bottleneck="identity", bottleneck_options={})

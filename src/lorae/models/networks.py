@@ -40,7 +40,7 @@ class Decoder(nn.Module):
         return x
 
 
-class WithInput(nn.Module):
+class ConcatInput(nn.Module):
     """A network's input beside its features: what a linear layer makes of both has a linear part of its own."""
 
     def __init__(self, network: nn.Sequential) -> None:
@@ -52,7 +52,7 @@ class WithInput(nn.Module):
         return torch.cat([x, self.network(x)], dim=1)
 
 
-class PlusRest(nn.Module):
+class LinearSkip(nn.Module):
     """A network on the first `width` entries of each row, plus the others as they are."""
 
     def __init__(self, network: nn.Sequential, width: int) -> None:
@@ -100,7 +100,7 @@ CONVOLUTIONAL_PAIRS = {
 MLP_WIDTHS = (256, 256)
 
 
-class NoEncoder(nn.Module):
+class MissingEncoder(nn.Module):
     """What a generator has in the encoder's place: an error that says so."""
 
     def forward(self, x: Tensor) -> Tensor:  # noqa: ARG002
@@ -108,7 +108,7 @@ class NoEncoder(nn.Module):
         raise LoraeError("encoder: this method only generates; it can sample, but neither encode nor reconstruct")
 
 
-def bound_layers(network: nn.Module) -> None:
+def apply_spectral_norm(network: nn.Module) -> None:
     """Divide every weight by its spectral norm, as one step of power iteration a pass knows it (arXiv:1802.05957)."""
     for layer in list(network.modules()):
         if isinstance(layer, (nn.Linear, nn.ConvTranspose2d)):
@@ -199,8 +199,8 @@ def _residual_pair(inputs: int, widths: list[int], latent_dim: int, outputs: int
     nn.init.zeros_(last.bias)
     first = widths[-1]
     return (
-        Encoder(WithInput(encoder.features), Linear(inputs + first, outputs)),
-        Decoder(Linear(latent_dim, first + inputs), PlusRest(decoder.features, first)),
+        Encoder(ConcatInput(encoder.features), Linear(inputs + first, outputs)),
+        Decoder(Linear(latent_dim, first + inputs), LinearSkip(decoder.features, first)),
     )
 
 

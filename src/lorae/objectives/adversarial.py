@@ -11,7 +11,7 @@ from torch.nn.functional import softplus
 from lorae.models.autoencoder import Autoencoder
 from lorae.models.layers import Linear
 from lorae.models.networks import build_networks
-from lorae.objectives.objective import Objective, Outcome, Player
+from lorae.objectives.objective import LossOutput, Objective, OptimizerTarget
 
 # The width of the WAE authors' adversary on latents.
 LATENT_WIDTHS = (512, 512, 512)
@@ -21,7 +21,7 @@ LATENT_WIDTHS = (512, 512, 512)
 class Losses:
     """What both sides of a game pay, of the adversary's scores (n,): high means "real"."""
 
-    fooled: Callable[[Tensor], Tensor]
+    generator: Callable[[Tensor], Tensor]
     real: Callable[[Tensor], Tensor]
     false: Callable[[Tensor], Tensor]
 
@@ -38,7 +38,7 @@ LOSSES = {
 }
 
 
-class LatentGame(Objective):
+class WAEGANObjective(Objective):
     """An autoencoder whose latents an adversary tries to tell from a standard normal (WAE-GAN)."""
 
     def __init__(self, model: Autoencoder, weights: Mapping[str, float], **options: Any) -> None:
@@ -54,29 +54,32 @@ class LatentGame(Objective):
         self.modules["adversary"] = nn.Sequential(*layers, Linear(width, 1)).to(model.scaling.scale.device)
         self._latents = torch.empty(0)
 
-    def players(self) -> list[Player]:
+    def targets(self) -> list[OptimizerTarget]:
         """The autoencoder, then the adversary on the same latents."""
-        (autoencoder,) = super().players()
-        return [autoencoder, Player("adversary", list(self.modules.parameters()), self._judge)]
+        (autoencoder,) = super().targets()
+        return [
+            autoencoder,
+            OptimizerTarget("adversary", list(self.modules.parameters()), self._compute_adversary_loss),
+        ]
 
-    def play(self, x: Tensor) -> Outcome:
+    def compute_loss(self, x: Tensor) -> LossOutput:
         """The autoencoder's side."""
-        outcome = super().play(x)
-        self._latents = outcome.latents.detach()
-        fooled = {"generator": self.losses.fooled(self._score(outcome.latents))}
-        return Outcome(outcome.loss + self.total(fooled), outcome.terms | fooled, outcome.latents)
+        output = super().compute_loss(x)
+        self._latents = output.latents.detach()
+        generator = {"generator": self.losses.generator(self._score(output.latents))}
+        return LossOutput(output.loss + self.total(generator), output.terms | generator, output.latents)
 
-    def _judge(self, x: Tensor) -> Outcome:  # noqa: ARG002 - the latents of this batch are at hand
+    def _compute_adversary_loss(self, x: Tensor) -> LossOutput:  # noqa: ARG002 - the latents of this batch are at hand
         scores = self._score(self._latents), self._score(torch.randn_like(self._latents))
         terms = {"discriminator": self.losses.false(scores[0]) + self.losses.real(scores[1])}
-        return Outcome(self.total(terms), terms, self._latents)
+        return LossOutput(self.total(terms), terms, self._latents)
 
     def _score(self, latents: Tensor) -> Tensor:
         scores: Tensor = self.modules["adversary"](latents)
         return scores[:, 0]
 
 
-class ItemGame(Objective):
+class GANObjective(Objective):
     """A generator, which is the decoder on a standard normal, against a discriminator on items (GAN)."""
 
     def __init__(self, model: Autoencoder, weights: Mapping[str, float], losses: str, **options: Any) -> None:
@@ -88,29 +91,29 @@ class ItemGame(Objective):
         discriminator, _ = build_networks(spec.network, spec.shape, 1, spec.width)
         self.modules["discriminator"] = discriminator.to(model.scaling.scale.device)
 
-    def players(self) -> list[Player]:
+    def targets(self) -> list[OptimizerTarget]:
         """The discriminator, then the generator, each on samples of its own."""
         generator = list(self.model.decoder.parameters())
         return [
-            Player("discriminator", list(self.modules.parameters()), self._judge),
-            Player("generator", generator, self.play),
+            OptimizerTarget("discriminator", list(self.modules.parameters()), self._compute_adversary_loss),
+            OptimizerTarget("generator", generator, self.compute_loss),
         ]
 
-    def play(self, x: Tensor) -> Outcome:
+    def compute_loss(self, x: Tensor) -> LossOutput:
         """The generator's side."""
         z = self._draw(x)
         with self.autocast(x):
             scores = self._score(self.model.decoder(z))
-        terms = {"generator": self.losses.fooled(scores)}
-        return Outcome(self.total(terms), terms, z)
+        terms = {"generator": self.losses.generator(scores)}
+        return LossOutput(self.total(terms), terms, z)
 
-    def _judge(self, x: Tensor) -> Outcome:
+    def _compute_adversary_loss(self, x: Tensor) -> LossOutput:
         z = self._draw(x)
         with self.autocast(x):
             with torch.no_grad():
                 generated = self.model.decoder(z)
             terms = {"discriminator": self.losses.real(self._score(x)) + self.losses.false(self._score(generated))}
-        return Outcome(self.total(terms), terms, z)
+        return LossOutput(self.total(terms), terms, z)
 
     def _draw(self, x: Tensor) -> Tensor:
         return torch.randn(len(x), self.model.spec.latent_dim, device=x.device)
@@ -123,8 +126,10 @@ class ItemGame(Objective):
         return scores[:, 0].float()
 
 
-def build_game(adversary: str, model: Autoencoder, weights: Mapping[str, float], **options: Any) -> Objective:
+def build_adversarial_objective(
+    adversary: str, model: Autoencoder, weights: Mapping[str, float], **options: Any
+) -> Objective:
     """The objective of a method with an adversary: on latents, or on items with one of `LOSSES`."""
     if adversary == "latents":
-        return LatentGame(model, weights, **options)
-    return ItemGame(model, weights, adversary, **options)
+        return WAEGANObjective(model, weights, **options)
+    return GANObjective(model, weights, adversary, **options)

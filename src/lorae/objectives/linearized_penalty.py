@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 
-class HeldPenalty(nn.Module):
-    """The tangent of a function of M at the M of the last `refresh`.
+class LinearizedPenalty(nn.Module):
+    """The tangent of a function of M at the M of the last `relinearize`.
 
     A look costs an eigendecomposition, a tangent a sum; M hardly turns within ten steps, and where something else moves
     it, there has to be a look. A step reads the buffers
@@ -27,9 +27,9 @@ class HeldPenalty(nn.Module):
         self.register_buffer("at", matrix.detach().clone())
         self.register_buffer("slope", torch.zeros_like(self.at))
         self.register_buffer("value", self.at.new_zeros(()))
-        self.refresh(matrix)
+        self.relinearize(matrix)
 
-    def refresh(self, matrix: Tensor) -> None:
+    def relinearize(self, matrix: Tensor) -> None:
         """Take value and slope at this M, (m, n)."""
         matrix = matrix.detach().clone().requires_grad_()
         value = self.function(matrix)

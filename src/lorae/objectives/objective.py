@@ -9,13 +9,13 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy
 
 from lorae.models.autoencoder import Autoencoder
-from lorae.objectives.linearized_penalty import HeldPenalty
-from lorae.objectives.side_penalty import SidePenalty
+from lorae.objectives.concurrent_penalty import ConcurrentPenalty
+from lorae.objectives.linearized_penalty import LinearizedPenalty
 from lorae.penalties import all_penalties, matrix_function, matrix_penalties, penalty_function
 from lorae.penalties._context import PenaltyContext, penalized_matrix
 
 
-class Outcome(NamedTuple):
+class LossOutput(NamedTuple):
     """What one player makes of a batch: its loss, its terms, and the latents where it has some; not detached."""
 
     loss: Tensor
@@ -24,12 +24,12 @@ class Outcome(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Player:
+class OptimizerTarget:
     """Who takes a step: name, the parameters that it moves, and how it looks at a scaled batch."""
 
     name: str
     parameters: list[nn.Parameter]
-    play: Callable[[Tensor], Outcome]
+    compute_loss: Callable[[Tensor], LossOutput]
     # The matrix whose nuclear norm is minimised by proximal steps, where that is wanted.
     matrix: nn.Parameter | None = None
 
@@ -73,29 +73,29 @@ class Objective:
         # What an adversary adds has modules of its own, and so has a penalty that is held; checkpoints keep them.
         self.modules = nn.ModuleDict()
         self.penalty_every = penalty_every
-        self._held: dict[str, HeldPenalty] = {}
+        self._linearized: dict[str, LinearizedPenalty] = {}
         self._beside: frozenset[str] = frozenset()
         if penalty_every > 1:
-            self._hold_penalties()
+            self._linearize_penalties()
 
-    def players(self) -> list[Player]:
+    def targets(self) -> list[OptimizerTarget]:
         """Who takes a step on every batch, in turn."""
         matrix = self.model.bottleneck.single_matrix() if self.proximal else None
-        return [Player("autoencoder", list(self.model.parameters()), self.play, matrix)]
+        return [OptimizerTarget("autoencoder", list(self.model.parameters()), self.compute_loss, matrix)]
 
     @property
     def reads_back(self) -> bool:
         """Whether a step waits for values from the GPU; what is held is looked at between steps."""
-        waiting = (all_penalties()[name].reads_back for name in self._penalties if name not in self._held)
+        waiting = (all_penalties()[name].reads_back for name in self._penalties if name not in self._linearized)
         return self.model.bottleneck.READS_BACK or any(waiting)
 
-    def side_penalty(self) -> SidePenalty | None:
+    def side_penalty(self) -> ConcurrentPenalty | None:
         """The penalties of M alone, which the loss then leaves out, for a GPU to compute beside the networks.
 
         None on a CPU, and where there are none or M is a product.
         """
         names = matrix_penalties(self._penalties, proximal=self.proximal)
-        chosen = [name for name in names if self.weights[name] != 0 and name not in self._held]
+        chosen = [name for name in names if self.weights[name] != 0 and name not in self._linearized]
         if not chosen or not self.penalty_scale.is_cuda:
             return None
         matrix = self.model.bottleneck.matrix()
@@ -103,13 +103,13 @@ class Objective:
             return None
         functions = {name: (matrix_function(name), self.weights[name]) for name in chosen}
         self._beside = frozenset(chosen)
-        return SidePenalty(functions, matrix, self.penalty_scale)
+        return ConcurrentPenalty(functions, matrix, self.penalty_scale)
 
-    def __call__(self, x: Tensor) -> Outcome:
+    def __call__(self, x: Tensor) -> LossOutput:
         """What the model's own player makes of a scaled batch."""
-        return self.play(x)
+        return self.compute_loss(x)
 
-    def play(self, x: Tensor) -> Outcome:
+    def compute_loss(self, x: Tensor) -> LossOutput:
         """Loss, terms and latents of a scaled batch."""
         noisy = x + self.noise * torch.randn_like(x) if self.noise > 0 else x
         with self.autocast(x):
@@ -122,11 +122,11 @@ class Objective:
         for name, penalty in self._penalties.items():
             if name in self._beside:
                 continue
-            if self._by_steps(name):
+            if self._is_proximal(name):
                 terms[name] = self.proximal_norm.clone()
             else:
-                terms[name] = self._held[name](context.matrix) if name in self._held else penalty(context)
-        return Outcome(self.total(terms), terms, result.latent.z)
+                terms[name] = self._linearized[name](context.matrix) if name in self._linearized else penalty(context)
+        return LossOutput(self.total(terms), terms, result.latent.z)
 
     def total(self, terms: Mapping[str, Tensor]) -> Tensor:
         """The weighted sum of terms; only reconstruction is not scaled by a warm-up."""
@@ -139,21 +139,21 @@ class Objective:
     def before_step(self, step: int) -> None:
         """Look at the penalties that are held, where step number `step`, from 0, is one that does."""
         if step % self.penalty_every == 0:
-            self.look()
+            self.relinearize()
 
-    def look(self) -> None:
+    def relinearize(self) -> None:
         """Take value and slope of the penalties that are held, at M as it is."""
-        for held in self._held.values():
-            held.refresh(penalized_matrix(self.model.bottleneck))
+        for held in self._linearized.values():
+            held.relinearize(penalized_matrix(self.model.bottleneck))
 
-    def _hold_penalties(self) -> None:
-        self._held = {
-            name: HeldPenalty(matrix_function(name), penalized_matrix(self.model.bottleneck))
+    def _linearize_penalties(self) -> None:
+        self._linearized = {
+            name: LinearizedPenalty(matrix_function(name), penalized_matrix(self.model.bottleneck))
             for name in matrix_penalties(self._penalties, proximal=self.proximal)
         }
-        self.modules["held_penalties"] = nn.ModuleDict(self._held)
+        self.modules["held_penalties"] = nn.ModuleDict(self._linearized)
 
-    def _by_steps(self, name: str) -> bool:
+    def _is_proximal(self, name: str) -> bool:
         return self.proximal and name == "nuclear"
 
     def autocast(self, x: Tensor) -> torch.autocast:

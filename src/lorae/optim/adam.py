@@ -17,17 +17,17 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -
 
 # Far below what can change a float32 weight through Adam, and so far above the smallest normal number (1e-38) that
 # an average, which decays by 0.9 a step, takes more than 100 steps from here to there.
-FADED = 1e-30
+NEGLIGIBLE_MOMENT = 1e-30
 
 
-def clear_faded_averages(optimizer: torch.optim.Adam) -> None:
-    """Set Adam's running gradients below `FADED` to zero.
+def flush_denormal_moments(optimizer: torch.optim.Adam) -> None:
+    """Set Adam's running gradients below `NEGLIGIBLE_MOMENT` to zero.
 
     The averages of weights that no longer get a gradient decay into denormal numbers and stay there (0.9 times the
     smallest one rounds to itself); a CPU computes those slowly: MNIST slows down by 25% after 600 steps without this.
     """
     for state in optimizer.state.values():
-        state["exp_avg"].copy_(torch.nn.functional.hardshrink(state["exp_avg"], FADED))
+        state["exp_avg"].copy_(torch.nn.functional.hardshrink(state["exp_avg"], NEGLIGIBLE_MOMENT))
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
@@ -39,5 +39,5 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
             group["lr"] = lr
 
 
-# Steps between two clearings of what has faded from Adam's averages; see `steps.clear_faded_averages`.
-CLEAR_EVERY = 100
+# Steps between two clearings of what has faded from Adam's averages; see `steps.flush_denormal_moments`.
+FLUSH_EVERY = 100

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from lorae.errors import LoraeError
 from lorae.plotting.style import (
-    COLOURS,
+    COLORS,
     FLOOR,
     INK,
     LINE_STYLES,
@@ -64,7 +64,7 @@ def plot_spectrum(
         index = np.arange(1, curve.size + 1)
         heights = np.maximum(curve, FLOOR)
         rank = int((curve > tolerance).sum()) if ranks is None or name not in ranks else int(ranks[name])
-        colour, style = COLOURS[number % len(COLOURS)], LINE_STYLES[number // len(COLOURS) % len(LINE_STYLES)]
+        colour, style = COLORS[number % len(COLORS)], LINE_STYLES[number // len(COLORS) % len(LINE_STYLES)]
         # A single eigenvalue is a line of no length: only a marker shows it.
         (line,) = axes.plot(
             index, heights, color=colour, linestyle=style, linewidth=1.8, marker="." if curve.size < 3 else ""
@@ -147,11 +147,11 @@ def plot_rank_error(
     rows = sorted(points, key=lambda point: (point["rank"], -point["mse"]))
     ranks, errors = [row["rank"] for row in rows], [max(row["mse"], FLOOR) for row in rows]
     figure, (axes,) = new_figure(1, height=3.5)
-    axes.plot(ranks, errors, "o-", color=COLOURS[0], linewidth=1.4, markersize=5, markeredgecolor="white")
+    axes.plot(ranks, errors, "o-", color=COLORS[0], linewidth=1.4, markersize=5, markeredgecolor="white")
     handles, labels = [], []
     for row, rank, error in zip(rows, ranks, errors, strict=True):
         if row["label"] == marked:
-            handles += axes.plot(rank, error, "o", color=COLOURS[1], markersize=9, markeredgecolor="white", zorder=4)
+            handles += axes.plot(rank, error, "o", color=COLORS[1], markersize=9, markeredgecolor="white", zorder=4)
             labels.append(f"chosen: {marked}")
     _label_points(axes, rows, errors, marked)
     shown = errors if bound is None else [*errors, max(bound, FLOOR)]
@@ -187,7 +187,7 @@ def plot_vector_reconstructions(
     columns = np.arange(1, originals.shape[1] + 1)
     for axes, original, reconstruction in zip(panels, originals, reconstructions, strict=False):
         axes.plot(columns, original, "o", color=MUTED, markersize=3.5, label="original")
-        axes.plot(columns, reconstruction, color=COLOURS[0], linewidth=1.6, label="reconstructed")
+        axes.plot(columns, reconstruction, color=COLORS[0], linewidth=1.6, label="reconstructed")
     panels[-1].set_xlabel("column")
     panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
     legend_below(figure, *panels[0].get_legend_handles_labels())
@@ -197,7 +197,7 @@ def plot_vector_reconstructions(
 def plot_vector_samples(vectors: NDArray[np.floating[Any]], path: str | Path) -> Path:
     """Write a PNG with the columns of vectors (n, d) as thin curves over each other. Returns the path."""
     figure, (axes,) = new_figure(1, height=3.0)
-    axes.plot(np.arange(1, vectors.shape[1] + 1), vectors.T, color=COLOURS[0], linewidth=0.8, alpha=0.35)
+    axes.plot(np.arange(1, vectors.shape[1] + 1), vectors.T, color=COLORS[0], linewidth=0.8, alpha=0.35)
     axes.set_xlabel("column")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     return save(figure, path)
@@ -242,7 +242,7 @@ def _estimates(axes: Axes, rows: Sequence[Mapping[str, Any]], families: Sequence
     """Dots, hollow for data with noise, the families side by side: whole numbers would hide each other."""
     for number, family in enumerate(families):
         shift = 1.03 ** (number - (len(families) - 1) / 2)
-        colour = COLOURS[number % len(COLOURS)]
+        colour = COLORS[number % len(COLORS)]
         for noisy in (False, True):
             shown = [row for row in rows if row["family"] == family and (row["noise"] > 0) == noisy]
             x, y = [row["dimension"] * shift for row in shown], [max(row["value"], 0.5) for row in shown]
@@ -251,7 +251,7 @@ def _estimates(axes: Axes, rows: Sequence[Mapping[str, Any]], families: Sequence
 
 
 def _dimension_legend(figure: Figure, families: Sequence[str], noisy: bool) -> None:
-    handles = [Line2D([], [], marker="o", linestyle="", color=COLOURS[n % len(COLOURS)]) for n in range(len(families))]
+    handles = [Line2D([], [], marker="o", linestyle="", color=COLORS[n % len(COLORS)]) for n in range(len(families))]
     labels = list(families)
     if noisy:
         handles.append(Line2D([], [], marker="o", linestyle="", color=INK, markerfacecolor="none"))
@@ -327,12 +327,12 @@ def _panel(
     heights = list(y)
     if x:
         single = "." if len(x) == 1 else ""
-        handles += axes.plot(x, y, color=COLOURS[0], linewidth=1.4, marker=single)
+        handles += axes.plot(x, y, color=COLORS[0], linewidth=1.4, marker=single)
         labels.append(label)
     if points is not None and points[1][0]:
         label, (x, y) = points
         heights += y
-        handles += axes.plot(x, y, "o", color=COLOURS[1], markersize=5, markeredgecolor="white")
+        handles += axes.plot(x, y, "o", color=COLORS[1], markersize=5, markeredgecolor="white")
         labels.append(label)
     if not heights:
         axes.text(0.5, 0.5, "not recorded", transform=axes.transAxes, ha="center", va="center", color=MUTED)

@@ -20,7 +20,7 @@ from lorae.system.files import write_atomically
 
 # Okabe and Ito's palette, which stays distinct with the common forms of colour blindness; the line styles
 # change too, each time the colours have been used up.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 LINE_STYLES = ("-", "--", ":", "-.")
 INK, MUTED, GRID = "#1f2328", "#59636e", "#dde1e6"
 # Narrow with large text: shown 360 pixels wide on a phone, the smallest text is still about 9 pixels high.

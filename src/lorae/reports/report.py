@@ -9,7 +9,7 @@ from typing import Any
 from lorae.plotting.plots import format_tolerance, plot_curves, plot_rank_error, plot_spectrum
 from lorae.reports.comparison import marked_cells, one_protocol, shown_columns
 from lorae.reports.formatting import count, duration, number, plain
-from lorae.reports.run_view import Figure, Section, load_all
+from lorae.reports.run_view import Figure, RunView, load_all
 from lorae.reports.templating import data_uri, environment
 from lorae.system.files import write_atomically
 
@@ -65,7 +65,7 @@ def write_report(runs: Sequence[str | Path], out: str | Path | None = None) -> P
     return target
 
 
-def _figures(run: Section) -> dict[str, Any]:
+def _figures(run: RunView) -> dict[str, Any]:
     """The images of one run as data URIs; the ones that the report draws are kept in the run folder."""
     folder = run.folder / "figures"
     images: dict[str, Any] = {"spectrum": None, "ranks": None, "curves": None, "reconstructions": None}
@@ -98,7 +98,7 @@ def _figure(key: str, path: Path) -> Figure:
 
 
 def _side_by_side(
-    runs: Sequence[Section], figures: Sequence[dict[str, Any]]
+    runs: Sequence[RunView], figures: Sequence[dict[str, Any]]
 ) -> list[tuple[str, list[tuple[str, str]]]]:
     """For each kind of picture that several runs have: its title, and name and picture of each of these runs."""
     found: dict[str, tuple[str, list[tuple[str, str]]]] = {}
@@ -108,7 +108,7 @@ def _side_by_side(
     return [shown for shown in found.values() if len(shown[1]) > 1]
 
 
-def _comparison(runs: Sequence[Section]) -> dict[str, Any]:
+def _comparison(runs: Sequence[RunView]) -> dict[str, Any]:
     """The table of measures: a row a measure, a column a run, the best of each row marked."""
     table = [run.row for run in runs]
     return {
@@ -117,7 +117,7 @@ def _comparison(runs: Sequence[Section]) -> dict[str, Any]:
     }
 
 
-def _overlay(runs: Sequence[Section]) -> str | None:
+def _overlay(runs: Sequence[RunView]) -> str | None:
     """The spectra of all runs in one plot, as a data URI."""
     drawn = [run for run in runs if run.spectrum.get("eigenvalues")]
     if not drawn:

@@ -25,7 +25,7 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Section:
+class RunView:
     """A run as the page shows it.
 
     `folder` is the path as the user gave it, `name` how the page calls the run.
@@ -188,13 +188,13 @@ class Section:
         return shlex.quote(str(self.folder))
 
 
-def read_section(folder: Path, name: str) -> Section:
+def read_run_view(folder: Path, name: str) -> RunView:
     """Read a run folder; `name` is its title on the page."""
     run = Run(folder)
-    return Section(name, folder, run.config, list(run.stats()), run.evaluation() or None, rows([run])[0])
+    return RunView(name, folder, run.config, list(run.stats()), run.evaluation() or None, rows([run])[0])
 
 
-def load_all(runs: Sequence[str | Path]) -> list[Section]:
+def load_all(runs: Sequence[str | Path]) -> list[RunView]:
     """Read run folders, each once, with the shortest names that tell them apart."""
     # A run given twice would only be compared with itself.
     once: dict[Path, Path] = {}
@@ -205,7 +205,7 @@ def load_all(runs: Sequence[str | Path]) -> list[Section]:
         raise LoraeError("no run given; expected at least one run folder")
     short = [folder.resolve().name for folder in folders]
     return [
-        read_section(folder, name if short.count(name) == 1 else str(folder))
+        read_run_view(folder, name if short.count(name) == 1 else str(folder))
         for folder, name in zip(folders, short, strict=True)
     ]
 

@@ -11,10 +11,10 @@ from lorae import validation as rules
 from lorae.errors import MODEL_FAILURES, LoraeError
 
 if TYPE_CHECKING:
-    from lorae.reproduction.jobs.store import Cell, Configuration, State, Store
+    from lorae.reproduction.jobs.store import Configuration, Job, ResultStore, State
     from lorae.reproduction.pages.blocks import Page
     from lorae.reproduction.studies import Study
-    from lorae.reproduction.tables.presets import Scale
+    from lorae.reproduction.tables.presets import StudyConfig
 
 TABLES = (*(f"table{number}" for number in range(1, 7)), "table6-authors", "table7", "table8")
 STUDIES = (*TABLES, "figure2", "figure3", "theorem1", "theorem2", "proposition1", "all", "dimension")
@@ -80,16 +80,16 @@ def status(
     out: str | Path | None = None,
 ) -> "State":
     """How far a study is in its folder, while other processes work on it or while none does."""
-    from lorae.reproduction.jobs.store import Store
+    from lorae.reproduction.jobs.store import ResultStore
 
     values = _checked(study, preset, seeds, protocol, None)
     folder = _folder(out, values["study"], values["preset"], protocol)
     if values["study"] == "dimension":
         from lorae.reproduction.dimension import benchmark as dimension
 
-        return Store(folder).state(dimension.plan(dimension.PRESETS[values["preset"]], values["seeds"]))
+        return ResultStore(folder).state(dimension.plan(dimension.PRESETS[values["preset"]], values["seeds"]))
     scale = _scale(values, data_root, folder, False)
-    return Store(folder).state(_cells(_chosen(values["study"], scale), scale))
+    return ResultStore(folder).state(_cells(_chosen(values["study"], scale), scale))
 
 
 def _checked(study: str, preset: str, seeds: Any, protocol: str, workers: Any) -> dict[str, Any]:
@@ -115,9 +115,9 @@ def _folder(out: str | Path | None, study: str, preset: str, protocol: str) -> P
     return folder
 
 
-def _scale(values: dict[str, Any], data_root: str | Path | None, folder: Path, draw_only: bool) -> "Scale":
+def _scale(values: dict[str, Any], data_root: str | Path | None, folder: Path, draw_only: bool) -> "StudyConfig":
     """The scale of what is measured: CelebA takes part where its files are given, or where it is only drawn."""
-    from lorae.reproduction.jobs.store import Store
+    from lorae.reproduction.jobs.store import ResultStore
     from lorae.reproduction.tables import presets
 
     faces = None
@@ -126,18 +126,18 @@ def _scale(values: dict[str, Any], data_root: str | Path | None, folder: Path, d
 
         faces = api.load_data("celeba", data_root=str(data_root)).fingerprint
     elif draw_only:
-        faces = _faces_of(Store(folder))
+        faces = _faces_of(ResultStore(folder))
     seeds = values["seeds"] or presets.PRESETS[values["preset"]].seeds
-    return presets.Scale(values["preset"], values["protocol"], seeds, faces)
+    return presets.StudyConfig(values["preset"], values["protocol"], seeds, faces)
 
 
-def _faces_of(store: "Store") -> str | None:
+def _faces_of(store: "ResultStore") -> str | None:
     """The fingerprint of the CelebA images that there are records of."""
     found = (record["configuration"].get("model", {}).get("faces") for record in store.finished().values())
     return next((faces for faces in found if faces is not None), None)
 
 
-def _chosen(study: str, scale: "Scale") -> list["Study"]:
+def _chosen(study: str, scale: "StudyConfig") -> list["Study"]:
     """The studies of a name that the data at hand allow; LoraeError where there is none."""
     from lorae.reproduction.studies import studies
 
@@ -148,27 +148,27 @@ def _chosen(study: str, scale: "Scale") -> list["Study"]:
     return possible
 
 
-def _cells(chosen: list["Study"], scale: "Scale") -> list["Cell"]:
+def _cells(chosen: list["Study"], scale: "StudyConfig") -> list["Job"]:
     from lorae.reproduction.tables.plan import by_seed, distinct
 
     return by_seed(distinct(cell for study in chosen for cell in study.cells(scale)))
 
 
 def _work(
-    chosen: list["Study"], scale: "Scale", folder: Path, workers: int | None, data_root: Any, quiet: bool
+    chosen: list["Study"], scale: "StudyConfig", folder: Path, workers: int | None, data_root: Any, quiet: bool
 ) -> None:
     from lorae.features import build_extractor
-    from lorae.reproduction.jobs.pool import work_off
-    from lorae.reproduction.jobs.store import Store
+    from lorae.reproduction.jobs.pool import run_jobs
+    from lorae.reproduction.jobs.store import ResultStore
 
     root = None if data_root is None else str(Path(data_root).expanduser().absolute())
     cells = _cells(chosen, scale)
     # Weights that are missing are missed now, not when the first model is trained.
-    finished = Store(folder).finished()
+    finished = ResultStore(folder).finished()
     needed = {cell.configuration.get("measure", {}).get("features") for cell in cells if cell.key not in finished}
     for features in sorted(needed - {None}):
         build_extractor(features)
-    work_off(
+    run_jobs(
         cells,
         functools.partial(measure, folder=folder, data_root=root),
         folder,
@@ -188,7 +188,7 @@ def measure(configuration: "Configuration", folder: Path, data_root: str | None)
     return measurements.measure(configuration, folder, data_root)
 
 
-def _drawn(scale: "Scale", store: "Store") -> "Scale":
+def _drawn(scale: "StudyConfig", store: "ResultStore") -> "StudyConfig":
     """The scale that is drawn: with CelebA where the folder has records of it, and at least the preset's seeds."""
     import dataclasses
 
@@ -207,7 +207,7 @@ def _default_workers() -> int:
     return min(4, available_cores()) if torch.cuda.is_available() else available_cores()
 
 
-def _page(study: "Study", scale: "Scale", records: dict[str, Any], folder: Path) -> "Page":
+def _page(study: "Study", scale: "StudyConfig", records: dict[str, Any], folder: Path) -> "Page":
     """The page of a study: results of the usable models, and a note naming those that diverged or collapsed."""
     import dataclasses
 
@@ -227,13 +227,13 @@ def _page(study: "Study", scale: "Scale", records: dict[str, Any], folder: Path)
     return dataclasses.replace(page, blocks=(*page.blocks, *notes))
 
 
-def _draw(chosen: list["Study"], scale: "Scale", folder: Path) -> dict[str, Any]:
+def _draw(chosen: list["Study"], scale: "StudyConfig", folder: Path) -> dict[str, Any]:
     """The pages of studies from the records in the folder."""
-    from lorae.reproduction.jobs.store import Store
-    from lorae.reproduction.pages.blocks import Verdict
+    from lorae.reproduction.jobs.store import ResultStore
+    from lorae.reproduction.pages.blocks import ClaimResult
     from lorae.reproduction.pages.render import write_html, write_markdown
 
-    store = Store(folder)
+    store = ResultStore(folder)
     records = store.finished() or {record["key"]: record for record in store.records()}
     scale = _drawn(scale, store)
     measured = [study for study in chosen if any(cell.key in records for cell in study.cells(scale))]
@@ -248,7 +248,7 @@ def _draw(chosen: list["Study"], scale: "Scale", folder: Path) -> dict[str, Any]
         {"study": page.name, "claim": block.claim, "holds": block.holds, "seen": block.seen}
         for page in pages
         for block in page.blocks
-        if isinstance(block, Verdict)
+        if isinstance(block, ClaimResult)
     ]
     return {
         "cells": len(records),

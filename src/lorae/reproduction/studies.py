@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from lorae.errors import LoraeError
-from lorae.reproduction.jobs.store import Cell, Record
+from lorae.reproduction.jobs.store import Job, Record
 from lorae.reproduction.pages.blocks import Page
 from lorae.reproduction.tables.page import table_page
 from lorae.reproduction.tables.plan import distinct, fill, measurement, planned
-from lorae.reproduction.tables.presets import PRESETS, PROTOCOLS, Scale
+from lorae.reproduction.tables.presets import PRESETS, PROTOCOLS, StudyConfig
 from lorae.reproduction.tables.published import System, Table, tables
 from lorae.reproduction.theory import adam_convergence as convergence
 from lorae.reproduction.theory import distance_contrast as contrast
@@ -26,15 +26,15 @@ class Study:
     name: str
     title: str
     data: tuple[str, ...]
-    cells: Callable[[Scale], list[Cell]]
-    page: Callable[[Scale, Records, Path], Page]
+    cells: Callable[[StudyConfig], list[Job]]
+    page: Callable[[StudyConfig, Records, Path], Page]
 
 
 def _of_table(table: Table) -> Study:
-    def cells(scale: Scale) -> list[Cell]:
+    def cells(scale: StudyConfig) -> list[Job]:
         return distinct(entry.cell for entry in planned(table, scale))
 
-    def page(scale: Scale, records: Records, folder: Path) -> Page:
+    def page(scale: StudyConfig, records: Records, folder: Path) -> Page:
         shown: dict[tuple[str, str, str], Path] = {}
         spectra: dict[str, dict[str, list[float]]] = {}
         for entry in planned(table, scale):
@@ -70,7 +70,7 @@ AUTHORS_CLASSIFIER = (
 )
 
 
-def protocol_words(scale: Scale, table: Table) -> list[str]:
+def protocol_words(scale: StudyConfig, table: Table) -> list[str]:
     """How the numbers of a table were made, a sentence each, from the configurations of its cells."""
     command = f"lorae reproduce {table.name} --preset {scale.preset}"
     command += "" if scale.seeds == PRESETS[scale.preset].seeds else f" --seeds {scale.seeds}"
@@ -102,7 +102,7 @@ def protocol_words(scale: Scale, table: Table) -> list[str]:
     return sentences
 
 
-def _measures(scale: Scale, table: Table, data: str) -> list[str]:
+def _measures(scale: StudyConfig, table: Table, data: str) -> list[str]:
     """A sentence for each way in which something is measured, with the rows that it holds for where not all."""
     found: dict[str, list[str]] = {}
     methods = {row.name: row.settings["method"] for row in table.rows}
@@ -126,7 +126,7 @@ def _measures(scale: Scale, table: Table, data: str) -> list[str]:
     return sentences
 
 
-def _features(scale: Scale, table: Table) -> dict[str, str]:
+def _features(scale: StudyConfig, table: Table) -> dict[str, str]:
     """Data set -> the network whose features are compared, where distances are."""
     found = {}
     for data, columns in table.columns.items():
@@ -154,7 +154,7 @@ def _by_weight() -> list[System]:
 NO_PENALTY = System("0", {"method": "lorae", "penalty": 0.0}, paper=False)
 
 
-def _weighted(scale: Scale, measure: str, systems: list[System]) -> list[tuple[System, int, Cell]]:
+def _weighted(scale: StudyConfig, measure: str, systems: list[System]) -> list[tuple[System, int, Job]]:
     return [
         (system, seed, measurement(scale, "mnist", system, measure, seed))
         for seed in range(scale.seeds)
@@ -162,11 +162,11 @@ def _weighted(scale: Scale, measure: str, systems: list[System]) -> list[tuple[S
     ]
 
 
-def _contrast_cells(scale: Scale) -> list[Cell]:
+def _contrast_cells(scale: StudyConfig) -> list[Job]:
     return [cell for _, _, cell in _weighted(scale, "contrast", [NO_PENALTY, *_by_weight()])]
 
 
-def _contrast_page(scale: Scale, records: Records, folder: Path) -> Page:
+def _contrast_page(scale: StudyConfig, records: Records, folder: Path) -> Page:
     rows = [
         {
             "weight": float(system.name),
@@ -180,11 +180,11 @@ def _contrast_page(scale: Scale, records: Records, folder: Path) -> Page:
     return contrast.page(rows, folder)
 
 
-def _exponent_cells(scale: Scale) -> list[Cell]:
+def _exponent_cells(scale: StudyConfig) -> list[Job]:
     return [cell for _, _, cell in _weighted(scale, "rank", _by_weight())]
 
 
-def _exponent_page(scale: Scale, records: Records, folder: Path) -> Page:
+def _exponent_page(scale: StudyConfig, records: Records, folder: Path) -> Page:
     published = tables()["table7"].published["mnist"]
     rows = [
         {"weight": float(system.name), "seed": seed, "published": published.get((system.name, "rank"))}
@@ -195,7 +195,7 @@ def _exponent_page(scale: Scale, records: Records, folder: Path) -> Page:
     return exponent.page(rows, folder, len(_by_weight()))
 
 
-def _convergence_page(scale: Scale, records: Records, folder: Path) -> Page:
+def _convergence_page(scale: StudyConfig, records: Records, folder: Path) -> Page:
     cells = convergence.cells(scale.preset, scale.seeds)
     return convergence.page([records[cell.key] for cell in cells if cell.key in records], folder)
 

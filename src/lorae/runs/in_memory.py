@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from lorae.models.autoencoder import Autoencoder
 
 
-class MemoryRun:
+class InMemoryRun:
     """Settings and statistics of one training; models at points of a penalty path are kept as they are.
 
     threads: as many as torch uses while it trains.
@@ -37,7 +37,7 @@ class MemoryRun:
         """Keep a line of statistics."""
         self.records.append(record)
 
-    def forget_stats_after(self, step: int) -> None:
+    def truncate_stats(self, step: int) -> None:
         """There is nothing to take again."""
 
     def save_checkpoint(self, state: dict[str, Any]) -> None:

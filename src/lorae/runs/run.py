@@ -98,7 +98,7 @@ class Run:
         """The resolved settings."""
         return Settings.from_values(self.config["settings"], lambda _: str(self.path / "config.json"))
 
-    def say_data_root(self, data_root: str) -> None:
+    def update_data_root(self, data_root: str) -> None:
         """Say in `config.json` in which folder the files of the data lie by now."""
         words = shlex.split(self.config["command"])
         if "--data-root" in words:
@@ -145,7 +145,7 @@ class Run:
         finally:
             lock.release()
 
-    def forget_stats_after(self, step: int) -> None:
+    def truncate_stats(self, step: int) -> None:
         """Drop the lines of steps that a resumed run will take again."""
         kept = [json.dumps(record) + "\n" for record in self.stats() if record["step"] <= step]
         write_atomically(self._stats_path, "".join(kept).encode())

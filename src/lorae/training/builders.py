@@ -7,9 +7,9 @@ import torch
 
 from lorae.config.methods import get_method
 from lorae.config.settings import Settings
-from lorae.data.dataset import Dataset, spread
+from lorae.data.dataset import Dataset, subsample_evenly
 from lorae.models.autoencoder import Autoencoder, ModelSpec
-from lorae.objectives.adversarial import build_game
+from lorae.objectives.adversarial import build_adversarial_objective
 from lorae.objectives.objective import Objective
 
 # Training items by which the encoder's outputs start at a deviation of one, where they are normalised.
@@ -59,9 +59,9 @@ def build_model(settings: Settings, dataset: Dataset) -> Autoencoder:
         model = Autoencoder(model_spec(settings, dataset.shape))
     model.scaling.fit(dataset.train.inputs, by_columns=settings.vector_scale == "columns")
     if settings.network == "residual" and model.spec.encodes:
-        model.start_as_principal_components(spread(dataset.train.inputs, PRINCIPAL))
+        model.start_as_principal_components(subsample_evenly(dataset.train.inputs, PRINCIPAL))
     if settings.normalise not in (None, "none"):
-        model.calibrate(spread(dataset.train.inputs, CALIBRATED))
+        model.calibrate(subsample_evenly(dataset.train.inputs, CALIBRATED))
     return model
 
 
@@ -80,4 +80,4 @@ def build_objective(settings: Settings, model: Autoencoder) -> Objective:
         return Objective(model, settings.penalties, **options)
     with torch.random.fork_rng(devices=[]):  # as the model's weights: decided by the seed, and by nothing else
         torch.default_generator.manual_seed(settings.seed + 1)
-        return build_game(adversary, model, settings.penalties, **options)
+        return build_adversarial_objective(adversary, model, settings.penalties, **options)

@@ -2,13 +2,16 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lorae.config.settings import Settings
-from lorae.training.schedules import WAITED, Course, Now, Subject, Turn
+from lorae.training.schedules import WAITED, Phase, Schedule, StepConfig
+
+if TYPE_CHECKING:
+    from lorae.training.schedule_context import ScheduleContext
 
 
-class PenaltyPath(Course):
+class PenaltyPath(Schedule):
     """Penalties from small to large, each started from the model of the one before; a model is kept at every point."""
 
     def __init__(
@@ -22,34 +25,34 @@ class PenaltyPath(Course):
         # The first point starts from nothing: it gets as long as three others.
         edges = [(index + 2) / (count + 2) for index in range(1, count + 1)]
         ends = [round(edge * total_steps) for edge in edges]
-        self.turns = [Turn(start, max(1, end - start)) for start, end in zip([0, *ends], ends, strict=False)]
-        self.warmup_steps = min(self.warmup_steps, self.turns[0].length / 4)
-        self.waits_until = round(WAITED * self.turns[0].length)
+        self.phases = [Phase(start, max(1, end - start)) for start, end in zip([0, *ends], ends, strict=False)]
+        self.warmup_steps = min(self.warmup_steps, self.phases[0].length / 4)
+        self.waits_until = round(WAITED * self.phases[0].length)
         self.points: list[dict[str, Any]] = []
 
-    def now(self, step: int) -> Now:
-        """See `Course.now`."""
-        index = min(len(self.points), len(self.turns) - 1)
-        return Now(self.turns[index].lr(step), self.weights[index] / self.unit * self._weight(step))
+    def step_config(self, step: int) -> StepConfig:
+        """See `Schedule.step_config`."""
+        index = min(len(self.points), len(self.phases) - 1)
+        return StepConfig(self.phases[index].lr(step), self.weights[index] / self.unit * self._weight(step))
 
-    def _ends_at(self, step: int) -> bool:
+    def _phase_ends_at(self, step: int) -> bool:
         # In a run of fewer steps than points, the end comes before some of them.
-        return step == self.total_steps or step >= self.turns[len(self.points)].end
+        return step == self.total_steps or step >= self.phases[len(self.points)].end
 
-    def _turn_over(self, step: int, subject: Subject) -> None:
+    def _end_phase(self, step: int, context: "ScheduleContext") -> None:
         name = f"{len(self.points):02d}"
         weight = self.weights[len(self.points)]
-        self.points.append({"point": name, "penalty": weight, "rank": subject.rank(), "mse": subject.error()})
-        subject.keep_point(name)
+        self.points.append({"point": name, "penalty": weight, "rank": context.rank(), "mse": context.error()})
+        context.keep_point(name)
         if step == self.total_steps:
-            subject.return_to_point(knee(self.points))
+            context.return_to_point(knee(self.points))
 
     def state(self) -> dict[str, Any]:
-        """See `Course.state`."""
+        """See `Schedule.state`."""
         return super().state() | {"points": self.points}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """See `Course.restore`."""
+        """See `Schedule.restore`."""
         super().restore(state)
         self.points = [dict(point) for point in state["points"]]
 

@@ -4,10 +4,13 @@ import dataclasses
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lorae.config.settings import Settings
-from lorae.training.schedules import LEARNED, Course, Now, Subject, Turn
+from lorae.training.schedules import LEARNED, Phase, Schedule, StepConfig
+
+if TYPE_CHECKING:
+    from lorae.training.schedule_context import ScheduleContext
 
 # Of all steps: those that learn without a bound, and from there on those that try bounds. The rest refines the one
 # chosen. Trials get most: a latent of few directions takes longer to learn than one of many, and a trial cut short
@@ -47,7 +50,7 @@ class _Search:
         return None if self.error is None or self.bound is None else self.error <= self.bound
 
 
-class SmallestRank(Course):
+class RankSearch(Schedule):
     """The smallest rank whose error stays within a bound, found by bisection from a model without one.
 
     Every trial starts from the smallest good model, cut to the rank on trial, and trains for a turn; an error above the
@@ -64,55 +67,57 @@ class SmallestRank(Course):
         self.warmup_steps = min(self.warmup_steps, explored / 4)
         self.waits_until = explored  # there is no penalty afterwards
         self.search_end = round(SEARCHED_TO * total_steps)
-        self.turn = Turn(0, explored)
+        self.phase = Phase(0, explored)
         self.search = _Search()
         self.snapshot: Any = None
 
-    def now(self, step: int) -> Now:
-        """See `Course.now`."""
+    def step_config(self, step: int) -> StepConfig:
+        """See `Schedule.step_config`."""
         if self.search.phase == "explore":
-            return Now(self.turn.lr(step), self._weight(step))
-        return Now(self.turn.lr(step), 0.0, self.search.trial if self.search.phase == "search" else self.search.good)
+            return StepConfig(self.phase.lr(step), self._weight(step))
+        return StepConfig(
+            self.phase.lr(step), 0.0, self.search.trial if self.search.phase == "search" else self.search.good
+        )
 
-    def _ends_at(self, step: int) -> bool:
-        return step == self.total_steps or (self.search.phase != "refine" and step == self.turn.end)
+    def _phase_ends_at(self, step: int) -> bool:
+        return step == self.total_steps or (self.search.phase != "refine" and step == self.phase.end)
 
-    def _turn_over(self, step: int, subject: Subject) -> None:
+    def _end_phase(self, step: int, context: "ScheduleContext") -> None:
         search = self.search
         if search.phase != "refine":
-            self._next_trial(step, subject.error(), subject)
+            self._next_trial(step, context.error(), context)
         if step == self.total_steps:
-            search.error = subject.error()  # of the model as it is now: the last trial may have been taken back
-            search.variance = subject.variance()
+            search.error = context.error()  # of the model as it is now: the last trial may have been taken back
+            search.variance = context.variance()
             if search.bound is None:  # the run was too short for a trial
                 search.bound = self.bound(search.error, search.variance)
 
-    def _next_trial(self, step: int, error: float, subject: Subject) -> None:
+    def _next_trial(self, step: int, error: float, context: "ScheduleContext") -> None:
         """After exploring, or after a trial that came to this error."""
         search = self.search
         if search.phase == "explore":
-            search.phase, search.good = "search", max(1, subject.rank())
-            self._try_all(step, error, subject)
-        elif self._still_learns(step, error, subject.variance()):
-            self._try_all(step, error, subject)
+            search.phase, search.good = "search", max(1, context.rank())
+            self._try_all(step, error, context)
+        elif self._still_learns(step, error, context.variance()):
+            self._try_all(step, error, context)
         else:
-            self._judge(error, subject)
+            self._judge(error, context)
             # A cut at the very end would leave a model that nobody trained.
             if search.good - search.bad > 1 and step < self.total_steps:
                 search.trial = (search.good + search.bad) // 2
-                subject.cut(search.trial)
-                self.turn = self._trial_from(step, halvings=math.log2(search.good - search.bad))
+                context.cut(search.trial)
+                self.phase = self._trial_from(step, halvings=math.log2(search.good - search.bad))
             else:
                 search.phase = "refine"
-                self.turn = Turn(step, max(1, self.total_steps - step))
+                self.phase = Phase(step, max(1, self.total_steps - step))
                 self.snapshot = None
 
-    def _try_all(self, step: int, error: float, subject: Subject) -> None:
+    def _try_all(self, step: int, error: float, context: "ScheduleContext") -> None:
         """A turn for the rank that exploring left, without the penalty: what its error comes to decides on the rest."""
         search = self.search
         search.trial, search.unbounded = search.good, error
-        self.snapshot = subject.snapshot()
-        self.turn = self._trial_from(step, halvings=math.log2(search.good) + 1)
+        self.snapshot = context.snapshot()
+        self.phase = self._trial_from(step, halvings=math.log2(search.good) + 1)
 
     def _still_learns(self, step: int, error: float, variance: float) -> bool:
         """Whether the first trial is too early: the network has learned little yet, or got twice as good meanwhile."""
@@ -120,38 +125,38 @@ class SmallestRank(Course):
             return False
         return error > LEARNED * variance or error < self.search.unbounded / 2
 
-    def _trial_from(self, step: int, halvings: float) -> Turn:
+    def _trial_from(self, step: int, halvings: float) -> Phase:
         """A turn as long as all the halvings that are left can get."""
-        return Turn(step, max(1, round((self.search_end - step) / math.ceil(halvings))))
+        return Phase(step, max(1, round((self.search_end - step) / math.ceil(halvings))))
 
-    def _judge(self, error: float, subject: Subject) -> None:
+    def _judge(self, error: float, context: "ScheduleContext") -> None:
         """Keep the rank on trial, or take it back; the first one is all of them, without the penalty.
 
         The smallest error so far decides on the bound: with as many steps no rank has a larger one than a smaller rank.
         """
-        search, bound = self.search, self.bound(error, subject.variance())
+        search, bound = self.search, self.bound(error, context.variance())
         search.bound = bound if search.bound is None else min(search.bound, bound)
         search.curve.append((search.trial, error))
         if error <= search.bound:
             search.good = search.trial
-            self.snapshot = subject.snapshot()
+            self.snapshot = context.snapshot()
         elif search.trial == search.good:  # no rank can do it
             search.bad = search.good
         else:
             search.bad = search.trial
-            subject.restore(self.snapshot)
+            context.restore(self.snapshot)
 
     def state(self) -> dict[str, Any]:
-        """See `Course.state`."""
+        """See `Schedule.state`."""
         search = dataclasses.asdict(self.search) | {"curve": [list(point) for point in self.search.curve]}
-        return super().state() | {"search": search, "turn": dataclasses.asdict(self.turn), "snapshot": self.snapshot}
+        return super().state() | {"search": search, "turn": dataclasses.asdict(self.phase), "snapshot": self.snapshot}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """See `Course.restore`."""
+        """See `Schedule.restore`."""
         super().restore(state)
         curve = [(int(rank), float(error)) for rank, error in state["search"]["curve"]]
         self.search = _Search(**dict(state["search"]) | {"curve": curve})
-        self.turn = Turn(**state["turn"])
+        self.phase = Phase(**state["turn"])
         self.snapshot = state["snapshot"]
 
     def result(self) -> dict[str, Any]:

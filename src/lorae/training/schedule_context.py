@@ -1,4 +1,4 @@
-"""What a course sees and does of a training: ranks and errors, snapshots to go back to, models kept at points."""
+"""The state of a training as schedules read and change it: rank, errors, snapshots, models kept at points."""
 
 from typing import Any
 
@@ -7,11 +7,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lorae.data import spread
+from lorae.data import subsample_evenly
 from lorae.errors import LoraeError
 from lorae.models.autoencoder import Autoencoder
 from lorae.optim.proximal_adam import ProximalAdam
-from lorae.runs.in_memory import MemoryRun
+from lorae.runs.in_memory import InMemoryRun
 from lorae.runs.run import Run
 
 # Items set aside to measure the errors that decide on a rank: a tenth, and no more than give a mean to about 2%.
@@ -36,12 +36,12 @@ def set_aside(inputs: NDArray[Any], seed: int) -> tuple[NDArray[Any], NDArray[An
     return inputs[np.sort(order[count:])], inputs[np.sort(order[:count])]
 
 
-class Steering:
-    """The `Subject` of a course: the model and the optimizers of one training, its items, and those set aside."""
+class ScheduleContext:
+    """Model, optimizers, training items and held-out items of one training, for its schedule."""
 
     def __init__(
         self,
-        run: Run | MemoryRun,
+        run: Run | InMemoryRun,
         model: Autoencoder,
         optimizers: list[torch.optim.Adam],
         items: NDArray[Any],
@@ -51,27 +51,27 @@ class Steering:
         self.model = model
         self.optimizers = optimizers
         self.proximal = next((each for each in optimizers if isinstance(each, ProximalAdam)), None)
-        self.items = spread(items, MOST_ASIDE)
+        self.items = subsample_evenly(items, MOST_ASIDE)
         self.aside = aside
 
     def rank(self) -> int:
-        """See `courses.Subject`."""
+        """Return the rank of M."""
         assert self.proximal is not None
         return self.proximal.rank
 
     def error(self) -> float:
-        """See `courses.Subject`."""
+        """Return the mean squared error on the held-out items."""
         assert self.aside is not None
         return self.model.squared_error(self.aside)
 
     def variance(self) -> float:
-        """See `courses.Subject`."""
+        """Return the mean variance of an entry of the held-out items: the error of the best constant."""
         assert self.aside is not None
         return self._variance(self.aside)
 
     def explained(self) -> float:
-        """See `courses.Subject`."""
-        return self._explained_of(spread(self.items, GLANCED))
+        """Return the share of the variance of some training items that the model explains."""
+        return self._explained_of(subsample_evenly(self.items, GLANCED))
 
     def death(self, steps: int) -> str | None:
         """That the network died in its first steps, its outputs saturated, where it did: nothing else would say so.
@@ -89,7 +89,10 @@ class Steering:
         )
 
     def cut(self, rank: int) -> None:
-        """See `courses.Subject`. By the latents' principal axes: singular values of M know nothing of what comes in."""
+        """Project M onto the leading `rank` principal axes of the latents.
+
+        Singular values of M alone do not depend on the distribution of the encoder outputs.
+        """
         assert self.proximal is not None
         latents = np.asarray(self.model.encode(self.items), dtype=np.float64)
         centred = latents - latents.mean(axis=0)
@@ -100,21 +103,21 @@ class Steering:
             matrix.copy_(kept @ (kept.mT @ matrix.double().cpu()))
 
     def snapshot(self) -> list[Tensor]:
-        """See `courses.Subject`."""
+        """Copy the weights and the state of the optimizers."""
         return [tensor.detach().clone() for tensor in self._tensors()]
 
     def restore(self, snapshot: list[Tensor]) -> None:
-        """See `courses.Subject`; in place, so that a step recorded as a CUDA graph stays valid."""
+        """Load a snapshot in place, so that a step recorded as a CUDA graph stays valid."""
         with torch.no_grad():
             for tensor, saved in zip(self._tensors(), snapshot, strict=True):
                 tensor.copy_(saved)
 
     def keep_point(self, name: str) -> None:
-        """See `courses.Subject`."""
+        """Store the model under a name, beside the run's own."""
         self.run.save_point(self.model, name)
 
     def return_to_point(self, name: str) -> None:
-        """See `courses.Subject`."""
+        """Load the weights of a stored model."""
         self.run.load_point(self.model, name)
 
     def _explained_of(self, items: NDArray[Any]) -> float:

@@ -4,28 +4,28 @@ from typing import Any
 
 from lorae.config.settings import Settings
 from lorae.training.penalty_path import PenaltyPath
-from lorae.training.rank_search import SmallestRank, automatic_bound
-from lorae.training.schedules import Course, FixedRank
+from lorae.training.rank_search import RankSearch, automatic_bound
+from lorae.training.schedules import FixedRank, Schedule
 
 
-def build_course(settings: Settings, total_steps: int, steps_per_epoch: int) -> Course:
+def build_schedule(settings: Settings, total_steps: int, steps_per_epoch: int) -> Schedule:
     """The course that resolved settings ask for."""
     steps = (settings, total_steps, steps_per_epoch)
     rank, target = settings.rank, settings.target_mse
     if settings.penalty_path is not None:
         return PenaltyPath(*steps, settings.penalty_path)
     if target is not None:
-        return SmallestRank(*steps, lambda _, __: target)
+        return RankSearch(*steps, lambda _, __: target)
     if rank == "auto":
-        return SmallestRank(*steps, automatic_bound)
+        return RankSearch(*steps, automatic_bound)
     if isinstance(rank, float):
-        return SmallestRank(*steps, lambda _, variance: (1 - rank) * variance)
+        return RankSearch(*steps, lambda _, variance: (1 - rank) * variance)
     if isinstance(rank, int):
         return FixedRank(*steps, rank)
-    return Course(*steps)
+    return Schedule(*steps)
 
 
-def missed_goal(settings: Settings, found: dict[str, Any] | None) -> str | None:
+def unmet_target(settings: Settings, found: dict[str, Any] | None) -> str | None:
     """What was asked for and not reached, where that is so; found: the result of the course."""
     if found is None:
         return None

@@ -8,9 +8,12 @@ raises the penalty in turns. All of them end annealed: a measured error belongs 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from lorae.config.settings import Settings
+
+if TYPE_CHECKING:
+    from lorae.training.schedule_context import ScheduleContext
 
 # Of all steps: where the bound of a run to a rank has fallen from the latent's width. Early, so that nearly all of the
 # training is spent on the model that is wanted.
@@ -24,7 +27,7 @@ FULL_RATE = 0.7
 # network has not yet learned what its items look like. So the penalty waits until half of the variance is explained,
 # which is asked every ten steps. Some data are mostly noise: a plain run waits for half of its steps at most. The
 # warm-up runs meanwhile: it is for the same purpose.
-LEARNED, LOOK_EVERY, WAITED = 0.5, 10, 0.5
+LEARNED, CHECK_EVERY, WAITED = 0.5, 10, 0.5
 
 # The learning rate at the end of a turn, as a share of that at its start: small enough for errors to have settled,
 # large enough for Adam not to stand still when the next turn starts there.
@@ -35,7 +38,7 @@ RISE = 0.1
 
 
 @dataclass(frozen=True)
-class Now:
+class StepConfig:
     """Factors on the learning rate and on the penalty's weight, and the largest rank that M may have (None: any)."""
 
     lr: float
@@ -43,38 +46,7 @@ class Now:
     max_rank: int | None = None
 
 
-class Subject(Protocol):
-    """What a course asks of the training that it steers."""
-
-    def rank(self) -> int:
-        """The rank of M."""
-
-    def error(self) -> float:
-        """Mean squared error on the items set aside."""
-
-    def variance(self) -> float:
-        """Mean variance of an entry of those items: the error of the best constant."""
-
-    def explained(self) -> float:
-        """Share of the variance of training items that the model explains, about: of some of them."""
-
-    def cut(self, rank: int) -> None:
-        """Take all directions from M but those of the largest variance of the latents."""
-
-    def snapshot(self) -> Any:
-        """Weights and optimizer as they are."""
-
-    def restore(self, snapshot: Any) -> None:
-        """Go back to a snapshot."""
-
-    def keep_point(self, name: str) -> None:
-        """Store the model as it is under a name, beside the run's own."""
-
-    def return_to_point(self, name: str) -> None:
-        """Take the weights of a model that was kept."""
-
-
-class Course:
+class Schedule:
     """A plain run: a learning rate that is constant or falls along a cosine, and a penalty that may warm up."""
 
     def __init__(self, settings: Settings, total_steps: int, steps_per_epoch: int) -> None:
@@ -84,20 +56,20 @@ class Course:
         self.waits = settings.matrix_update == "prox"
         self.waits_until = round(WAITED * total_steps)
 
-    def now(self, step: int) -> Now:
+    def step_config(self, step: int) -> StepConfig:
         """What holds for the step that comes next; `step` have been taken."""
-        return Now(cosine(step / self.total_steps) if self.cosine else 1.0, self._weight(step))
+        return StepConfig(cosine(step / self.total_steps) if self.cosine else 1.0, self._weight(step))
 
-    def turns_at(self, step: int) -> bool:
+    def needs_update(self, step: int) -> bool:
         """Whether `after` has something to do once `step` steps have been taken."""
-        return self._looks_at(step) or self._ends_at(step)
+        return self._checks_progress_at(step) or self._phase_ends_at(step)
 
-    def after(self, step: int, subject: Subject) -> None:
+    def update(self, step: int, context: "ScheduleContext") -> None:
         """Look at where training is after `step` steps, and steer."""
-        if self._looks_at(step):
-            self.waits = subject.explained() < LEARNED
-        if self._ends_at(step):
-            self._turn_over(step, subject)
+        if self._checks_progress_at(step):
+            self.waits = context.explained() < LEARNED
+        if self._phase_ends_at(step):
+            self._end_phase(step, context)
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint needs to go on."""
@@ -111,15 +83,15 @@ class Course:
         """What was found on the way, as plain values for `evaluation.json`; None for nothing."""
         return None
 
-    def _ends_at(self, step: int) -> bool:  # noqa: ARG002
+    def _phase_ends_at(self, step: int) -> bool:  # noqa: ARG002
         """Whether a turn ends once `step` steps have been taken."""
         return False
 
-    def _turn_over(self, step: int, subject: Subject) -> None:
+    def _end_phase(self, step: int, context: "ScheduleContext") -> None:
         """Steer where a turn has ended."""
 
-    def _looks_at(self, step: int) -> bool:
-        return self.waits and step < self.waits_until and step % LOOK_EVERY == 0
+    def _checks_progress_at(self, step: int) -> bool:
+        return self.waits and step < self.waits_until and step % CHECK_EVERY == 0
 
     def _weight(self, step: int) -> float:
         """The factor on the penalty's weight: none while it waits, less than one while it warms up."""
@@ -128,7 +100,7 @@ class Course:
         return min(1.0, step / self.warmup_steps) if self.warmup_steps > 0 else 1.0
 
 
-class FixedRank(Course):
+class FixedRank(Schedule):
     """A bound that falls from the latent's width to the wanted rank, then stays while the penalty is off.
 
     Without the penalty, what is left is not shrunk: the model of a given rank with the smallest error is wanted.
@@ -140,8 +112,8 @@ class FixedRank(Course):
         self.width, self.rank = settings.latent_dim, rank
         self.waits_until = round(FALLEN_BY * total_steps)  # there is no penalty afterwards
 
-    def now(self, step: int) -> Now:
-        """See `Course.now`."""
+    def step_config(self, step: int) -> StepConfig:
+        """See `Schedule.step_config`."""
         progress = step / self.total_steps
         fallen = min(1.0, progress / FALLEN_BY)
         # By the same factor at each step: the last directions matter most and get the most time.
@@ -149,11 +121,11 @@ class FixedRank(Course):
         if step == self.total_steps - 1:  # also of a run that is too short for a fall
             bound = self.rank
         rate = cosine(max(0.0, progress - FULL_RATE) / (1 - FULL_RATE)) if self.cosine else 1.0
-        return Now(rate, self._weight(step) if fallen < 1 else 0.0, bound)
+        return StepConfig(rate, self._weight(step) if fallen < 1 else 0.0, bound)
 
 
 @dataclass
-class Turn:
+class Phase:
     """Some steps with one learning-rate cosine."""
 
     start: int

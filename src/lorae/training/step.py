@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from lorae.errors import LoraeError
-from lorae.objectives.objective import Objective, Player
+from lorae.objectives.objective import Objective, OptimizerTarget
 from lorae.optim.proximal_adam import ProximalAdam
 
 # Raw items (n, ...) -> (loss and terms in one vector, latents); both detached.
@@ -31,20 +31,20 @@ def build_optimizers(objective: Objective, lr: float, beta1: float = 0.9) -> lis
     """Adam for each player, fused; on a GPU with its state and rate there, so that it can be captured."""
     on_gpu = objective.penalty_scale.is_cuda
 
-    def build(player: Player) -> torch.optim.Adam:
+    def build(target: OptimizerTarget) -> torch.optim.Adam:
         options: dict[str, Any] = {
             "lr": torch.tensor(lr, device="cuda") if on_gpu else lr,
             "betas": (beta1, 0.999),
             "fused": True,
             "capturable": on_gpu,
         }
-        if player.matrix is None:
-            return torch.optim.Adam(player.parameters, **options)
-        others = [parameter for parameter in player.parameters if parameter is not player.matrix]
+        if target.matrix is None:
+            return torch.optim.Adam(target.parameters, **options)
+        others = [parameter for parameter in target.parameters if parameter is not target.matrix]
         weight = torch.zeros((), device=objective.penalty_scale.device)
-        return ProximalAdam(others, player.matrix, weight, **options)
+        return ProximalAdam(others, target.matrix, weight, **options)
 
-    return [build(player) for player in objective.players()]
+    return [build(target) for target in objective.targets()]
 
 
 class EagerStep:
@@ -56,7 +56,7 @@ class EagerStep:
         self.objective = objective
         self.optimizers = optimizers
         self.memory_format = memory_format
-        self.players: list[Player] = objective.players()
+        self.targets: list[OptimizerTarget] = objective.targets()
         self.side = objective.side_penalty()
 
     def __call__(self, items: Tensor) -> tuple[Tensor, Tensor]:
@@ -68,20 +68,20 @@ class EagerStep:
         terms: dict[str, Tensor] = {}
         if self.side is not None:
             self.side.start()
-        for player, optimizer in zip(self.players, self.optimizers, strict=True):
-            outcome = player.play(x)
+        for target, optimizer in zip(self.targets, self.optimizers, strict=True):
+            output = target.compute_loss(x)
             optimizer.zero_grad(set_to_none=True)
             # Of one player alone there is nobody else's weight to leave out.
-            inputs = player.parameters if len(self.players) > 1 else None
-            outcome.loss.backward(inputs=inputs)  # type: ignore[no-untyped-call]
-            losses.append(outcome.loss)
-            terms |= outcome.terms
+            inputs = target.parameters if len(self.targets) > 1 else None
+            output.loss.backward(inputs=inputs)  # type: ignore[no-untyped-call]
+            losses.append(output.loss)
+            terms |= output.terms
             if self.side is not None:  # a method with M has one player
                 self.side.finish()
                 losses.append(self.side.total)
                 terms |= self.side.terms
             optimizer.step()
-            latents.append(outcome.latents)
+            latents.append(output.latents)
         ordered = [terms[name] for name in self.objective.weights]
         return torch.stack([sum(losses[1:], losses[0]), *ordered]).detach(), latents[0].detach()
 

@@ -16,17 +16,17 @@ from lorae.data import Dataset
 from lorae.errors import DivergedError, LoraeError
 from lorae.metrics.spectrum import latent_spectrum
 from lorae.models.autoencoder import Autoencoder
-from lorae.optim.adam import CLEAR_EVERY, clear_faded_averages, restore_optimizer, set_learning_rate
+from lorae.optim.adam import FLUSH_EVERY, flush_denormal_moments, restore_optimizer, set_learning_rate
 from lorae.optim.proximal_adam import SHRINK_EVERY
-from lorae.runs.in_memory import MemoryRun
+from lorae.runs.in_memory import InMemoryRun
 from lorae.runs.run import Run
 from lorae.system.hardware import keep_freed_memory, memory_format, threads
 from lorae.system.progress import progress_bar
 from lorae.system.signals import Interrupted, stop_requests
 from lorae.training.builders import build_model, build_objective
-from lorae.training.schedule_context import Steering, set_aside
-from lorae.training.schedule_factory import build_course
-from lorae.training.schedules import Now
+from lorae.training.schedule_context import ScheduleContext, set_aside
+from lorae.training.schedule_factory import build_schedule
+from lorae.training.schedules import StepConfig
 from lorae.training.step import build_optimizers, build_step
 
 # Seconds since the last checkpoint below which the end of an epoch writes none: writing takes hundredths of a second,
@@ -45,7 +45,7 @@ class Trainer:
     to be finite before anything is written, so the checkpoint is always a good one.
     """
 
-    def __init__(self, run: Run | MemoryRun, dataset: Dataset, *, quiet: bool = False) -> None:
+    def __init__(self, run: Run | InMemoryRun, dataset: Dataset, *, quiet: bool = False) -> None:
         self.run = run
         self.settings = run.settings
         self.dataset = dataset
@@ -68,20 +68,20 @@ class Trainer:
         if self.settings.measures_ranks:
             inputs, aside = set_aside(inputs, self.settings.split_seed)
         self.items = torch.from_numpy(inputs)
-        self.steering = Steering(run, self.model, self.optimizers, inputs, aside)
+        self.context = ScheduleContext(run, self.model, self.optimizers, inputs, aside)
         if self.device.type == "cuda":
             self.items = self.items.to(self.device)
         else:
             keep_freed_memory()
-        self.proximal = self.steering.proximal
+        self.proximal = self.context.proximal
         self.step = 0
-        self._now: Now | None = None
+        self._now: StepConfig | None = None
         self.seconds = 0.0
         self._saved_at = -math.inf
         self._rows: list[Tensor] = []
         self._scales: list[float] = []
         self._items_since_line = 0
-        self.course = build_course(self.settings, self.total_steps, self.steps_per_epoch)
+        self.schedule = build_schedule(self.settings, self.total_steps, self.steps_per_epoch)
         # Enough recent latents for a covariance of full rank.
         batches = math.ceil(4 * self.model.spec.latent_dim / self.settings.batch_size)
         self._recent: deque[Tensor] = deque(maxlen=max(2, batches))
@@ -133,7 +133,7 @@ class Trainer:
         return self.model.cpu().eval()
 
     def _one_step(self, bar: Progress, task: Any) -> None:
-        self._follow_course()
+        self._follow_schedule()
         self.objective.before_step(self.step)
         items = self._batch()
         try:
@@ -144,16 +144,16 @@ class Trainer:
         self._rows.append(row)
         self._items_since_line += len(items)
         self._recent.append(latents)
-        if self.step % CLEAR_EVERY == 0 and self.device.type == "cpu":
+        if self.step % FLUSH_EVERY == 0 and self.device.type == "cpu":
             for optimizer in self.optimizers:
-                clear_faded_averages(optimizer)
+                flush_denormal_moments(optimizer)
         end_of_epoch = self.step % self.steps_per_epoch == 0
-        turn = self.course.turns_at(self.step)
-        if self.proximal is not None and (turn or end_of_epoch or self.step % SHRINK_EVERY == 0):
+        phase = self.schedule.needs_update(self.step)
+        if self.proximal is not None and (phase or end_of_epoch or self.step % SHRINK_EVERY == 0):
             self._shrink()
-        if turn:
-            self.course.after(self.step, self.steering)
-            self.objective.look()  # M may be another by now
+        if phase:
+            self.schedule.update(self.step, self.context)
+            self.objective.relinearize()  # M may be another by now
         if end_of_epoch or self.step % self.settings.checkpoint_every == 0:
             self._checkpoint(bar, task, end_of_epoch=end_of_epoch)
         elif self.step % self.settings.log_every == 0:
@@ -176,8 +176,8 @@ class Trainer:
             f"--device cpu; last good checkpoint: {kept}"
         )
 
-    def _follow_course(self) -> None:
-        now = self.course.now(self.step)
+    def _follow_schedule(self) -> None:
+        now = self.schedule.step_config(self.step)
         self._scales.append(now.penalty)
         if now == self._now:  # on a GPU each of the following is a launch
             return
@@ -278,7 +278,7 @@ class Trainer:
             "model": self.model.state_dict(),
             "adversary": self.objective.modules.state_dict(),
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
-            "course": self.course.state(),
+            "course": self.schedule.state(),
             "step": self.step,
             "seconds": self._total_seconds(),
             "data": self.dataset.fingerprint,
@@ -312,7 +312,7 @@ class Trainer:
     def _restore(self) -> None:
         state = self.run.load_checkpoint()
         if state is None:
-            self.run.forget_stats_after(0)
+            self.run.truncate_stats(0)
             return
         if state["data"] != self.dataset.fingerprint:
             raise LoraeError(
@@ -328,14 +328,14 @@ class Trainer:
             reason = str(error).splitlines()[0]
             raise LoraeError(f"{self.run.last_checkpoint}: does not hold this model ({reason})") from None
         self._now = None  # the optimizers' rates are the checkpoint's
-        self.course.restore(state["course"])
+        self.schedule.restore(state["course"])
         self.step, self.seconds = state["step"], state["seconds"]
         if self.proximal is not None:
             self.objective.proximal_norm.copy_(self.proximal.norm)
         torch.set_rng_state(state["rng"])
         if state["cuda_rng"] is not None:
             torch.cuda.set_rng_state(state["cuda_rng"])
-        self.run.forget_stats_after(self.step)
+        self.run.truncate_stats(self.step)
 
     def _title(self) -> str:
         return f"{self.settings.method} epoch {self.epoch}/{self.settings.epochs}"

@@ -7,7 +7,7 @@ import torch
 
 import lorae
 from lorae.errors import LoraeError
-from lorae.evaluation.classification import Trainings, classify, supervised
+from lorae.evaluation.classification import TrainingCheckpoints, classify, supervised
 from lorae.evaluation.classification import checkpoints as unfinished
 from lorae.evaluation.classification.fitting import Training
 from lorae.evaluation.classification.heads import Heads
@@ -68,14 +68,14 @@ def killed_after(steps):
 def interrupt(data, folder, steps, **options):
     """A call that is killed after so many steps, its files left in the folder."""
     advance, _ = killed_after(steps)
-    with pytest.raises(KeyboardInterrupt), Trainings(folder) as kept:
+    with pytest.raises(KeyboardInterrupt), TrainingCheckpoints(folder) as kept:
         classify(*data, **OPTIONS | options, advance=advance, trainings=kept)
 
 
 def finish(data, folder, **options):
     """A call that comes to its end and forgets; the steps it was told of."""
     told = []
-    with Trainings(folder) as kept:
+    with TrainingCheckpoints(folder) as kept:
         classify(*data, **OPTIONS | options, advance=told.append, trainings=kept)
         kept.forget()
     return told
@@ -99,11 +99,11 @@ def test_a_killed_training_goes_on_to_the_same_weights(method, killed, latents, 
     assert len(whole) == 2 * seeds
     weights.clear()
     advance, told = killed_after(killed)
-    with pytest.raises(KeyboardInterrupt), Trainings(tmp_path / "kept") as kept:
+    with pytest.raises(KeyboardInterrupt), TrainingCheckpoints(tmp_path / "kept") as kept:
         train(advance=advance, trainings=kept)
     done = len(weights)
     told = []
-    with Trainings(tmp_path / "kept") as kept:
+    with TrainingCheckpoints(tmp_path / "kept") as kept:
         assert train(advance=told.append, trainings=kept) == expected
     assert all(same(*pair) for pair in zip(weights, whole, strict=True))
     assert sum(told) == STEPS * seeds
@@ -128,7 +128,7 @@ def test_what_is_done_is_forgotten_and_nothing_else(latents, tmp_path):
 
 
 def test_results_are_kept_until_they_are_forgotten(latents, tmp_path):
-    with Trainings(tmp_path / "kept") as kept:
+    with TrainingCheckpoints(tmp_path / "kept") as kept:
         classify(*latents, **OPTIONS, trainings=kept)
     assert finish(latents, tmp_path / "kept") == [2, 6]
 
@@ -194,7 +194,7 @@ def test_the_precision_is_part_of_the_key():
 
 
 def _claim(folder, answers):
-    with Trainings(folder) as kept:
+    with TrainingCheckpoints(folder) as kept:
         try:
             kept.unfinished(20, lambda: "key")
         except LoraeError as error:
@@ -216,7 +216,7 @@ def claim_elsewhere(folder):
 
 def test_one_process_at_a_time(tmp_path):
     folder = tmp_path / "kept"
-    with Trainings(folder) as kept:
+    with TrainingCheckpoints(folder) as kept:
         assert not list(tmp_path.iterdir())  # a measure that trains nothing takes no lock
         kept.unfinished(20, lambda: "key")
         expected = f"{folder}: another process is at these trainings; wait for it, or end it"

@@ -8,7 +8,7 @@ from torch.nn.functional import batch_norm
 
 from lorae.errors import LoraeError
 from lorae.models.autoencoder import Autoencoder, ModelSpec
-from lorae.models.bottlenecks.normalizer import EPSILON, KINDS, MOMENTUM, Normaliser
+from lorae.models.bottlenecks.normalizer import EPSILON, KINDS, MOMENTUM, Normalizer
 
 WIDTH = 6
 working = pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "none"])
@@ -37,7 +37,7 @@ def gradient_of(function, h, direction):
 
 @working
 def test_the_first_batch_is_normalised_by_itself(kind):
-    n = Normaliser(WIDTH, kind)(batch())
+    n = Normalizer(WIDTH, kind)(batch())
     torch.testing.assert_close(n, by_the_batch(batch(), kind), atol=1e-5, rtol=1e-5)
     deviations = n.std(0, correction=0)
     torch.testing.assert_close(n.mean(0), torch.zeros(WIDTH), atol=1e-5, rtol=0)
@@ -49,7 +49,7 @@ def test_the_first_batch_is_normalised_by_itself(kind):
 
 
 def test_the_kind_none_does_nothing_and_has_nothing_to_store():
-    normaliser = Normaliser(WIDTH)
+    normaliser = Normalizer(WIDTH)
     h = batch()
     assert normaliser(h) is h
     assert normaliser.state_dict() == {}  # runs of before there was a normaliser are read as they are
@@ -58,14 +58,14 @@ def test_the_kind_none_does_nothing_and_has_nothing_to_store():
 @working
 def test_the_gradient_is_that_of_batch_normalisation_where_statistics_are_the_batchs(kind):
     direction = batch(seed=1)
-    ours = gradient_of(Normaliser(WIDTH, kind), batch(), direction)
+    ours = gradient_of(Normalizer(WIDTH, kind), batch(), direction)
     theirs = gradient_of(lambda h: by_the_batch(h, kind), batch(), direction)
     torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4)
 
 
 @working
 def test_with_running_statistics_it_is_that_gradient_in_their_units(kind):
-    normaliser = Normaliser(WIDTH, kind)
+    normaliser = Normalizer(WIDTH, kind)
     for seed in range(1, 5):
         normaliser(3 * batch(seed))
     h, direction = batch(), batch(seed=9)
@@ -80,7 +80,7 @@ def test_with_running_statistics_it_is_that_gradient_in_their_units(kind):
 
 @working
 def test_no_gradient_shifts_or_stretches_a_batch(kind):
-    normaliser = Normaliser(WIDTH, kind)
+    normaliser = Normalizer(WIDTH, kind)
     for seed in range(5):
         normaliser(batch(seed))
     h = batch(seed=7)
@@ -135,7 +135,7 @@ def test_without_a_normaliser_it_does():
 
 @working
 def test_training_and_evaluation_agree_once_the_statistics_have_settled(kind):
-    normaliser = Normaliser(WIDTH, kind)
+    normaliser = Normalizer(WIDTH, kind)
     for _ in range(20):
         normaliser(batch())
     trained = normaliser(batch())
@@ -145,7 +145,7 @@ def test_training_and_evaluation_agree_once_the_statistics_have_settled(kind):
 
 @working
 def test_statistics_are_plain_averages_first_and_fading_ones_later(kind):
-    normaliser = Normaliser(WIDTH, kind)
+    normaliser = Normalizer(WIDTH, kind)
     batches = [batch(seed) for seed in range(30)]
     for h in batches:
         normaliser(h)
@@ -162,7 +162,7 @@ def test_statistics_are_plain_averages_first_and_fading_ones_later(kind):
 
 @working
 def test_a_batch_of_one_uses_what_was_seen_and_teaches_nothing(kind):
-    normaliser = Normaliser(WIDTH, kind)
+    normaliser = Normalizer(WIDTH, kind)
     normaliser(batch())
     before = copy.deepcopy(normaliser.state_dict())
     one = batch(seed=5, items=1)
@@ -177,7 +177,7 @@ def test_a_batch_of_one_uses_what_was_seen_and_teaches_nothing(kind):
 def test_a_constant_coordinate_stays_finite(kind):
     h = batch()
     h[:, 2] = 7.0
-    normaliser = Normaliser(WIDTH, kind)
+    normaliser = Normalizer(WIDTH, kind)
     n = normaliser(h)
     assert n[:, 2].abs().max() < 1e-3
     assert gradient_of(normaliser, h, torch.ones_like(h)).isfinite().all()
@@ -198,13 +198,13 @@ def test_folding_into_the_encoder_changes_nothing(kind, dtype, close):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_folding_happens_where_the_module_is_and_in_its_dtype(kind):
-    a, b = Normaliser(WIDTH, kind).double().affine()
+    a, b = Normalizer(WIDTH, kind).double().affine()
     assert a.dtype == b.dtype == torch.float64
     assert a.shape == b.shape == (WIDTH,)
-    for part in Normaliser(WIDTH, kind).to("meta").affine():
+    for part in Normalizer(WIDTH, kind).to("meta").affine():
         assert part.device.type == "meta"
 
 
 def test_an_unknown_kind_is_refused():
     with pytest.raises(LoraeError, match=r"normalise: got 'batch', expected one of none, scale, coordinates"):
-        Normaliser(WIDTH, "batch")
+        Normalizer(WIDTH, "batch")

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from lorae.errors import LoraeError
-from lorae.evaluation.classification.protocol import LEARNING_RATE, LabelledData, Plan
+from lorae.evaluation.classification.protocol import LEARNING_RATE, LabeledData, Plan
 from lorae.system.files import try_lock, write_atomically
 
 # Seconds between two writes: about an epoch of all 55,000 labelled digits from the images on. A write takes 20 ms for
@@ -30,7 +30,7 @@ FORMAT = 1
 CHECK = 16  # bytes of a digest before the content: torch reads damaged numbers without a word
 
 
-class Unfinished:
+class TrainingCheckpoint:
     """One file with the state of one training, or with its result. path: None keeps nothing."""
 
     WAY_OUT = "delete it, and its training starts anew"
@@ -73,7 +73,7 @@ class Unfinished:
                 path.unlink(missing_ok=True)
 
 
-class Trainings:
+class TrainingCheckpoints:
     """The trainings of one measure, each a file in a folder, until they are forgotten. folder: None keeps nothing.
 
     As a context manager it lets go of the folder at the end: from the first training on no other process may be at it.
@@ -82,9 +82,9 @@ class Trainings:
     def __init__(self, folder: Path | None) -> None:
         self.folder = folder
         self._lock: FileLock | None = None
-        self._ours: list[Unfinished] = []
+        self._ours: list[TrainingCheckpoint] = []
 
-    def __enter__(self) -> "Trainings":
+    def __enter__(self) -> "TrainingCheckpoints":
         return self
 
     def __exit__(
@@ -95,19 +95,19 @@ class Trainings:
             self._lock.release()
             self._lock = None
 
-    def unfinished(self, n: int, key: Callable[[], str]) -> Unfinished:
+    def unfinished(self, n: int, key: Callable[[], str]) -> TrainingCheckpoint:
         """The file of one training; key: gives a digest of everything that decides the result, part of its name.
 
         Raises LoraeError while another process is at the folder.
         """
         if self.folder is None:
-            return Unfinished(None)
+            return TrainingCheckpoint(None)
         if self._lock is None:
             path = self.folder.with_name(f"{self.folder.name}.lock")
             self._lock = try_lock(path, f"cannot write {path}")
             if self._lock is None:
                 raise LoraeError(f"{self.folder}: another process is at these trainings; wait for it, or end it")
-        self._ours.append(Unfinished(self.folder / f"{n}-labels-{key()}"))
+        self._ours.append(TrainingCheckpoint(self.folder / f"{n}-labels-{key()}"))
         return self._ours[-1]
 
     def forget(self) -> None:
@@ -119,7 +119,7 @@ class Trainings:
                 self.folder.rmdir()
 
 
-def training_key(data: LabelledData, model: nn.Module, n: int, seeds: list[int], protocol: str, plan: Plan) -> str:
+def training_key(data: LabeledData, model: nn.Module, n: int, seeds: list[int], protocol: str, plan: Plan) -> str:
     """A digest of items, labels, untrained networks and protocol: other latents are another training by themselves.
 
     60,000 digits take 0.1 s.

@@ -11,10 +11,10 @@ import torch.nn.functional as F  # noqa: N812 - the name that PyTorch users know
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from lorae.evaluation.classification.checkpoints import Trainings, Unfinished, training_key
-from lorae.evaluation.classification.protocol import LEARNING_RATE, LabelledData, Plan, Rows, draw_rows, summary
+from lorae.evaluation.classification.checkpoints import TrainingCheckpoint, TrainingCheckpoints, training_key
+from lorae.evaluation.classification.protocol import LEARNING_RATE, LabeledData, Plan, Rows, draw_rows, summary
 from lorae.models.autoencoder import CHUNK
-from lorae.optim.adam import CLEAR_EVERY, clear_faded_averages
+from lorae.optim.adam import FLUSH_EVERY, flush_denormal_moments
 
 # Generators, one a seed -> a network that maps items (seeds, n, ...) to scores (seeds, n, classes).
 Build = Callable[[Sequence[torch.Generator]], nn.Module]
@@ -36,14 +36,14 @@ class Part:
 
 
 def accuracies(
-    data: LabelledData,
+    data: LabeledData,
     build: Build,
     n: int,
     seeds: Sequence[int],
     protocol: str,
     plan: Plan,
     advance: Callable[[int], Any] | None = None,
-    trainings: Trainings | None = None,
+    trainings: TrainingCheckpoints | None = None,
 ) -> dict[str, Any]:
     """Test accuracies of one network a seed, trained side by side on n labelled items, with how they came about.
 
@@ -58,7 +58,7 @@ def accuracies(
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
     model = build(generators)
     key = functools.partial(training_key, data, model, n, list(seeds), protocol, plan)
-    unfinished = (trainings or Trainings(None)).unfinished(n, key)
+    unfinished = (trainings or TrainingCheckpoints(None)).unfinished(n, key)
     state = unfinished.read()
     if state is not None and "result" in state:
         if advance is not None:
@@ -96,8 +96,8 @@ class Training:
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         self.step += 1
-        if self.step % CLEAR_EVERY == 0:
-            clear_faded_averages(self.optimizer)
+        if self.step % FLUSH_EVERY == 0:
+            flush_denormal_moments(self.optimizer)
 
     def _next_rows(self) -> Tensor:
         """Rows (seeds, batch), shuffled anew every epoch; the last batch of an epoch may be smaller."""
@@ -150,7 +150,7 @@ def fit(
     plan: Plan,
     generators: Sequence[torch.Generator],
     advance: Callable[[int], Any] | None = None,
-    unfinished: Unfinished | None = None,
+    unfinished: TrainingCheckpoint | None = None,
     state: dict[str, Any] | None = None,
 ) -> list[int]:
     """Train, and leave each seed with the weights that `judge` liked best, the first of ties.
@@ -158,7 +158,7 @@ def fit(
     unfinished: where the training is kept; state: what was kept of it before; model and generators as in `Training`.
     Returns the steps after which those weights were reached.
     """
-    training, unfinished = Training(model, labelled, plan.batch, generators), unfinished or Unfinished(None)
+    training, unfinished = Training(model, labelled, plan.batch, generators), unfinished or TrainingCheckpoint(None)
     if state is not None:
         training.load(state)
     if advance is not None and training.step:

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from lorae.evaluation.classification.checkpoints import Trainings
+from lorae.evaluation.classification.checkpoints import TrainingCheckpoints
 from lorae.evaluation.classification.fitting import accuracies
 from lorae.evaluation.classification.protocol import (
     COUNTS,
@@ -92,7 +92,7 @@ def classify(
     max_steps: int | None = MAX_STEPS,
     features: str = "the latents",
     advance: Callable[[int], Any] | None = None,
-    trainings: Trainings | None = None,
+    trainings: TrainingCheckpoints | None = None,
 ) -> dict[str, Any]:
     """Test accuracy of the paper's classifier on frozen latents, for several numbers of labelled items.
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from lorae.evaluation.classification.protocol import (
     COUNTS,
     SEEDS,
-    LabelledData,
+    LabeledData,
     Rows,
     check_latents,
     check_seeds,
@@ -29,7 +29,7 @@ MAX_ITERATIONS = 500
 TOLERANCE = 1e-4
 
 # scikit-learn's default; odd, so that two classes alone never tie.
-NEIGHBOURS = 5
+NEIGHBORS = 5
 
 # Columns whose standard deviation is below this share of the largest one, or of their own mean, hold rounding noise of
 # float32 only, as directions do that a low-rank model has switched off: centred, but not blown up to unit variance.
@@ -110,16 +110,16 @@ def _draw(labels: Rows, n: int, seed: int) -> Rows:
     return draw_evenly(labels, order, n)
 
 
-def _standardised(data: LabelledData) -> LabelledData:
+def _standardised(data: LabeledData) -> LabeledData:
     """The same data with columns of mean 0 and deviation 1 over all training items; constant ones only centred."""
     mean = data.train.mean(axis=0, dtype=np.float64)
     deviation = data.train.std(axis=0, dtype=np.float64)
     deviation[deviation <= CONSTANT * np.maximum(np.abs(mean), deviation.max())] = 1.0
     train, test = (((part - mean) / deviation).astype(np.float32) for part in (data.train, data.test))
-    return LabelledData(train, data.train_labels, test, data.test_labels, data.classes)
+    return LabeledData(train, data.train_labels, test, data.test_labels, data.classes)
 
 
-def _logistic(data: LabelledData, rows: Rows) -> tuple[float, bool]:
+def _logistic(data: LabeledData, rows: Rows) -> tuple[float, bool]:
     """Test accuracy of a logistic regression on these training rows, and whether it converged."""
     # Here, so that `lorae --help` does not wait for scikit-learn.
     from sklearn.exceptions import ConvergenceWarning
@@ -133,12 +133,12 @@ def _logistic(data: LabelledData, rows: Rows) -> tuple[float, bool]:
     return float((model.predict(data.test) == data.test_labels).mean()), converged
 
 
-def _neighbours(data: LabelledData, rows: Rows) -> float:
+def _neighbours(data: LabeledData, rows: Rows) -> float:
     """Test accuracy of the majority of the nearest of these training rows."""
     from sklearn.neighbors import NearestNeighbors
 
     labels = data.train_labels[rows]
-    search = NearestNeighbors(n_neighbors=min(NEIGHBOURS, len(rows)), algorithm="brute")
+    search = NearestNeighbors(n_neighbors=min(NEIGHBORS, len(rows)), algorithm="brute")
     nearest = search.fit(data.train[rows]).kneighbors(data.test, return_distance=False)
     return float((_vote(labels[nearest]) == data.test_labels).mean())
 
@@ -153,7 +153,7 @@ def _vote(labels: Rows) -> Rows:
     return np.take_along_axis(labels, votes.argmax(axis=1)[:, None], axis=1)[:, 0]
 
 
-def _describe(data: LabelledData, seeds: list[int]) -> dict[str, Any]:
+def _describe(data: LabeledData, seeds: list[int]) -> dict[str, Any]:
     return {
         "labelled": "stratified by seed, equal numbers of each class, from all training items",
         "accuracy": "share of test items",
@@ -164,7 +164,7 @@ def _describe(data: LabelledData, seeds: list[int]) -> dict[str, Any]:
             "tol": TOLERANCE,
             "latents": "standardised by all training latents",
         },
-        "knn": {"k": NEIGHBOURS, "distance": "euclidean", "ties": "nearest", "latents": "as they are"},
+        "knn": {"k": NEIGHBORS, "distance": "euclidean", "ties": "nearest", "latents": "as they are"},
         "seeds": seeds,
         "train": len(data.train),
         "test": len(data.test),

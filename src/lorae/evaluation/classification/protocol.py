@@ -40,7 +40,7 @@ JUDGED = 100
 
 
 @dataclass(frozen=True)
-class LabelledData:
+class LabeledData:
     """Checked items with labels as class numbers.
 
     train, test: float32 latents (n, l), or raw items as they came; train_labels, test_labels: int64 (n,), from 0 to
@@ -131,7 +131,7 @@ def check_latents(latents: NDArray[Any], name: str) -> NDArray[np.float32]:
 
 def labelled_data(
     train: NDArray[Any], train_labels: NDArray[Any] | None, test: NDArray[Any], test_labels: NDArray[Any] | None
-) -> LabelledData:
+) -> LabeledData:
     """Items and labels that fit each other.
 
     Raises LoraeError where labels are missing, are not whole numbers, are not one an item or have a single class,
@@ -147,7 +147,7 @@ def labelled_data(
     unknown = np.setdiff1d(checked_test, names)
     if len(unknown):
         raise LoraeError(f"test_labels: got class {unknown[0]}, expected classes that training items have")
-    return LabelledData(train, numbers.astype(np.int64), test, np.searchsorted(names, checked_test), len(names))
+    return LabeledData(train, numbers.astype(np.int64), test, np.searchsorted(names, checked_test), len(names))
 
 
 def _check_labels(labels: NDArray[Any] | None, n: int, name: str) -> NDArray[Any]:
@@ -255,7 +255,7 @@ def summary(values: Sequence[float], n: int) -> dict[str, Any]:
 
 
 def describe(
-    data: LabelledData,
+    data: LabeledData,
     protocol: str,
     seeds: list[int],
     epochs: int,

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lorae.errors import LoraeError
-from lorae.evaluation.classification.checkpoints import Trainings
+from lorae.evaluation.classification.checkpoints import TrainingCheckpoints
 from lorae.evaluation.classification.fitting import accuracies
 from lorae.evaluation.classification.heads import Heads
 from lorae.evaluation.classification.protocol import (
@@ -84,7 +84,7 @@ def supervised(
     max_steps: int | None = MAX_STEPS,
     bfloat16: bool = False,
     advance: Callable[[int], Any] | None = None,
-    trainings: Trainings | None = None,
+    trainings: TrainingCheckpoints | None = None,
 ) -> dict[str, Any]:
     """Test accuracy of encoder and classifier trained together from scratch, for several numbers of labelled items.
 

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from lorae.errors import LoraeError
 from lorae.models.bottlenecks.base import Bottleneck, Latent, check_option
-from lorae.models.bottlenecks.normalizer import Normaliser
+from lorae.models.bottlenecks.normalizer import Normalizer
 from lorae.models.layers import Linear
 
 
@@ -13,7 +13,7 @@ class LinearBottleneck(Bottleneck):
     """z = M n(h) + noise, where M is the product of `layers` matrices.
 
     init: `default` (torch's uniform one, as in the authors' code), `identity` or `orthogonal`. normalise: what n does,
-    see `Normaliser`; `none` by default. noise: standard deviation of what is added to z in training; it gives z a
+    see `Normalizer`; `none` by default. noise: standard deviation of what is added to z in training; it gives z a
     unit, so that a small M cannot be made up for by a large decoder, and decoders smooth around every latent.
     """
 
@@ -22,7 +22,7 @@ class LinearBottleneck(Bottleneck):
     ) -> None:
         super().__init__(latent_dim)
         check_option(noise >= 0, "noise", noise, "at least 0")
-        self.normaliser = Normaliser(latent_dim, normalise)
+        self.normaliser = Normalizer(latent_dim, normalise)
         self.noise = noise
         self.layers = nn.Sequential(*(Linear(latent_dim, latent_dim, bias=False) for _ in range(layers)))
         for layer in self.layers:

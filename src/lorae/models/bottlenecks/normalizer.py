@@ -14,7 +14,7 @@ MOMENTUM = 0.01
 EPSILON = 1e-6
 
 
-class Normaliser(nn.Module):
+class Normalizer(nn.Module):
     """n(h) = (h - mean) / deviation with running statistics, in training as in evaluation.
 
     kind: `none` (n(h) = h), `scale` (one deviation for all coordinates: their root mean square), `coordinates` (one

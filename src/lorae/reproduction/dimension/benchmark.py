@@ -11,8 +11,8 @@ from lorae.data.manifolds import AMBIENT
 from lorae.errors import LoraeError
 from lorae.plotting.plots import plot_dimensions
 from lorae.reproduction.dimension import tables as dimension_table
-from lorae.reproduction.jobs.pool import available_cores, work_off
-from lorae.reproduction.jobs.store import Cell, Record, Store
+from lorae.reproduction.jobs.pool import available_cores, run_jobs
+from lorae.reproduction.jobs.store import Job, Record, ResultStore
 from lorae.system.files import write_atomically
 
 # Raised when the measurement changes in a way that no setting shows: then no earlier record counts.
@@ -158,7 +158,7 @@ PRESETS = {
 }
 
 
-def plan(preset: Preset, seeds: int | None = None) -> list[Cell]:
+def plan(preset: Preset, seeds: int | None = None) -> list[Job]:
     """All cells of a preset, seed by seed, so that an interrupted study has something of everything."""
     return [
         cell
@@ -169,7 +169,7 @@ def plan(preset: Preset, seeds: int | None = None) -> list[Cell]:
     ]
 
 
-def _cells(preset: Preset, source: Source, estimator: Estimator, seed: int) -> Iterator[Cell]:
+def _cells(preset: Preset, source: Source, estimator: Estimator, seed: int) -> Iterator[Job]:
     data = {"name": source.name, "family": source.family, "dimension": source.dimension, "n": preset.n, "seed": seed}
     factors = (None,) if estimator.default_weight is None else preset.weight_factors
     for factor in factors:
@@ -187,7 +187,7 @@ def _cells(preset: Preset, source: Source, estimator: Estimator, seed: int) -> I
             "estimator": chosen,
             "settings": settings,
         }
-        yield Cell(name, configuration)
+        yield Job(name, configuration)
 
 
 def _settings(preset: Preset, source: Source, estimator: Estimator, factor: float | None, seed: int) -> dict[str, Any]:
@@ -214,11 +214,11 @@ def reproduce(
 ) -> dict[str, Any]:
     """Measure what is missing, then draw; see `lorae.reproduction.run.reproduce`."""
     if draw_only:
-        return draw(Store(folder).records(), folder)
+        return draw(ResultStore(folder).records(), folder)
     from lorae.reproduction.dimension.estimators import measure
 
     cells = plan(PRESETS[preset], seeds)
-    records = work_off(
+    records = run_jobs(
         cells, measure, folder, workers=workers or available_cores(), title=f"dimension {preset}", quiet=quiet
     )
     return draw(records, folder)

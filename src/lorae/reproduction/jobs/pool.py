@@ -14,15 +14,15 @@ from multiprocessing import connection
 from pathlib import Path
 
 from lorae.errors import LoraeError
-from lorae.reproduction.jobs.store import BusyError, Cell, Measure, Record, Store
+from lorae.reproduction.jobs.store import BusyError, Job, Measure, Record, ResultStore
 from lorae.system.progress import progress_bar
 
 # Seconds until cells that another invocation is working on are looked at again; a cell takes some.
 PAUSE = 1.0
 
 
-def work_off(
-    cells: Sequence[Cell],
+def run_jobs(
+    cells: Sequence[Job],
     measure: Measure,
     folder: str | Path,
     *,
@@ -36,14 +36,14 @@ def work_off(
     LoraeError with the first error of a cell, and KeyboardInterrupt after SIGINT or SIGTERM; what is finished is kept,
     and the same call goes on from there.
     """
-    store = Store(folder)
+    store = ResultStore(folder)
     finished = store.finished()
     left = [cell for cell in cells if cell.key not in finished]
     work = functools.partial(_work_on, measure, store.folder)
     with progress_bar(quiet) as bar, _pool(min(workers, len(left))) as pool:
         task = bar.add_task(title, total=len(cells), completed=len(cells) - len(left), note="")
 
-        def show(running: Sequence[Cell]) -> None:
+        def show(running: Sequence[Job]) -> None:
             bar.update(task, note=f"now: {'; '.join(cell.name for cell in running)}" if running else "")
 
         try:
@@ -65,11 +65,11 @@ def work_off(
     return store.gather(cells)
 
 
-def _work_on(measure: Measure, folder: Path, cell: Cell) -> bool:
+def _work_on(measure: Measure, folder: Path, cell: Job) -> bool:
     """Measure one cell, unless that has happened meanwhile; False where another process is at it or what it needs."""
     import torch
 
-    store, threads = Store(folder), torch.get_num_threads()
+    store, threads = ResultStore(folder), torch.get_num_threads()
     with store.claimed(cell) as ours:
         if not ours:
             return False
@@ -91,10 +91,10 @@ def _work_on(measure: Measure, folder: Path, cell: Cell) -> bool:
 def _outcomes(
     pool: ProcessPoolExecutor | None,
     workers: int,
-    work: Callable[[Cell], bool],
-    cells: Sequence[Cell],
-    show: Callable[[Sequence[Cell]], None],
-) -> Iterator[tuple[Cell, bool]]:
+    work: Callable[[Job], bool],
+    cells: Sequence[Job],
+    show: Callable[[Sequence[Job]], None],
+) -> Iterator[tuple[Job, bool]]:
     """Cells and what `work` says of them, as they come; `show` is told of those that are worked on."""
     if pool is None:
         for cell in cells:
@@ -102,7 +102,7 @@ def _outcomes(
             yield cell, work(cell)
         return
     waiting = list(reversed(cells))
-    running: dict[Future[bool], Cell] = {}
+    running: dict[Future[bool], Job] = {}
     try:
         while waiting or running:
             # No more than are worked on: what lies in the pool's queue can no longer be called off.

@@ -34,7 +34,7 @@ class BusyError(Exception):
 
 
 @dataclass(frozen=True)
-class Cell:
+class Job:
     """One measurement: a name for people, and everything that decides the result, as plain JSON values."""
 
     name: str
@@ -66,7 +66,7 @@ class State:
         return self.left * statistics.fmean(self.seconds) / workers if self.seconds else None
 
 
-class Store:
+class ResultStore:
     """A study's folder: `cells/KEY.json` while cells are worked off, then `records.jsonl`, a line for each of the plan.
 
     A line of an earlier `records.jsonl` is a finished cell as well: a folder under version control needs no `cells/`.
@@ -97,11 +97,11 @@ class Store:
         found += [record for path in (self.folder / "cells").glob("*.json") if (record := _read(path)) is not None]
         return {record["key"]: record for record in found}
 
-    def has(self, cell: Cell) -> bool:
+    def has(self, cell: Job) -> bool:
         """Whether a cell is finished, by its file in `cells/`."""
         return _read(self._path(cell)) is not None
 
-    def write(self, cell: Cell, result: dict[str, Any], seconds: float) -> None:
+    def write(self, cell: Job, result: dict[str, Any], seconds: float) -> None:
         """Keep the result of a cell, with where it comes from."""
         import torch
 
@@ -118,7 +118,7 @@ class Store:
         write_atomically(self._path(cell), (json.dumps(record) + "\n").encode())
 
     @contextlib.contextmanager
-    def claimed(self, cell: Cell) -> Iterator[bool]:
+    def claimed(self, cell: Job) -> Iterator[bool]:
         """True while no other process works on the cell, False at once where one does; a dead one's claim is void."""
         lock = try_lock(self._path(cell).with_suffix(".lock"), f"out: cannot write to {str(self.folder)!r}")
         if lock is None:
@@ -129,7 +129,7 @@ class Store:
         finally:
             lock.release()
 
-    def gather(self, cells: Sequence[Cell]) -> list[Record]:
+    def gather(self, cells: Sequence[Job]) -> list[Record]:
         """Write every finished record to `records.jsonl`, those of these cells first, in their order; they."""
         finished = self.finished()
         keys = [key for key in dict.fromkeys(cell.key for cell in cells) if key in finished]
@@ -137,7 +137,7 @@ class Store:
         write_atomically(self.records_path, "".join(lines).encode())
         return [finished[key] for key in keys]
 
-    def state(self, cells: Sequence[Cell]) -> "State":
+    def state(self, cells: Sequence[Job]) -> "State":
         """Which of the cells are finished, which are being worked on, and which are left."""
         finished = self.finished()
         open_cells = [cell for cell in cells if cell.key not in finished]
@@ -145,13 +145,13 @@ class Store:
         seconds = [finished[cell.key]["seconds"] for cell in cells if cell.key in finished]
         return State(len(cells) - len(open_cells), [cell.name for cell in running], len(open_cells), seconds)
 
-    def _is_claimed(self, cell: Cell) -> bool:
+    def _is_claimed(self, cell: Job) -> bool:
         if not self._path(cell).with_suffix(".lock").exists():
             return False
         with self.claimed(cell) as free:
             return not free
 
-    def _path(self, cell: Cell) -> Path:
+    def _path(self, cell: Job) -> Path:
         return self.folder / "cells" / f"{cell.key}.json"
 
 

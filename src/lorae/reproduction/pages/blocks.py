@@ -43,7 +43,7 @@ OUTCOMES = {True: "holds", False: "does not hold", None: "not measured"}
 
 
 @dataclass(frozen=True)
-class Verdict:
+class ClaimResult:
     """A claim of the paper and whether it holds in our numbers; holds: None where it was not measured."""
 
     claim: str
@@ -51,7 +51,7 @@ class Verdict:
     seen: str
 
 
-Block = Text | Grid | Picture | Gallery | Verdict
+Block = Text | Grid | Picture | Gallery | ClaimResult
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 from markupsafe import Markup, escape
 
 from lorae.reports.templating import data_uri, environment
-from lorae.reproduction.pages.blocks import OUTCOMES, Block, Gallery, Grid, Page, Picture, Text, Verdict
+from lorae.reproduction.pages.blocks import OUTCOMES, Block, ClaimResult, Gallery, Grid, Page, Picture, Text
 from lorae.system.files import write_atomically
 
 # Pictures beside each other in Markdown, where every column of a table has the width that is left.
@@ -35,7 +35,7 @@ def _block(block: Block) -> str:
         return f"![{block.caption}]({block.path.as_posix()})\n\n{block.caption}"
     if isinstance(block, Gallery):
         return _gallery(block)
-    if isinstance(block, Verdict):
+    if isinstance(block, ClaimResult):
         return f"- **{OUTCOMES[block.holds]}**: {block.claim}. Seen: {block.seen}."
     return f"## {block.caption}\n\n{grid(block)}"
 

@@ -5,15 +5,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from lorae.reproduction.pages.blocks import Verdict, averaged
-from lorae.reproduction.tables.results import FilledTable, Value
+from lorae.reproduction.pages.blocks import ClaimResult, averaged
+from lorae.reproduction.tables.results import ResultsTable, Value
 
 Spectra = Mapping[str, Sequence[float]]
 # Whether a claim holds in a filled table, with the spectra of its rows, and the numbers that say so.
-Outcome = tuple[bool | None, str]
-Check = Callable[[FilledTable, Spectra], Outcome]
+LossOutput = tuple[bool | None, str]
+Check = Callable[[ResultsTable, Spectra], LossOutput]
 
-NOT_MEASURED: Outcome = (None, "not measured")
+NOT_MEASURED: LossOutput = (None, "not measured")
 
 # Where the paper calls values similar: a tenth of a distance, a hundredth of the test images.
 SIMILAR_DISTANCE, SIMILAR_ACCURACY = 0.1, 1.0
@@ -38,7 +38,7 @@ class Claim:
     rows: tuple[str, ...] = ()
 
 
-def verdicts(filled: FilledTable, spectra: Spectra) -> list[Verdict]:
+def verdicts(filled: ResultsTable, spectra: Spectra) -> list[ClaimResult]:
     """The claims about a table, checked on one data set by the means over the seeds."""
     rows = {row.name for row in filled.rows}
     found = []
@@ -49,11 +49,11 @@ def verdicts(filled: FilledTable, spectra: Spectra) -> list[Verdict]:
         holds, seen = claim.check(watched, spectra)
         if holds is not None:
             seen += f" ({'seed 0' if claim.of_spectra else count_seeds(watched.looked_at)})"
-        found.append(Verdict(f"{claim.sentence} [{filled.data}]", holds, seen))
+        found.append(ClaimResult(f"{claim.sentence} [{filled.data}]", holds, seen))
     return found
 
 
-class _Watched(FilledTable):
+class _Watched(ResultsTable):
     """A table that remembers which of its values a check has looked at: the seeds of a claim are theirs."""
 
     @functools.cached_property
@@ -87,7 +87,7 @@ def listed(values: Mapping[str, Value]) -> str:
 def beats(row: str, others: Sequence[str], columns: Sequence[str] = ()) -> Check:
     """The row is better than all others in the named columns, or in all that compare."""
 
-    def check(filled: FilledTable, _: Spectra) -> Outcome:
+    def check(filled: ResultsTable, _: Spectra) -> LossOutput:
         chosen = [column for column in filled.columns if column.better and (column.name in columns or not columns)]
         assert chosen, f"{filled.table.name} has none of the columns {columns}"
         wrong, seen = [], []
@@ -110,7 +110,7 @@ def beats(row: str, others: Sequence[str], columns: Sequence[str] = ()) -> Check
 def all_but_one_best(row: str, rival: str, exception: tuple[str, str]) -> Check:
     """The row is the best of the paper's in every column, but on one data set in one the second, after the rival."""
 
-    def check(filled: FilledTable, spectra: Spectra) -> Outcome:
+    def check(filled: ResultsTable, spectra: Spectra) -> LossOutput:
         data, column = exception
         others = [system.name for system in filled.rows if system.paper and system.name != row]
         names = [found.name for found in filled.columns if (filled.data, found.name) != (data, column)]
@@ -129,7 +129,7 @@ def all_but_one_best(row: str, rival: str, exception: tuple[str, str]) -> Check:
 def close_to_best(row: str, columns: Sequence[str]) -> Check:
     """The accuracy is within a percentage point of the best of the paper's rows."""
 
-    def check(filled: FilledTable, _: Spectra) -> Outcome:
+    def check(filled: ResultsTable, _: Spectra) -> LossOutput:
         outcomes, seen = [], []
         for column in (found for found in filled.columns if found.name in columns):
             values = {system.name: filled.value(system.name, column.name) for system in filled.rows if system.paper}
@@ -143,7 +143,7 @@ def close_to_best(row: str, columns: Sequence[str]) -> Check:
     return check
 
 
-def _by_weight(filled: FilledTable, column: str) -> tuple[list[float], str] | None:
+def _by_weight(filled: ResultsTable, column: str) -> tuple[list[float], str] | None:
     """The means in ascending order of the weights, which are the rows, and in words; None where one is missing."""
     rows = sorted((row.name for row in filled.rows), key=float)
     values = [filled.value(row, column) for row in rows]
@@ -152,7 +152,7 @@ def _by_weight(filled: FilledTable, column: str) -> tuple[list[float], str] | No
     return (means, words) if len(means) == len(rows) else None
 
 
-def rank_falls(filled: FilledTable, _: Spectra) -> Outcome:
+def rank_falls(filled: ResultsTable, _: Spectra) -> LossOutput:
     """The rank is smaller at every larger weight."""
     found = _by_weight(filled, "rank")
     if found is None:
@@ -161,7 +161,7 @@ def rank_falls(filled: FilledTable, _: Spectra) -> Outcome:
     return all(earlier > later for earlier, later in pairwise(means)), f"rank {words}"
 
 
-def minimum_inside(filled: FilledTable, _: Spectra) -> Outcome:
+def minimum_inside(filled: ResultsTable, _: Spectra) -> LossOutput:
     """The distance is smallest at a weight that is neither the smallest nor the largest."""
     found = _by_weight(filled, "mixture")
     if found is None:
@@ -170,12 +170,12 @@ def minimum_inside(filled: FilledTable, _: Spectra) -> Outcome:
     return min(means) < min(means[0], means[-1]), f"distance {words}"
 
 
-def wide_is_better(filled: FilledTable, _: Spectra) -> Outcome:
+def wide_is_better(filled: ResultsTable, _: Spectra) -> LossOutput:
     """From 256 coordinates on LoRAE is better than the plain autoencoder of the same width."""
     return beats("LoRAE", ["AE"], _wide(filled))(filled, {})
 
 
-def wide_beats_best_width(filled: FilledTable, _: Spectra) -> Outcome:
+def wide_beats_best_width(filled: ResultsTable, _: Spectra) -> LossOutput:
     """From 256 coordinates on LoRAE is better than the plain autoencoder of whichever width is best for that."""
     ours = {name: filled.value("LoRAE", name) for name in _wide(filled)}
     rivals = {column.name: filled.value("AE", column.name) for column in filled.columns}
@@ -185,11 +185,11 @@ def wide_beats_best_width(filled: FilledTable, _: Spectra) -> Outcome:
     return max(means[0]) < min(means[1]), f"LoRAE: {listed(ours)}; AE: {listed(rivals)}"
 
 
-def _wide(filled: FilledTable) -> list[str]:
+def _wide(filled: ResultsTable) -> list[str]:
     return [column.name for column in filled.columns if int(column.title) >= 256]
 
 
-def plateaus(filled: FilledTable, _: Spectra) -> Outcome:
+def plateaus(filled: ResultsTable, _: Spectra) -> LossOutput:
     """From 256 to 1,024 coordinates LoRAE changes by a tenth at most, and the plain autoencoder by more."""
     changes, seen = {}, []
     for row in ("LoRAE", "AE"):
@@ -201,7 +201,7 @@ def plateaus(filled: FilledTable, _: Spectra) -> Outcome:
     return abs(changes["LoRAE"]) <= SIMILAR_DISTANCE < changes["AE"], "; ".join(seen)
 
 
-def not_the_worst(filled: FilledTable, _: Spectra) -> Outcome:
+def not_the_worst(filled: ResultsTable, _: Spectra) -> LossOutput:
     """LoRAE is better than the worst of the other models, and within a quarter of the best."""
     values = {row.name: filled.value(row.name, "own") for row in filled.rows}
     means = {name: value.mean for name, value in values.items() if value.mean is not None}
@@ -214,7 +214,7 @@ def not_the_worst(filled: FilledTable, _: Spectra) -> Outcome:
 def ranks(smaller: str, larger: str, factor: float = 1.0) -> Check:
     """The rank of one row is below `factor` times that of another."""
 
-    def check(filled: FilledTable, _: Spectra) -> Outcome:
+    def check(filled: ResultsTable, _: Spectra) -> LossOutput:
         first, second = filled.value(smaller, "rank"), filled.value(larger, "rank")
         if first.mean is None or second.mean is None:
             return NOT_MEASURED
@@ -223,7 +223,7 @@ def ranks(smaller: str, larger: str, factor: float = 1.0) -> Check:
     return check
 
 
-def decays_gradually(_: FilledTable, spectra: Spectra) -> Outcome:
+def decays_gradually(_: ResultsTable, spectra: Spectra) -> LossOutput:
     """LoRAE's spectrum falls over a larger share of its rank than IRMAE's, and without a cliff of its own."""
     if not {"LoRAE", "IRMAE"} <= set(spectra):
         return NOT_MEASURED
@@ -256,7 +256,7 @@ def _fall(eigenvalues: Sequence[float]) -> tuple[int, int, float]:
 def small_and_even(row: str) -> Check:
     """A row has the same rank at tolerances that are a thousandfold apart."""
 
-    def check(_: FilledTable, spectra: Spectra) -> Outcome:
+    def check(_: ResultsTable, spectra: Spectra) -> LossOutput:
         if row not in spectra:
             return NOT_MEASURED
         values = spectra[row]
@@ -271,7 +271,7 @@ def small_and_even(row: str) -> Check:
 def no_worse_than(row: str, other: str) -> Check:
     """The distance of one row is at most a tenth above that of another."""
 
-    def check(filled: FilledTable, _: Spectra) -> Outcome:
+    def check(filled: ResultsTable, _: Spectra) -> LossOutput:
         first, second = filled.value(row, "midpoints"), filled.value(other, "midpoints")
         if first.mean is None or second.mean is None:
             return NOT_MEASURED

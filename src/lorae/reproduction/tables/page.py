@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lorae.plotting.plots import plot_spectrum
-from lorae.reproduction.pages.blocks import Block, Gallery, Grid, Page, Picture, Text, Verdict, averaged
+from lorae.reproduction.pages.blocks import Block, ClaimResult, Gallery, Grid, Page, Picture, Text, averaged
 from lorae.reproduction.tables.claims import count_seeds, verdicts
 from lorae.reproduction.tables.ranking import order
-from lorae.reproduction.tables.results import FilledTable
+from lorae.reproduction.tables.results import ResultsTable
 
 DATA_TITLES = {"mnist": "MNIST", "celeba": "CelebA"}
 
@@ -34,7 +34,7 @@ SAID = {
 
 
 def table_page(
-    filled: Sequence[FilledTable],
+    filled: Sequence[ResultsTable],
     *,
     protocol: Sequence[str],
     pictures: Mapping[tuple[str, str, str], Path],
@@ -63,12 +63,12 @@ def table_page(
                 blocks += [Picture(path, f"{row}. {title}") for row, path in shown]
             elif shown:
                 blocks.append(Gallery(title, tuple(shown)))
-    if any(isinstance(block, Verdict) for block in blocks):
+    if any(isinstance(block, ClaimResult) for block in blocks):
         blocks.append(Text(BY_MEANS))
     return Page(table.name, table.title, (*blocks, *(Text(words) for words in protocol)))
 
 
-def _grid(filled: FilledTable) -> Grid:
+def _grid(filled: ResultsTable) -> Grid:
     header = [DATA_TITLES[filled.data]]
     for column in filled.columns:
         header += [f"{column.title}: paper", "ours"]
@@ -82,7 +82,7 @@ def _grid(filled: FilledTable) -> Grid:
     return Grid(_caption(filled), tuple(header), tuple(rows))
 
 
-def _orders(filled: FilledTable) -> list[Block]:
+def _orders(filled: ResultsTable) -> list[Block]:
     """Whether the rows come in the paper's order, a line for each column that has a better."""
     lines = []
     for column in filled.columns:
@@ -93,11 +93,11 @@ def _orders(filled: FilledTable) -> list[Block]:
     return [Grid(caption, ("column", "paper", "ours", "same order?"), tuple(lines))] if lines else []
 
 
-def _caption(filled: FilledTable) -> str:
+def _caption(filled: ResultsTable) -> str:
     return f"{DATA_TITLES[filled.data]}: mean ± standard deviation over {count_seeds(filled.values.values())}"
 
 
-def _notes(filled: FilledTable, features: str | None) -> list[Block]:
+def _notes(filled: ResultsTable, features: str | None) -> list[Block]:
     better = {column.better for column in filled.columns if column.better}
     notes = [f"{better.pop().capitalize()} is better."] if len(better) == 1 else []
     if not all(row.paper for row in filled.rows):
@@ -110,7 +110,7 @@ def _notes(filled: FilledTable, features: str | None) -> list[Block]:
     return [Text(" ".join(notes))] if notes else []
 
 
-def _overlay(filled: FilledTable, spectra: Mapping[str, Sequence[float]], folder: Path) -> Picture:
+def _overlay(filled: ResultsTable, spectra: Mapping[str, Sequence[float]], folder: Path) -> Picture:
     place = Path("pictures") / f"{filled.table.name}-{filled.data}.png"
     (folder / place).parent.mkdir(parents=True, exist_ok=True)
     plot_spectrum(spectra, folder / place)

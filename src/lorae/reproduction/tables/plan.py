@@ -4,10 +4,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lorae.reproduction.jobs.store import Cell, Record
-from lorae.reproduction.tables.presets import Scale
+from lorae.reproduction.jobs.store import Job, Record
+from lorae.reproduction.tables.presets import StudyConfig
 from lorae.reproduction.tables.published import Column, System, Table
-from lorae.reproduction.tables.results import FilledTable, Value
+from lorae.reproduction.tables.results import ResultsTable, Value
 
 # Raised when a measurement changes in a way that no setting shows: then no earlier record counts.
 PROTOCOL = 1
@@ -21,10 +21,12 @@ class Planned:
     row: str
     column: str | None
     seed: int
-    cell: Cell
+    cell: Job
 
 
-def measurement(scale: Scale, data: str, system: System, measure: str, seed: int, column: Column | None = None) -> Cell:
+def measurement(
+    scale: StudyConfig, data: str, system: System, measure: str, seed: int, column: Column | None = None
+) -> Job:
     """The cell of one measure of one model."""
     model = scale.model(data, system, column, seed)
     chosen: dict[str, Any] = {} if column is None else {"labels": column.labels, "settings": column.measure_settings}
@@ -37,10 +39,10 @@ def measurement(scale: Scale, data: str, system: System, measure: str, seed: int
     width = f" {column.name}" if column is not None and column.settings else ""
     labels = "" if column is None or column.labels is None else f" with labels {column.labels}"
     others = "" if column is None else "".join(f", {name} {value}" for name, value in column.measure_settings.items())
-    return Cell(f"{data} {system.name}{width} seed {seed}: {measure}{labels}{others}", configuration)
+    return Job(f"{data} {system.name}{width} seed {seed}: {measure}{labels}{others}", configuration)
 
 
-def planned(table: Table, scale: Scale) -> list[Planned]:
+def planned(table: Table, scale: StudyConfig) -> list[Planned]:
     """The cells of a table on all data at hand, seed by seed, so that an interrupted study has something of all.
 
     A measure that trains its own model has its own seeds: one cell stands for all of them.
@@ -62,22 +64,22 @@ def planned(table: Table, scale: Scale) -> list[Planned]:
     return found
 
 
-def distinct(cells: Iterable[Cell]) -> list[Cell]:
+def distinct(cells: Iterable[Job]) -> list[Job]:
     """Each cell once, in the order in which they first come."""
     return list({cell.key: cell for cell in cells}.values())
 
 
-def by_seed(cells: Iterable[Cell]) -> list[Cell]:
+def by_seed(cells: Iterable[Job]) -> list[Job]:
     """The cells in the order of their seeds, so that a study of several tables has something of all of them early."""
 
-    def seed(cell: Cell) -> int:
+    def seed(cell: Job) -> int:
         model = cell.configuration.get("model", cell.configuration)
         return int(model.get("settings", model).get("seed", 0))
 
     return sorted(cells, key=seed)
 
 
-def fill(table: Table, scale: Scale, records: Mapping[str, Record]) -> list[FilledTable]:
+def fill(table: Table, scale: StudyConfig, records: Mapping[str, Record]) -> list[ResultsTable]:
     """The table on every data set at hand, with the values of the records (by the keys of their cells)."""
     plan = planned(table, scale)
     columns = {(data, column.name): column for data in table.data for column in table.columns[data]}
@@ -92,7 +94,7 @@ def fill(table: Table, scale: Scale, records: Mapping[str, Record]) -> list[Fill
                 ours[entry.row, entry.column] += _values(result, columns[data, entry.column])
         published = table.published[data]
         cells = {cell: Value(published.get(cell), tuple(values)) for cell, values in ours.items()}
-        filled.append(FilledTable(table, data, cells))
+        filled.append(ResultsTable(table, data, cells))
     return filled
 
 

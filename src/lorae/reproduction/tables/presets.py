@@ -135,7 +135,7 @@ PROTOCOLS = {
 
 
 @dataclass(frozen=True)
-class Scale:
+class StudyConfig:
     """A preset under a protocol: it turns systems and columns into what is trained and what is measured.
 
     faces: the fingerprint of the CelebA images at hand, as folders of them differ; None where there are none.

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from lorae.reproduction.tables.published import Column
-from lorae.reproduction.tables.results import FilledTable, Value
+from lorae.reproduction.tables.results import ResultsTable, Value
 
 # A difference of means below this many of its standard errors may be chance.
 STANDARD_ERRORS = 2.0
 
 
 @dataclass(frozen=True)
-class Order:
+class RankingComparison:
     """Pairs of rows (better in the paper, worse in the paper) by how they come out here.
 
     published, ours: the rows from the best to the worst. same, other: the difference is larger than chance; undecided:
@@ -42,7 +42,7 @@ class Order:
         return answer if self.seeds > 1 else f"{answer} ({seeds})"
 
 
-def order(filled: FilledTable, column: Column) -> Order:
+def order(filled: ResultsTable, column: Column) -> RankingComparison:
     """How the published order of a column compares with ours, over the rows that have both values."""
     rows = [row.name for row in filled.rows if _known(filled.value(row.name, column.name))]
     found: dict[str, list[tuple[str, str]]] = {"same": [], "other": [], "undecided": []}
@@ -58,7 +58,7 @@ def order(filled: FilledTable, column: Column) -> Order:
     seeds = min((len(filled.value(row, column.name).ours) for row in rows), default=0)
     published = sorted(rows, key=lambda row: sign * (filled.value(row, column.name).published or 0.0))
     ours = sorted(rows, key=lambda row: sign * (filled.value(row, column.name).mean or 0.0))
-    return Order(
+    return RankingComparison(
         tuple(published), tuple(ours), tuple(found["same"]), tuple(found["other"]), tuple(found["undecided"]), seeds
     )
 
@@ -79,7 +79,7 @@ def _known(value: Value) -> bool:
     return value.published is not None and value.mean is not None
 
 
-def _by_paper(filled: FilledTable, column: Column, first: str, second: str) -> tuple[str, str]:
+def _by_paper(filled: ResultsTable, column: Column, first: str, second: str) -> tuple[str, str]:
     """The two rows, the better one in the paper first."""
     values = [filled.value(row, column.name).published for row in (first, second)]
     assert values[0] is not None

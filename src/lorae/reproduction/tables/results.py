@@ -26,7 +26,7 @@ class Value:
 
 
 @dataclass(frozen=True)
-class FilledTable:
+class ResultsTable:
     """A table on one data set. values: every (row, column) of it."""
 
     table: Table

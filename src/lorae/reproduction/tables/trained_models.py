@@ -50,6 +50,6 @@ def _run(model: dict[str, Any], path: Path, data_root: str | None) -> Run:
     if (path / "config.json").exists():
         run = Run(path)
         if root is not None and run.settings.data_root != root:
-            run.say_data_root(root)
+            run.update_data_root(root)
         return api.resume(run, quiet=True)
     return api.train(model["data"], out=path, quiet=True, data_root=root, **model["settings"])

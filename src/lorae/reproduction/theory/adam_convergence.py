@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from lorae.data.manifolds import build_manifold
-from lorae.reproduction.jobs.store import Cell, Record
-from lorae.reproduction.pages.blocks import Block, Grid, Page, Picture, Text, Verdict, averaged
+from lorae.reproduction.jobs.store import Job, Record
+from lorae.reproduction.pages.blocks import Block, ClaimResult, Grid, Page, Picture, Text, averaged
 from lorae.reproduction.theory.plots import plot_convergence
 from lorae.reproduction.theory.rank_scaling import Fit, fit_exponent
 
@@ -41,7 +41,7 @@ PROBLEM: dict[str, Any] = {
 }
 
 
-def cells(preset: str, seeds: int) -> list[Cell]:
+def cells(preset: str, seeds: int) -> list[Job]:
     """A run of each number of steps with each seed at the theorem's learning rate, and one at a constant rate."""
     found = []
     for seed in range(seeds):
@@ -51,9 +51,9 @@ def cells(preset: str, seeds: int) -> list[Cell]:
     return found
 
 
-def _cell(rate: str, steps: int, seed: int) -> Cell:
+def _cell(rate: str, steps: int, seed: int) -> Job:
     configuration = {"study": "theorem1", "protocol": PROTOCOL, "rate": rate, "steps": steps, "seed": seed, **PROBLEM}
-    return Cell(f"theorem1 {rate} rate, {steps} steps, seed {seed}", configuration)
+    return Job(f"theorem1 {rate} rate, {steps} steps, seed {seed}", configuration)
 
 
 def learning_rate(rate: str, scale: float, steps: int) -> float:
@@ -141,7 +141,7 @@ def page(records: list[Record], folder: Path) -> Page:
     title = "Convergence of the gradient of full-batch Adam"
     points = _points(records, "theorem")
     if not points:
-        nothing = Verdict("The smallest gradient falls at least like T^(-1/4) (theorem 1)", None, "not measured")
+        nothing = ClaimResult("The smallest gradient falls at least like T^(-1/4) (theorem 1)", None, "not measured")
         return Page("theorem1", title, (Text("Nothing has been measured yet."), nothing))
     place = Path("pictures") / "theorem1.png"
     (folder / place).parent.mkdir(parents=True, exist_ok=True)
@@ -189,11 +189,11 @@ def _grid(points: dict[int, list[float]], scale: float) -> Grid:
     return Grid("Smallest norm of the gradient", header, tuple(rows))
 
 
-def _decay(records: list[Record]) -> Verdict:
+def _decay(records: list[Record]) -> ClaimResult:
     claim = "The smallest gradient falls at least like T^(-1/4) (theorem 1)"
     points = _points(records, "theorem")
     if len(points) < 2:
-        return Verdict(claim, None, "not measured at two numbers of steps")
+        return ClaimResult(claim, None, "not measured at two numbers of steps")
     fit = _fit(points)
     seen = f"it goes like T^({fit.exponent:.2f} ± {fit.error:.2f}) from {min(points)} to {max(points)} steps"
     seeds = sorted({record["configuration"]["seed"] for record in records})
@@ -206,7 +206,7 @@ def _decay(records: list[Record]) -> Verdict:
     last = dict(list(points.items())[-2:])
     ends = " to ".join(str(steps) for steps in last)
     seen += f" (seed by seed {own}); from {ends} steps alone like T^({_fit(last).exponent:.2f})"
-    return Verdict(claim, fit.exponent <= -0.25, seen)
+    return ClaimResult(claim, fit.exponent <= -0.25, seen)
 
 
 def _fit(points: dict[int, list[float]]) -> Fit:
@@ -214,9 +214,9 @@ def _fit(points: dict[int, list[float]]) -> Fit:
     return fit_exponent([steps for steps, _ in pairs], [norm for _, norm in pairs])
 
 
-def _condition(records: list[Record]) -> Verdict:
+def _condition(records: list[Record]) -> ClaimResult:
     largest = max(record["result"]["largest_gradient"] for record in records)
-    return Verdict(
+    return ClaimResult(
         "The theorem's proof covers such a run (supplement, extension 1)",
         False,
         f"it needs gradients above a sigma > 9 gamma while gamma bounds them: gamma is {largest:.3g}, so sigma would "

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from lorae.metrics.neighbours import distance_rows
 from lorae.metrics.ranks import rank_at
 from lorae.models.autoencoder import Autoencoder
-from lorae.reproduction.pages.blocks import Block, Grid, Page, Picture, Text, Verdict, averaged
+from lorae.reproduction.pages.blocks import Block, ClaimResult, Grid, Page, Picture, Text, averaged
 from lorae.reproduction.theory.plots import plot_contrast
 
 # Distances from so many points to so many others: the theorem's x and x_1 ... x_N.
@@ -96,7 +96,7 @@ def page(rows: Sequence[Mapping[str, Any]], folder: Path) -> Page:
     without = _ratios(rows, 0.0)
     ratios = {weight: found for weight in weights if (found := _ratios(rows, weight))}
     if not (without and ratios):
-        nothing = Verdict("The penalty raises the min-max distance ratio (theorem 2)", None, "not measured")
+        nothing = ClaimResult("The penalty raises the min-max distance ratio (theorem 2)", None, "not measured")
         return Page("theorem2", title, (Text("Nothing has been measured yet."), nothing))
     place = Path("pictures") / "theorem2.png"
     (folder / place).parent.mkdir(parents=True, exist_ok=True)
@@ -176,7 +176,7 @@ def _mean(values: Sequence[float | None]) -> str:
 
 def _verdicts(
     rows: Sequence[Mapping[str, Any]], without: Sequence[float], ratios: Mapping[float, Sequence[float]]
-) -> list[Verdict]:
+) -> list[ClaimResult]:
     level = statistics.fmean(without)
     means = {weight: statistics.fmean(values) for weight, values in ratios.items()}
     listed = ", ".join(f"{_mean(values)} at {weight:g}" for weight, values in ratios.items())
@@ -186,12 +186,12 @@ def _verdicts(
         listed += "; all latents the same at " + ", ".join(f"{weight:g}" for weight in lost)
     order = list(means.values())
     return [
-        Verdict(
+        ClaimResult(
             "With the penalty, near and far differ more than without it, at every weight (section 5.2)",
             not lost and all(mean > level for mean in order),
             f"{_mean(without)} without; {listed}",
         ),
-        Verdict(
+        ClaimResult(
             "The ratio grows with the weight, as the bound does",
             not lost and all(first < second for first, second in pairwise(order))
             if len(order) + len(lost) > 1
@@ -202,7 +202,7 @@ def _verdicts(
     ]
 
 
-def _verdicts_of_the_bound(found: Sequence[Mapping[str, Any]]) -> list[Verdict]:
+def _verdicts_of_the_bound(found: Sequence[Mapping[str, Any]]) -> list[ClaimResult]:
     """What the bound says, and what it stands on. found: results of models with the penalty."""
     bounded = [row for row in found if row["bound"] is not None]
     gaps = [math.log10(row["ratio"]["mean"] / row["bound"]) for row in bounded]
@@ -214,12 +214,12 @@ def _verdicts_of_the_bound(found: Sequence[Mapping[str, Any]]) -> list[Verdict]:
         else "not measured"
     )
     return [
-        Verdict(
+        ClaimResult(
             "The ratio exceeds the claimed bound (theorem 2)",
             all(row["bound_holds"] for row in bounded) if bounded else None,
             seen,
         ),
-        Verdict(
+        ClaimResult(
             "One constant c gives rank(M) <= c |M|_* whatever the training (supplement, equation 16)",
             False,
             f"{here}it has no upper limit: t I has full rank at every t (see `proposition1`)",

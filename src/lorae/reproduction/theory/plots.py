@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from lorae.plotting.plots import format_tolerance
-from lorae.plotting.style import COLOURS, INK, MUTED, legend_below, new_figure, save
+from lorae.plotting.style import COLORS, INK, MUTED, legend_below, new_figure, save
 
 DASHED = (0, (5, 3))
 
@@ -25,7 +25,7 @@ def plot_convergence(
     for number, course in enumerate(courses):
         label = "constant rate, a line for each seed" if number == 0 else None
         axes.plot(*zip(*course, strict=True), color=MUTED, linewidth=1.0, label=label)
-    _spread(axes, points, COLOURS[0], "rate of the theorem, mean of the seeds")
+    _spread(axes, points, COLORS[0], "rate of the theorem, mean of the seeds")
     steps = list(points)
     start = statistics.fmean(points[steps[0]])
     claimed = [start * (count / steps[0]) ** -0.25 for count in steps]
@@ -49,7 +49,7 @@ def plot_contrast(ratios: Mapping[float, Sequence[float]], without: Sequence[flo
     )
     for level in without:
         axes.axhline(level, color=MUTED, linewidth=0.5)
-    _spread(axes, ratios, COLOURS[0], "with the penalty, mean of the seeds")
+    _spread(axes, ratios, COLORS[0], "with the penalty, mean of the seeds")
     _weight_axis(axes, list(ratios))
     axes.set_ylabel("min-max distance ratio")
     every = [*without, *(ratio for seeds in ratios.values() for ratio in seeds)]
@@ -72,13 +72,13 @@ def plot_exponent(
     ranks: name -> weight -> ranks, a seed each, those of 0 left out; fitted: factor and exponent of the first's line.
     """
     figure, (axes,) = new_figure(1, height=4.0)
-    for (name, points), colour in zip(ranks.items(), COLOURS, strict=False):
+    for (name, points), colour in zip(ranks.items(), COLORS, strict=False):
         left = {weight: kept for weight, seeds in points.items() if (kept := [rank for rank in seeds if rank > 0])}
         _spread(axes, left, colour, f"ours: {name}")
     if published:
         weights = sorted(published)
         shown = [published[weight] for weight in weights]
-        axes.plot(weights, shown, "s--", color=COLOURS[3], linewidth=1.4, markersize=5, label="the paper's table 7")
+        axes.plot(weights, shown, "s--", color=COLORS[3], linewidth=1.4, markersize=5, label="the paper's table 7")
     weights = sorted(next(iter(ranks.values())))
     if fitted is not None:
         factor, exponent = fitted

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from lorae.metrics.ranks import rank_at
-from lorae.reproduction.pages.blocks import Block, Grid, Page, Picture, Text, Verdict, averaged
+from lorae.reproduction.pages.blocks import Block, ClaimResult, Grid, Page, Picture, Text, averaged
 from lorae.reproduction.theory.plots import plot_exponent
 
 # The definitions of the rank that are compared, and where they stand in a row.
@@ -74,7 +74,7 @@ def page(rows: Sequence[Mapping[str, Any]], folder: Path, weights: int) -> Page:
     """
     title = "The rank against the penalty's weight"
     if not rows:
-        nothing = Verdict("The rank follows O(1 / weight) (proposition 1)", None, "not measured")
+        nothing = ClaimResult("The rank follows O(1 / weight) (proposition 1)", None, "not measured")
         return Page("proposition1", title, (Text("Nothing has been measured yet."), nothing))
     place = Path("pictures") / "proposition1.png"
     (folder / place).parent.mkdir(parents=True, exist_ok=True)
@@ -136,7 +136,7 @@ def _counterexample_grid() -> Grid:
     return Grid("The matrix t I, 128 x 128", ("t", "nuclear norm", "rank", "rank / norm"), tuple(lines))
 
 
-def _verdicts(rows: Sequence[Mapping[str, Any]], published: Mapping[float, float], weights: int) -> list[Verdict]:
+def _verdicts(rows: Sequence[Mapping[str, Any]], published: Mapping[float, float], weights: int) -> list[ClaimResult]:
     points = _by_weight(rows, MAIN)
     fit = _fit(points)
     falls = {
@@ -145,7 +145,7 @@ def _verdicts(rows: Sequence[Mapping[str, Any]], published: Mapping[float, float
     }
     rate = "The rank goes like 1 / weight (what a tight O(1 / weight) would mean)"
     if fit is None:
-        return [Verdict(sentence, None, "not measured") for sentence in (*falls.values(), rate)]
+        return [ClaimResult(sentence, None, "not measured") for sentence in (*falls.values(), rate)]
     theirs = _fit({weight: [rank] for weight, rank in published.items()})
     seen = f"like weight^({fit.exponent:.2f} ± {fit.error:.2f})"
     if theirs is not None:
@@ -162,8 +162,8 @@ def _verdicts(rows: Sequence[Mapping[str, Any]], published: Mapping[float, float
     )
     return [
         *(_falling(sentence, _by_weight(rows, definition), weights) for definition, sentence in falls.items()),
-        Verdict(rate, abs(fit.exponent + 1) <= NEAR, seen),
-        Verdict(
+        ClaimResult(rate, abs(fit.exponent + 1) <= NEAR, seen),
+        ClaimResult(
             "rank(M) <= c |M|_* for some constant c (used by proposition 1 and theorem 2)",
             False,
             "t I has rank 128 at every t, so c would have to exceed 1 / t for all t",
@@ -171,9 +171,9 @@ def _verdicts(rows: Sequence[Mapping[str, Any]], published: Mapping[float, float
     ]
 
 
-def _falling(sentence: str, points: Mapping[float, Sequence[float]], weights: int) -> Verdict:
+def _falling(sentence: str, points: Mapping[float, Sequence[float]], weights: int) -> ClaimResult:
     if len(points) < weights:
-        return Verdict(sentence, None, "not measured")
+        return ClaimResult(sentence, None, "not measured")
     means = {weight: statistics.fmean(ranks) for weight, ranks in points.items()}
     seen = ", ".join(f"{mean:.1f} at {weight:g}" for weight, mean in means.items())
-    return Verdict(sentence, all(first > second for first, second in pairwise(means.values())), seen)
+    return ClaimResult(sentence, all(first > second for first, second in pairwise(means.values())), seen)

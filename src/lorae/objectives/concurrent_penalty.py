@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 
-class SidePenalty:
+class ConcurrentPenalty:
     """Value and gradient of a weighted sum of functions of M, computed on a stream of its own.
 
     M is known when a step starts, so its polar factor, some thirty products of small matrices, can be computed while
