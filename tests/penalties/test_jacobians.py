@@ -107,6 +107,6 @@ def test_contraction_does_not_depend_on_the_precision_of_the_step():
     values = []
     for bfloat16 in (False, True):
         model = build(torch.float32)
-        _, terms, _ = Objective(model, {"contractive": 1.0}, bfloat16=bfloat16)(context_of(model, 3).x)
+        _, terms, _ = Objective(model, {"contractive": 1.0}, bfloat16=bfloat16)(context_of(model, 3).inputs)
         values.append(terms["contractive"].item())
     assert values[0] == values[1]
