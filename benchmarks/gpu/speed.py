@@ -28,7 +28,7 @@ PENALISED: dict[str, dict[str, Any]] = {
     "M without a penalty": ONE_LAYER,
     "polar": {"method": "lorae", "penalty": PENALTY},
     "polar, within the loss": {"method": "lorae", "penalty": PENALTY},
-    "polar, slope held for 10 steps": {"method": "lorae", "penalty": PENALTY, "penalty_every": 10},
+    "slope held for 10 steps": {"method": "lorae", "penalty": PENALTY, "penalty_every": 10},
     "proximal steps": {"method": "lorae+", "penalty": PENALTY},
 }
 
@@ -159,7 +159,7 @@ def our_loop(
         trainer.model.bottleneck.single_matrix().data.copy_(matrix)
     if within_loss:  # instead of on a stream of its own
         eager = getattr(trainer.take_step, "eager", trainer.take_step)
-        trainer.objective._beside, eager.side = frozenset(), None
+        trainer.objective._beside, trainer.objective._side, eager.side = frozenset(), None, None
 
     def step(index: int) -> None:
         trainer.objective.before_step(index)
@@ -233,13 +233,16 @@ def penalties(records: Records, *, smoke: bool) -> None:
     options = {"width": 0.125} if smoke else {}
     for latent_dim in (16,) if smoke else (128, 512, 1024):
         matrix = trained_matrix(latent_dim)
-        for name, settings in PENALISED.items():
+        for precision in ("tf32",) if smoke else ("bfloat16", "tf32"):
+            for name, settings in PENALISED.items():
+                chosen = {"latent_dim": latent_dim, **settings, **options}
 
-            def take(name: str = name, settings: dict[str, Any] = settings, matrix: Tensor = matrix) -> dict[str, Any]:
-                chosen = {"latent_dim": len(matrix), **settings, **options}
-                return timed(our_loop("mnist", 32, "float32", matrix, "within" in name, **chosen), **counts)
+                def take(
+                    within: bool = "within" in name, p: str = precision, m: Tensor = matrix, c: Any = chosen
+                ) -> dict[str, Any]:
+                    return timed(our_loop("mnist", 32, p, m, within, **c), **counts)
 
-            records.measure(f"l = {latent_dim}: {name}", take)
+                records.measure(f"l = {latent_dim}, {precision}: {name}", take)
         for method in ("svd", "eigh", "polar"):
             M = matrix.to(device()).requires_grad_()
 

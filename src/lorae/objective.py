@@ -106,6 +106,7 @@ class Objective:
         self.penalty_every = penalty_every
         self._held: dict[str, HeldPenalty] = {}
         self._beside: frozenset[str] = frozenset()
+        self._side: SidePenalty | None = None
         if penalty_every > 1:
             self._hold_penalties()
 
@@ -120,21 +121,22 @@ class Objective:
         waiting = (all_penalties()[name].reads_back for name in self._penalties if name not in self._held)
         return self.model.bottleneck.READS_BACK or any(waiting)
 
-    def side_penalty(self) -> SidePenalty | None:
-        """The penalties of M alone, which the loss then leaves out, for a GPU to compute beside the networks.
+    def move_beside(self) -> SidePenalty | None:
+        """Leave the penalties of M alone, where a graph can record them, to a stream beside the networks.
 
-        None on a CPU, and where there are none or M is a product.
+        The loss is without them from then on. None on a CPU, and where there are none or M is a product.
         """
         names = matrix_penalties(self._penalties, proximal=self.proximal)
-        chosen = [name for name in names if self.weights[name] != 0 and name not in self._held]
+        chosen = [name for name in names if self.weights[name] != 0 and not all_penalties()[name].reads_back]
         if not chosen or not self.penalty_scale.is_cuda:
             return None
         matrix = self.model.bottleneck.matrix()
         if not isinstance(matrix, nn.Parameter):
             return None
-        functions = {name: (matrix_function(name), self.weights[name]) for name in chosen}
+        held = {name: self._held.get(name) or HeldPenalty(matrix_function(name), matrix) for name in chosen}
         self._beside = frozenset(chosen)
-        return SidePenalty(functions, matrix, self.penalty_scale)
+        self._side = SidePenalty(held, self.weights, matrix, self.penalty_scale, every_step=self.penalty_every == 1)
+        return self._side
 
     def __call__(self, x: Tensor) -> Outcome:
         """What the model's own player makes of a scaled batch."""
@@ -172,8 +174,11 @@ class Objective:
 
     def look(self) -> None:
         """Take value and slope of the penalties that are held, at M as it is."""
-        for held in self._held.values():
-            held.refresh(penalised_matrix(self.model))
+        if self._side is not None:
+            self._side.look = True
+        for name, held in self._held.items():
+            if name not in self._beside:
+                held.refresh(penalised_matrix(self.model))
 
     def _hold_penalties(self) -> None:
         self._held = {

@@ -90,7 +90,7 @@ class EagerStep:
         self.optimizers = optimizers
         self.memory_format = memory_format
         self.players: list[Player] = objective.players()
-        self.side = objective.side_penalty()
+        self.side = objective.move_beside()
 
     def __call__(self, items: Tensor) -> tuple[Tensor, Tensor]:
         """items: raw batch on the model's device."""
@@ -115,6 +115,8 @@ class EagerStep:
                 terms |= self.side.terms
             optimizer.step()
             latents.append(outcome.latents)
+        if self.side is not None:
+            self.side.took()
         ordered = [terms[name] for name in self.objective.weights]
         return torch.stack([sum(losses[1:], losses[0]), *ordered]).detach(), latents[0].detach()
 
@@ -123,7 +125,8 @@ class CapturedStep:
     """The same step, recorded once as a CUDA graph and replayed.
 
     The first steps run eagerly on a side stream, as CUDA asks of a warm-up; they are real steps, so nothing has
-    to be undone. A batch of another size (the last of an epoch) runs eagerly.
+    to be undone. A batch of another size (the last of an epoch) runs eagerly. Steps that look at M and steps that hold
+    the slope of a penalty have a graph each.
     """
 
     WARMUP = 3
@@ -132,8 +135,8 @@ class CapturedStep:
         self.eager = eager
         self.batch_size = batch_size
         self.warm = 0
-        self.graph: torch.cuda.CUDAGraph | None = None
-        self.items = self.row = self.latents = torch.empty(0)
+        self.graphs: dict[bool, tuple[torch.cuda.CUDAGraph, Tensor, Tensor]] = {}
+        self.items = torch.empty(0)
 
     def __call__(self, items: Tensor) -> tuple[Tensor, Tensor]:
         """items: raw batch on the GPU."""
@@ -142,11 +145,16 @@ class CapturedStep:
         if self.warm < self.WARMUP:
             self.warm += 1
             return self._on_side_stream(items)
-        if self.graph is None:
-            self.graph = self._captured(items)
+        side = self.eager.side
+        looks = side is not None and side.look
+        if looks not in self.graphs:
+            self.graphs[looks] = self._captured(items)
+        graph, row, latents = self.graphs[looks]
         self.items.copy_(items)
-        self.graph.replay()
-        return self.row.clone(), self.latents.clone()
+        graph.replay()
+        if side is not None:
+            side.took()
+        return row.clone(), latents.clone()
 
     def _on_side_stream(self, items: Tensor) -> tuple[Tensor, Tensor]:
         stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
@@ -156,15 +164,17 @@ class CapturedStep:
         torch.cuda.current_stream().wait_stream(stream)
         return result
 
-    def _captured(self, items: Tensor) -> torch.cuda.CUDAGraph:
-        self.items = items.clone()
+    def _captured(self, items: Tensor) -> tuple[torch.cuda.CUDAGraph, Tensor, Tensor]:
+        if not self.graphs:
+            self.items = items.clone()
         for optimizer in self.eager.optimizers:
             optimizer.zero_grad(set_to_none=True)
         graph = torch.cuda.CUDAGraph()
+        # Before what is computed beside it; and other threads may train models of their own meanwhile.
+        stream = torch.cuda.Stream(priority=-1)  # type: ignore[no-untyped-call]
         try:
-            # Other threads may train models of their own meanwhile.
-            with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-                self.row, self.latents = self.eager(self.items)
+            with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
+                row, latents = self.eager(self.items)
         except RuntimeError as error:
             if isinstance(error, torch.OutOfMemoryError) or isinstance(error.__context__, torch.OutOfMemoryError):
                 raise torch.OutOfMemoryError(str(error)) from error
@@ -173,4 +183,4 @@ class CapturedStep:
                 f"capture: the step cannot be recorded as a CUDA graph ({reason}); a penalty that reads a value back "
                 "from the GPU, as .item() does, needs --capture off"
             ) from error
-        return graph
+        return graph, row, latents
