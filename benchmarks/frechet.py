@@ -1,6 +1,6 @@
-"""The trace term of the Frechet distance at the width of Inception's features, against `scipy.linalg.sqrtm`.
+"""Compare the trace term of the Frechet distance with `scipy.linalg.sqrtm`, at the width of Inception's features.
 
-Both get the same covariances in one process. The reference for the error is the nuclear norm of X^T Y of the centred
+Both get the same covariances in one process. The reference for the error is the nuclear norm of X^T Y of the centered
 feature matrices themselves, in float64, which needs no square root of a covariance. Run it by `make bench`.
 """
 
@@ -23,34 +23,35 @@ WIDTH, ROUNDS = 2048, 3
 
 
 def features(n: int, width: int, seed: int) -> np.ndarray[Any, Any]:
-    """Correlated features whose variances fall over six decades, as those of real networks do: float64 (n, width)."""
+    """Draw correlated features whose variances fall over six decades, as in real networks: float64 (n, width)."""
     generator = np.random.default_rng(seed)
     mixing = np.linalg.qr(np.random.default_rng(99).normal(size=(width, width)))[0]
     return generator.normal(size=(n, width)) * np.logspace(0, -3, width) @ mixing
 
 
 def exact(first: np.ndarray[Any, Any], second: np.ndarray[Any, Any]) -> float:
-    """tr((C1 C2)^(1/2)) from the triangular factors of the centred features."""
-    factors = [np.linalg.qr((x - x.mean(0)) / np.sqrt(len(x) - 1), mode="r") for x in (first, second)]
+    """Return tr((C1 C2)^(1/2)), computed from the triangular factors of the centered features."""
+    centered = [(x - x.mean(0)) / np.sqrt(len(x) - 1) for x in (first, second)]
+    factors = [np.asarray(np.linalg.qr(x, mode="r")) for x in centered]
     return float(torch.linalg.svdvals(torch.from_numpy(factors[0] @ factors[1].T)).sum())
 
 
 def by_sqrtm(first: np.ndarray[Any, Any], second: np.ndarray[Any, Any]) -> float:
-    """What the usual scripts do."""
+    """Return the same term as the usual scripts compute it."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return float(np.trace(linalg.sqrtm(first @ second)).real)
 
 
 def timed(function: Callable[[], float]) -> tuple[float, float]:
-    """Value and seconds."""
+    """Return the value of a function and the seconds that it took."""
     start = time.perf_counter()
     value = function()
     return value, time.perf_counter() - start
 
 
 def compare(n: int, width: int, rounds: int) -> dict[str, float]:
-    """Errors of both ways, and the median ratio of their times over rounds."""
+    """Return the errors of both ways, their times, and the median ratio of the times within a round."""
     first, second = features(n, width, 1), features(n, width, 2) * 1.1
     moments = Moments.of(first), Moments.of(second)
     covariances = [part.covariance for part in moments]
@@ -73,7 +74,7 @@ def compare(n: int, width: int, rounds: int) -> dict[str, float]:
 
 
 def main() -> None:
-    """Print and record."""
+    """Measure, print and record."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--width", type=int, default=WIDTH)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
@@ -84,7 +85,13 @@ def main() -> None:
     }
     for name, case in cases.items():
         print(f"{name}: {json.dumps(case)}")
-    record = {"command": "make bench", "threads": torch.get_num_threads(), "torch": torch.__version__, "cases": cases}
+    record = {
+        "schema": 1,
+        "command": "make bench",
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "cases": cases,
+    }
     RECORD.parent.mkdir(parents=True, exist_ok=True)
     RECORD.write_text(json.dumps(record, indent=2) + "\n")
 

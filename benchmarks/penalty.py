@@ -1,8 +1,8 @@
-"""What the nuclear norm costs of a training step of the MNIST network at batch 32, and how exact its gradient is.
+"""Measure the cost of the nuclear norm in a training step of the MNIST network at batch 32, and its gradient's error.
 
-Each way to handle it is measured beside the same model without it: M trained by Adam, no penalty, no factorisation.
-So the cost is that of the penalty alone, not of the layer M; what M itself costs stands beside it, against an
-autoencoder without one. M gets the spectrum of a trained one. Rounds go through all contestants in turn, so that a busy
+Each way to compute it is compared with the same model without it: M trained by Adam, no penalty, no factorization. So
+the cost is that of the penalty alone, not of the layer M. The cost of M itself is measured as well, against an
+autoencoder without it. M gets the spectrum of a trained one. Rounds go through all contestants in turn, so that a busy
 machine slows all of them, and ratios are taken within a round. Run it by `make bench`.
 """
 
@@ -15,42 +15,45 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from throughput import machine
 
 import lorae
+from benchmarks.throughput import machine
+from lorae.config.settings import Settings
 from lorae.data import Dataset
-from lorae.hardware import choose_precision
 from lorae.linalg import nuclear_norm
-from lorae.memory import MemoryRun
-from lorae.proximal import SHRINK_EVERY
-from lorae.settings import Settings
-from lorae.training import Trainer
+from lorae.optim.proximal_adam import SHRINK_EVERY
+from lorae.runs.in_memory import InMemoryRun
+from lorae.system.hardware import choose_precision
+from lorae.training.trainer import Trainer
 
 RECORD = Path(__file__).parents[1] / "results" / "benchmarks" / "penalty.json"
 LATENT_DIMS, BATCH, PENALTY = (128, 512), 32, 1e-4
-# Steps of a contestant in a round: two factorisations of the proximal route. Before the first, some to settle.
+# Steps of a contestant in a round: two factorizations of the proximal route. Before the first round, some to settle.
 ROUNDS, STEPS, SETTLING = 21, 2 * SHRINK_EVERY, 10 * SHRINK_EVERY
-# Steps for which a slope is held, where it is: as many as proximal steps add up.
-HELD = SHRINK_EVERY
+# Steps between two linearizations of the norm: as many as proximal steps add up.
+EVERY = SHRINK_EVERY
 RANKS = (1, 8, 64)
-# What the costs may be, as shares of a step.
-ASKED = {128: 0.05, 512: 0.15}
+# Largest costs that the project aims at, as shares of a step.
+TARGETS = {128: 0.05, 512: 0.15}
 
 ONE_LAYER = {"method": "irmae", "bottleneck": {"layers": 1}, "matrix_init": "identity"}
-# Name -> settings, and the contestant that differs by the penalty alone.
+# Name -> settings, and the contestant that differs only by not having the penalty.
 CONTESTANTS: dict[str, tuple[dict[str, Any], str | None]] = {
     "ae": ({"method": "ae"}, None),
     "M": (ONE_LAYER, "ae"),
-    "M, normalised": (ONE_LAYER | {"normalise": "coordinates"}, "ae"),
+    "M, normalized": (ONE_LAYER | {"normalise": "coordinates"}, "ae"),
     "lorae": ({"method": "lorae", "penalty": PENALTY}, "M"),
     "lorae by autograd": ({"method": "lorae", "penalty": PENALTY}, "M"),
-    "lorae, slope held": ({"method": "lorae", "penalty": PENALTY, "penalty_every": HELD}, "M"),
-    "lorae+": ({"method": "lorae+", "penalty": PENALTY}, "M, normalised"),
+    f"lorae, penalty_every {EVERY}": (
+        {"method": "lorae", "penalty": PENALTY, "penalty_every": EVERY},
+        "M",
+    ),
+    "lorae+": ({"method": "lorae+", "penalty": PENALTY}, "M, normalized"),
 }
 
 
 def trained_matrix(latent_dim: int) -> torch.Tensor:
-    """What Adam leaves of M on MNIST: some strong directions, the others from a hundredth down, float32 (l, l)."""
+    """Build an M like one that Adam has trained on MNIST: few strong directions, the others weak, float32 (l, l)."""
     generator = torch.Generator().manual_seed(0)
     strong = latent_dim // 8
     values = torch.cat([torch.linspace(1, 0.3, strong), torch.logspace(-2, -4, latent_dim - strong)])
@@ -59,11 +62,11 @@ def trained_matrix(latent_dim: int) -> torch.Tensor:
 
 
 def build_trainer(name: str, latent_dim: int) -> Trainer:
-    """A training of a contestant on MNIST, with some steps taken."""
+    """Build the training of a contestant on MNIST and take some steps to settle."""
     split = lorae.load_data("mnist").train.first(SETTLING * BATCH)
     checked = Settings.from_values({**CONTESTANTS[name][0], "latent_dim": latent_dim}, lambda _: "the benchmark")
     settings = checked.resolve("images", (1, 32, 32)).with_machine("cpu", choose_precision("auto", "cpu", "mnist"))
-    run = MemoryRun(settings, torch.get_num_threads())
+    run = InMemoryRun(settings, torch.get_num_threads())
     trainer = Trainer(run, Dataset("mnist", split, split, "", ""), quiet=True)
     if name == "lorae by autograd":
         trainer.objective._penalties["nuclear"] = lambda step: torch.linalg.matrix_norm(step.matrix, "nuc")
@@ -77,7 +80,7 @@ def build_trainer(name: str, latent_dim: int) -> Trainer:
 
 
 def take_steps(trainer: Trainer, count: int) -> None:
-    """As `Trainer.fit` does, without statistics."""
+    """Take steps as `Trainer.fit` does, without statistics."""
     for index in range(count):
         trainer.objective.before_step(index)
         trainer.take_step(trainer.items[index * BATCH : (index + 1) * BATCH])
@@ -86,7 +89,7 @@ def take_steps(trainer: Trainer, count: int) -> None:
 
 
 def measure(latent_dim: int, rounds: int, clock: Callable[[], float]) -> dict[str, dict[str, float]]:
-    """Milliseconds of a step of every contestant, and what it costs more than its counterpart, as a share of that."""
+    """Return the milliseconds of a step of each contestant, and its cost as a share of its counterpart's step."""
     trainers = {name: build_trainer(name, latent_dim) for name in CONTESTANTS}
     measured: dict[str, list[float]] = {name: [] for name in CONTESTANTS}
     for number in range(rounds + 1):
@@ -99,7 +102,7 @@ def measure(latent_dim: int, rounds: int, clock: Callable[[], float]) -> dict[st
 
 
 def row(name: str, measured: dict[str, list[float]]) -> dict[str, float]:
-    """Median milliseconds of a step; median and quartiles of the cost within a round."""
+    """Return the median milliseconds of a step, and median and quartiles of the cost within a round."""
     found = {"milliseconds": statistics.median(measured[name])}
     counterpart = CONTESTANTS[name][1]
     if counterpart is not None:
@@ -110,7 +113,7 @@ def row(name: str, measured: dict[str, list[float]]) -> dict[str, float]:
 
 
 def gradient_errors(latent_dim: int) -> dict[str, float]:
-    """Rank k -> largest error of an entry of the gradient at a matrix of that rank, against the exact U_k V_k^T."""
+    """Return rank k -> largest error of an entry of the gradient at a matrix of rank k, against the exact U_k V_k^T."""
     errors = {}
     for rank in RANKS:
         generator = torch.Generator().manual_seed(rank)
@@ -125,7 +128,7 @@ def gradient_errors(latent_dim: int) -> dict[str, float]:
 
 
 def table(cases: dict[str, dict[str, Any]]) -> str:
-    """In Markdown."""
+    """Return the results as a table in Markdown."""
     lines = ["| latent | model | a step, ms | more than | costs (quartiles) |", "|---|---|---|---|---|"]
     for latent_dim, case in cases.items():
         for name, found in case["steps"].items():
@@ -139,25 +142,26 @@ def table(cases: dict[str, dict[str, Any]]) -> str:
 
 
 def main() -> None:
-    """Print and record."""
+    """Measure, print and record."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--latent-dims", default=",".join(map(str, LATENT_DIMS)))
-    parser.add_argument("--processor-time", action="store_true", help="on a busy machine: count this process alone")
+    parser.add_argument("--processor-time", action="store_true", help="count the time of this process only")
     options = parser.parse_args()
     clock = time.process_time if options.processor_time else time.perf_counter
-    cases = {}
+    cases: dict[str, dict[str, Any]] = {}
     for latent_dim in map(int, options.latent_dims.split(",")):
         steps = measure(latent_dim, options.rounds, clock)
         cases[str(latent_dim)] = {
             "steps": steps,
             "gradient_errors": gradient_errors(latent_dim),
-            "asked": ASKED.get(latent_dim),
+            "target": TARGETS.get(latent_dim),
         }
     print(table(cases))
-    for latent_dim, case in cases.items():
-        print(f"latent {latent_dim}: largest error of the gradient at rank k: {case['gradient_errors']}")
+    for name, case in cases.items():
+        print(f"latent {name}: largest error of the gradient at rank k: {case['gradient_errors']}")
     record = {
+        "schema": 1,
         "command": "make bench",
         "machine": machine(),
         "batch_size": BATCH,

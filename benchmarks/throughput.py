@@ -1,9 +1,10 @@
-"""Training throughput and peak memory on the MNIST network at batch 32, against a plain PyTorch loop.
+"""Compare training throughput and peak memory with a plain PyTorch loop, on the MNIST network at batch 32.
 
-The plain loop is what most people write: a DataLoader, each image resized by PIL when it is read, float32, Adam,
-and `F.mse_loss + weight * torch.linalg.matrix_norm(M, "nuc")`. Ours is `lorae.train` as a user calls it, with its
-statistics and checkpoints. Each measurement is a process of its own; rounds alternate between the contestants, so
-that a busy machine slows all of them, and ratios are taken within a round. Run it by `make bench`.
+The plain loop is the usual one: a DataLoader, each image resized by PIL when it is read, float32, Adam,
+and `F.mse_loss + weight * torch.linalg.matrix_norm(M, "nuc")`. The
+other contestants are `lorae.train` as a user calls it, with its statistics and checkpoints. Each measurement is a
+process of its own; rounds alternate between the contestants, so that a busy machine slows all of them, and ratios are
+taken within a round. Run it by `make bench`.
 """
 
 import argparse
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-RECORDS = ROOT / "results" / "benchmarks" / "throughput"  # one a kind of processor
+RECORDS = ROOT / "results" / "benchmarks" / "throughput"  # a file for each kind of processor
 README = ROOT / "README.md"
 BEGIN, END = "<!-- speed -->", "<!-- end of speed -->"
 BATCH, LATENT_DIM, PENALTY = 32, 128, 1e-4
@@ -35,7 +36,7 @@ CONTESTANTS: dict[str, dict[str, Any] | None] = {
 
 
 def plain_loop(steps: int) -> float:
-    """Images a second of the loop that most people write, over `steps` steps after ten to warm up."""
+    """Return the images a second of the plain loop, over `steps` steps after ten to warm up."""
     import numpy as np
     import torch
     from PIL import Image
@@ -88,7 +89,7 @@ def plain_loop(steps: int) -> float:
 
 
 def lorae_loop(steps: int, settings: dict[str, Any]) -> float:
-    """Images a second of `lorae.train` after its first hundred steps, statistics and a checkpoint included."""
+    """Return the images a second of `lorae.train` after its first hundred steps, with statistics and a checkpoint."""
     import lorae
 
     with tempfile.TemporaryDirectory() as folder:
@@ -99,7 +100,7 @@ def lorae_loop(steps: int, settings: dict[str, Any]) -> float:
 
 
 def measure(name: str, steps: int) -> dict[str, float]:
-    """Images a second and peak memory in MB of one contestant, in a fresh process."""
+    """Return the images a second and the peak memory in MB of one contestant, measured in a fresh process."""
     command = [sys.executable, __file__, "--contestant", name, "--steps", str(steps)]
     result = subprocess.run(command, check=True, capture_output=True, text=True)
     measured: dict[str, float] = json.loads(result.stdout)
@@ -107,12 +108,20 @@ def measure(name: str, steps: int) -> dict[str, float]:
 
 
 def main() -> None:
-    """Run all rounds, print the table, write the record."""
+    """Run all rounds, print the table, write the record and the README's table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--steps", type=int, default=STEPS)
-    parser.add_argument("--contestant", choices=CONTESTANTS, help="measure one, in this process (used by itself)")
+    parser.add_argument(
+        "--contestant",
+        choices=CONTESTANTS,
+        help="measure one, in this process (used by itself)",
+    )
+    parser.add_argument("--draw-only", action="store_true", help="draw the README's table, measure nothing")
     options = parser.parse_args()
+    if options.draw_only:
+        write_readme()
+        return
     if options.contestant:
         settings = CONTESTANTS[options.contestant]
         speed = plain_loop(options.steps) if settings is None else lorae_loop(options.steps, settings)
@@ -125,14 +134,22 @@ def main() -> None:
         rounds.append({name: measure(name, options.steps) for name in CONTESTANTS})
     rows = {name: summarise(name, rounds) for name in CONTESTANTS}
     print(table(rows))
-    record = {"command": "make bench", "machine": machine(), "batch_size": BATCH, "rounds": rounds, "summary": rows}
+    here = machine()
+    record = {
+        "schema": 1,
+        "command": "make bench",
+        "machine": here,
+        "batch_size": BATCH,
+        "rounds": rounds,
+        "summary": rows,
+    }
     RECORDS.mkdir(parents=True, exist_ok=True)
-    (RECORDS / f"{record['machine']['bfloat16_unit']}.json").write_text(json.dumps(record, indent=2) + "\n")
+    (RECORDS / f"{here['bfloat16_unit']}.json").write_text(json.dumps(record, indent=2) + "\n")
     write_readme()
 
 
 def write_readme() -> None:
-    """The tables of all records, each under the processor that it was measured on."""
+    """Write the tables of all records to the README, each under the processor that it was measured on."""
     records = [json.loads(path.read_text()) for path in sorted(RECORDS.glob("*.json"))]
     parts = [f"On {describe(record['machine'])}:\n\n{table(record['summary'])}" for record in records]
     before, rest = README.read_text().split(BEGIN)
@@ -140,14 +157,14 @@ def write_readme() -> None:
 
 
 def describe(machine: dict[str, Any]) -> str:
-    """A processor in words."""
+    """Return a processor in words."""
     units = {"amx_bf16": "AMX (matrix units for bfloat16)", "avx512_bf16": "AVX-512 products of bfloat16"}
     unit = units.get(machine["bfloat16_unit"], "no fast bfloat16")
     return f"{machine['threads']} cores of {machine['processor']} with {unit}"
 
 
 def summarise(name: str, rounds: list[dict[str, dict[str, float]]]) -> dict[str, float]:
-    """Median speed, median and range of the ratio to the plain loop within a round, largest peak memory."""
+    """Return the median speed, median and range of the ratio to the plain loop within a round, largest peak memory."""
     ratios = [r[name]["images_per_second"] / r["plain loop"]["images_per_second"] for r in rounds]
     return {
         "images_per_second": statistics.median(r[name]["images_per_second"] for r in rounds),
@@ -159,7 +176,7 @@ def summarise(name: str, rounds: list[dict[str, dict[str, float]]]) -> dict[str,
 
 
 def table(rows: dict[str, dict[str, float]]) -> str:
-    """The table of the README, in Markdown."""
+    """Return the README's table, in Markdown."""
     lines = ["| | images a second | times the plain loop (range) | peak memory |", "|---|---|---|---|"]
     for name, row in rows.items():
         spread = f"{row['ratio']:.2f} ({row['ratio_low']:.2f} to {row['ratio_high']:.2f})"
@@ -168,10 +185,10 @@ def table(rows: dict[str, dict[str, float]]) -> str:
 
 
 def machine() -> dict[str, Any]:
-    """What the numbers depend on."""
+    """Return the properties of the machine that the numbers depend on."""
     import torch
 
-    from lorae.hardware import bfloat16_unit
+    from lorae.system.hardware import bfloat16_unit
 
     return {
         "torch": torch.__version__,
@@ -182,7 +199,7 @@ def machine() -> dict[str, Any]:
 
 
 def processor() -> str:
-    """The maker's name of the processor where the system tells it (Linux), else its architecture."""
+    """Return the maker's name of the processor if the system reports it (Linux), else its architecture."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

@@ -1,6 +1,6 @@
-"""What truncation saves on the MNIST network: parameters, bytes of the file, and the time of encoding and decoding.
+"""Measure the savings of truncation on the MNIST network: parameters, file size, time of encoding and decoding.
 
-Weights are random, and M has as many directions as a trained LoRAE is left with. Rounds alternate between the two
+Weights are random, and M has as many directions as a trained LoRAE keeps. Rounds alternate between the two
 models, so that a busy machine slows both, and ratios are taken within a round. Run it by `make bench`.
 """
 
@@ -17,14 +17,14 @@ import numpy as np
 import torch
 from safetensors.torch import save
 
-from lorae.model import Autoencoder, ModelSpec
+from lorae.models.autoencoder import Autoencoder, ModelSpec
 
 RECORD = Path(__file__).parents[1] / "results" / "benchmarks" / "truncation.json"
 LATENT_DIM, RANK, BATCH, ROUNDS, REPEATS = 128, 20, 500, 7, 5
 
 
 def full_model(latent_dim: int, rank: int) -> Autoencoder:
-    """The paper's network for MNIST with an M of some rank, in evaluation mode."""
+    """Build the paper's network for MNIST with an M of the given rank, in evaluation mode."""
     torch.manual_seed(0)
     options = {"layers": 1, "init": "orthogonal"}
     model = Autoencoder(ModelSpec("mnist", (1, 32, 32), latent_dim, 1.0, "linear", options)).eval()
@@ -33,7 +33,7 @@ def full_model(latent_dim: int, rank: int) -> Autoencoder:
 
 
 def milliseconds(function: Callable[[], Any]) -> float:
-    """Of one call, as the mean over a few."""
+    """Return the milliseconds of one call, as the mean over a few."""
     start = time.perf_counter()
     for _ in range(REPEATS):
         function()
@@ -41,12 +41,12 @@ def milliseconds(function: Callable[[], Any]) -> float:
 
 
 def file_size(model: Autoencoder) -> float:
-    """Bytes of the model as safetensors."""
+    """Return the bytes of the model as safetensors."""
     return float(len(save({name: value.contiguous() for name, value in model.state_dict().items()})))
 
 
 def compare(batch: int, rank: int, rounds: int) -> dict[str, dict[str, float]]:
-    """Row -> value before, value after, and the share that is left: for times the median over rounds."""
+    """Return row -> value before, value after, and their ratio; for times the medians over rounds."""
     full = full_model(LATENT_DIM, rank)
     items = np.random.default_rng(0).integers(0, 256, (batch, 1, 32, 32), dtype=np.uint8)
     small = full.truncate(items)
@@ -71,7 +71,7 @@ def compare(batch: int, rank: int, rounds: int) -> dict[str, dict[str, float]]:
 
 
 def row(rounds: list[list[float]]) -> dict[str, float]:
-    """Medians before and after, and the median of the ratios within a round with its range."""
+    """Return the medians before and after, and median and range of the ratios within a round."""
     ratios = [after / before for before, after in rounds]
     return {
         "before": statistics.median(before for before, _ in rounds),
@@ -83,7 +83,7 @@ def row(rounds: list[list[float]]) -> dict[str, float]:
 
 
 def table(rows: dict[str, dict[str, float]]) -> str:
-    """In Markdown."""
+    """Return the results as a table in Markdown."""
     lines = ["| | full | truncated | ratio (range) |", "|---|---|---|---|"]
     for name, values in rows.items():
         spread = f"{values['ratio']:.2f} ({values['ratio_low']:.2f} to {values['ratio_high']:.2f})"
@@ -93,7 +93,7 @@ def table(rows: dict[str, dict[str, float]]) -> str:
 
 
 def main() -> None:
-    """Print and record."""
+    """Measure, print and record."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--batch", type=int, default=BATCH)
     parser.add_argument("--rank", type=int, default=RANK)
@@ -102,6 +102,7 @@ def main() -> None:
     rows = compare(options.batch, options.rank, options.rounds)
     print(table(rows))
     record = {
+        "schema": 1,
         "command": "make bench",
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,

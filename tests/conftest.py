@@ -9,8 +9,8 @@ import pytest
 import torch
 
 import lorae
-from lorae import cli
-from lorae.training import Trainer
+from lorae.cli import parser as cli
+from lorae.training.trainer import Trainer
 
 
 @pytest.fixture(autouse=True)

@@ -18,8 +18,8 @@ from sklearn.utils import check_random_state
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from lorae import LoRAE, LoraeWarning
-from lorae.interrupts import Interrupted
-from lorae.training import Trainer
+from lorae.system.signals import Interrupted
+from lorae.training.trainer import Trainer
 
 QUICK = {"epochs": 20, "random_state": 0}
 

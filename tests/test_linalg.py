@@ -3,15 +3,8 @@ import pytest
 import torch
 
 from lorae import linalg
-from lorae.linalg import (
-    energy_rank,
-    entropy_rank,
-    nuclear_norm,
-    polar_coefficients,
-    rank_at,
-    stable_rank,
-    threshold_singular_values,
-)
+from lorae.linalg import nuclear_norm, polar_coefficients, threshold_singular_values
+from lorae.metrics.ranks import energy_rank, entropy_rank, rank_at, stable_rank
 
 METHODS = ["svd", "eigh", "polar"]
 

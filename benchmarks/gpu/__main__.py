@@ -59,7 +59,7 @@ PARTS = (
     Part("celeba-steps", 75),
     Part("faces", 290, needs="faces"),
     Part("evaluation", 45),
-    Part("compiled", 60),
+    Part("compiled", 32),
     Part("several", 90),
 )
 # In a smoke run one process does all but the tests: starting a process takes longer than what it does.
@@ -146,6 +146,7 @@ def environment_of(options: argparse.Namespace) -> dict[str, str]:
         "PYTHONPATH": os.pathsep.join(path for path in paths if path),
         "LORAE_CACHE": str(options.work / "cache"),
         "PYTHONUNBUFFERED": "1",
+        **({"OMP_NUM_THREADS": "1"} if options.smoke else {}),
     }
 
 
@@ -227,19 +228,8 @@ def run_tests(records: Any, options: argparse.Namespace) -> None:
     """`pytest -m gpu` into OUT/pytest.txt, and how it ended."""
 
     def take() -> dict[str, Any]:
-        command = [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-m",
-            "gpu",
-            "tests/test_gpu.py",
-            "-q",
-            "-p",
-            "no:cacheprovider",
-            "-p",
-            "no:benchmark",
-        ]
+        command = [sys.executable, "-m", "pytest", "-m", "gpu", "tests/training/test_gpu.py", "-q"]
+        command += ["-p", "no:cacheprovider", "-p", "no:benchmark"]
         if importlib.util.find_spec("xdist") is not None and not options.smoke:
             command += ["-n", "6"]
         with (options.out / "pytest.txt").open("wb") as file:

@@ -1,23 +1,24 @@
 """The paper's models at its own length, by the cells of `lorae reproduce`: digits, then faces at full width."""
 
-import functools
 import os
 import tarfile
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import lorae
 from benchmarks.gpu.records import Records
 from benchmarks.gpu.together import prepared, train_together
-from lorae.paper import measure
-from lorae.paper.cells import Cell, Store, work_off
-from lorae.paper.models import model_key
-from lorae.paper.plan import PROTOCOL, planned
-from lorae.paper.presets import Scale
-from lorae.paper.published import System, tables
+from lorae.reproduction.jobs.pool import run_jobs
+from lorae.reproduction.jobs.store import Job, ResultStore
+from lorae.reproduction.run import measure
+from lorae.reproduction.tables.plan import PROTOCOL, planned
+from lorae.reproduction.tables.presets import StudyConfig
+from lorae.reproduction.tables.published import System, tables
+from lorae.reproduction.tables.trained_models import model_key
 
 # Rows of table 3, then of table 7, each for all seeds; and of faces, those of tables 3, 5 and 8, with one seed.
 DIGITS = (("AE", "VAE", "IRMAE", "LoRAE", "LoRAE+, rank 12"), ("1e-1", "1e-2", "1e-4", "1e-5"))
@@ -28,20 +29,23 @@ STUDIES, LABELS = ("table3", "figure2", "figure3", "table7", "table6"), ("10", "
 FACE_MEASURES = ("fid", "rank", "pictures")
 # Checkpoints of many models at once would cost more than their steps do.
 KEPT = {"checkpoint_every": 20_000}
+# Models that are trained at once, in threads. More than one only where `several` says that they come to the weights of
+# each alone: on an H100, when all graphs were recorded on one stream, models that trained at once learned badly.
+AT_ONCE = 1
 # Share of a wave's time that training gets; the rest is for measuring.
 TRAINING = 0.72
 
 
 @dataclass(frozen=True)
 class Study:
-    """Where models and records are, and what is trained. waves: cells of the models that are trained at once."""
+    """Where models and records are, and what is trained. waves: cells by the order of their models."""
 
     name: str
     data: str
     folder: Path
     out: Path
     data_root: str | None
-    waves: list[list[Cell]]
+    waves: list[list[Job]]
 
 
 def row(name: str) -> System:
@@ -49,7 +53,7 @@ def row(name: str) -> System:
     return next(system for table in tables().values() for system in table.rows if system.name == name)
 
 
-def digit_cells(scale: Scale, rows: Iterable[str], *, smoke: bool) -> list[Cell]:
+def digit_cells(scale: StudyConfig, rows: Iterable[str], *, smoke: bool) -> list[Job]:
     """The cells of table and figures that are of these rows' own models."""
     names = set(rows)
     found = [entry for name in STUDIES[: 1 if smoke else None] for entry in planned(tables()[name], scale)]
@@ -63,9 +67,9 @@ def digit_cells(scale: Scale, rows: Iterable[str], *, smoke: bool) -> list[Cell]
     return list({cell.key: cell for cell in cells}.values())
 
 
-def face_cells(scale: Scale, rows: Iterable[str], *, smoke: bool) -> list[Cell]:
+def face_cells(scale: StudyConfig, rows: Iterable[str], *, smoke: bool) -> list[Job]:
     """Models of the paper's settings under the measures of the preset `quick`."""
-    small, cells = Scale("smoke" if smoke else "quick", "paper", 1), []
+    small, cells = StudyConfig("smoke" if smoke else "quick", "paper", 1), []
     for name in rows:
         method = row(name).settings["method"]
         generator = method.endswith("gan") and not method.startswith("wae")
@@ -78,13 +82,13 @@ def face_cells(scale: Scale, rows: Iterable[str], *, smoke: bool) -> list[Cell]:
                 "model": scale.model("celeba", row(name), None, 0),
                 "measure": small.measure("celeba", method, measured),
             }
-            cells.append(Cell(f"celeba {name} seed 0: {measured}", configuration))
+            cells.append(Job(f"celeba {name} seed 0: {measured}", configuration))
     return cells
 
 
 def digits(work: Path, out: Path, *, smoke: bool) -> Study:
     """Models of digits."""
-    scale = Scale("smoke" if smoke else "paper", "paper", 1 if smoke else 3)
+    scale = StudyConfig("smoke" if smoke else "paper", "paper", 1 if smoke else 3)
     rows = (("AE", "LoRAE"),) if smoke else DIGITS
     waves = [digit_cells(scale, names, smoke=smoke) for names in rows]
     return Study("digits", "mnist", work / "digits", out / "digits.tar.gz", None, waves)
@@ -93,7 +97,7 @@ def digits(work: Path, out: Path, *, smoke: bool) -> Study:
 def faces(work: Path, out: Path, root: Path, *, smoke: bool) -> Study:
     """Models of faces. root: the folder with the pictures."""
     fingerprint = lorae.load_data("celeba", data_root=str(root)).fingerprint
-    scale = Scale("smoke" if smoke else "paper", "paper", 1, fingerprint)
+    scale = StudyConfig("smoke" if smoke else "paper", "paper", 1, fingerprint)
     rows = (("LoRAE",),) if smoke else FACES
     waves = [face_cells(scale, names, smoke=smoke) for names in rows]
     return Study("faces", "celeba", work / "faces", out / "faces.tar.gz", str(root), waves)
@@ -116,9 +120,9 @@ def alone(records: Records, study: Study) -> None:
 
 
 def work_through(records: Records, study: Study, deadline: float) -> None:
-    """Train the models of a wave, all at once, and measure each; then the next wave, while there is time."""
+    """Train the models of a wave and measure each; then the next wave, while there is time."""
     for number, cells in enumerate(study.waves, start=1):
-        finished = Store(study.folder).finished()
+        finished = ResultStore(study.folder).finished()
         left = {cell.key: cell for cell in cells if cell.key not in finished}
         time_left = deadline - time.monotonic()
         if not left or time_left < 30:
@@ -126,28 +130,34 @@ def work_through(records: Records, study: Study, deadline: float) -> None:
         models = {model_key(cell.configuration["model"]): cell for cell in left.values()}
         untrained = {key: c.configuration["model"] for key, c in models.items() if not marked(study, key)}
 
-        def train(untrained: dict[str, Any] = untrained, share: float = TRAINING * time_left) -> dict[str, Any]:
-            start = time.monotonic()
-            trainers = build(study, untrained)
-            built = time.monotonic()
-            found = train_together(trainers, start + share)
-            for key, outcome in found.items():
-                if outcome["error"] is None:
-                    mark(study, key)
-            return {"models": len(found), "built": built - start, "training": time.monotonic() - built, "each": found}
+        until = time.monotonic() + TRAINING * time_left
+        for start in range(0, len(untrained), AT_ONCE):
+            group = dict(list(untrained.items())[start : start + AT_ONCE])
+            names = ", ".join(models[key].name.split(":")[0] for key in group)
+            if time.monotonic() < until:
+                records.measure(f"{study.name}: {names}", partial(train, study, group, until), again=True)
 
-        def take(left: dict[str, Cell] = left) -> dict[str, Any]:
+        def take(left: dict[str, Job] = left) -> dict[str, Any]:
             chosen = [cell for cell in left.values() if marked(study, model_key(cell.configuration["model"]))]
-            function = functools.partial(measure, folder=study.folder, data_root=study.data_root)
+            function = partial(measure, folder=study.folder, data_root=study.data_root)
             try:
-                work_off(chosen, function, study.folder, workers=workers(), title=study.name, quiet=True)
+                run_jobs(chosen, function, study.folder, workers=workers(), title=study.name, quiet=True)
             finally:
                 pack(study)
             return {"cells": len(chosen)}
 
-        if untrained:
-            records.measure(f"{study.name}, wave {number}: {len(untrained)} models at once", train, again=True)
         records.measure(f"{study.name}, wave {number}: measures", take, again=True)
+
+
+def train(study: Study, models: dict[str, dict[str, Any]], until: float) -> dict[str, Any]:
+    """Train models at once, and mark those that come to their ends."""
+    trainers = build(study, models)
+    built = time.monotonic()
+    found = train_together(trainers, until)
+    for key, outcome in found.items():
+        if outcome["error"] is None:
+            mark(study, key)
+    return {"training": time.monotonic() - built, "each": found}
 
 
 def build(study: Study, models: dict[str, dict[str, Any]]) -> dict[str, Any]:
@@ -177,18 +187,18 @@ def marked(study: Study, key: str) -> bool:
 
 def pack(study: Study) -> None:
     """Records and pictures, without the models, as one file."""
-    store = Store(study.folder)
+    store = ResultStore(study.folder)
     store.gather([cell for wave in study.waves for cell in wave])
-    partial = study.out.with_suffix(".partial")
-    with tarfile.open(partial, "w:gz") as archive:
+    unfinished = study.out.with_suffix(".partial")
+    with tarfile.open(unfinished, "w:gz") as archive:
         for path in sorted([store.records_path, *study.folder.glob("pictures/*.png")]):
             archive.add(path, path.relative_to(study.folder))
-    partial.replace(study.out)
+    unfinished.replace(study.out)
 
 
 def unpack(study: Study) -> None:
     """Go on from the records of an earlier run."""
-    if study.out.exists() and not Store(study.folder).records_path.exists():
+    if study.out.exists() and not ResultStore(study.folder).records_path.exists():
         study.folder.mkdir(parents=True, exist_ok=True)
         with tarfile.open(study.out) as archive:
             archive.extractall(study.folder, filter="data")

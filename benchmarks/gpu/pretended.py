@@ -9,21 +9,21 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from lorae.data.cache import Facts, Workspace, cached, content_key
-from lorae.data.idx import DEFAULT_SIZE, SOURCES
-from lorae.data.pixels import Preparation
+from lorae.data.cache import DatasetBuilder, DatasetInfo, cached, content_key
+from lorae.data.mnist import DEFAULT_SIZE, SOURCES
+from lorae.data.preprocessing import Preparation
 
 
 def pretend(work: Path) -> None:
     """Prepared noise in the cache of LORAE_CACHE under MNIST's key, and WORK/faces.tar."""
     generator = np.random.default_rng(0)
 
-    def prepare(workspace: Workspace) -> Facts:
+    def prepare(workspace: DatasetBuilder) -> DatasetInfo:
         for part, count in (("train", 320), ("test", 300)):
             out = workspace.create(part, (count, 1, 32, 32), np.uint8)  # type: ignore[arg-type]
             out[:] = generator.integers(0, 256, out.shape)
             workspace.set_labels(part, np.arange(count) % 10)  # type: ignore[arg-type]
-        return Facts("noise")
+        return DatasetInfo("noise")
 
     md5 = json.dumps(SOURCES["mnist"].md5, sort_keys=True)
     cached("mnist", content_key("mnist", md5, **vars(Preparation(DEFAULT_SIZE, 1, None))), prepare)

@@ -14,10 +14,10 @@ import torch
 
 import lorae
 from lorae.data import Dataset
-from lorae.interrupts import Interrupted
-from lorae.runs import Run
-from lorae.steps import CapturedStep
-from lorae.training import Trainer
+from lorae.runs.run import Run
+from lorae.system.signals import Interrupted
+from lorae.training.step import CapturedStep
+from lorae.training.trainer import Trainer
 
 # Seconds between two looks at how fast all of them go.
 LOOK = 6.0
@@ -66,6 +66,7 @@ def train_together(trainers: dict[str, StoppableTrainer], deadline: float) -> di
         threads[name].start()
         _wait_for_start(trainer, threads[name])
     go.set()
+    looks = 0
     while any(thread.is_alive() for thread in threads.values()):
         active = [trainers[name] for name, thread in threads.items() if thread.is_alive()]
         before, looked = sum(trainer.step for trainer in active), time.monotonic()
@@ -77,7 +78,8 @@ def train_together(trainers: dict[str, StoppableTrainer], deadline: float) -> di
         print(f"{len(active)} models at once: {rate:,.0f} steps a second, all together", flush=True)
         going = [trainer for trainer in active if not trainer.stopped]
         left = sum(trainer.total_steps - trainer.step for trainer in going)
-        if going and time.monotonic() + left / rate > deadline:
+        looks += 1  # the first sees the start
+        if going and looks > 1 and time.monotonic() + left / rate > deadline:
             going[-1].stopped = True
     return found
 

@@ -12,25 +12,25 @@ from lorae.errors import DivergedError, LoraeError, LoraeWarning
 
 __version__ = "0.1.0"
 
-# None of these may be the name of a submodule: importing it would put the module in the function's place.
+# Public function -> module; none may be the name of a submodule, which an import would put in the function's place.
 _API = {
     "LoRAE": "estimator",
-    "compare": "inspection",
-    "evaluate": "inspection",
-    "export_run": "export",
-    "fid": "inspection",
-    "interpolate": "inspection",
+    "compare": "api",
+    "evaluate": "api",
+    "export_run": "api",
+    "fid": "api",
+    "interpolate": "api",
     "list_methods": "api",
     "load": "api",
     "load_data": "api",
     "plan": "api",
-    "reconstruct": "inspection",
+    "reconstruct": "api",
     "resume": "api",
-    "sample": "inspection",
-    "spectrum": "inspection",
+    "sample": "api",
+    "spectrum": "api",
     "train": "api",
-    "truncate": "smaller_runs",
-    "write_report": "inspection",
+    "truncate": "api",
+    "write_report": "api",
 }
 
 __all__ = ["DivergedError", "LoraeError", "LoraeWarning", "__version__", *_API]

@@ -1,4 +1,4 @@
-"""The exception and the warning that users of the package have to know, and divergence, which studies tell apart."""
+"""Exceptions and warnings of the package, and failures of models, which studies record."""
 
 
 class LoraeError(Exception):
@@ -6,7 +6,19 @@ class LoraeError(Exception):
 
 
 class DivergedError(LoraeError):
-    """Training has come to a loss or weights that are not finite."""
+    """A training whose loss or weights are no longer finite."""
+
+    outcome = "diverged"
+
+
+class CollapsedError(LoraeError):
+    """A model that maps all items to one latent, so that nothing can be fitted to its latents."""
+
+    outcome = "collapsed"
+
+
+# Results of a training, not mistakes of the user: a study records them under `outcome` and continues.
+MODEL_FAILURES = (DivergedError, CollapsedError)
 
 
 class LoraeWarning(UserWarning):

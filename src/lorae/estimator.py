@@ -15,19 +15,19 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from lorae import rules
-from lorae.api import ARRAY
-from lorae.data import Dataset, Split, spread
+from lorae import validation as rules
+from lorae.config.settings import ARRAY, Settings
+from lorae.data import Dataset, Split, subsample_evenly
 from lorae.errors import LoraeError, LoraeWarning
-from lorae.goals import missed_goal
-from lorae.hardware import choose_device, choose_precision
-from lorae.interrupts import Interrupted
-from lorae.linalg import rank_at
-from lorae.memory import MemoryRun
-from lorae.model import CHUNK, Autoencoder
+from lorae.metrics.ranks import rank_at
+from lorae.models.autoencoder import CHUNK, Autoencoder
+from lorae.runs.in_memory import InMemoryRun
 from lorae.samplers import fit_density
-from lorae.settings import Settings
-from lorae.training import MONITORED, PRINCIPAL, Trainer
+from lorae.system.hardware import choose_device, choose_precision
+from lorae.system.signals import Interrupted
+from lorae.training.builders import PRINCIPAL
+from lorae.training.schedule_factory import unmet_target
+from lorae.training.trainer import MONITORED, Trainer
 
 # Steps of a fit by default: enough for the error of some thousand vectors to settle, some seconds on a CPU.
 STEPS = 3000
@@ -169,14 +169,14 @@ class LoRAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  
             settings = self._settings(items.shape)
             scaled = items if units is None else units.scaled(items)
             settings = self._with_width(settings, scaled)
-            run = MemoryRun(settings, torch.get_num_threads())
-            dataset = Dataset(ARRAY, Split(scaled), Split(spread(scaled, MONITORED)), "array", "")
+            run = InMemoryRun(settings, torch.get_num_threads())
+            dataset = Dataset(ARRAY, Split(scaled), Split(subsample_evenly(scaled, MONITORED)), "array", "")
             trainer = Trainer(run, dataset, quiet=not self.verbose)
             model = trainer.fit()
-        self.search_ = trainer.course.result()
+        self.search_ = trainer.schedule.result()
         for complaint, advice in (
-            (missed_goal(settings, self.search_), "raise epochs, lower penalty, or ask for less"),
-            (trainer.steering.death(trainer.step), "try a lower lr or another random_state"),
+            (unmet_target(settings, self.search_), "raise epochs, lower penalty, or ask for less"),
+            (trainer.context.death(trainer.step), "try a lower lr or another random_state"),
         ):
             if complaint is not None:
                 warnings.warn(f"{complaint}; {advice}", LoraeWarning, stacklevel=2)
@@ -274,7 +274,7 @@ class LoRAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  
         """
         if not self._images:
             most = items.shape[1]
-            values = np.linalg.svd(spread(items, PRINCIPAL).astype(np.float64), compute_uv=False)
+            values = np.linalg.svd(subsample_evenly(items, PRINCIPAL).astype(np.float64), compute_uv=False)
             wanted = settings.rank if isinstance(settings.rank, int) else 1
             width = max(min(rank_at(values, NULL_DIRECTIONS), WIDEST), min(wanted, most))
             width = settings.latent_dim or width

@@ -11,7 +11,7 @@ import torch
 
 from lorae.data import DataSettings, load_data
 from lorae.data import cache as cache_module
-from lorae.data.cache import Facts, cache_root, cached, content_key
+from lorae.data.cache import DatasetInfo, cache_root, cached, content_key
 from lorae.errors import LoraeError
 
 
@@ -22,7 +22,7 @@ def prepare_counted(log: Path):
         for part, count in (("train", 50), ("test", 5)):
             workspace.create(part, (count, 4), np.float32)[:] = np.arange(4)
             workspace.set_labels(part, np.arange(count))
-        return Facts("made here", {"file": "md5:0"}, 2, {"bad.png": "not an image"})
+        return DatasetInfo("made here", {"file": "md5:0"}, 2, {"bad.png": "not an image"})
 
     return prepare
 

@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lorae.data import DataSettings, load_data, wheel
-from lorae.data import idx as idx_module
+from lorae.data import DataSettings, load_data
+from lorae.data import mnist as idx_module
+from lorae.data import mnist_wheel as wheel
 from lorae.data.cache import cache_root
 from lorae.data.idx_format import idx_bytes, parse_idx
 from lorae.errors import LoraeError

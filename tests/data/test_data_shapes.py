@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from lorae.data import NAMED_SOURCES, DataSettings, load_data, render_shapes, sample_factors, source_names
-from lorae.data.shapes import ALL_FACTORS, COLOUR_FACTORS, KINDS, RANGES
+from lorae.data.shapes import ALL_FACTORS, COLOR_FACTORS, KINDS, RANGES
 from lorae.errors import LoraeError
 
 
@@ -66,8 +66,8 @@ def test_pictures_from_before_the_background_keep_their_cache():
 
 
 def test_a_background_takes_nothing_from_the_other_factors():
-    with_it, without = sample_factors(ALL_FACTORS, 50, seed=2), sample_factors(COLOUR_FACTORS, 50, seed=2)
-    for name in COLOUR_FACTORS:
+    with_it, without = sample_factors(ALL_FACTORS, 50, seed=2), sample_factors(COLOR_FACTORS, 50, seed=2)
+    for name in COLOR_FACTORS:
         np.testing.assert_array_equal(with_it[name], without[name])
     grey, black = render_shapes(with_it, 32, 3), render_shapes(without, 32, 3)
     assert not black[:, :, 0, 0].any()  # the corner, which no shape reaches
@@ -109,7 +109,7 @@ def test_settings_that_shapes_do_not_have():
 
 
 def test_shapes_show_their_colour():
-    factors = sample_factors(COLOUR_FACTORS, 600, seed=5)
+    factors = sample_factors(COLOR_FACTORS, 600, seed=5)
     pictures = render_shapes(factors, 32, 3)
     np.testing.assert_allclose(pictures[:, 0].max(axis=(1, 2)), factors["red"] * 255, atol=1)
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lorae.features.resize import as_colour, resize_clean
+from lorae.features.resize import as_color, resize_clean
 
 
 @pytest.fixture(scope="module")
@@ -59,8 +59,8 @@ def test_shrinking_does_not_alias():
 
 def test_as_colour(noise):
     grey = noise[:, :1]
-    colour = as_colour(grey)
+    colour = as_color(grey)
     assert colour.shape == noise.shape
     for channel in range(3):
         np.testing.assert_array_equal(colour[:, channel], grey[:, 0])
-    np.testing.assert_array_equal(as_colour(noise), noise)
+    np.testing.assert_array_equal(as_color(noise), noise)

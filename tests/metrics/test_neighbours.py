@@ -8,8 +8,8 @@ from scipy.spatial.distance import cdist
 
 from lorae.errors import LoraeError
 from lorae.metrics import neighbours
-from lorae.metrics.dimension import distance_contrast, levina_bickel, two_nn
-from lorae.metrics.neighbours import distance_rows, neighbour_distances
+from lorae.metrics.intrinsic_dimension import distance_contrast, levina_bickel, two_nn
+from lorae.metrics.neighbours import distance_rows, neighbor_distances
 from lorae.metrics.prdc import precision_recall
 
 
@@ -29,7 +29,7 @@ def normal(n, d=4, seed=0, shift=0.0):
 def test_nearest_neighbours_agree_with_a_tree(chunk, n):
     points = normal(n)
     expected, _ = cKDTree(points).query(points, k=5)
-    found = neighbour_distances(points, 4)
+    found = neighbor_distances(points, 4)
     assert found.dtype == torch.float64
     np.testing.assert_allclose(found, expected[:, 1:], rtol=1e-9)
 
@@ -44,14 +44,14 @@ def test_rows_of_distances_agree_with_scipy(chunk):
 @pytest.mark.parametrize("offset", [1e3, 1e6])
 def test_a_common_offset_costs_few_digits(offset):
     points = np.round(normal(30), 6)
-    expected = neighbour_distances(points, 2)
-    np.testing.assert_allclose(neighbour_distances(points + offset, 2), expected, rtol=1e-16 * offset * 1e4)
+    expected = neighbor_distances(points, 2)
+    np.testing.assert_allclose(neighbor_distances(points + offset, 2), expected, rtol=1e-16 * offset * 1e4)
 
 
 @pytest.mark.parametrize("d", [1, 7, 50, 784])
 def test_repeated_points_have_no_distance(chunk, d):
     points = normal(40, d)
-    found = neighbour_distances(np.concatenate([points, points[:15]]), 1)[:, 0]
+    found = neighbor_distances(np.concatenate([points, points[:15]]), 1)[:, 0]
     repeated = np.r_[:15, 40:55]
     assert (found[repeated] == 0).all()
     assert (np.delete(found.numpy(), repeated) > 1e-4).all()
@@ -61,14 +61,14 @@ def test_repeated_points_have_no_distance(chunk, d):
 def test_numbers_of_any_type(dtype):
     points = np.random.default_rng(0).integers(0, 256, (20, 3)).astype(dtype)
     expected = np.sort(cdist(points.astype(float), points.astype(float)) + np.diag(np.full(20, np.inf)), axis=1)[:, 0]
-    np.testing.assert_allclose(neighbour_distances(points, 1)[:, 0], expected, rtol=1e-9)
+    np.testing.assert_allclose(neighbor_distances(points, 1)[:, 0], expected, rtol=1e-9)
 
 
 def test_views_of_arrays_are_taken_and_not_changed():
     points = normal(20)
     before = points.copy()
     points.flags.writeable = False
-    forward, backward = neighbour_distances(points, 2), neighbour_distances(points[::-1], 2)
+    forward, backward = neighbor_distances(points, 2), neighbor_distances(points[::-1], 2)
     np.testing.assert_allclose(backward.flip(0), forward, rtol=1e-9)
     np.testing.assert_array_equal(points, before)
 

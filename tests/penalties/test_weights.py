@@ -3,29 +3,27 @@
 import pytest
 import torch
 
-from lorae.bottlenecks import Latent
 from lorae.errors import LoraeError
-from lorae.model import Autoencoder, ModelSpec
-from lorae.objective import Step
-from lorae.penalties import decoder_l2, matrix_l2
+from lorae.models.autoencoder import Autoencoder, ModelSpec
+from lorae.penalties import PenaltyContext, decoder_l2, matrix_l2
 
 
-def step_of(bottleneck="linear", **options):
+def context_of(bottleneck="linear", **options):
     # Hidden layers of 256 / 32 = 8.
     model = Autoencoder(ModelSpec("mlp", (3,), 2, 1 / 32, bottleneck, options))
-    x = torch.zeros(1, 3)
-    return Step(model, x, torch.zeros(1, 2), Latent(torch.zeros(1, 2)), x)
+    x, h = torch.zeros(1, 3), torch.zeros(1, 2)
+    return PenaltyContext(model.encoder, model.decoder, model.bottleneck, x, h, h, x)
 
 
 def test_decoder_l2_takes_all_weights_and_no_bias():
-    step = step_of()
-    for name, parameter in step.model.decoder.named_parameters():
+    context = context_of()
+    for name, parameter in context.decoder.named_parameters():
         parameter.data.fill_(7.0 if name.endswith("bias") else 2.0)
-    value = decoder_l2.penalty(step)
+    value = decoder_l2.penalty(context)
     assert value.item() == (2 * 8 + 8 * 8 + 8 * 3) * 4 / 2
     value.backward()
-    for name, parameter in step.model.named_parameters():
-        in_it = name.startswith("decoder") and name.endswith("weight")
+    for name, parameter in [*context.decoder.named_parameters(), *context.encoder.named_parameters("encoder")]:
+        in_it = not name.startswith("encoder") and name.endswith("weight")
         assert (parameter.grad is None) is not in_it
         assert not in_it or torch.equal(parameter.grad, parameter)
 
@@ -33,21 +31,21 @@ def test_decoder_l2_takes_all_weights_and_no_bias():
 def test_decoder_l2_takes_the_weights_of_convolutions():
     model = Autoencoder(ModelSpec("mnist", (1, 16, 16), 2, 1 / 32))
     weights = [parameter for name, parameter in model.decoder.named_parameters() if name.endswith("weight")]
-    value = decoder_l2.penalty(Step(model, torch.empty(0), torch.empty(0), Latent(torch.empty(0)), torch.empty(0)))
+    value = decoder_l2.penalty(PenaltyContext(model.encoder, model.decoder, model.bottleneck, *[torch.empty(0)] * 4))
     assert len(weights) == 4
     torch.testing.assert_close(value, sum(weight.square().sum() for weight in weights) / 2)
 
 
 def test_matrix_l2_takes_the_layers_and_not_their_product():
-    step = step_of(layers=3)
-    for size, layer in enumerate(step.model.bottleneck.layers, start=1):
+    context = context_of(layers=3)
+    for size, layer in enumerate(context.bottleneck.layers, start=1):
         layer.weight.data.copy_(size * torch.eye(2))
-    value = matrix_l2.penalty(step)
+    value = matrix_l2.penalty(context)
     assert value.item() == (2 * 1 + 2 * 4 + 2 * 9) / 2
     value.backward()
-    assert all(torch.equal(layer.weight.grad, layer.weight) for layer in step.model.bottleneck.layers)
+    assert all(torch.equal(layer.weight.grad, layer.weight) for layer in context.bottleneck.layers)
 
 
 def test_matrix_l2_needs_a_linear_layer():
     with pytest.raises(LoraeError, match="--method irmae or lorae"):
-        matrix_l2.penalty(step_of("identity"))
+        matrix_l2.penalty(context_of("identity"))

@@ -1,9 +1,9 @@
 """Where images and vectors come from."""
 
-from lorae.data.dataset import Dataset, Split, spread
-from lorae.data.settings import DataSettings
+from lorae.config.data_settings import DataSettings
+from lorae.data.dataset import Dataset, Split, subsample_evenly
+from lorae.data.registry import NAMED_SOURCES, load_data, source_names
 from lorae.data.shapes import render_shapes, sample_factors
-from lorae.data.sources import NAMED_SOURCES, load_data, source_names
 
 __all__ = [
     "NAMED_SOURCES",
@@ -14,5 +14,5 @@ __all__ = [
     "render_shapes",
     "sample_factors",
     "source_names",
-    "spread",
+    "subsample_evenly",
 ]

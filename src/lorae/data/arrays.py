@@ -10,19 +10,20 @@ from typing import Any, Literal, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
+from lorae.config.data_settings import DataSettings
 from lorae.data.cache import (
     MEMORY_MAP_BYTES,
     PARTS,
-    Facts,
+    DatasetBuilder,
+    DatasetInfo,
     Part,
-    Workspace,
     cached,
     content_key,
     prepared_in_memory,
 )
 from lorae.data.dataset import Dataset
-from lorae.data.pixels import Preparation, prepare_pictures
-from lorae.data.settings import DataSettings, check_sides, refuse_seeded_split, seeded_split
+from lorae.data.preprocessing import Preparation, prepare_pictures
+from lorae.data.splits import check_sides, refuse_seeded_split, seeded_split
 from lorae.errors import LoraeError
 
 ROWS = 1024
@@ -56,7 +57,7 @@ def load_whole_array(array: NDArray[Any], title: str, size: int | None) -> NDArr
     piece = _Piece(array, None, title)
     _check_piece(piece)
     _check_values(piece)
-    workspace, rows = Workspace(None), np.arange(len(array), dtype=np.int64)
+    workspace, rows = DatasetBuilder(None), np.arange(len(array), dtype=np.int64)
     if array.ndim == 2:
         if size is not None:
             raise LoraeError(f"size: got {size}, but {title} holds vectors, not images")
@@ -118,7 +119,7 @@ def _load(settings: DataSettings, pieces: dict[Part | None, _Piece], name: str, 
         preparation=None if preparation is None else vars(preparation),
     )
 
-    def prepare(workspace: Workspace) -> Facts:
+    def prepare(workspace: DatasetBuilder) -> DatasetInfo:
         for piece in pieces.values():
             _check_values(piece)
         for part, (piece, rows) in splits.items():
@@ -128,7 +129,7 @@ def _load(settings: DataSettings, pieces: dict[Part | None, _Piece], name: str, 
                 _fill_images(workspace, part, piece, rows, preparation)
             if piece.labels is not None:
                 workspace.set_labels(part, piece.labels.ravel()[rows])
-        return Facts(source, checksums)
+        return DatasetInfo(source, checksums)
 
     if not keep:
         return prepared_in_memory(name, key, prepare)
@@ -197,7 +198,7 @@ def _check_vectors(settings: DataSettings, pieces: dict[Part | None, _Piece]) ->
         raise LoraeError(f"data: got vectors of {sorted(widths)} values in the two splits, expected one length")
 
 
-def _fill_vectors(workspace: Workspace, part: Part, piece: _Piece, rows: NDArray[np.int64]) -> None:
+def _fill_vectors(workspace: DatasetBuilder, part: Part, piece: _Piece, rows: NDArray[np.int64]) -> None:
     out = workspace.create(part, (len(rows), piece.inputs.shape[1]), np.float32)
     for start in range(0, len(rows), ROWS):
         chosen = rows[start : start + ROWS]
@@ -233,7 +234,7 @@ def _picture_shape(piece: _Piece) -> tuple[int, int, int]:
 
 
 def _fill_images(
-    workspace: Workspace, part: Part, piece: _Piece, rows: NDArray[np.int64], preparation: Preparation
+    workspace: DatasetBuilder, part: Part, piece: _Piece, rows: NDArray[np.int64], preparation: Preparation
 ) -> None:
     height, width, _ = _picture_shape(piece)
     sides = preparation.output_sides(height, width)

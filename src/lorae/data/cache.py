@@ -25,7 +25,7 @@ PARTS: tuple[Part, Part] = ("train", "test")
 
 
 @dataclass(frozen=True)
-class Facts:
+class DatasetInfo:
     """What is worth knowing about prepared data beside their arrays; kept in `info.json`.
 
     skipped: name of each image file that was left out -> the reason.
@@ -37,7 +37,7 @@ class Facts:
     skipped: dict[str, str] = field(default_factory=dict)
 
 
-class Workspace:
+class DatasetBuilder:
     """Takes the arrays of the two splits while they are prepared, in a folder or (folder None) in memory."""
 
     def __init__(self, folder: Path | None) -> None:
@@ -121,7 +121,7 @@ def content_key(source: str, content: str, **preparation: Any) -> str:
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
-def cached(name: str, key: str, prepare: Callable[[Workspace], Facts]) -> tuple[Dataset, Facts]:
+def cached(name: str, key: str, prepare: Callable[[DatasetBuilder], DatasetInfo]) -> tuple[Dataset, DatasetInfo]:
     """The data prepared under `key`: read from the cache, or prepared now and kept there.
 
     Of several processes that ask at once, one prepares and the others wait for it.
@@ -130,7 +130,7 @@ def cached(name: str, key: str, prepare: Callable[[Workspace], Facts]) -> tuple[
     folder = cache_root() / "data" / key
 
     def build(partial: Path) -> None:
-        workspace = Workspace(partial)
+        workspace = DatasetBuilder(partial)
         facts = prepare(workspace)
         workspace.finish()
         (partial / "info.json").write_text(json.dumps({"name": name, **vars(facts)}, indent=1) + "\n")
@@ -139,9 +139,9 @@ def cached(name: str, key: str, prepare: Callable[[Workspace], Facts]) -> tuple[
     return _read(name, key, folder)
 
 
-def prepared_in_memory(name: str, key: str, prepare: Callable[[Workspace], Facts]) -> Dataset:
+def prepared_in_memory(name: str, key: str, prepare: Callable[[DatasetBuilder], DatasetInfo]) -> Dataset:
     """The data prepared under `key`, without the cache: for what is in memory already."""
-    workspace = Workspace(None)
+    workspace = DatasetBuilder(None)
     facts = prepare(workspace)
     return _dataset(name, key, workspace.split("train"), workspace.split("test"), facts)
 
@@ -185,11 +185,11 @@ def _locked(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def _read(name: str, key: str, folder: Path) -> tuple[Dataset, Facts]:
+def _read(name: str, key: str, folder: Path) -> tuple[Dataset, DatasetInfo]:
     try:
         info = json.loads((folder / "info.json").read_text())
         info.pop("name")
-        facts = Facts(**info)
+        facts = DatasetInfo(**info)
         train, test = (_read_split(folder, part) for part in PARTS)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError) as error:
         raise LoraeError(f"cache: {folder} is damaged ({error}); delete this folder and run again") from error
@@ -208,5 +208,5 @@ def _read_array(path: Path) -> NDArray[Any]:
     return array
 
 
-def _dataset(name: str, key: str, train: Split, test: Split, facts: Facts) -> Dataset:
+def _dataset(name: str, key: str, train: Split, test: Split, facts: DatasetInfo) -> Dataset:
     return Dataset(name, train, test, facts.source, key, facts.checksums, facts.intrinsic_dimension)

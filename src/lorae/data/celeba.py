@@ -3,12 +3,13 @@
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
+from lorae.config.data_settings import DataSettings
 from lorae.data.cache import Part
 from lorae.data.dataset import Dataset
 from lorae.data.folder import Names, load_store
-from lorae.data.pixels import Preparation
-from lorae.data.settings import DataSettings, refuse_seeded_split, seeded_split
-from lorae.data.store import FolderStore, ZipStore
+from lorae.data.image_files import FolderStore, ZipStore
+from lorae.data.preprocessing import Preparation
+from lorae.data.splits import refuse_seeded_split, seeded_split
 from lorae.errors import LoraeError
 
 DEFAULT_SIZE = 64

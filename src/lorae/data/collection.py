@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from lorae.config.data_settings import DataSettings
 from lorae.data.arrays import load_whole_array
 from lorae.data.decode import complaint, decode_files, first_mode_channels, report_skipped
-from lorae.data.pixels import Preparation
-from lorae.data.settings import DataSettings
-from lorae.data.sources import load_data, source_names
-from lorae.data.store import IMAGE_SUFFIXES, THREADS, FolderStore, ImageStore, ZipStore
+from lorae.data.image_files import IMAGE_SUFFIXES, THREADS, FolderStore, ImageStore, ZipStore
+from lorae.data.preprocessing import Preparation
+from lorae.data.registry import load_data, source_names
 from lorae.errors import LoraeError
 
 # The EXIF tag whose values from 5 on mean that decoding swaps height and width.

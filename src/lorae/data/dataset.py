@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from lorae.errors import LoraeError
 
 
-def spread(items: NDArray[Any], n: int) -> NDArray[Any]:
+def subsample_evenly(items: NDArray[Any], n: int) -> NDArray[Any]:
     """At least n of the items, fewer than 2 n, evenly spaced: a picture of all where they come sorted; a view.
 
-    >>> spread(np.arange(10), 3)
+    >>> subsample_evenly(np.arange(10), 3)
     array([0, 3, 6, 9])
     """
     return items[:: max(1, len(items) // n)]

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from lorae.data.cache import Part, Workspace
-from lorae.data.pixels import Preparation
-from lorae.data.store import CHUNK, THREADS, ImageStore
+from lorae.data.cache import DatasetBuilder, Part
+from lorae.data.image_files import CHUNK, THREADS, ImageStore
+from lorae.data.preprocessing import Preparation
 from lorae.errors import LoraeError
-from lorae.progress import progress_bar
+from lorae.system.progress import progress_bar
 
 GREY_MODES = frozenset({"1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "F"})
 NAMED_FILES = 3
@@ -25,7 +25,7 @@ def decode_splits(
     labels: dict[Part, NDArray[np.int64]] | None,
     preparation: Preparation,
     skip_bad: bool,
-    workspace: Workspace,
+    workspace: DatasetBuilder,
 ) -> dict[str, str]:
     """Decode the files of both splits into the workspace; returns the name of each skipped file -> the reason.
 

@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lorae.data.cache import PARTS, Facts, Part, Workspace, cached, content_key
+from lorae.config.data_settings import DataSettings
+from lorae.data.cache import PARTS, DatasetBuilder, DatasetInfo, Part, cached, content_key
 from lorae.data.dataset import Dataset
 from lorae.data.decode import decode_splits, first_mode_channels, report_skipped
-from lorae.data.pixels import Preparation
-from lorae.data.settings import DataSettings, refuse_seeded_split, seeded_split
-from lorae.data.store import IMAGE_SUFFIXES, FolderStore, ImageStore, ZipStore, content_digest
+from lorae.data.image_files import IMAGE_SUFFIXES, FolderStore, ImageStore, ZipStore, content_digest
+from lorae.data.preprocessing import Preparation
+from lorae.data.splits import refuse_seeded_split, seeded_split
 from lorae.errors import LoraeError
 
 DEFAULT_SIZE = 64
@@ -58,9 +59,9 @@ def load_store(
         **vars(preparation),
     )
 
-    def prepare(workspace: Workspace) -> Facts:
+    def prepare(workspace: DatasetBuilder) -> DatasetInfo:
         skipped = decode_splits(store, names, labels, preparation, settings.skip_bad, workspace)
-        return Facts(kind, {"names and files": f"blake2b:{content}"}, skipped=skipped)
+        return DatasetInfo(kind, {"names and files": f"blake2b:{content}"}, skipped=skipped)
 
     dataset, facts = cached(kind, key, prepare)
     report_skipped(facts.skipped)

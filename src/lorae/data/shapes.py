@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lorae.data.cache import PARTS, Facts, Workspace, cached, content_key
+from lorae.config.data_settings import DataSettings
+from lorae.data.cache import PARTS, DatasetBuilder, DatasetInfo, cached, content_key
 from lorae.data.dataset import Dataset
-from lorae.data.settings import DataSettings
 from lorae.errors import LoraeError
-from lorae.progress import progress_bar
+from lorae.system.progress import progress_bar
 
 DEFAULT_SIZE = 32
 COUNTS = {"train": 10_000, "test": 2_000}
@@ -31,8 +31,8 @@ RANGES = {
 FIXED = {"background": 0.0}
 KINDS = ("disc", "square", "triangle")
 # Those that vary by default. The background came later: left out, it leaves pictures and their cache as they were.
-COLOUR_FACTORS = ("x", "y", "size", "red", "green", "blue", "kind")
-ALL_FACTORS = (*COLOUR_FACTORS, "background")
+COLOR_FACTORS = ("x", "y", "size", "red", "green", "blue", "kind")
+ALL_FACTORS = (*COLOR_FACTORS, "background")
 GREY_FACTORS = ("x", "y", "size")
 
 
@@ -42,7 +42,7 @@ def load_shapes(settings: DataSettings) -> Dataset:
     The grey level of the background varies only where it is named. Labels are None where `kind` does not vary. Raises
     LoraeError for unknown factors, a crop, and channels other than 3.
     """
-    return _load("shapes", settings, COLOUR_FACTORS, ALL_FACTORS, 3)
+    return _load("shapes", settings, COLOR_FACTORS, ALL_FACTORS, 3)
 
 
 def load_grey_shapes(settings: DataSettings) -> Dataset:
@@ -144,7 +144,7 @@ def _load(
     seed = settings.split_seed
     key = content_key(name, "generated", factors=sorted(factors), size=size, seed=seed, counts=COUNTS)
 
-    def prepare(workspace: Workspace) -> Facts:
+    def prepare(workspace: DatasetBuilder) -> DatasetInfo:
         values = sample_factors(factors, sum(COUNTS.values()), seed)
         first = 0
         for part in PARTS:
@@ -155,7 +155,7 @@ def _load(
             _draw(chosen, out, f"draw {part}")
             if "kind" in chosen:
                 workspace.set_labels(part, chosen["kind"])
-        return Facts(f"generated, seed {seed}", intrinsic_dimension=len(set(factors) - {"kind"}))
+        return DatasetInfo(f"generated, seed {seed}", intrinsic_dimension=len(set(factors) - {"kind"}))
 
     return cached(name, key, prepare)[0]
 

@@ -1,5 +1,5 @@
 """A trained run and its data -> numbers with their protocol, and figures. Imports no torch by itself."""
 
-from lorae.evaluation.settings import EvaluationSettings
+from lorae.config.evaluation_settings import EvaluationSettings
 
 __all__ = ["EvaluationSettings"]

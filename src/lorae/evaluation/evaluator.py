@@ -3,13 +3,14 @@
 import dataclasses
 from collections.abc import Iterable
 
-from lorae.classification import Trainings
+from lorae.config.evaluation_settings import EvaluationSettings
+from lorae.config.methods import get_method
 from lorae.data import Dataset
 from lorae.errors import LoraeError
-from lorae.evaluation.measures import MEASURES
-from lorae.evaluation.pictures import (
+from lorae.evaluation.classification import TrainingCheckpoints
+from lorae.evaluation.context import PICTURED, EvaluationContext, draw_generator, on_device
+from lorae.evaluation.figures import (
     PAIRS,
-    as_items,
     drawn_pairs,
     measure_reconstruction,
     measure_spectrum,
@@ -18,14 +19,13 @@ from lorae.evaluation.pictures import (
     picture_samples,
     picture_spectrum,
 )
-from lorae.evaluation.settings import EvaluationSettings
-from lorae.evaluation.subject import PICTURED, Subject, draw_generator, on_device
-from lorae.hardware import choose_device, keep_freed_memory
-from lorae.methods import get_method
-from lorae.model import Autoencoder
-from lorae.progress import progress_bar
-from lorae.runs import Run
+from lorae.evaluation.measures import MEASURES
+from lorae.models.autoencoder import Autoencoder
+from lorae.plotting.images import as_items
+from lorae.runs.run import Run
 from lorae.samplers import standard_normal
+from lorae.system.hardware import choose_device, keep_freed_memory
+from lorae.system.progress import progress_bar
 
 
 def evaluate_training(run: Run, model: Autoencoder, dataset: Dataset) -> None:
@@ -65,20 +65,20 @@ def evaluate(
     keep_freed_memory()
     with progress_bar(quiet) as bar:
         task = bar.add_task("evaluate", total=len(names), note="")
-        subject = Subject(run, on_device(model, settings.device), dataset, settings, bar)
+        context = EvaluationContext(run, on_device(model, settings.device), dataset, settings, bar)
         if any(MEASURES[name].needs_features for name in names):
-            _ = subject.extractor  # a missing network shall not cost the minutes before it
+            _ = context.extractor  # a missing network shall not cost the minutes before it
         for name in names:
             bar.update(task, note=name)
-            with Trainings(run.path / f"unfinished-{name}") as subject.trainings:
-                run.add_to_evaluation({name: MEASURES[name].take(subject)})
-                subject.trainings.forget()
+            with TrainingCheckpoints(run.path / f"unfinished-{name}") as context.trainings:
+                run.add_to_evaluation({name: MEASURES[name].take(context)})
+                context.trainings.forget()
             bar.advance(task)
-        for sampler, items in subject.pictured.items():
+        for sampler, items in context.pictured.items():
             picture_samples(run, sampler, items)
-        if subject.pictured and dataset.kind == "images" and model.spec.encodes:
+        if context.pictured and dataset.kind == "images" and model.spec.encodes:
             firsts, seconds = drawn_pairs(dataset.test.inputs, PAIRS, settings.seed)
-            picture_interpolations(run, model, firsts, seconds, subject.latents("test").mean(axis=0))
+            picture_interpolations(run, model, firsts, seconds, context.latents("test").mean(axis=0))
     return names
 
 

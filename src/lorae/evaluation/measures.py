@@ -1,4 +1,4 @@
-"""What can be measured of a run, as one table: a measure makes a `Subject` plain values with their protocol."""
+"""The table of measures: each turns an `EvaluationContext` into plain values with their protocol."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -6,17 +6,17 @@ from typing import Any
 
 import numpy as np
 
-from lorae.classification import classify, probe, supervised, total_draws, total_steps
-from lorae.classification.supervised import MAX_STEPS as SUPERVISED_STEPS
-from lorae.evaluation.pictures import measure_reconstruction
-from lorae.evaluation.subject import Features, Subject
-from lorae.hardware import choose_precision
-from lorae.metrics.dimension import NEIGHBOURS as DIMENSION_NEIGHBOURS
-from lorae.metrics.dimension import distance_contrast, levina_bickel, two_nn
+from lorae.evaluation.classification import classify, probe, supervised, total_draws, total_steps
+from lorae.evaluation.classification.supervised import MAX_STEPS as SUPERVISED_STEPS
+from lorae.evaluation.context import EvaluationContext, Features
+from lorae.evaluation.figures import measure_reconstruction
 from lorae.metrics.frechet import Moments, extrapolated_distance, frechet_distance, warn_of_few
+from lorae.metrics.intrinsic_dimension import NEIGHBORS as DIMENSION_NEIGHBORS
+from lorae.metrics.intrinsic_dimension import distance_contrast, levina_bickel, two_nn
 from lorae.metrics.kernel import kernel_distance
-from lorae.metrics.prdc import NEIGHBOURS, precision_recall
+from lorae.metrics.prdc import NEIGHBORS, precision_recall
 from lorae.metrics.spectrum import TOLERANCES, bootstrap_ranks, latent_spectrum
+from lorae.system.hardware import choose_precision
 
 Result = dict[str, Any]
 
@@ -31,23 +31,23 @@ class Measure:
 
     name: str
     summary: str
-    take: Callable[[Subject], Result]
+    take: Callable[[EvaluationContext], Result]
     needs_labels: bool = False
     needs_encoder: bool = True
     needs_features: bool = False
     slow: bool = False
 
 
-def reconstruction(subject: Subject) -> Result:
+def reconstruction(context: EvaluationContext) -> Result:
     """Mean squared error on the test split."""
-    return measure_reconstruction(subject.model, subject.dataset)
+    return measure_reconstruction(context.model, context.dataset)
 
 
-def rank(subject: Subject) -> Result:
+def rank(context: EvaluationContext) -> Result:
     """The rank of the latent space by every definition, with bootstrap intervals over the test items."""
-    latents, settings = subject.latents("test"), subject.settings
-    matrix_rank = subject.model.matrix_rank()
-    matrix_ranks = {f"{tolerance:g}": subject.model.matrix_rank(tolerance) for tolerance in TOLERANCES}
+    latents, settings = context.latents("test"), context.settings
+    matrix_rank = context.model.matrix_rank()
+    matrix_ranks = {f"{tolerance:g}": context.model.matrix_rank(tolerance) for tolerance in TOLERANCES}
     return latent_spectrum(latents, "test").to_json() | {
         "matrix_rank": matrix_rank,
         "matrix_ranks": None if matrix_rank is None else matrix_ranks,
@@ -55,11 +55,11 @@ def rank(subject: Subject) -> Result:
     }
 
 
-def dimension(subject: Subject) -> Result:
+def dimension(context: EvaluationContext) -> Result:
     """Intrinsic dimension of test items and latents, and how much near and far differ (theorem 2)."""
-    items, latents = subject.dataset.test.inputs, subject.latents("test")
+    items, latents = context.dataset.test.inputs, context.latents("test")
     flat = np.asarray(items).reshape(len(items), -1)
-    known = subject.dataset.intrinsic_dimension
+    known = context.dataset.intrinsic_dimension
     return {
         "two_nn": {"items": two_nn(flat), "latents": two_nn(latents)},
         "mle": {"items": levina_bickel(flat), "latents": levina_bickel(latents)},
@@ -69,36 +69,36 @@ def dimension(subject: Subject) -> Result:
             "split": "test",
             "n": len(items),
             "two_nn": "linear fit without the largest tenth of the ratios",
-            "mle": f"maximum likelihood over {DIMENSION_NEIGHBOURS} neighbours, or all of fewer; inverses averaged",
+            "mle": f"maximum likelihood over {DIMENSION_NEIGHBORS} neighbours, or all of fewer; inverses averaged",
             "distance_contrast": "(largest - smallest distance) / smallest of each point to all others",
         },
     }
 
 
-def frechet(subject: Subject) -> Result:
+def frechet(context: EvaluationContext) -> Result:
     """Frechet distances: of samples by each density, of reconstructions, and of the other split as the floor."""
-    reference = _reference_moments(subject)
-    settings = subject.settings
+    reference = _reference_moments(context)
+    settings = context.settings
     assert settings.samplers is not None
     warn_of_few(settings.n, len(reference.mean), "generated items")
     result: Result = {}
     for sampler in settings.samplers:
-        draws = [subject.generated(sampler, draw) for draw in range(settings.draws)]
+        draws = [context.generated(sampler, draw) for draw in range(settings.draws)]
         values = [frechet_distance(Moments.of(features), reference) for features in draws]
         result[sampler] = {
             "value": float(np.mean(values)),
             "sd": float(np.std(values, ddof=1)) if len(values) > 1 else None,
             "values": values,
             "infinity": _extrapolated(draws[0], reference, settings.seed),
-            "protocol": _protocol(subject, sampler) | {"value": f"mean over {len(values)} draws"},
+            "protocol": _protocol(context, sampler) | {"value": f"mean over {len(values)} draws"},
         }
-    protocol = _protocol(subject)
-    if subject.model.spec.encodes:
+    protocol = _protocol(context)
+    if context.model.spec.encodes:
         result["reconstructions"] = {
-            "value": frechet_distance(Moments.of(subject.reconstructed), reference),
+            "value": frechet_distance(Moments.of(context.reconstructed), reference),
             "protocol": protocol | {"generated": f"reconstructions of the {settings.reference} split"},
         }
-    floor = subject.other_split
+    floor = context.other_split
     result["floor"] = {
         "value": frechet_distance(Moments.of(floor), reference),
         "protocol": protocol | {"generated": f"{len(floor)} items of the other split, none generated"},
@@ -113,90 +113,90 @@ def _extrapolated(features: Features, reference: Moments, seed: int) -> Result |
     return {"value": found.value, "sizes": found.sizes, "distances": found.distances}
 
 
-def _reference_moments(subject: Subject) -> Moments:
-    moments = Moments.of(subject.reference)
-    warn_of_few(moments.n, len(moments.mean), f"{subject.settings.reference} items")
+def _reference_moments(context: EvaluationContext) -> Moments:
+    moments = Moments.of(context.reference)
+    warn_of_few(moments.n, len(moments.mean), f"{context.settings.reference} items")
     return moments
 
 
-def interpolation(subject: Subject) -> Result:
+def interpolation(context: EvaluationContext) -> Result:
     """Frechet distance of decoded midpoints between the latents of `n` random pairs of test items (figure 3)."""
-    settings, latents = subject.settings, subject.latents("test")
+    settings, latents = context.settings, context.latents("test")
     first, second = np.random.default_rng(settings.seed).integers(len(latents), size=(2, settings.n))
-    midpoints = subject.decoded((latents[first] + latents[second]) / 2, "midpoints")
-    reference = _reference_moments(subject)
+    midpoints = context.decoded((latents[first] + latents[second]) / 2, "midpoints")
+    reference = _reference_moments(context)
     warn_of_few(settings.n, len(reference.mean), "midpoints")
     return {
         "value": frechet_distance(Moments.of(midpoints), reference),
-        "protocol": _protocol(subject) | {"generated": f"{settings.n} midpoints between random pairs of test items"},
+        "protocol": _protocol(context) | {"generated": f"{settings.n} midpoints between random pairs of test items"},
     }
 
 
-def kernel(subject: Subject) -> Result:
+def kernel(context: EvaluationContext) -> Result:
     """Kernel distances of samples, reconstructions and the other split, by the same features."""
     result = {}
-    for name, features in _compared(subject).items():
-        distance = kernel_distance(features, subject.reference, seed=subject.settings.seed)
-        result[name] = asdict(distance) | {"protocol": _protocol(subject, name)}
+    for name, features in _compared(context).items():
+        distance = kernel_distance(features, context.reference, seed=context.settings.seed)
+        result[name] = asdict(distance) | {"protocol": _protocol(context, name)}
     return result
 
 
-def neighbourhoods(subject: Subject) -> Result:
+def neighborhoods(context: EvaluationContext) -> Result:
     """Precision, recall, density and coverage of samples, reconstructions and the other split."""
     result: Result = {}
-    for name, features in _compared(subject).items():
-        protocol = _protocol(subject, name) | {"neighbours": NEIGHBOURS}
-        result[name] = precision_recall(subject.reference, features) | {"protocol": protocol}
+    for name, features in _compared(context).items():
+        protocol = _protocol(context, name) | {"neighbours": NEIGHBORS}
+        result[name] = precision_recall(context.reference, features) | {"protocol": protocol}
     return result
 
 
-def _compared(subject: Subject) -> dict[str, Features]:
-    samples = {sampler: subject.generated(sampler, 0) for sampler in subject.settings.samplers or ()}
-    reconstructed = {"reconstructions": subject.reconstructed} if subject.model.spec.encodes else {}
-    return samples | reconstructed | {"floor": subject.other_split}
+def _compared(context: EvaluationContext) -> dict[str, Features]:
+    samples = {sampler: context.generated(sampler, 0) for sampler in context.settings.samplers or ()}
+    reconstructed = {"reconstructions": context.reconstructed} if context.model.spec.encodes else {}
+    return samples | reconstructed | {"floor": context.other_split}
 
 
-def _protocol(subject: Subject, sampler: str | None = None) -> Result:
+def _protocol(context: EvaluationContext, sampler: str | None = None) -> Result:
     """What a comparison of features has to say of itself."""
-    settings, images = subject.settings, subject.dataset.kind == "images"
+    settings, images = context.settings, context.dataset.kind == "images"
     assert settings.samplers is not None
-    protocol = subject.extractor.describe() | {
+    protocol = context.extractor.describe() | {
         "quantisation": "clipped to [0, 1], rounded to uint8" if images else "none, standardised columns",
         "reference": settings.reference,
-        "reference n": len(subject.reference),
-        "data": subject.dataset.fingerprint,
+        "reference n": len(context.reference),
+        "data": context.dataset.fingerprint,
         "seed": settings.seed,
     }
     if sampler in settings.samplers:
         protocol |= {"generated": settings.n, "density fitted on": settings.fit_on}
-        protocol |= subject.density(str(sampler)).describe()
+        protocol |= context.density(str(sampler)).describe()
     return protocol
 
 
-def probes(subject: Subject) -> Result:
+def probes(context: EvaluationContext) -> Result:
     """Logistic regression and nearest neighbours on frozen latents: seconds, where a trained head takes minutes."""
-    train, test = subject.dataset.train, subject.dataset.test
-    chosen: Result = {"counts": _counts(subject), "seeds": range(subject.settings.seeds)}
-    with subject.progress("probe latents", total_draws(len(train), **chosen)) as advance:
+    train, test = context.dataset.train, context.dataset.test
+    chosen: Result = {"counts": _counts(context), "seeds": range(context.settings.seeds)}
+    with context.progress("probe latents", total_draws(len(train), **chosen)) as advance:
         return probe(
-            subject.latents("train"),
+            context.latents("train"),
             train.labels,
-            subject.latents("test"),
+            context.latents("test"),
             test.labels,
             advance=advance,
             **chosen,
         )
 
 
-def classification(subject: Subject) -> Result:
+def classification(context: EvaluationContext) -> Result:
     """The paper's classifier on frozen latents (its table 6)."""
-    settings = subject.settings
-    train, test = subject.dataset.train, subject.dataset.test
+    settings = context.settings
+    train, test = context.dataset.train, context.dataset.test
     # As the authors' code has it. Without M there is nothing before it: a VAE's encoder also gives variances.
-    before = settings.protocol == "authors_code" and subject.model.bottleneck.matrix() is not None
-    latents = subject.latents_before_matrix if before else subject.latents
-    chosen: Result = {"counts": _counts(subject), "protocol": settings.protocol, **_steps(subject)}
-    with subject.progress("classify latents", total_steps(len(train), **chosen)) as advance:
+    before = settings.protocol == "authors_code" and context.model.bottleneck.matrix() is not None
+    latents = context.latents_before_matrix if before else context.latents
+    chosen: Result = {"counts": _counts(context), "protocol": settings.protocol, **_steps(context)}
+    with context.progress("classify latents", total_steps(len(train), **chosen)) as advance:
         return classify(
             latents("train"),
             train.labels,
@@ -205,19 +205,19 @@ def classification(subject: Subject) -> Result:
             seeds=range(settings.seeds),
             features="before M" if before else "the latents",
             advance=advance,
-            trainings=subject.trainings,
+            trainings=context.trainings,
             **chosen,
         )
 
 
-def supervised_row(subject: Subject) -> Result:
+def supervised_row(context: EvaluationContext) -> Result:
     """The same classifier trained from the images on, with the run's encoder started anew."""
-    settings, spec = subject.settings, subject.model.spec
-    train, test = subject.dataset.train, subject.dataset.test
-    chosen: Result = {"counts": _counts(subject), "protocol": settings.protocol}
-    chosen |= {"max_steps": SUPERVISED_STEPS, **_steps(subject)}
+    settings, spec = context.settings, context.model.spec
+    train, test = context.dataset.train, context.dataset.test
+    chosen: Result = {"counts": _counts(context), "protocol": settings.protocol}
+    chosen |= {"max_steps": SUPERVISED_STEPS, **_steps(context)}
     steps = total_steps(len(train), **chosen) * settings.seeds
-    with subject.progress("train from items", steps) as advance:
+    with context.progress("train from items", steps) as advance:
         return supervised(
             train.inputs,
             train.labels,
@@ -229,18 +229,18 @@ def supervised_row(subject: Subject) -> Result:
             seeds=range(settings.seeds),
             bfloat16=choose_precision("auto", "cpu", spec.network) == "bfloat16",
             advance=advance,
-            trainings=subject.trainings,
+            trainings=context.trainings,
             **chosen,
         )
 
 
-def _counts(subject: Subject) -> list[int | str]:
-    return [count if count == "all" else int(count) for count in subject.settings.labels]
+def _counts(context: EvaluationContext) -> list[int | str]:
+    return [count if count == "all" else int(count) for count in context.settings.labels]
 
 
-def _steps(subject: Subject) -> Result:
+def _steps(context: EvaluationContext) -> Result:
     """The cap on steps where one was asked for; 0 asks for none."""
-    asked = subject.settings.max_steps
+    asked = context.settings.max_steps
     return {} if asked is None else {"max_steps": asked or None}
 
 
@@ -254,7 +254,7 @@ MEASURES = {
         Measure("dimension", "intrinsic dimension of items and latents, contrast of distances", dimension),
         Measure("fid", "Frechet distance of samples, reconstructions and the floor", frechet, **SAMPLED),
         Measure("kid", "kernel distance of the same", kernel, **SAMPLED),
-        Measure("prdc", "precision, recall, density and coverage of the same", neighbourhoods, **SAMPLED),
+        Measure("prdc", "precision, recall, density and coverage of the same", neighborhoods, **SAMPLED),
         Measure("interpolation", "Frechet distance of decoded midpoints", interpolation, needs_features=True),
         Measure("probe", "logistic regression and nearest neighbours on latents", probes, needs_labels=True),
         Measure("classification", "the paper's classifier on latents", classification, needs_labels=True),

@@ -20,7 +20,7 @@ class DigitsNetwork(nn.Module):
     """Five convolutions and a linear classifier; the features are the pooled outputs of the last convolution.
 
     Each feature is divided by its standard deviation over the training images, so that none outweighs the others.
-    140,000 weights, trained on MNIST by `docs/train_digits.py`.
+    140,000 weights, trained on MNIST by `studies/train_digit_features.py`.
     """
 
     deviation: Tensor

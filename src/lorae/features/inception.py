@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from lorae.errors import LoraeError
 from lorae.features.base import FeatureExtractor
-from lorae.features.resize import as_colour, resize_clean
-from lorae.files import write_atomically
+from lorae.features.resize import as_color, resize_clean
+from lorae.system.files import write_atomically
 
 FILE_NAME = "pt_inception-2015-12-05-6726825d.pth"
 URL = f"https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/{FILE_NAME}"
@@ -210,7 +210,7 @@ def _block_of_8(inputs: int, pool: nn.Module) -> MixedBlock:
 
 
 def _prepare(images: NDArray[Any]) -> Tensor:
-    pixels = resize_clean(as_colour(images), SIDE, SIDE)
+    pixels = resize_clean(as_color(images), SIDE, SIDE)
     scaled = torch.from_numpy((pixels - np.float32(128)) / np.float32(128))
     return scaled.contiguous(memory_format=torch.channels_last)
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from lorae.errors import LoraeError
 from lorae.features.base import FeatureExtractor
-from lorae.features.resize import as_colour, resize_clean
+from lorae.features.resize import as_color, resize_clean
 
 DIM = 1280
 SIDE = 224
@@ -71,6 +71,6 @@ class PooledFeatures(nn.Module):
 
 
 def _prepare(images: NDArray[Any]) -> Tensor:
-    pixels = resize_clean(as_colour(images), SIDE, SIDE)
+    pixels = resize_clean(as_color(images), SIDE, SIDE)
     scaled = torch.from_numpy((pixels - np.float32(127)) / np.float32(128))
     return scaled.contiguous(memory_format=torch.channels_last)  # twice as fast on a CPU

@@ -29,7 +29,7 @@ def resize_clean(images: NDArray[Any], height: int, width: int) -> NDArray[np.fl
     return result
 
 
-def as_colour(images: NDArray[Any]) -> NDArray[Any]:
+def as_color(images: NDArray[Any]) -> NDArray[Any]:
     """Grey images (n, 1, h, w) with their channel three times; colour ones as they are; LoraeError for vectors."""
     if images.ndim != 4:
         raise LoraeError(f"features: got items of shape {images.shape}, expected images (n, c, h, w); use raw")

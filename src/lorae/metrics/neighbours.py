@@ -34,17 +34,17 @@ def _copied(points: NDArray[Any]) -> Tensor:
     return torch.from_numpy(np.array(points, dtype=np.float64, order="C"))
 
 
-def neighbour_distances(points: NDArray[Any], k: int) -> Tensor:
+def neighbor_distances(points: NDArray[Any], k: int) -> Tensor:
     """Distances of each of n points to its k nearest others, ascending, float64 (n, k).
 
     >>> neighbour_distances(np.array([[0.0], [1.0], [3.0]]), 1)[:, 0].tolist()
     [1.0, 1.0, 2.0]
     """
-    return squared_neighbour_distances(points, k).sqrt()
+    return squared_neighbor_distances(points, k).sqrt()
 
 
-def squared_neighbour_distances(points: NDArray[Any], k: int) -> Tensor:
-    """The squares of `neighbour_distances`, to the bit as `distance_rows` gives them."""
+def squared_neighbor_distances(points: NDArray[Any], k: int) -> Tensor:
+    """The squares of `neighbor_distances`, to the bit as `distance_rows` gives them."""
     parts = []
     for start, squared in distance_rows(points, points):
         rows = torch.arange(len(squared))

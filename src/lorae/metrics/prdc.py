@@ -5,13 +5,13 @@ from typing import Any
 from numpy.typing import NDArray
 
 from lorae.errors import LoraeError
-from lorae.metrics.neighbours import distance_rows, squared_neighbour_distances
+from lorae.metrics.neighbours import distance_rows, squared_neighbor_distances
 
 # The number of neighbours that Naeem et al. recommend.
-NEIGHBOURS = 5
+NEIGHBORS = 5
 
 
-def precision_recall(real: NDArray[Any], generated: NDArray[Any], k: int = NEIGHBOURS) -> dict[str, float]:
+def precision_recall(real: NDArray[Any], generated: NDArray[Any], k: int = NEIGHBORS) -> dict[str, float]:
     """Precision, recall, density and coverage of generated features (m, d) against real ones (n, d).
 
     Every point has a ball that reaches its k-th nearest neighbour of its own set. precision: share of generated
@@ -24,8 +24,8 @@ def precision_recall(real: NDArray[Any], generated: NDArray[Any], k: int = NEIGH
         raise LoraeError(f"features: got widths {real.shape[1]} and {generated.shape[1]}, expected one")
     if min(len(real), len(generated)) <= k:
         raise LoraeError(f"features: got {len(real)} and {len(generated)} items, expected more than k = {k} in each")
-    real_radii = squared_neighbour_distances(real, k)[:, -1]
-    generated_radii = squared_neighbour_distances(generated, k)[:, -1]
+    real_radii = squared_neighbor_distances(real, k)[:, -1]
+    generated_radii = squared_neighbor_distances(generated, k)[:, -1]
     precise = recalled = within = covered = 0
     inside_any = None
     for start, squared in distance_rows(real, generated):

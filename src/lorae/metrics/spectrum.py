@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lorae.errors import LoraeError
-from lorae.linalg import energy_rank, entropy_rank, rank_at, stable_rank
 from lorae.metrics.frechet import canonical_order
+from lorae.metrics.ranks import energy_rank, entropy_rank, rank_at, stable_rank
 
 # The paper counts "non-zero singular values" without a threshold: here, eigenvalues above tolerance * largest.
 TOLERANCE = 1e-3

@@ -5,7 +5,7 @@ A penalty `name` is the file `penalties/name.py` with
 - a docstring whose first line says what it penalises,
 - `SOURCE`, the paper or book it comes from,
 - `READS_BACK = True` where it waits for values from the GPU, which a CUDA graph cannot record,
-- `penalty(step)`, which takes a `lorae.objective.Step` and returns a scalar tensor, unweighted, with a gradient; or,
+- `penalty(context)`, which takes a `PenaltyContext` and returns a scalar tensor, unweighted, with a gradient; or,
   where it looks at M alone, `of_matrix(matrix)`, so that its slope can be held for some steps (`--penalty-every`).
 
 Nothing else has to be edited: `--penalties.name W`, `lorae methods` and the tests over all penalties find it.
@@ -22,13 +22,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lorae.errors import LoraeError
+from lorae.penalties._context import PenaltyContext as PenaltyContext
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from lorae.objective import Step
-
-    PenaltyFunction = Callable[[Step], Tensor]
+    PenaltyFunction = Callable[[PenaltyContext], Tensor]
     MatrixFunction = Callable[[Tensor], Tensor]
 
 
@@ -46,7 +45,8 @@ class Penalty:
 @cache
 def all_penalties() -> dict[str, Penalty]:
     """Every penalty of this package by name, in alphabetical order; LoraeError where a file lacks a part."""
-    names = sorted(module.name for module in pkgutil.iter_modules(__path__))
+    modules = (module.name for module in pkgutil.iter_modules(__path__))
+    names = sorted(name for name in modules if not name.startswith("_"))
     return {name: _describe(name) for name in names}
 
 
@@ -61,7 +61,7 @@ def penalty_function(name: str) -> "PenaltyFunction":
         raise LoraeError(f"penalties: got {name!r}, expected one of {', '.join(all_penalties())}")
     if all_penalties()[name].of_matrix:
         function = matrix_function(name)
-        return lambda step: function(step.matrix)
+        return lambda context: function(context.matrix)
     penalty: PenaltyFunction = importlib.import_module(f"{__name__}.{name}").penalty
     return penalty
 
@@ -93,7 +93,7 @@ def _describe(name: str) -> Penalty:
     summary, source = ast.get_docstring(tree), constants.get("SOURCE")
     if not summary or not isinstance(source, str) or len(functions & {"penalty", "of_matrix"}) != 1:
         raise LoraeError(
-            f"{path.name}: a penalty needs a docstring, SOURCE = '...' and penalty(step) or of_matrix(matrix)"
+            f"{path.name}: a penalty needs a docstring, SOURCE = '...' and penalty(context) or of_matrix(matrix)"
         )
     return Penalty(
         name,

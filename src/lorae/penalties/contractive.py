@@ -3,15 +3,15 @@
 from torch import Tensor
 
 from lorae.linalg import squared_jacobian_norm
-from lorae.objective import Step
+from lorae.penalties._context import PenaltyContext
 
 SOURCE = "Rifai et al., ICML 2011"
 
 
-def penalty(step: Step) -> Tensor:
+def penalty(context: PenaltyContext) -> Tensor:
     """Mean over the batch of |dh/dx|^2, estimated without bias by one random projection of h; float32.
 
     The step's own h has no gradient with respect to x, and may have gone through bfloat16: h is computed again, which
     costs one more pass of the encoder and a backward pass of its gradient.
     """
-    return squared_jacobian_norm(step.model.encoder, step.x)
+    return squared_jacobian_norm(context.encoder, context.inputs)

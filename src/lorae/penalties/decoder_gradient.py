@@ -3,16 +3,16 @@
 from torch import Tensor
 
 from lorae.linalg import squared_jacobian_norm
-from lorae.objective import Step
+from lorae.penalties._context import PenaltyContext
 
 SOURCE = "Ghosh et al., ICLR 2020 (arXiv:1903.12436), RAE-GP"
 
 
-def penalty(step: Step) -> Tensor:
+def penalty(context: PenaltyContext) -> Tensor:
     """Mean over the batch of |dD/dz|^2, estimated without bias by one random projection of the output; float32.
 
     Acts on the decoder alone: it is there to smooth D, and the encoder could lower it without that, by moving latents
     to where D is flat already. (The authors' code takes the gradient of the sum of D's squared outputs, and lets it
     reach the encoder.) Costs one more pass of the decoder and a backward pass of its gradient.
     """
-    return squared_jacobian_norm(step.model.decoder, step.latent.z)
+    return squared_jacobian_norm(context.decoder, context.latents)

@@ -2,11 +2,11 @@
 
 from torch import Tensor
 
-from lorae.objective import Step
+from lorae.penalties._context import PenaltyContext
 
 SOURCE = "Goodfellow, Bengio, Courville, Deep Learning, MIT Press 2016, section 14.2.1"
 
 
-def penalty(step: Step) -> Tensor:
+def penalty(context: PenaltyContext) -> Tensor:
     """Sum over an item's latent, mean over the batch; scalar, float32."""
-    return step.latent.z.abs().sum(1).mean()
+    return context.latents.abs().sum(1).mean()

@@ -2,11 +2,11 @@
 
 from torch import Tensor
 
-from lorae.objective import Step
+from lorae.penalties._context import PenaltyContext
 
 SOURCE = "Ghosh et al., ICLR 2020 (arXiv:1903.12436), L_Z of the RAE loss"
 
 
-def penalty(step: Step) -> Tensor:
+def penalty(context: PenaltyContext) -> Tensor:
     """Sum over an item's latent, mean over the batch; scalar, float32."""
-    return step.latent.z.square().sum(1).mean() / 2
+    return context.latents.square().sum(1).mean() / 2

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from lorae.objective import Step
+from lorae.penalties._context import PenaltyContext
 
 SOURCE = "Chen and Fuge, ICLR 2024 (arXiv:2404.17773)"
 
@@ -11,8 +11,8 @@ SOURCE = "Chen and Fuge, ICLR 2024 (arXiv:2404.17773)"
 ETA = 1e-2
 
 
-def penalty(step: Step) -> Tensor:
+def penalty(context: PenaltyContext) -> Tensor:
     """exp(mean log(deviation + ETA)) with deviations over the batch; scalar, float32."""
     # Divided by n, not by n - 1: the last batch of an epoch may have one item, whose deviation is then zero.
-    deviations = step.latent.z.std(0, correction=0)
+    deviations = context.latents.std(0, correction=0)
     return (deviations + ETA).log().mean().exp()

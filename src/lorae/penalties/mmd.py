@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from lorae.objective import Step
+from lorae.penalties._context import PenaltyContext
 
 SOURCE = "Tolstikhin et al., ICLR 2018 (arXiv:1711.01558), algorithm 2"
 
@@ -12,12 +12,12 @@ SOURCE = "Tolstikhin et al., ICLR 2018 (arXiv:1711.01558), algorithm 2"
 SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
 
-def penalty(step: Step) -> Tensor:
+def penalty(context: PenaltyContext) -> Tensor:
     """Unbiased estimate of the squared discrepancy from as many normal points as latents; scalar, float32.
 
     It may be negative: its mean is zero where the latents are standard normal. Zero for a batch of one item.
     """
-    z = step.latent.z
+    z = context.latents
     n = len(z)
     if n < 2:  # the last batch of an epoch may be; it has no pairs
         return (0 * z).sum()

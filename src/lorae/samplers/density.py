@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lorae.errors import LoraeError
-from lorae.files import write_atomically
+from lorae.errors import CollapsedError, LoraeError
+from lorae.system.files import write_atomically
 
 Array = NDArray[np.float64]
 
@@ -36,7 +36,7 @@ class Subspace:
     def of(cls, latents: NDArray[Any], tolerance: float = TOLERANCE) -> "Subspace":
         """The subspace of latents (n, l) whose variances exceed `tolerance` times the largest.
 
-        Raises LoraeError for fewer than two latents, values that are not finite, and latents that are all the same.
+        Raises LoraeError for fewer than two latents and values that are not finite, CollapsedError for equal latents.
         """
         latents = np.asarray(latents, dtype=np.float64)
         if latents.ndim != 2 or len(latents) < 2:
@@ -49,7 +49,10 @@ class Subspace:
         variances, directions = variances[::-1].clip(min=0), directions[:, ::-1]
         kept = variances > tolerance * variances[0]
         if not kept.any() or (latents == latents[0]).all():  # a mean can be off by rounding
-            raise LoraeError("latents: all are the same, expected different ones to fit a density to")
+            raise CollapsedError(
+                "latents: all are the same, expected different ones to fit a density to: the model has collapsed; "
+                "train it longer, with a smaller --penalty or with another --seed"
+            )
         dropped = float(variances[~kept].sum() / variances.sum())
         return cls(origin, np.ascontiguousarray(directions[:, kept]), float(np.sqrt(variances[0])), dropped)
 

@@ -1,0 +1,111 @@
+"""Trained models for use without this package, or without torch: safetensors with the spec inside, ONNX graphs."""
+
+import dataclasses
+import importlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lorae import __version__
+from lorae.api.loading import as_run, dataset_of
+from lorae.api.truncation import beside, items_for_axes, refuse_truncated
+from lorae.errors import LoraeError
+from lorae.runs.run import Run
+from lorae.system.files import write_atomically
+from lorae.validation import choice
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from lorae.models.autoencoder import Autoencoder
+
+FORMATS = ("safetensors", "onnx")
+
+# The one key of the metadata in every file: safetensors writes several in random order.
+KEY = "lorae"
+
+
+def export_run(
+    run: "str | Path | Run",
+    format: str = "safetensors",
+    *,
+    out: str | Path | None = None,
+    rank: int | None = None,
+    data: "NDArray[Any] | None" = None,
+) -> Path:
+    """Write a run's model for use elsewhere, without M: truncated where the method has a matrix, else as it is.
+
+    `safetensors`: one file `model.safetensors` with every weight; `lorae` in its metadata is JSON whose `spec` rebuilds
+    the model: `model = Autoencoder(ModelSpec.from_json(spec))`, then `model.load_state_dict(load_file(path))`.
+    `onnx`: `encoder.onnx` from `items` to `codes` and `decoder.onnx` from `codes` to `items`, float32 with any number n
+    of rows, opset 20. Items are images (n, c, h, w) in [0, 1], which decoded ones may leave by a little, or vectors in
+    their own units: the scaling is inside. A generator has no encoder. Two exports of a run are the same to the byte.
+
+    Parameters
+    ----------
+    out: the folder, which must not exist; by default `RUN-<format>`.
+    rank: how many directions to keep, as in `lorae.truncate`.
+    data: the array of a run that was trained on one, where there is a matrix: its latents have the axes to keep.
+
+    Returns the folder. Raises LoraeError for a rank that does not fit and, for ONNX, where its packages are missing.
+
+    >>> export_run("runs/demo", "onnx")   # doctest: +SKIP
+    PosixPath('runs/demo-onnx')
+    """
+    run = as_run(run)
+    format = choice(*FORMATS).check("format", format, "argument format")
+    if format == "onnx":
+        _require_onnx()
+    if rank is not None:
+        refuse_truncated(run)
+    folder = beside(run, format) if out is None else Path(out)
+    Run.refuse_existing(folder)
+    model = _deployable(run, rank, data)
+    about = {"version": __version__, "method": run.settings.method, "spec": dataclasses.asdict(model.spec)}
+    files = _as_safetensors(model, about) if format == "safetensors" else _as_onnx(model, about)
+    for name, content in files.items():
+        write_atomically(folder / name, content)
+    return folder
+
+
+def _deployable(run: Run, rank: int | None, data: "NDArray[Any] | None") -> "Autoencoder":
+    """The model without M, and without spectral norms, which are those of its last step and change no more."""
+    from torch.nn.utils import parametrize
+
+    model = run.load_model()
+    if rank is not None or model.bottleneck.matrix() is not None:
+        rank = model.truncation_rank(rank)  # what cannot be cut is refused before the data are loaded
+        model = model.truncate(items_for_axes(dataset_of(run, data)), rank)
+    for layer in list(model.decoder.modules()):
+        if parametrize.is_parametrized(layer):
+            parametrize.remove_parametrizations(layer, "weight")
+    model.spec = dataclasses.replace(model.spec, spectral_norm=False)
+    return model.eval()
+
+
+def _as_safetensors(model: "Autoencoder", about: dict[str, Any]) -> dict[str, bytes]:
+    from safetensors.torch import save
+
+    tensors = {name: value.contiguous() for name, value in model.state_dict().items()}
+    return {"model.safetensors": save(tensors, metadata={KEY: json.dumps(about)})}
+
+
+def _as_onnx(model: "Autoencoder", about: dict[str, Any]) -> dict[str, bytes]:
+    from lorae.models.onnx_graphs import decoder_graph, encoder_graph
+
+    metadata = {KEY: json.dumps(about)}
+    graphs = {"decoder.onnx": decoder_graph(model, metadata)}
+    if model.spec.encodes:
+        graphs["encoder.onnx"] = encoder_graph(model, metadata)
+    return graphs
+
+
+def _require_onnx() -> None:
+    for name in ("onnx", "onnxscript"):
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            raise LoraeError(
+                f"format: got 'onnx', but cannot import {error.name}, expected the packages of ONNX: "
+                'pip install "lorae[onnx]"'
+            ) from None

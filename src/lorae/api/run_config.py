@@ -1,0 +1,129 @@
+"""The config of a new run: settings from files and arguments, its folder and its `config.json`."""
+
+import datetime
+import platform
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from lorae import __version__
+from lorae.config.methods import METHODS
+from lorae.config.settings import ARRAY, RANK_GOALS, Settings
+from lorae.errors import LoraeError
+from lorae.runs.run import Run
+
+if TYPE_CHECKING:
+    from lorae.data.dataset import Dataset
+
+
+def merge_settings(from_file: dict[str, Any], arguments: dict[str, Any]) -> dict[str, Any]:
+    """Arguments over the file's settings; of penalties each by its name, whichever way it was given."""
+    merged = from_file | arguments
+    ours, theirs = arguments.get("penalties"), from_file.get("penalties")
+    if isinstance(ours, dict) and isinstance(theirs, dict):
+        merged["penalties"] = theirs | ours
+    method = METHODS.get(str(merged.get("method", "lorae")))
+    main = method.main if method else None
+    if isinstance(ours, dict) and main in ours and "penalty" not in arguments:
+        merged.pop("penalty", None)
+    if "penalty" in arguments and isinstance(theirs, dict) and not (isinstance(ours, dict) and main in ours):
+        merged["penalties"] = {name: weight for name, weight in merged["penalties"].items() if name != main}
+    return merged
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Read settings from a YAML file or from the `config.json` of a run."""
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise LoraeError(f"config: cannot read {str(path)!r}: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise LoraeError(f"config: {str(path)!r} is not YAML: {' '.join(str(error).split())}") from None
+    if isinstance(values, dict) and isinstance(values.get("settings"), dict):
+        values = values["settings"]  # the config.json of a run
+    if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
+        raise LoraeError(f"config: {str(path)!r} holds {type(values).__name__}, expected settings by name")
+    return values
+
+
+def choose_out(settings: Settings, out: str | Path | None) -> Path:
+    """Where the run goes, if it may."""
+    path = _default_out(settings) if out is None else Path(out)
+    refuse_out(path, settings.data)
+    return path
+
+
+def refuse_out(path: Path, settings_data: str) -> None:
+    """LoraeError where something is at the place of a new run, or where its pictures would become data."""
+    data = Path(settings_data)
+    if data.is_dir() and data in (path.absolute(), *path.absolute().parents):
+        raise LoraeError(f"out: {str(path)!r} lies in the data folder {str(data)!r}; choose another --out")
+    Run.refuse_existing(path)
+
+
+def _default_out(settings: Settings) -> Path:
+    parts = [Path(settings.data).stem, settings.method]
+    parts += [f"{weight:g}" for weight in settings.penalties.values()]
+    goals = {name: getattr(settings, name) for name in RANK_GOALS}
+    parts += [_goal_in_name(name, value) for name, value in goals.items() if value is not None]
+    parts += [f"seed{settings.seed}"] if settings.seed else []
+    return Path("runs") / "-".join(parts)
+
+
+def _goal_in_name(name: str, value: Any) -> str:
+    """A goal as a part of a folder's name, so that runs of the same data to other goals have other folders."""
+    if isinstance(value, tuple):
+        low, high, points = value
+        return f"path{low:g}to{high:g}in{points}"
+    return f"{name.replace('target_', '')}{value if isinstance(value, str) else f'{value:g}'}"
+
+
+def config_document(settings: Settings, dataset: "Dataset", explicit: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Try the objective on two items, so that a misfit shows before anything is written; then all there is to know."""
+    import torch
+
+    from lorae.training.builders import build_model, build_objective
+
+    model = build_model(settings, dataset)
+    objective = build_objective(settings, model)
+    x = model.scaling(torch.as_tensor(dataset.train.inputs[:2].copy()))
+    for target in objective.targets():
+        target.compute_loss(x)
+    return {
+        "version": __version__,
+        "command": _command(explicit, path),
+        "created": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
+        "settings": settings.to_json(),
+        "data": dataset.describe(),
+        "parameters": model.parameter_counts(),
+        "machine": {
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+            "processor": platform.machine(),
+            "device": settings.device,
+            "threads": torch.get_num_threads(),
+        },
+    }
+
+
+def _command(explicit: dict[str, Any], path: Path) -> str:
+    """The command line that trains the same run (for an array in memory, the call)."""
+    if explicit["data"] == ARRAY:
+        values = ", ".join(f"{name}={value!r}" for name, value in explicit.items() if name != "data")
+        return f"lorae.train(array, {values}, out={str(path)!r})"
+    words = ["lorae", "train", explicit["data"]]
+    for name, value in explicit.items():
+        flag = f"--{name.replace('_', '-')}"
+        if name == "data" or value is None:
+            continue
+        if isinstance(value, dict):
+            for part, number in value.items():
+                words += [f"--{name}.{part}", f"{float(number):g}"]
+        elif value is True:
+            words.append(flag)
+        elif value is not False:
+            between = ":" if name == "penalty_path" else ","
+            words += [flag, between.join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)]
+    return shlex.join([*words, "--out", str(path)])

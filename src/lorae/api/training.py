@@ -1,0 +1,172 @@
+"""Training and loading, as a user calls them; each command of the command line is one call of `api` or `inspection`."""
+
+import shutil
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lorae.api.loading import absolute_path, as_run, data_name, dataset_of, load_dataset, origin_of_argument
+from lorae.api.run_config import choose_out, config_document, merge_settings, read_config
+from lorae.config.settings import ARRAY, RANK_GOALS, Settings
+from lorae.errors import LoraeError, LoraeWarning
+from lorae.runs.run import Run, write_config
+from lorae.training.schedule_factory import unmet_target
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from lorae.data import Dataset
+
+
+def train(
+    data: "str | Path | NDArray[Any] | None" = None,
+    *,
+    out: str | Path | None = None,
+    config: str | Path | None = None,
+    quiet: bool = False,
+    **settings: Any,
+) -> Run:
+    """Train one method on one data set into a new run folder, measure it, and write its report.
+
+    Parameters
+    ----------
+    data: `mnist`, `fashion-mnist`, `celeba`, `shapes`, `shapes-grey`, a folder of images, an .npy/.npz file, or an
+        array: vectors (n, d), images (n, h, w), (n, c, h, w) or (n, h, w, c), uint8 or floats in [0, 1];
+        None: the data of `config`, else mnist.
+    out: the run folder, which must not exist; by default `runs/<data>-<method>-<penalty>`.
+    config: a YAML file of settings, or the `config.json` of another run; keyword arguments win over it.
+    quiet: no progress bar (there is none anyway where standard error is no terminal).
+    **settings: any field of `lorae.config.settings.Settings`, as in `method="lorae", penalty=1e-4, epochs=3`.
+
+    Raises LoraeError for a setting that does not fit, before anything is written, and the DivergedError among them for
+    a loss that is not finite.
+
+    >>> run = train("mnist", method="lorae", penalty=1e-4, epochs=3)   # doctest: +SKIP
+    >>> run.summary()["rank"]                                          # doctest: +SKIP
+    """
+    planned, dataset, explicit = _plan(data, config, settings)
+    path = choose_out(planned, out)
+    document = config_document(planned, dataset, explicit, path)
+    run = Run.create(path, document)
+    return _fit(run, dataset, quiet)
+
+
+def plan(
+    data: "str | Path | NDArray[Any] | None" = None,
+    *,
+    out: str | Path | None = None,
+    config: str | Path | None = None,
+    **settings: Any,
+) -> dict[str, Any]:
+    """The complete `config.json` that `train` would write, with nothing trained or written (`--dry-run`)."""
+    planned, dataset, explicit = _plan(data, config, settings)
+    return config_document(planned, dataset, explicit, choose_out(planned, out))
+
+
+def resume(run: "str | Path | Run", *, data: "NDArray[Any] | None" = None, quiet: bool = False) -> Run:
+    """Continue a run from its last checkpoint to its end; on a CPU its weights are those of an unbroken run.
+
+    A finished run is given back as it is. data: the array of a run that was trained on one. Raises LoraeError where
+    the checkpoint belongs to other settings or the data have changed.
+    """
+    from lorae.system.hardware import choose_device
+
+    run = as_run(run)
+    if run.finished:
+        return run
+    if "truncated" in run.config:
+        source = run.config["truncated"]["from"]
+        raise LoraeError(
+            f"run: {str(run.path)!r} was cut from {source!r}, and that was interrupted: there is nothing to train; "
+            f"delete it and run `lorae truncate {source}`"
+        )
+    choose_device(run.settings.device, str(run.path / "config.json"))
+    return _fit(run, dataset_of(run, data), quiet)
+
+
+def _plan(
+    data: Any, config: str | Path | None, arguments: dict[str, Any]
+) -> tuple[Settings, "Dataset", dict[str, Any]]:
+    """Resolved settings, the data, and the values that were given explicitly."""
+    from lorae.system.hardware import choose_device, choose_precision
+
+    from_file = {} if config is None else read_config(Path(config))
+    if data is None:
+        data = from_file.get("data", "mnist")
+        if data == ARRAY:
+            raise LoraeError(f"data: {str(config)!r} is of a run on an array in memory; pass it again as data=")
+    explicit = merge_settings(from_file, arguments) | {"data": data_name(data)}
+    if "method" not in explicit and any(explicit.get(name) is not None for name in RANK_GOALS):
+        explicit["method"] = "lorae+"  # the method whose rank can be chosen
+    if explicit.get("data_root") is not None:
+        explicit["data_root"] = absolute_path(explicit["data_root"])
+
+    def origin(name: str) -> str:
+        return origin_of_argument(name) if name in arguments or name not in from_file else str(config)
+
+    settings = Settings.from_values(explicit, origin)
+    device = choose_device(settings.device)
+    dataset = load_dataset(settings, data)
+    for split, cure in ((dataset.test, "raise --test-fraction"), (dataset.train, "raise --limit")):
+        if len(split) < 2:
+            part = "test" if split is dataset.test else "training"
+            raise LoraeError(
+                f"data: {len(split)} of {len(dataset.train) + len(dataset.test)} items are in the {part} split, "
+                f"expected at least 2 for a covariance; {cure} or give more items"
+            )
+    settings = settings.resolve(dataset.kind, dataset.shape)
+    assert settings.network is not None
+    precision = choose_precision(settings.precision, device, settings.network)
+    return settings.with_machine(device, precision), dataset, explicit
+
+
+def _fit(run: Run, dataset: "Dataset", quiet: bool) -> Run:
+    from lorae.evaluation.evaluator import evaluate_training
+    from lorae.reports.report import write_report
+    from lorae.training.trainer import Trainer
+
+    trainer = Trainer(run, dataset, quiet=quiet)
+    model = trainer.fit()
+    evaluate_training(run, model, dataset)
+    found = trainer.schedule.result()
+    if found is not None:
+        run.add_to_evaluation({"course": found})
+    if run.settings.penalty_path is not None:
+        _finish_points(run, dataset)
+    write_report([run.path])
+    run.save_model(model)  # last: it marks the run as finished
+    searched = "lower --penalty, raise --latent-dim, or ask for less"
+    other = "or go on to larger penalties" if run.settings.penalty_path else searched
+    for complaint, advice in (
+        (unmet_target(run.settings, found), f"train longer (--epochs), {other}"),
+        (trainer.context.death(trainer.step), "try a lower --lr or another --seed in a new run"),
+    ):
+        if complaint is not None:
+            warnings.warn(f"{complaint}; {advice}", LoraeWarning, stacklevel=3)
+    return run
+
+
+def _finish_points(run: Run, dataset: "Dataset") -> None:
+    """Make a finished run of every point: its config, the log of the whole path, its own rank and error on test items.
+
+    `config.json` is that of the path, with the point's weight in place of the path and a key `point` that names both.
+    Doing it again, as after a kill, changes nothing.
+    """
+    from lorae.evaluation.evaluator import evaluate_training
+    from lorae.reports.report import write_report
+
+    for point in run.evaluation()["course"]["points"]:
+        folder = run.path / "path" / point["point"]
+        settings = run.config["settings"]
+        penalties = settings["penalties"] | {"nuclear": point["penalty"]}
+        config = run.config | {
+            "settings": settings | {"penalty_path": None, "penalties": penalties},
+            "point": {"of": str(run.path), "name": point["point"]},
+        }
+        for name in ("checkpoints", "figures"):
+            (folder / name).mkdir(exist_ok=True)
+        write_config(folder, config)
+        shutil.copyfile(run.path / "stats.jsonl", folder / "stats.jsonl")
+        model = run.load_model(point["point"])
+        evaluate_training(Run(folder), model, dataset)
+        write_report([folder])

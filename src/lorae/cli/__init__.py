@@ -1,0 +1,5 @@
+"""The command line: each command is one call of the Python interface, and prints its result."""
+
+from lorae.cli.parser import build_parser, main
+
+__all__ = ["build_parser", "main"]

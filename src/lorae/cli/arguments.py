@@ -1,0 +1,130 @@
+"""Arguments of the command line: flags of settings, hints for mistakes, warnings as one line."""
+
+import argparse
+import dataclasses
+import difflib
+import re
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+from lorae.config.methods import TERMS, option_names
+from lorae.config.settings import Settings
+from lorae.errors import LoraeError, LoraeWarning
+from lorae.penalties import all_penalties
+
+# The settings of the data, which `lorae data` takes as well.
+DATA_SETTINGS = (
+    "data_root",
+    "limit",
+    "size",
+    "crop",
+    "channels",
+    "factors",
+    "test_fraction",
+    "split_seed",
+    "holdout",
+    "skip_bad",
+)
+
+
+def _weights() -> dict[str, str]:
+    summaries = {penalty.name: penalty.summary for penalty in all_penalties().values()}
+    return {name: f"weight of: {summary}" for name, summary in (summaries | TERMS).items()}
+
+
+# Settings that are mappings: a flag for each part, with what it means.
+PARTS: dict[str, Callable[[], dict[str, str]]] = {
+    "penalties": _weights,
+    "bottleneck": lambda: {name: f"{name} of the method's bottleneck, where it has one" for name in option_names()},
+}
+
+
+def in_flags(message: str) -> str:
+    """A message that calls a value by its argument, by its flag."""
+    return re.sub(r"\(from argument (\w+)\)", lambda found: f"(from --{found[1].replace('_', '-')})", message)
+
+
+def show_warning(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: Any, **__: Any
+) -> None:
+    """A warning of ours as one line; any other names its place in the code, as Python does."""
+    if isinstance(message, LoraeWarning):
+        print(f"lorae: warning: {message}", file=sys.stderr)
+    else:
+        print(warnings.formatwarning(message, category, filename, lineno), file=sys.stderr, end="")
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that raises LoraeError for a mistake, as for every other bad input."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise LoraeError; for an unknown option, suggest the most similar known one."""
+        unknown = re.match(r"unrecognized arguments: (\S+)", message)
+        if unknown:
+            known = [option for action in self._actions for option in action.option_strings]
+            near = difflib.get_close_matches(unknown[1].split("=")[0], known, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"see `{self.prog} --help`"
+            message = f"{unknown[1]}: unknown option of `{self.prog}`; {hint}"
+        raise LoraeError(message)
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse, and refuse unknown options."""
+        # A subcommand reports its own unknown options, so that the hint comes from its own list.
+        known, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return known, unknown
+
+
+def settings_field(name: str) -> "dataclasses.Field[Any]":
+    """Return the field of `Settings` with this name."""
+    return Settings.__dataclass_fields__[name]
+
+
+def add_settings(parser: argparse.ArgumentParser, names: Sequence[str], table: type[Any] = Settings) -> None:
+    """A flag for each setting of a table, which checks the values: they stay strings. Absent flags leave no trace."""
+    group = parser.add_argument_group("settings")
+    for name in names:
+        field = table.__dataclass_fields__[name]
+        if name in PARTS:
+            for part, meaning in PARTS[name]().items():
+                text = meaning.replace("%", "%%")
+                group.add_argument(f"--{name}.{part}", metavar="W", default=argparse.SUPPRESS, help=text)
+            continue
+        rule, default = field.metadata["rule"], field.default
+        words = ",".join(default) if isinstance(default, tuple) else default
+        shown = "" if default is None or default is False else f" (default: {words})"
+        options: dict[str, Any] = {
+            "dest": name,
+            "default": argparse.SUPPRESS,
+            "help": f"{field.metadata['meaning']}{shown}".replace("%", "%%"),
+        }
+        if default is False:
+            options["action"] = "store_true"
+        else:
+            options["metavar"] = "{" + ",".join(rule.choices) + "}" if rule.choices else name.upper()
+        group.add_argument(f"--{name.replace('_', '-')}", **options)
+
+
+def settings_of(options: argparse.Namespace, table: type[Any] = Settings) -> dict[str, Any]:
+    """Return the settings of a table that were given as flags."""
+    given = vars(options)
+    settings = {field.name: given[field.name] for field in dataclasses.fields(table) if field.name in given}
+    settings.pop("data", None)
+    for name in PARTS:
+        parts = {key.split(".", 1)[1]: value for key, value in given.items() if key.startswith(f"{name}.")}
+        settings |= {name: parts} if parts else {}
+    return settings
+
+
+def join_negative_numbers(words: Sequence[str]) -> list[str]:
+    """`--penalty -1e-3` as `--penalty=-1e-3`: argparse would take the number for an option and not say which value."""
+    joined: list[str] = []
+    for word in words:
+        if re.match(r"-(\d|\.\d|inf|nan)", word) and joined and re.match(r"--?[a-z][^=]*$", joined[-1]):
+            joined[-1] += f"={word}" if joined[-1].startswith("--") else word
+        else:
+            joined.append(word)
+    return joined

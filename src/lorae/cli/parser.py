@@ -1,0 +1,48 @@
+"""The command line: words parsed, one call that Python users make too, its result printed."""
+
+import argparse
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from lorae import __version__
+from lorae.cli import inspect, reproduce, train, truncate_export
+from lorae.cli.arguments import Parser, in_flags, join_negative_numbers, show_warning
+from lorae.errors import LoraeError, LoraeWarning
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; 0 when all went well, 2 for bad input (one line on standard error), 130 when interrupted."""
+    from_user = list(sys.argv[1:] if arguments is None else arguments)
+    parser = build_parser()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", LoraeWarning)
+            warnings.showwarning = show_warning
+            options = parser.parse_args(join_negative_numbers(from_user))
+            options.command(options)
+    except LoraeError as error:
+        print(f"lorae: {in_flags(str(error))}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt as interrupt:
+        print(f"lorae: interrupted {interrupt}".rstrip(), file=sys.stderr)
+        return 130
+    return 0
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of all commands; the flags of training are the fields of `Settings`."""
+    parser = Parser(prog="lorae", description="Autoencoders that find their own latent dimension.")
+    parser.add_argument("--version", action="version", version=f"lorae {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=Parser)
+
+    def add(name: str, command: Callable[[Any], None], meaning: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=meaning, description=meaning, allow_abbrev=False)
+        sub.set_defaults(command=command)
+        sub.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+        return sub
+
+    for group in (train, inspect, truncate_export, reproduce):
+        group.add_commands(add)
+    return parser

@@ -1,0 +1,87 @@
+"""The command that reproduces the paper and other benchmarks: `lorae reproduce`."""
+
+import argparse
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from lorae.reports.formatting import duration
+from lorae.reproduction import run as paper
+from lorae.reproduction.pages.blocks import OUTCOMES
+
+if TYPE_CHECKING:
+    from lorae.reproduction.jobs.store import State
+
+
+def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
+    """Add it to the parser of all commands; add: makes a subparser of a name, a function and a meaning."""
+    reproduce = add("reproduce", _reproduce, "run a table of the paper or another benchmark, or what of it is missing")
+    reproduce.add_argument(
+        "study",
+        metavar="STUDY",
+        help="table1 to table8, table6-authors (as the authors' code measures), figure2, figure3, theorem1, theorem2, "
+        "proposition1, or all of these; dimension: estimated against known dimensions of synthetic data",
+    )
+    reproduce.add_argument(
+        "--preset",
+        metavar=_braced(paper.PRESETS),
+        default="quick",
+        help="smoke: a minute or two, to see that it runs; quick: an evening on 2 cores; paper: the paper's settings "
+        "(default: quick)",
+    )
+    reproduce.add_argument("--seeds", metavar="N", help="seeds 0 to N - 1; 3, for smoke 1")
+    reproduce.add_argument(
+        "--protocol",
+        metavar=_braced(paper.PROTOCOLS),
+        default="paper",
+        help="the paper's text, or its authors' code where that differs (default: paper)",
+    )
+    reproduce.add_argument("--data-root", metavar="FOLDER", help="CelebA's files; without it, MNIST only")
+    reproduce.add_argument(
+        "--out", metavar="FOLDER", help="goes on where it stopped; runs/paper-PRESET by default, with models shared"
+    )
+    reproduce.add_argument("--workers", metavar="N", help="processes of one thread each; as many as cores by default")
+    reproduce.add_argument("--draw-only", action="store_true", help="pages from the records that are there")
+    reproduce.add_argument("--status", action="store_true", help="how far it is, here or in other processes; no work")
+
+
+def _braced(words: tuple[str, ...]) -> str:
+    return f"{{{','.join(words)}}}"
+
+
+def _reproduce(options: argparse.Namespace) -> None:
+    names = ("preset", "seeds", "protocol", "data_root", "out")
+    given: dict[str, Any] = {name: getattr(options, name) for name in names}
+    if options.status:
+        _print_status(paper.status(options.study, **given), options.json)
+        return
+    result = paper.reproduce(options.study, draw_only=options.draw_only, workers=options.workers, **given)
+    if options.json:
+        print(json.dumps(result))
+    elif "within_one" in result:
+        print("share of cells within 1 of the dimension")
+        for method, share in result["within_one"].items():
+            print(f"  {method:<14}{share:4.0%}")
+        for name in ("records", "table", "figure"):
+            print(f"{name:<8}{result[name]}")
+    else:
+        _print_claims(result)
+
+
+def _print_claims(result: dict[str, Any]) -> None:
+    for claim in result["claims"]:
+        print(f"{claim['study']}: {claim['claim']}\n  {OUTCOMES[claim['holds']]}: {claim['seen']}")
+    print(f"records {result['records']}")
+    for page in result["pages"].values():
+        print(f"page    {page['html']}")
+
+
+def _print_status(state: "State", as_json: bool) -> None:
+    seconds = state.time_to_go(max(1, len(state.running)))
+    if as_json:
+        print(json.dumps({"done": state.done, "running": state.running, "left": state.left, "seconds_to_go": seconds}))
+        return
+    print(f"done    {state.done}\nrunning {len(state.running)}\nleft    {state.left - len(state.running)}")
+    print(f"to go   {'unknown before the first cell is done' if seconds is None else duration(seconds)}")
+    for name in state.running:
+        print(f"  {name}")

@@ -1,0 +1,108 @@
+"""Every setting of an evaluation, its default and the reason for it. This module imports no torch."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lorae import validation as rules
+from lorae.config.methods import get_method
+from lorae.errors import LoraeError
+
+# The paper's numbers of mixture components; other data take CelebA's, which is what Ghosh et al. use everywhere.
+PAPER_COMPONENTS = {"mnist": 4, "fashion-mnist": 4, "celeba": 10}
+OTHER_COMPONENTS = 10
+
+SAMPLER_NAMES = ("gaussian", "mixture", "prior")
+
+# A torch module is told by its forward function, so that nothing here has to import torch.
+NAME_OR_MODULE = rules.Rule(
+    "a name, FILE.py:NAME, or a torch module",
+    lambda value: value if callable(getattr(value, "forward", None)) else rules.text().parse(value),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationSettings:
+    """How a run is measured; None stands for "as the data ask" until `resolve`."""
+
+    features: Any = rules.setting(
+        None,
+        rules.optional(NAME_OR_MODULE),
+        "network whose features are compared: digits, lite0, inception, raw, or FILE.py:NAME of your own; "
+        "by default digits for mnist, raw for vectors, else inception",
+    )
+    features_weights: str | None = rules.setting(
+        None, rules.optional(rules.text()), "file with the weights of inception, where they are not in torch's cache"
+    )
+    samplers: tuple[str, ...] | None = rules.setting(
+        None,
+        rules.optional(rules.names()),
+        "densities on latents to sample from, with commas between them; gaussian,mixture, for methods that train "
+        "towards a prior that as well, and that alone for GANs",
+    )
+    components: int | None = rules.setting(
+        None, rules.optional(rules.whole(1)), "of the mixture; the paper's 4 for MNIST, its 10 for CelebA and elsewhere"
+    )
+    n: int = rules.setting(10_000, rules.whole(2), "items to generate in a draw; as many as MNIST has test images")
+    draws: int = rules.setting(
+        3, rules.whole(1), "draws from each density; their spread shows how much of a difference is chance"
+    )
+    fit_on: str = rules.setting(
+        "train",
+        rules.choice("train", "test"),
+        "split whose latents the densities are fitted to; test as in the authors' code for CelebA",
+    )
+    reference: str = rules.setting(
+        "test", rules.choice("test", "train"), "split that generated items are compared with; test as the paper says"
+    )
+    labels: tuple[str, ...] = rules.setting(
+        ("10", "100", "1000", "10000", "all"),
+        rules.names(),
+        "numbers of labelled items of the classification, with commas between them; the paper's",
+    )
+    seeds: int = rules.setting(5, rules.whole(1), "classifiers trained for each number of labels")
+    protocol: str = rules.setting(
+        "validation",
+        rules.choice("validation", "authors_code"),
+        "of the classification: the epoch is picked on training items set aside, or on the test set as the authors did",
+    )
+    max_steps: int | None = rules.setting(
+        None,
+        rules.optional(rules.whole(0)),
+        "cap on a classifier's training steps; 0 for none (the paper's 500 epochs: hours)",
+    )
+    bootstrap: int = rules.setting(
+        200, rules.whole(2), "resamples of the test items for the interval around the rank; enough for 95%"
+    )
+    seed: int = rules.setting(0, rules.whole(0, 2**31 - 1), "fixes draws, mixtures, subsets and classifiers")
+    device: str = rules.setting("auto", rules.choice("auto", "cpu", "cuda"), "cpu or cuda; auto takes a GPU if any")
+
+    @classmethod
+    def from_values(cls, values: Mapping[str, Any], origin: Callable[[str], str]) -> "EvaluationSettings":
+        """Checked settings from plain values; LoraeError, one line, for an unknown name or a value outside its rule."""
+        settings = rules.checked(cls, values, origin)
+        for name in settings.samplers or ():
+            if name not in SAMPLER_NAMES:
+                raise LoraeError(f"samplers: got {name!r}, expected some of {', '.join(SAMPLER_NAMES)}")
+        for count in settings.labels:
+            if count != "all" and not (count.isdigit() and int(count) > 0):
+                raise LoraeError(f"labels: got {count!r}, expected positive whole numbers or all")
+        return settings
+
+    def resolve(self, data: str, kind: str, method: str) -> "EvaluationSettings":
+        """The same settings with what data and method decide filled in; kind: `images` or `vectors`.
+
+        Raises LoraeError for a density that would be fitted to latents of a method that has none.
+        """
+        features = self.features
+        if features is None:
+            features = "raw" if kind == "vectors" else "digits" if data == "mnist" else "inception"
+        components = self.components or PAPER_COMPONENTS.get(data, OTHER_COMPONENTS)
+        row = get_method(method)
+        fitted = ("gaussian", "mixture") if row.encodes else ()
+        samplers = self.samplers or (*fitted, *(("prior",) if row.prior else ()))
+        for name in samplers:
+            if name != "prior" and not row.encodes:
+                raise LoraeError(f"samplers: got {name!r}, expected prior: method {method!r} has no latents to fit to")
+        return dataclasses.replace(self, features=features, components=components, samplers=samplers)

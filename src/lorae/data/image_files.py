@@ -1,0 +1,115 @@
+"""Image files by name, wherever they lie: in a folder or in a zip file."""
+
+import hashlib
+import os
+import zipfile
+import zlib
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path, PurePosixPath
+from typing import Protocol
+
+from lorae.errors import LoraeError
+from lorae.system.progress import progress_bar
+
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
+THREADS = min(16, (os.cpu_count() or 1) + 4)
+CHUNK = 64
+
+
+class ImageStore(Protocol):
+    """Where image files are read from; `names` are sorted, relative and with forward slashes."""
+
+    names: list[str]
+
+    def read(self, name: str) -> bytes:
+        """The content of one file; raises OSError where it cannot be read."""
+
+
+class FolderStore:
+    """The image files below a folder, through links too; hidden files and folders are left out."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        found = []
+        seen = set()
+        for place, folders, files in os.walk(folder, followlinks=True):
+            # A link to a folder further up would lead round in circles.
+            real = Path(place).resolve()
+            if real in seen:
+                folders.clear()
+                continue
+            seen.add(real)
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            below = Path(place).relative_to(folder)
+            found += [(below / file).as_posix() for file in files if _is_image(file)]
+        self.names = sorted(found)
+
+    def read(self, name: str) -> bytes:
+        """The content of one file."""
+        return (self.folder / name).read_bytes()
+
+
+class ZipStore:
+    """The image files in a zip file, without the one folder that may hold everything."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            # Stays open for as long as the store lives; reading members is safe from several threads.
+            self.archive = zipfile.ZipFile(path)
+        except (OSError, zipfile.BadZipFile) as error:
+            raise LoraeError(f"{path}: not a readable zip file ({error})") from error
+        members = [name for name in self.archive.namelist() if _is_visible_image(name)]
+        tops = {PurePosixPath(name).parts[0] for name in members if "/" in name}
+        wrapped = len(tops) == 1 and all("/" in name for name in members)
+        skipped = len(tops.pop()) + 1 if wrapped else 0
+        self.members = {name[skipped:]: name for name in members}
+        self.names = sorted(self.members)
+
+    def read(self, name: str) -> bytes:
+        """The content of one member; raises OSError for a damaged or encrypted one."""
+        try:
+            return self.archive.read(self.members[name])
+        except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
+            raise OSError(f"damaged in the zip file: {error}") from error
+
+    def close(self) -> None:
+        """Close the zip file."""
+        self.archive.close()
+
+
+def content_digest(store: ImageStore, names: Sequence[str]) -> str:
+    """Hexadecimal digest of the names and the bytes of the files.
+
+    A file that cannot be read counts with its name only: decoding it reports it.
+    """
+    chunks = [names[start : start + CHUNK] for start in range(0, len(names), CHUNK)]
+    whole = hashlib.blake2b(digest_size=16)
+
+    def digest(chunk: Sequence[str]) -> bytes:
+        part = hashlib.blake2b(digest_size=16)
+        for name in chunk:
+            part.update(f"{len(name.encode())}:".encode() + name.encode())
+            try:
+                part.update(hashlib.blake2b(store.read(name), digest_size=16).digest())
+            except OSError:
+                part.update(b"unreadable")
+        return part.digest()
+
+    with progress_bar() as bar, ThreadPoolExecutor(THREADS) as pool:
+        task = bar.add_task("check", total=len(names), note="")
+        for chunk, value in zip(chunks, pool.map(digest, chunks), strict=True):
+            whole.update(value)
+            bar.advance(task, len(chunk))
+    return whole.hexdigest()
+
+
+def _is_image(name: str) -> bool:
+    return not name.startswith(".") and PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES
+
+
+def _is_visible_image(member: str) -> bool:
+    parts = PurePosixPath(member).parts
+    # Archives made on a Mac carry a shadow file for every picture in `__MACOSX`.
+    hidden = any(part.startswith(".") or part == "__MACOSX" for part in parts)
+    return not hidden and not member.endswith("/") and _is_image(parts[-1])

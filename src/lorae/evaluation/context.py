@@ -1,0 +1,189 @@
+"""What the measures of one evaluation share: latents, densities, and features of real and generated items."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.progress import Progress
+
+from lorae.config.evaluation_settings import EvaluationSettings
+from lorae.data import Dataset, Split
+from lorae.evaluation.classification import TrainingCheckpoints
+from lorae.features import FeatureExtractor, build_extractor
+from lorae.models.autoencoder import Autoencoder
+from lorae.plotting.images import as_items
+from lorae.runs.run import Run
+from lorae.samplers import SAMPLERS, Density, fit_density, standard_normal
+
+# Items that are generated and looked at together.
+CHUNK = 1000
+
+# Generated items that are kept for the picture.
+PICTURED = 64
+
+Items = NDArray[Any]
+Features = NDArray[np.float32]
+
+
+class EvaluationContext:
+    """A trained model on its data under one set of settings; everything is computed once, when it is first asked for.
+
+    bar: shows how far the long parts are. trainings: where what a measure trains is kept until its result is written.
+    """
+
+    def __init__(
+        self, run: Run, model: Autoencoder, dataset: Dataset, settings: EvaluationSettings, bar: Progress
+    ) -> None:
+        self.run = run
+        self.model = model
+        self.dataset = dataset
+        self.settings = settings
+        self.bar = bar
+        self.trainings = TrainingCheckpoints(None)
+        self.pictured: dict[str, Items] = {}
+        self._latents: dict[tuple[str, str], NDArray[np.float32]] = {}
+        self._generated: dict[tuple[str, int], Features] = {}
+
+    @contextlib.contextmanager
+    def progress(self, title: str, total: int) -> Iterator[Callable[[int], Any]]:
+        """A line in the progress bar while the block runs; gives the function that moves it on."""
+        task = self.bar.add_task(title, total=total, note="")
+        try:
+            yield lambda steps: self.bar.advance(task, steps)
+        finally:
+            self.bar.remove_task(task)
+
+    # Latents and densities
+
+    def latents(self, split: str) -> NDArray[np.float32]:
+        """Latents of the `train` or `test` split, float32 (n, latent_dim)."""
+        return self._encoded(split, "latents", self.model.encode)
+
+    def latents_before_matrix(self, split: str) -> NDArray[np.float32]:
+        """The encoder's outputs for a split, before M: what the authors' code classifies."""
+        return self._encoded(split, "outputs", self.model.encoder_outputs)
+
+    def _encoded(self, split: str, kind: str, encode: Callable[[Items], Items]) -> NDArray[np.float32]:
+        if (split, kind) not in self._latents:
+            inputs, parts = self._split(split).inputs, []
+            with self.progress(f"encode {split} items", len(inputs)) as advance:
+                for items in _chunks(inputs):
+                    parts.append(encode(items))
+                    advance(len(items))
+            self._latents[split, kind] = np.concatenate(parts)
+        return self._latents[split, kind]
+
+    def density(self, sampler: str) -> Density:
+        """The fitted density, from the run folder where it was fitted before with the same settings."""
+        width = self.model.spec.latent_dim
+        return fitted_density(self.run, sampler, self.settings, width, lambda: self.latents(self.settings.fit_on))
+
+    # Items and their features
+
+    @cached_property
+    def extractor(self) -> FeatureExtractor:
+        """The network whose features are compared."""
+        assert self.settings.features is not None
+        return build_extractor(self.settings.features, self.settings.features_weights)
+
+    @cached_property
+    def reference(self) -> Features:
+        """Features of the whole reference split."""
+        return self._features_of(self._split(self.settings.reference).inputs, "reference features")
+
+    @cached_property
+    def other_split(self) -> Features:
+        """Features of as many items of the other split as there are reference items: the floor of every distance."""
+        name = "train" if self.settings.reference == "test" else "test"
+        items = self._split(name).inputs
+        generator = np.random.default_rng(self.settings.seed)
+        chosen = np.sort(generator.permutation(len(items))[: len(self._split(self.settings.reference))])
+        return self._features_of(items[chosen], f"{name} features")
+
+    @cached_property
+    def reconstructed(self) -> Features:
+        """Features of the reconstructions of the reference split."""
+        items = self._split(self.settings.reference).inputs
+        return self._features_in_chunks(
+            (as_items(self.model.reconstruct(part)) for part in _chunks(items)), len(items), "reconstructions"
+        )
+
+    def generated(self, sampler: str, draw: int) -> Features:
+        """Features of `n` generated items, float32 (n, d); the first ones are kept in `pictured`."""
+        if (sampler, draw) not in self._generated:
+            latents = self.density(sampler).sample(self.settings.n, draw_generator(self.settings.seed, draw))
+            self._generated[sampler, draw] = self.decoded(latents, f"{sampler}, draw {draw + 1}", sampler)
+        return self._generated[sampler, draw]
+
+    def decoded(self, latents: NDArray[Any], title: str, keep_as: str | None = None) -> Features:
+        """Features of what latents (n, latent_dim) are decoded to, float32 (n, d); the first are kept in `pictured`."""
+        parts = (as_items(self.model.decode(part)) for part in _chunks(latents))
+        return self._features_in_chunks(parts, len(latents), title, keep_as)
+
+    def _split(self, name: str) -> Split:
+        return self.dataset.test if name == "test" else self.dataset.train
+
+    def _features_of(self, items: Items, title: str) -> Features:
+        return self._features_in_chunks(_chunks(items), len(items), title)
+
+    def _features_in_chunks(
+        self, parts: Iterator[Items], total: int, title: str, keep_as: str | None = None
+    ) -> Features:
+        features = []
+        with self.progress(title, total) as advance:
+            for part in parts:
+                if keep_as is not None and keep_as not in self.pictured:
+                    self.pictured[keep_as] = part[:PICTURED]
+                features.append(self.extractor(self._comparable(part), device=self.settings.device, advance=advance))
+        return np.concatenate(features)
+
+    def _comparable(self, items: Items) -> Items:
+        """Vectors in standardised columns, so that no unit outweighs the others; images as they are."""
+        if self.dataset.kind == "images":
+            return items
+        scaling = self.model.scaling
+        standardised: Items = (items - scaling.shift.cpu().numpy()) / scaling.scale.cpu().numpy()
+        return standardised
+
+
+def fitted_density(
+    run: Run, sampler: str, settings: EvaluationSettings, latent_dim: int, latents: Callable[[], NDArray[Any]]
+) -> Density:
+    """A density of the run: read from `RUN/samplers/`, or fitted to what `latents` gives and kept there.
+
+    The prior asks for nothing but the width: of it, `latents` is not called.
+    """
+    assert settings.components is not None
+    parts = [sampler, settings.fit_on]
+    if SAMPLERS[sampler].takes_components:
+        parts += [str(settings.components), f"seed{settings.seed}"]
+    path = run.path / "samplers" / f"{'-'.join(parts)}.npz"
+    if path.exists():
+        return Density.load(path)
+    if sampler == "prior":
+        density = standard_normal(latent_dim)
+    else:
+        density = fit_density(sampler, latents(), components=settings.components, seed=settings.seed)
+    path.parent.mkdir(exist_ok=True)
+    density.save(path)
+    return density
+
+
+def draw_generator(seed: int, draw: int) -> np.random.Generator:
+    """The random numbers of one draw: independent of those of the others."""
+    return np.random.default_rng([seed, draw])
+
+
+def _chunks(items: Items) -> Iterator[Items]:
+    for start in range(0, len(items), CHUNK):
+        yield items[start : start + CHUNK]
+
+
+def on_device(model: Autoencoder, device: str) -> Autoencoder:
+    """The model where the settings want it; in channels-last layout on a CPU, which its convolutions prefer."""
+    model = model.to(device)
+    return model.to(memory_format=torch.channels_last) if device == "cpu" else model  # type: ignore[call-overload]

@@ -1,0 +1,67 @@
+"""Distances between two plain collections of items, without any run."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+from torch import nn
+
+from lorae.data.collection import Collection, load_collection
+from lorae.errors import LoraeError
+from lorae.features import build_extractor
+from lorae.metrics.frechet import Moments, frechet_distance, warn_of_few
+from lorae.metrics.kernel import kernel_distance
+from lorae.system.hardware import keep_freed_memory
+from lorae.system.progress import progress_bar
+
+
+def compare_collections(
+    first: str | Path | NDArray[Any],
+    second: str | Path | NDArray[Any],
+    *,
+    features: str | nn.Module | None,
+    features_weights: str | None,
+    size: int | None,
+    skip_bad: bool,
+    seed: int,
+    device: str,
+    quiet: bool = False,
+) -> dict[str, Any]:
+    """Frechet and kernel distance with their protocol, as plain values; see `lorae.fid`."""
+    sides = [load_collection(source, size, skip_bad) for source in (first, second)]
+    _check_shapes(*sides)
+    kind = "vectors" if sides[0].items.ndim == 2 else "images"
+    extractor = build_extractor(features or ("raw" if kind == "vectors" else "inception"), features_weights)
+    keep_freed_memory()
+    with progress_bar(quiet) as bar:
+        found = []
+        for side in sides:
+            task = bar.add_task(f"features of {side.name}", total=len(side), note="")
+            found.append(extractor(side.items, device, lambda n, task=task: bar.advance(task, n)))  # type: ignore[misc]
+    moments = [Moments.of(part) for part in found]
+    for side, part in zip(sides, moments, strict=True):
+        warn_of_few(part.n, len(part.mean), f"items of {side.name}")
+    return {
+        "fid": frechet_distance(*moments),
+        "kid": asdict(kernel_distance(found[0], found[1], seed=seed)),
+        "n": [len(side) for side in sides],
+        "protocol": extractor.describe()
+        | {
+            "quantisation": "uint8 as given" if kind == "images" else "none",
+            "collections": [side.name for side in sides],
+            "resized to": size,
+            "seed": seed,
+        },
+    }
+
+
+def _check_shapes(first: Collection, second: Collection) -> None:
+    shapes = [side.items.shape[1:] for side in (first, second)]
+    if shapes[0] == shapes[1]:
+        return
+    listed = " and ".join(
+        f"{'x'.join(map(str, shape))} ({side.name})" for shape, side in zip(shapes, (first, second), strict=True)
+    )
+    cure = "; pass --size N" if len(shapes[0]) == len(shapes[1]) == 3 and shapes[0][0] == shapes[1][0] else ""
+    raise LoraeError(f"data: got items of {listed}, expected one shape{cure}")

@@ -1,0 +1,91 @@
+"""Measures of a cloud of points that need no model: intrinsic dimension, and the contrast of its distances."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from lorae.errors import LoraeError
+from lorae.metrics.neighbours import distance_rows, neighbor_distances
+
+# TwoNN leaves out the tenth of the points with the largest ratios, as its authors do: they break the local uniformity.
+KEPT = 0.9
+# Levina and Bickel average over 10 to 20 neighbours: fewer are noisy, more reach around the curves.
+NEIGHBORS = 20
+
+
+def two_nn(points: NDArray[Any]) -> float:
+    """The intrinsic dimension of points (n, d) from the ratio of the distances to the two nearest neighbours.
+
+    Fits -log(1 - F(mu)) = d log(mu) through the origin on the lower 90% of the ratios; repeated points count once.
+    Raises LoraeError for fewer than ten different points. Source: Facco et al., Scientific Reports 2017
+    (arXiv:1803.06992).
+
+    >>> line = np.random.default_rng(0).uniform(size=(2000, 1)) * np.ones((1, 3))
+    >>> 0.9 < two_nn(line) < 1.1
+    True
+    """
+    nearest = neighbor_distances(_different(points), 2).numpy()
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratios = nearest[:, 1] / nearest[:, 0]
+    ratios = np.sort(ratios[np.isfinite(ratios)])  # points that differ by less than rounding have no ratio
+    kept = int(len(ratios) * KEPT)
+    x = np.log(ratios[:kept])
+    y = -np.log1p(-np.arange(1, kept + 1) / len(ratios))
+    return float((x @ y) / (x @ x)) if (x @ x) > 0 else float("nan")
+
+
+def levina_bickel(points: NDArray[Any], neighbours: int = NEIGHBORS) -> float:
+    """The intrinsic dimension of points (n, d) by maximum likelihood from the distances to their nearest neighbours.
+
+    With T_j the distance of a point to its j-th neighbour, the inverse is the mean of log(T_k / T_j) over j < k and all
+    points: inverses are averaged, not dimensions, which would lean to too many. Of fewer points than k + 1, all others
+    are neighbours; repeated points count once. Raises LoraeError for fewer than ten different points or two neighbours.
+    Source: Levina and Bickel, NIPS 2004; the average of inverses after MacKay and Ghahramani's comment on it (2005).
+
+    >>> line = np.random.default_rng(0).uniform(size=(2000, 1)) * np.ones((1, 3))
+    >>> 0.9 < levina_bickel(line) < 1.1
+    True
+    """
+    if neighbours < 2:
+        raise LoraeError(f"neighbours: got {neighbours}, expected at least 2")
+    different = _different(points)
+    nearest = neighbor_distances(different, min(neighbours, len(different) - 1)).numpy()
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logs = np.log(nearest[:, -1:] / nearest[:, :-1])
+    logs = logs[np.isfinite(logs)]  # points that differ by less than rounding have no ratio
+    return float(1 / logs.mean()) if logs.sum() > 0 else float("nan")
+
+
+def _different(points: NDArray[Any]) -> NDArray[Any]:
+    """Every point once, as rows; LoraeError where they are too few for a dimension."""
+    if not np.isfinite(points).all():
+        raise LoraeError("points: got values that are not finite, expected finite ones")
+    different: NDArray[Any] = np.unique(np.asarray(points).reshape(len(points), -1), axis=0)
+    if len(different) < 10:
+        raise LoraeError(f"points: got {len(different)} different ones, expected at least 10 for a dimension")
+    return different
+
+
+def distance_contrast(points: NDArray[Any]) -> dict[str, float]:
+    """(d_max - d_min) / d_min of each point to all others, points (n, d): median, smallest and 10% quantile.
+
+    The paper bounds this ratio from below (theorem 2; its division by the rank cancels). A small one means that near
+    and far can no longer be told apart. Repeated points, at distance zero, are left out.
+    """
+    ratios = []
+    for start, squared in distance_rows(points, points):
+        rows = torch.arange(len(squared))
+        largest = squared.max(1).values.sqrt()
+        squared[rows, start + rows] = torch.inf
+        nearest = squared.min(1).values.sqrt()
+        ratios.append(((largest - nearest) / nearest)[(nearest > 0) & nearest.isfinite()])
+    every = torch.cat(ratios).numpy()
+    if len(every) == 0:
+        raise LoraeError("points: all are the same, expected different ones for a ratio of distances")
+    return {
+        "median": float(np.median(every)),
+        "quantile_10": float(np.quantile(every, 0.1)),
+        "smallest": float(every.min()),
+    }

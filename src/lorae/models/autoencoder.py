@@ -1,0 +1,328 @@
+"""The autoencoder: encoder, bottleneck, decoder, and what a user does with a trained one."""
+
+import copy
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from lorae.errors import LoraeError
+from lorae.metrics.ranks import rank_at
+from lorae.metrics.spectrum import TOLERANCE, Spectrum, latent_spectrum
+from lorae.models.bottlenecks import BOTTLENECKS, IdentityBottleneck, Latent
+from lorae.models.networks import Encoder, MissingEncoder, apply_spectral_norm, build_networks
+from lorae.models.truncation import PrincipalTruncation, find_truncation, numerical_rank
+from lorae.validation import whole
+
+Array = TypeVar("Array", Tensor, NDArray[Any])
+
+# Where M starts for the last principal component of a residual network, as a share of that for the first: enough for an
+# order, too little for noise on the latent to drown it.
+LAST_COMPONENT = 0.5
+
+# Items that go through the network at once outside training: large enough to be fast, small enough for any memory.
+CHUNK = 500
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """Everything that is needed to rebuild an `Autoencoder` without its weights (`model.json`)."""
+
+    network: str
+    shape: tuple[int, ...]
+    latent_dim: int
+    width: float = 1.0
+    bottleneck: str = "identity"
+    bottleneck_options: dict[str, Any] = field(default_factory=dict)
+    # What ends the decoder of images: tanh as in the paper, or sigmoid for a likelihood of pixels.
+    output: str = "tanh"
+    # Whether the decoder's weights are divided by their spectral norms.
+    spectral_norm: bool = False
+    # False for a generator alone: then there is no encoder.
+    encodes: bool = True
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> "ModelSpec":
+        """The inverse of `dataclasses.asdict` after a trip through JSON."""
+        return cls(**values | {"shape": tuple(values["shape"])})
+
+
+class Scaling(nn.Module):
+    """Raw items to what the networks see, and back.
+
+    Images: uint8 becomes value / 255, floats are taken to be in [0, 1] already. Vectors: (x - shift) / scale with
+    the mean and standard deviation of the training data, set by `fit`.
+    """
+
+    shift: Tensor
+    scale: Tensor
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.images = len(shape) == 3
+        size = 1 if self.images else shape[0]
+        self.register_buffer("shift", torch.zeros(size))
+        self.register_buffer("scale", torch.full((size,), 255.0 if self.images else 1.0))
+
+    def fit(self, inputs: NDArray[Any], by_columns: bool = True) -> None:
+        """Take mean and standard deviation from training vectors (n, d); nothing to do for images.
+
+        by_columns: a deviation for each column; otherwise one for all, the root of their mean variance.
+        """
+        if self.images:
+            return
+        mean = inputs.mean(axis=0, dtype=np.float64)
+        deviation = inputs.std(axis=0, dtype=np.float64)
+        if not by_columns:
+            deviation[:] = np.sqrt(np.square(deviation).mean())
+        deviation[deviation == 0] = 1.0  # a constant column becomes zero
+        self.shift.copy_(torch.from_numpy(mean))
+        self.scale.copy_(torch.from_numpy(deviation))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: raw items (n, ...); result float of the same shape."""
+        if self.images and x.is_floating_point():
+            return x.to(self.scale.dtype)
+        return (x.to(self.scale.dtype) - self.shift) / self.scale
+
+    def inverse(self, x: Tensor) -> Tensor:
+        """Network outputs to images in [0, 1] (not clipped) or vectors in their own units."""
+        return x if self.images else x * self.scale + self.shift
+
+
+@dataclass(frozen=True)
+class Forward:
+    """One pass: encoder output h (n, latent_dim), latent, and the reconstruction x_hat, shaped like the input."""
+
+    h: Tensor
+    latent: Latent
+    x_hat: Tensor
+
+
+class Autoencoder(nn.Module):
+    """Encoder, bottleneck and decoder, with a scaling of raw items in front.
+
+    `encode`, `decode` and `reconstruct` take NumPy arrays or tensors of any number of items and give back the same
+    kind, on the CPU; they run in evaluation mode, without gradients, chunk by chunk.
+
+    >>> model = Autoencoder(ModelSpec("mlp", (6,), latent_dim=2))
+    >>> model.encode(np.zeros((5, 6), np.float32)).shape
+    (5, 2)
+    """
+
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        self.scaling = Scaling(spec.shape)
+        # The networks first: with one seed they start alike whatever stands between them.
+        bottleneck = BOTTLENECKS[spec.bottleneck]
+        width = bottleneck.input_width(spec.latent_dim)
+        encoder, self.decoder = build_networks(
+            spec.network, spec.shape, spec.latent_dim, spec.width, encoder_outputs=width, output=spec.output
+        )
+        self.encoder: Encoder | MissingEncoder = encoder if spec.encodes else MissingEncoder()
+        self.bottleneck = bottleneck(spec.latent_dim, **spec.bottleneck_options)
+        if spec.spectral_norm:
+            apply_spectral_norm(self.decoder)
+
+    def forward(self, x: Tensor) -> Forward:
+        """x: scaled items, float (n, c, h, w) or (n, d)."""
+        h = self.encoder(x)
+        latent = self.bottleneck(h)
+        return Forward(h, latent, self.decoder(latent.z))
+
+    def start_as_principal_components(self, items: NDArray[Any]) -> None:
+        """Set the linear paths of a `residual` network so that the model is the PCA of raw items, vectors (n, d).
+
+        Only where nothing stands between encoder and decoder, or M is the identity. With fewer principal components
+        than latent coordinates, those left over start at zero.
+        """
+        scaled = self.scaling(torch.as_tensor(np.array(items))).double()
+        _, _, axes = torch.linalg.svd(scaled - scaled.mean(0), full_matrices=False)
+        axes = axes[: self.spec.latent_dim]
+        assert isinstance(self.encoder, Encoder)
+        output, inputs = self.encoder.output, scaled.shape[1]
+        with torch.no_grad():
+            output.weight.zero_()
+            output.weight[: len(axes), :inputs] = axes
+            output.bias.zero_()
+            output.bias[: len(axes)] = -axes @ scaled.mean(0)
+            self.decoder.input.weight[-inputs:].zero_()
+            self.decoder.input.weight[-inputs:, : len(axes)] = axes.mT
+            self.decoder.input.bias[-inputs:] = scaled.mean(0)
+
+    def calibrate(self, items: NDArray[Any]) -> None:
+        """Give the encoder's outputs mean zero and deviation one on some raw items, by its last layer.
+
+        For a bottleneck with one matrix M. A residual network that is the PCA of its items stays it.
+
+        A normalisation after the encoder makes the effective size of its steps that of a step over that of its
+        outputs: outputs as small as they start by themselves would be thrown about by the first updates.
+        """
+        if isinstance(self.encoder, MissingEncoder):
+            return
+        h = torch.as_tensor(np.asarray(self.encoder_outputs(items)), device=self.scaling.scale.device)
+        deviation = h.std(0, correction=0)
+        # A coordinate that hardly varies holds rounding, which must not be blown up to a deviation of one.
+        deviation = deviation.clamp_min(max(1e-3 * float(deviation.max()), torch.finfo(h.dtype).tiny))
+        output, taken = self.encoder.output, self.decoder.input
+        with torch.no_grad():
+            output.weight.div_(deviation[:, None])
+            output.bias.copy_((output.bias - h.mean(0)) / deviation)
+            if self.spec.network == "residual":
+                # M tells the components' order, so that a bound on its rank takes the last of them first; the decoder
+                # makes up for both, so that the model stays what it was.
+                order = torch.linspace(1, LAST_COMPONENT, len(deviation), device=h.device)
+                self.bottleneck.single_matrix().copy_(order.diag())
+                taken.bias.add_(taken.weight @ h.mean(0))
+                taken.weight.mul_(deviation / order)
+
+    def encode(self, items: Array) -> Array:
+        """Latents, float32 (n, latent_dim), of raw items: uint8 or float images (n, c, h, w), or vectors (n, d)."""
+        return self._in_chunks(self._encode, items, self.spec.shape)
+
+    def encoder_outputs(self, items: Array) -> Array:
+        """What the encoder alone gives, before M: float32 (n, latent_dim) of raw items."""
+        return self._in_chunks(lambda x: self.encoder(self.scaling(x)), items, self.spec.shape)
+
+    def decode(self, latents: Array) -> Array:
+        """Images in [0, 1] (not clipped) or vectors in their own units, float32, of latents (n, latent_dim)."""
+        return self._in_chunks(lambda z: self.scaling.inverse(self.decoder(z)), latents, (self.spec.latent_dim,))
+
+    def reconstruct(self, items: Array) -> Array:
+        """What `decode(encode(items))` gives, in one pass."""
+        return self._in_chunks(lambda x: self.scaling.inverse(self.decoder(self._encode(x))), items, self.spec.shape)
+
+    def spectrum(self, items: Array, split: str = "given", tolerance: float = TOLERANCE) -> Spectrum:
+        """The `Spectrum` of the latent covariance over raw items; `split` names them in the result."""
+        return latent_spectrum(np.asarray(self.encode(items)), split, tolerance)
+
+    def squared_error(self, items: Array) -> float:
+        """Mean squared error over all entries, float64: images in [0, 1], vectors in standardised units."""
+
+        def errors(x: Tensor) -> Tensor:
+            scaled = self.scaling(x)
+            error: Tensor = (self(scaled).x_hat - scaled).double()
+            return error.square().flatten(1).mean(1)
+
+        return float(np.asarray(self._in_chunks(errors, items, self.spec.shape)).mean())
+
+    def matrix_rank(self, tolerance: float = TOLERANCE) -> int | None:
+        """How many singular values of M exceed `tolerance` times the largest; None without a linear bottleneck."""
+        values = self.singular_values()
+        return None if values is None else rank_at(values, tolerance)
+
+    def singular_values(self) -> NDArray[np.float64] | None:
+        """Singular values of M, descending, float64 (latent_dim,); None without a linear bottleneck."""
+        matrix = self.bottleneck.matrix()
+        if matrix is None:
+            return None
+        values: NDArray[np.float64] = torch.linalg.svdvals(matrix.detach().double()).cpu().numpy()
+        return values
+
+    def collapse(self) -> "Autoencoder":
+        """A copy with M folded into the encoder's last layer: the plain autoencoder's shape, the same outputs.
+
+        The product is taken in float64. A model without a linear bottleneck is copied as it is.
+        """
+        collapsed = copy.deepcopy(self)
+        affine = self.bottleneck.affine()
+        if affine is None or isinstance(collapsed.encoder, MissingEncoder):
+            return collapsed
+        matrix, offset = affine
+        collapsed.spec = dataclasses.replace(self.spec, bottleneck="identity", bottleneck_options={})
+        collapsed.bottleneck = IdentityBottleneck(self.spec.latent_dim)
+        with torch.no_grad():
+            output = collapsed.encoder.output
+            output.weight.copy_(matrix @ output.weight.double())
+            output.bias.copy_(matrix @ output.bias.double() + offset)
+        return collapsed
+
+    def truncate(self, items: Array, rank: int | None = None) -> "Autoencoder":
+        """A smaller copy without M, whose latent has one coordinate for each direction that is kept.
+
+        The directions are the `rank` leading principal axes of the latents of `items`, within the range of M: codes
+        are centred, uncorrelated and ordered by descending standard deviation over these items, along a direction that
+        is dropped everything is decoded at its mean, and the spectrum of the latent covariance is the leading part of
+        what it was. None keeps all of M's singular values above 1e-6 of the largest, used by the items or not: then
+        reconstructions stay the same to rounding.
+
+        items: raw training items, at least two, better a few times as many as latent_dim; for a rank of None they set
+        the axes only.
+
+        Raises LoraeError for a method without M, a decoder with spectral norms, a rank below 1 or above latent_dim, and
+        an M that is zero.
+
+        >>> spec = ModelSpec("mlp", (6,), latent_dim=4, bottleneck="linear")
+        >>> items = np.random.default_rng(0).normal(size=(50, 6)).astype(np.float32)
+        >>> Autoencoder(spec).truncate(items, rank=2).encode(items).shape
+        (50, 2)
+        """
+        return self.truncated(self.find_truncation(items, rank))
+
+    def truncation_rank(self, rank: int | None = None) -> int:
+        """Return the number of directions that a truncation keeps: `rank`, or the numerical rank of M for None.
+
+        Raises LoraeError for a bottleneck without a matrix, a decoder with spectral norms, which would then be those
+        of other weights, a rank below 1 or above latent_dim, and a matrix that is zero or not finite.
+        """
+        matrix = self.bottleneck.matrix()
+        if matrix is None:
+            raise LoraeError(
+                f"truncate: {type(self.bottleneck).__name__} has no matrix M to cut, expected a linear bottleneck"
+            )
+        if self.spec.spectral_norm:
+            raise LoraeError("truncate: the decoder divides its weights by spectral norms, expected one that does not")
+        kept = numerical_rank(matrix.detach())
+        return kept if rank is None else int(whole(1, len(matrix)).check("rank", rank, "argument rank"))
+
+    def find_truncation(self, items: Array, rank: int | None = None) -> PrincipalTruncation:
+        """Find the principal axes that `truncate` keeps, of the latents of raw items; same arguments and errors."""
+        rank = self.truncation_rank(rank)
+        return find_truncation(torch.as_tensor(np.asarray(self.encoder_outputs(items))), self.bottleneck, rank)
+
+    def truncated(self, truncation: PrincipalTruncation) -> "Autoencoder":
+        """Return a copy with a truncation folded into the encoder's last layer and the decoder's first."""
+        assert isinstance(self.encoder, Encoder)
+        small = copy.deepcopy(self)
+        small.spec = dataclasses.replace(
+            self.spec, latent_dim=truncation.rank, bottleneck="identity", bottleneck_options={}
+        )
+        small.bottleneck = IdentityBottleneck(truncation.rank)
+        assert isinstance(small.encoder, Encoder)
+        small.encoder.output = truncation.fold_into_encoder(self.encoder.output)
+        small.decoder.input = truncation.fold_into_decoder(self.decoder.input)
+        return small.train(self.training)
+
+    def parameter_counts(self) -> dict[str, int]:
+        """Trainable parameters of encoder, bottleneck and decoder."""
+        parts = {"encoder": self.encoder, "bottleneck": self.bottleneck, "decoder": self.decoder}
+        return {name: sum(p.numel() for p in part.parameters()) for name, part in parts.items()}
+
+    def _encode(self, x: Tensor) -> Tensor:
+        latent: Latent = self.bottleneck(self.encoder(self.scaling(x)))
+        return latent.z
+
+    def _in_chunks(self, function: Callable[[Tensor], Tensor], items: Array, shape: tuple[int, ...]) -> Array:
+        if tuple(items.shape[1:]) != shape:
+            expected = "x".join(map(str, ("n", *shape)))
+            raise LoraeError(f"shape: got {'x'.join(map(str, items.shape))}, expected {expected} (from this model)")
+        if len(shape) == 3 and items.dtype not in (np.uint8, torch.uint8) and len(items) and float(items.max()) > 1:
+            raise LoraeError(f"images: got values up to {float(items.max()):g}, expected uint8, or floats in [0, 1]")
+        training, device = self.training, self.scaling.scale.device
+        self.eval()
+        try:
+            with torch.inference_mode():
+                parts = [
+                    function(torch.as_tensor(np.array(part) if isinstance(part, np.ndarray) else part).to(device)).cpu()
+                    for part in (items[start : start + CHUNK] for start in range(0, len(items), CHUNK))
+                ] or [function(torch.zeros(0, *shape, device=device)).cpu()]
+                result = torch.cat(parts)
+        finally:
+            self.train(training)
+        return result.numpy() if isinstance(items, np.ndarray) else result.clone()

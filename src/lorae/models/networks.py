@@ -1,0 +1,212 @@
+"""The paper's encoders and decoders (supplementary table 1), and an MLP pair for vectors."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+from math import prod
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+from lorae.errors import LoraeError
+from lorae.models.layers import Linear, PixelwiseLinear, StridedConv2d, StridedConvTranspose2d
+
+
+class Encoder(nn.Module):
+    """Features, then the last linear layer, into which M is folded after training."""
+
+    def __init__(self, features: nn.Module, output: Linear) -> None:
+        super().__init__()
+        self.features = features
+        self.output = output
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: float (n, c, h, w) or (n, d); result float32 (n, latent_dim)."""
+        h: Tensor = self.output(self.features(x).flatten(1))
+        return h
+
+
+class Decoder(nn.Module):
+    """The first linear layer, then the way back to the input's shape."""
+
+    def __init__(self, input: Linear, features: nn.Module) -> None:
+        super().__init__()
+        self.input = input
+        self.features = features
+
+    def forward(self, z: Tensor) -> Tensor:
+        """z: float32 (n, latent_dim); result float (n, c, h, w) or (n, d)."""
+        x: Tensor = self.features(self.input(z))
+        return x
+
+
+class ConcatInput(nn.Module):
+    """A network's input beside its features: what a linear layer makes of both has a linear part of its own."""
+
+    def __init__(self, network: nn.Sequential) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: float (n, d); result (n, d + features)."""
+        return torch.cat([x, self.network(x)], dim=1)
+
+
+class LinearSkip(nn.Module):
+    """A network on the first `width` entries of each row, plus the others as they are."""
+
+    def __init__(self, network: nn.Sequential, width: int) -> None:
+        super().__init__()
+        self.network = network
+        self.width = width
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: float (n, width + d); result (n, d)."""
+        result: Tensor = self.network(x[:, : self.width]) + x[:, self.width :]
+        return result
+
+
+class ToImage(nn.Module):
+    """Rows (n, h w c) to images (n, c, h, w), read as h x w x c like the paper: that is channels last, at no cost."""
+
+    def __init__(self, sides: tuple[int, int, int]) -> None:
+        super().__init__()
+        self.sides = sides
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: float (n, h * w * c)."""
+        return x.view(-1, *self.sides).permute(0, 3, 1, 2)
+
+
+@dataclass(frozen=True)
+class ConvolutionalPair:
+    """Channel counts of a pair: `encoder` ones halve the sides each, the first of `decoder` comes from a linear
+    layer, followed by a ReLU or not, the others double the sides each.
+    """
+
+    encoder: tuple[int, ...]
+    decoder: tuple[int, ...]
+    relu_first: bool
+
+
+CONVOLUTIONAL_PAIRS = {
+    # The paper's table prints FC 8096 and three strided layers for MNIST, which does not give 32 x 32 x 1;
+    # its authors' code has 8 * 8 * 128 = 8192, two strided layers and a 1 x 1 convolution.
+    "mnist": ConvolutionalPair(encoder=(32, 64, 128, 256), decoder=(128, 64, 32), relu_first=True),
+    "celeba": ConvolutionalPair(encoder=(128, 256, 512, 1024), decoder=(1024, 512, 256, 128), relu_first=False),
+}
+
+# Two hidden layers of 256: enough for curved manifolds in some tens of dimensions, seconds to train on a CPU.
+MLP_WIDTHS = (256, 256)
+
+
+class MissingEncoder(nn.Module):
+    """What a generator has in the encoder's place: an error that says so."""
+
+    def forward(self, x: Tensor) -> Tensor:  # noqa: ARG002
+        """Raises LoraeError."""
+        raise LoraeError("encoder: this method only generates; it can sample, but neither encode nor reconstruct")
+
+
+def apply_spectral_norm(network: nn.Module) -> None:
+    """Divide every weight by its spectral norm, as one step of power iteration a pass knows it (arXiv:1802.05957)."""
+    for layer in list(network.modules()):
+        if isinstance(layer, (nn.Linear, nn.ConvTranspose2d)):
+            spectral_norm(layer)
+
+
+def build_networks(
+    network: str,
+    shape: tuple[int, ...],
+    latent_dim: int,
+    width: float = 1.0,
+    *,
+    encoder_outputs: int | None = None,
+    output: str = "tanh",
+) -> tuple[Encoder, Decoder]:
+    """An encoder and a decoder for items of one shape.
+
+    network: `mnist`, `celeba`, `mlp` or `residual`; shape: (c, h, w) with sides that are multiples of 8, or (d,);
+    width: factor on all channel counts; encoder_outputs: where they are not `latent_dim`; output: `tanh` or `sigmoid`,
+    what ends the decoder of images. Raises LoraeError for other shapes.
+    """
+    outputs = encoder_outputs or latent_dim
+    if network == "mlp":
+        widths = [_scaled(hidden, width) for hidden in MLP_WIDTHS]
+        return _mlp_encoder(prod(shape), widths, outputs), _mlp_decoder(prod(shape), widths, latent_dim)
+    if network == "residual":
+        widths = [_scaled(hidden, width) for hidden in MLP_WIDTHS]
+        return _residual_pair(prod(shape), widths, latent_dim, outputs)
+    pair = CONVOLUTIONAL_PAIRS[network]
+    channels, height, side = shape
+    if height % 8 or side % 8:
+        raise LoraeError(f"size: images of {height}x{side}, expected sides that are multiples of 8")
+    encoder = [_scaled(count, width) for count in pair.encoder]
+    decoder = [_scaled(count, width) for count in pair.decoder]
+    return (
+        _convolutional_encoder(channels, height, side, encoder, outputs),
+        _convolutional_decoder(channels, height, side, decoder, latent_dim, pair.relu_first, output),
+    )
+
+
+def _scaled(count: int, width: float) -> int:
+    return max(1, round(count * width))
+
+
+def _convolutional_encoder(channels: int, height: int, side: int, counts: list[int], latent_dim: int) -> Encoder:
+    layers: list[nn.Module] = []
+    for count in counts:
+        if min(height, side) < 2:  # images of 8 x 8 are down to one pixel after three layers
+            break
+        layers += [StridedConv2d(channels, count), nn.ReLU()]
+        channels, height, side = count, height // 2, side // 2
+    return Encoder(nn.Sequential(*layers), Linear(channels * height * side, latent_dim))
+
+
+def _convolutional_decoder(
+    channels: int, height: int, side: int, counts: list[int], latent_dim: int, relu_first: bool, output: str
+) -> Decoder:
+    factor = 2 ** (len(counts) - 1)
+    start = (height // factor, side // factor, counts[0])
+    layers: list[nn.Module] = [nn.ReLU()] if relu_first else []
+    layers.append(ToImage(start))
+    for before, after in pairwise(counts):
+        layers += [StridedConvTranspose2d(before, after), nn.ReLU()]
+    # Transposed, though 1 x 1, as the paper writes: torch starts its weights in [-1, 1], those of a plain one in
+    # [-0.18, 0.18], and that start decides how fast the first epochs are.
+    # Tanh on images in [0, 1], as in the authors' code: negative outputs are clipped when images are written.
+    layers += [PixelwiseLinear(counts[-1], channels), nn.Sigmoid() if output == "sigmoid" else nn.Tanh()]
+    return Decoder(Linear(latent_dim, prod(start)), nn.Sequential(*layers))
+
+
+def _mlp_encoder(inputs: int, widths: list[int], latent_dim: int) -> Encoder:
+    sizes = [inputs, *widths]
+    layers: list[nn.Module] = []
+    for before, after in pairwise(sizes):
+        layers += [Linear(before, after), nn.ReLU()]
+    return Encoder(nn.Sequential(*layers), Linear(widths[-1], latent_dim))
+
+
+def _residual_pair(inputs: int, widths: list[int], latent_dim: int, outputs: int) -> tuple[Encoder, Decoder]:
+    """The MLP pair with a linear path beside each; the last layer before the sum starts at zero."""
+    encoder = _mlp_encoder(inputs, widths, outputs)
+    decoder = _mlp_decoder(inputs, widths, latent_dim)
+    assert isinstance(decoder.features, nn.Sequential)
+    assert isinstance(encoder.features, nn.Sequential)
+    last = decoder.features[-1]
+    assert isinstance(last, nn.Linear)
+    nn.init.zeros_(last.weight)
+    nn.init.zeros_(last.bias)
+    first = widths[-1]
+    return (
+        Encoder(ConcatInput(encoder.features), Linear(inputs + first, outputs)),
+        Decoder(Linear(latent_dim, first + inputs), LinearSkip(decoder.features, first)),
+    )
+
+
+def _mlp_decoder(outputs: int, widths: list[int], latent_dim: int) -> Decoder:
+    sizes = [*reversed(widths), outputs]
+    layers: list[nn.Module] = []
+    for before, after in pairwise(sizes):
+        layers += [nn.ReLU(), Linear(before, after)]
+    return Decoder(Linear(latent_dim, sizes[0]), nn.Sequential(*layers))

@@ -1,0 +1,90 @@
+"""Encoder and decoder of a trained model as ONNX graphs, the same bytes each time."""
+
+import contextlib
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lorae.models.autoencoder import Autoencoder
+
+OPSET = 20
+
+
+class _Encoding(nn.Module):
+    def __init__(self, model: Autoencoder) -> None:
+        super().__init__()
+        self.scaling, self.encoder, self.bottleneck = model.scaling, model.encoder, model.bottleneck
+
+    def forward(self, items: Tensor) -> Tensor:
+        codes: Tensor = self.bottleneck(self.encoder(self.scaling(items))).z
+        return codes
+
+
+class _Decoding(nn.Module):
+    def __init__(self, model: Autoencoder) -> None:
+        super().__init__()
+        self.scaling, self.decoder = model.scaling, model.decoder
+
+    def forward(self, codes: Tensor) -> Tensor:
+        return self.scaling.inverse(self.decoder(codes))
+
+
+def encoder_graph(model: Autoencoder, metadata: Mapping[str, str]) -> bytes:
+    """From `items`, images (n, c, h, w) in [0, 1] or raw vectors (n, d), to `codes` (n, latent_dim); all float32."""
+    return _graph(_Encoding(model), model.spec.shape, ("items", "codes"), metadata)
+
+
+def decoder_graph(model: Autoencoder, metadata: Mapping[str, str]) -> bytes:
+    """From `codes` back to `items`, as in `encoder_graph`; pixels are not clipped."""
+    return _graph(_Decoding(model), (model.spec.latent_dim,), ("codes", "items"), metadata)
+
+
+def _graph(network: nn.Module, shape: tuple[int, ...], names: tuple[str, str], metadata: Mapping[str, str]) -> bytes:
+    """The serialised graph of a network on rows of one shape, with any number of them."""
+    example = torch.zeros(2, *shape)  # two rows: a single one could be taken for a fixed shape
+    rows = ({0: torch.export.Dim("n")},)
+    with _quiet_exporter():
+        # Traced here and strictly: left to itself, the exporter fixes n at 2 where a bottleneck asks for len(z).
+        traced = torch.export.export(network.eval(), (example,), dynamic_shapes=rows, strict=True)
+        program = torch.onnx.export(
+            traced,
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=names[:1],
+            output_names=names[1:],
+            dynamic_shapes=rows,
+            verbose=False,
+        )
+    assert program is not None
+    graph: Any = program.model_proto
+    _forget_origins(graph)
+    for key, value in metadata.items():
+        graph.metadata_props.add(key=key, value=value)
+    content: bytes = graph.SerializeToString(deterministic=True)
+    return content
+
+
+def _forget_origins(graph: Any) -> None:
+    """Drop what the exporter notes of the Python code of each node: paths of this machine, in three times the space."""
+    parts = graph.graph
+    for part in (graph, parts, *parts.node, *parts.input, *parts.output, *parts.value_info, *parts.initializer):
+        part.ClearField("metadata_props")
+        part.ClearField("doc_string")
+
+
+@contextlib.contextmanager
+def _quiet_exporter() -> Iterator[None]:
+    """Without its word on torchvision, which is not used, and its own use of what torch has deprecated."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated", category=FutureWarning)
+            yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,152 @@
+"""Principal axes of a low-rank latent, from which `Autoencoder.truncate` builds a smaller model."""
+
+import copy
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.utils import skip_init
+
+from lorae.errors import LoraeError
+from lorae.metrics.ranks import rank_at
+from lorae.models.bottlenecks import Bottleneck
+from lorae.models.layers import Linear
+
+# Below this share of the largest, a singular value of M is the rounding of its float32 entries: leaving it out changes
+# no output by more than that rounding does.
+ROUNDING = 1e-6
+
+
+@dataclass(frozen=True)
+class PrincipalTruncation:
+    """The r leading principal axes of latents z = A h + b, in float64.
+
+    The code of an item is projection h + offset, and its latent is approximated by axes code + mean.
+
+    Attributes
+    ----------
+    projection : Tensor of shape (r, input_dim)
+    offset : Tensor of shape (r,)
+    axes : Tensor of shape (latent_dim, r)
+        Orthonormal columns.
+    mean : Tensor of shape (latent_dim,)
+    deviations : Tensor
+        Standard deviations of z along every direction of M, descending; the first r are those of the code.
+    """
+
+    projection: Tensor
+    offset: Tensor
+    axes: Tensor
+    mean: Tensor
+    deviations: Tensor
+
+    @property
+    def rank(self) -> int:
+        """The width r of the code."""
+        return len(self.projection)
+
+    @property
+    def dropped_variance(self) -> float:
+        """The share of the variance of z outside the kept axes; 0 if z does not vary."""
+        variances = self.deviations.square()
+        total = float(variances.sum())
+        return float(variances[self.rank :].sum()) / total if total > 0 else 0.0
+
+    def fold_into_encoder(self, layer: Linear) -> Linear:
+        """Return one layer for the encoder's last layer followed by the step from h to the code."""
+        weight, bias = (part.detach().double().cpu() for part in (layer.weight, layer.bias))
+        return _linear(self.projection @ weight, self.projection @ bias + self.offset, layer)
+
+    def fold_into_decoder(self, layer: Linear) -> Linear:
+        """Return one layer for the step from the code to z followed by the decoder's first layer."""
+        weight, bias = (part.detach().double().cpu() for part in (layer.weight, layer.bias))
+        return _linear(weight @ self.axes, weight @ self.mean + bias, layer)
+
+
+def find_truncation(encoder_outputs: Tensor, bottleneck: Bottleneck, rank: int) -> PrincipalTruncation:
+    """Find the principal axes of the latents within the directions that M has left.
+
+    Parameters
+    ----------
+    encoder_outputs : Tensor of shape (n, input_dim)
+        Outputs h of the encoder for at least two items.
+    bottleneck : Bottleneck
+        A bottleneck with a matrix M.
+    rank : int
+        Number of axes to keep. Directions of M that the items do not use count as the last ones.
+
+    Returns
+    -------
+    PrincipalTruncation
+
+    Raises
+    ------
+    LoraeError
+        For fewer than two items, and for outputs that are not finite.
+
+    Notes
+    -----
+    The axes are the eigenvectors of the covariance of z restricted to the range of M, by descending standard
+    deviation, each with its entry of largest magnitude positive. Singular values of M alone do not give an order,
+    because they do not depend on how much of h lies along each direction.
+
+    Examples
+    --------
+    >>> from lorae.models.bottlenecks import LinearBottleneck
+    >>> find_truncation(torch.randn(10, 4), LinearBottleneck(4), rank=3).rank
+    3
+    """
+    h = encoder_outputs.double()
+    if len(h) < 2:
+        raise LoraeError(f"items: got {len(h)}, expected at least 2 for a covariance")
+    if not h.isfinite().all():
+        raise LoraeError("truncate: the encoder gives values that are not finite; the model has diverged")
+    with torch.no_grad():
+        bottleneck = copy.deepcopy(bottleneck).cpu()
+        matrix, affine = bottleneck.matrix(), bottleneck.affine()
+        assert matrix is not None
+        assert affine is not None
+        A, b = (part.double() for part in affine)
+        U, _, _ = torch.linalg.svd(matrix.double())
+        # Directions beyond the numerical rank come last: their code is zero for every h.
+        directions = U[:, : max(rank, numerical_rank(matrix))]
+        center = h.mean(0)
+        latents = (h - center) @ (directions.mT @ A).mT
+        variances, turn = torch.linalg.eigh(latents.mT @ latents / (len(h) - 1))
+        axes = (directions @ turn.flip(1))[:, :rank]
+        largest = axes.gather(0, axes.abs().argmax(0, keepdim=True))
+        axes *= torch.where(largest < 0, -1.0, 1.0)
+        projection = axes.mT @ A
+        deviations = variances.flip(0).clamp_min(0).sqrt()
+        return PrincipalTruncation(projection, -projection @ center, axes, A @ center + b, deviations)
+
+
+def numerical_rank(matrix: Tensor) -> int:
+    """How many singular values of M are more than rounding: above `ROUNDING` of the largest.
+
+    Raises LoraeError for a matrix that is zero, because a model without directions is none, or not finite.
+
+    >>> numerical_rank(torch.diag(torch.tensor([2.0, 1.0, 1e-8])))
+    2
+    """
+    if not matrix.isfinite().all():
+        raise LoraeError("truncate: M has entries that are not finite, expected finite ones; the model has diverged")
+    rank = rank_at(torch.linalg.svdvals(matrix.double()).cpu().numpy(), ROUNDING)
+    if rank == 0:
+        raise LoraeError(
+            "truncate: M is zero, expected at least one direction: the model has collapsed and decodes one item only; "
+            "train it with a smaller penalty"
+        )
+    return rank
+
+
+def _linear(weight: Tensor, bias: Tensor, like: Linear) -> Linear:
+    """A layer with these numbers, and the dtype and device of another; made without drawing any at random."""
+    outputs, inputs = weight.shape
+    layer: Linear = skip_init(  # type: ignore[no-untyped-call]
+        Linear, inputs, outputs, device=like.weight.device, dtype=like.weight.dtype
+    )
+    with torch.no_grad():
+        layer.weight.copy_(weight)
+        layer.bias.copy_(bias)
+    return layer

@@ -1,0 +1,135 @@
+"""Games with an adversary: on items (GANs) or on latents (adversarial Wasserstein autoencoders)."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import softplus
+
+from lorae.models.autoencoder import Autoencoder
+from lorae.models.layers import Linear
+from lorae.models.networks import build_networks
+from lorae.objectives.objective import LossOutput, Objective, OptimizerTarget
+
+# The width of the WAE authors' adversary on latents.
+LATENT_WIDTHS = (512, 512, 512)
+
+
+@dataclass(frozen=True)
+class Losses:
+    """What both sides of a game pay, of the adversary's scores (n,): high means "real"."""
+
+    generator: Callable[[Tensor], Tensor]
+    real: Callable[[Tensor], Tensor]
+    false: Callable[[Tensor], Tensor]
+
+
+# S is the logistic function: softplus(-a) = -log S(a), softplus(a) = -log(1 - S(a)).
+LOSSES = {
+    "minimax": Losses(lambda a: -softplus(a).mean(), lambda a: softplus(-a).mean(), lambda a: softplus(a).mean()),
+    "non-saturating": Losses(
+        lambda a: softplus(-a).mean(), lambda a: softplus(-a).mean(), lambda a: softplus(a).mean()
+    ),
+    "least-squares": Losses(
+        lambda a: (a - 1).square().mean() / 2, lambda a: (a - 1).square().mean() / 2, lambda a: a.square().mean() / 2
+    ),
+}
+
+
+class WAEGANObjective(Objective):
+    """An autoencoder whose latents an adversary tries to tell from a standard normal (WAE-GAN)."""
+
+    def __init__(self, model: Autoencoder, weights: Mapping[str, float], **options: Any) -> None:
+        game = {name: weights[name] for name in ("generator", "discriminator")}
+        super().__init__(model, {name: weight for name, weight in weights.items() if name not in game}, **options)
+        self.weights |= game
+        self.losses = LOSSES["non-saturating"]
+        layers: list[nn.Module] = []
+        width = model.spec.latent_dim
+        for after in LATENT_WIDTHS:
+            layers += [Linear(width, after), nn.ReLU()]
+            width = after
+        self.modules["adversary"] = nn.Sequential(*layers, Linear(width, 1)).to(model.scaling.scale.device)
+        self._latents = torch.empty(0)
+
+    def targets(self) -> list[OptimizerTarget]:
+        """The autoencoder, then the adversary on the same latents."""
+        (autoencoder,) = super().targets()
+        return [
+            autoencoder,
+            OptimizerTarget("adversary", list(self.modules.parameters()), self._compute_adversary_loss),
+        ]
+
+    def compute_loss(self, x: Tensor) -> LossOutput:
+        """The autoencoder's side."""
+        output = super().compute_loss(x)
+        self._latents = output.latents.detach()
+        generator = {"generator": self.losses.generator(self._score(output.latents))}
+        return LossOutput(output.loss + self.total(generator), output.terms | generator, output.latents)
+
+    def _compute_adversary_loss(self, x: Tensor) -> LossOutput:  # noqa: ARG002 - the latents of this batch are at hand
+        scores = self._score(self._latents), self._score(torch.randn_like(self._latents))
+        terms = {"discriminator": self.losses.false(scores[0]) + self.losses.real(scores[1])}
+        return LossOutput(self.total(terms), terms, self._latents)
+
+    def _score(self, latents: Tensor) -> Tensor:
+        scores: Tensor = self.modules["adversary"](latents)
+        return scores[:, 0]
+
+
+class GANObjective(Objective):
+    """A generator, which is the decoder on a standard normal, against a discriminator on items (GAN)."""
+
+    def __init__(self, model: Autoencoder, weights: Mapping[str, float], losses: str, **options: Any) -> None:
+        super().__init__(model, {}, **options)
+        self.weights = dict(weights)
+        self.losses = LOSSES[losses]
+        spec = model.spec
+        # The paper's encoder with a single output.
+        discriminator, _ = build_networks(spec.network, spec.shape, 1, spec.width)
+        self.modules["discriminator"] = discriminator.to(model.scaling.scale.device)
+
+    def targets(self) -> list[OptimizerTarget]:
+        """The discriminator, then the generator, each on samples of its own."""
+        generator = list(self.model.decoder.parameters())
+        return [
+            OptimizerTarget("discriminator", list(self.modules.parameters()), self._compute_adversary_loss),
+            OptimizerTarget("generator", generator, self.compute_loss),
+        ]
+
+    def compute_loss(self, x: Tensor) -> LossOutput:
+        """The generator's side."""
+        z = self._draw(x)
+        with self.autocast(x):
+            scores = self._score(self.model.decoder(z))
+        terms = {"generator": self.losses.generator(scores)}
+        return LossOutput(self.total(terms), terms, z)
+
+    def _compute_adversary_loss(self, x: Tensor) -> LossOutput:
+        z = self._draw(x)
+        with self.autocast(x):
+            with torch.no_grad():
+                generated = self.model.decoder(z)
+            terms = {"discriminator": self.losses.real(self._score(x)) + self.losses.false(self._score(generated))}
+        return LossOutput(self.total(terms), terms, z)
+
+    def _draw(self, x: Tensor) -> Tensor:
+        return torch.randn(len(x), self.model.spec.latent_dim, device=x.device)
+
+    def _score(self, items: Tensor) -> Tensor:
+        # Noise on all that it sees keeps the discriminator from being sure (arXiv:1701.04862): of no use to ns-gan and
+        # ls-gan, but without it the minimax generator gets no gradient at all after a hundred steps.
+        noisy = items + self.noise * torch.randn_like(items) if self.noise > 0 else items
+        scores: Tensor = self.modules["discriminator"](noisy)
+        return scores[:, 0].float()
+
+
+def build_adversarial_objective(
+    adversary: str, model: Autoencoder, weights: Mapping[str, float], **options: Any
+) -> Objective:
+    """The objective of a method with an adversary: on latents, or on items with one of `LOSSES`."""
+    if adversary == "latents":
+        return WAEGANObjective(model, weights, **options)
+    return GANObjective(model, weights, adversary, **options)

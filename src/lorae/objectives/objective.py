@@ -1,0 +1,175 @@
+"""What is minimised: one reconstruction term for all methods, the bottleneck's own terms, and the penalties."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy
+
+from lorae.models.autoencoder import Autoencoder
+from lorae.objectives.concurrent_penalty import ConcurrentPenalty
+from lorae.objectives.linearized_penalty import LinearizedPenalty
+from lorae.penalties import all_penalties, matrix_function, matrix_penalties, penalty_function
+from lorae.penalties._context import PenaltyContext, penalized_matrix
+
+
+class LossOutput(NamedTuple):
+    """What one player makes of a batch: its loss, its terms, and the latents where it has some; not detached."""
+
+    loss: Tensor
+    terms: dict[str, Tensor]
+    latents: Tensor
+
+
+@dataclass(frozen=True)
+class OptimizerTarget:
+    """Who takes a step: name, the parameters that it moves, and how it looks at a scaled batch."""
+
+    name: str
+    parameters: list[nn.Parameter]
+    compute_loss: Callable[[Tensor], LossOutput]
+    # The matrix whose nuclear norm is minimised by proximal steps, where that is wanted.
+    matrix: nn.Parameter | None = None
+
+
+class Objective:
+    """Weighted sum of named terms; the terms themselves are reported unweighted, with `weights` beside them.
+
+    model: the autoencoder; weights: penalty, or term of the bottleneck, -> weight; reconstruction: `mean` over all
+    entries of a batch, or `sum` over an item and mean over the batch; likelihood: `gaussian` (squared error) or
+    `bernoulli` (cross-entropy of pixels); noise: standard deviation of what is added to the encoder's input;
+    proximal: leave the nuclear norm of M out of the loss, since proximal steps minimise it; penalty_every: steps
+    between two looks at what penalises M alone; bfloat16: run the convolutions under autocast.
+    """
+
+    def __init__(
+        self,
+        model: Autoencoder,
+        weights: Mapping[str, float],
+        *,
+        reconstruction: str = "mean",
+        likelihood: str = "gaussian",
+        noise: float = 0.0,
+        proximal: bool = False,
+        penalty_every: int = 1,
+        bfloat16: bool = False,
+    ) -> None:
+        self.model = model
+        self.reconstruction = reconstruction
+        self.likelihood = likelihood
+        self.noise = noise
+        self.proximal = proximal
+        self.bfloat16 = bfloat16
+        own = {name: weights.get(name, 0.0) for name in model.bottleneck.TERMS}
+        self.weights = {"reconstruction": 1.0, **own, **weights}
+        # A weight of zero is a penalty switched off: it is still measured, so that runs can be compared.
+        self._penalties = {name: penalty_function(name) for name in weights if name not in own}
+        # On the device, so that a captured step sees a warm-up; 1 is full weight.
+        self.penalty_scale = torch.ones((), device=model.scaling.scale.device)
+        # What M has of the nuclear norm since the last proximal step: a number that costs nothing and has no gradient.
+        self.proximal_norm = torch.zeros((), device=model.scaling.scale.device)
+        # What an adversary adds has modules of its own, and so has a penalty that is held; checkpoints keep them.
+        self.modules = nn.ModuleDict()
+        self.penalty_every = penalty_every
+        self._linearized: dict[str, LinearizedPenalty] = {}
+        self._concurrent: ConcurrentPenalty | None = None
+        if penalty_every > 1:
+            self._linearize_penalties()
+
+    def targets(self) -> list[OptimizerTarget]:
+        """Who takes a step on every batch, in turn."""
+        matrix = self.model.bottleneck.single_matrix() if self.proximal else None
+        return [OptimizerTarget("autoencoder", list(self.model.parameters()), self.compute_loss, matrix)]
+
+    @property
+    def reads_back(self) -> bool:
+        """Whether a step waits for values from the GPU; what is held is looked at between steps."""
+        waiting = (all_penalties()[name].reads_back for name in self._penalties if name not in self._linearized)
+        return self.model.bottleneck.READS_BACK or any(waiting)
+
+    def compute_concurrently(self) -> ConcurrentPenalty | None:
+        """Leave the penalties of M alone, where a graph can record them, to a stream beside the networks.
+
+        The loss is without them from then on. None on a CPU, and where there are none or M is a product.
+        """
+        names = matrix_penalties(self._penalties, proximal=self.proximal)
+        chosen = [name for name in names if self.weights[name] != 0 and not all_penalties()[name].reads_back]
+        if not chosen or not self.penalty_scale.is_cuda:
+            return None
+        matrix = self.model.bottleneck.matrix()
+        if not isinstance(matrix, nn.Parameter):
+            return None
+        held = {n: self._linearized.get(n) or LinearizedPenalty(matrix_function(n), matrix) for n in chosen}
+        every_step = self.penalty_every == 1
+        self._concurrent = ConcurrentPenalty(held, self.weights, matrix, self.penalty_scale, every_step=every_step)
+        return self._concurrent
+
+    def __call__(self, x: Tensor) -> LossOutput:
+        """What the model's own player makes of a scaled batch."""
+        return self.compute_loss(x)
+
+    def compute_loss(self, x: Tensor) -> LossOutput:
+        """Loss, terms and latents of a scaled batch."""
+        noisy = x + self.noise * torch.randn_like(x) if self.noise > 0 else x
+        with self.autocast(x):
+            result = self.model(noisy)
+        x_hat = result.x_hat.float()
+        terms = {"reconstruction": self._error(x_hat, x)} | result.latent.terms
+        context = PenaltyContext(
+            self.model.encoder, self.model.decoder, self.model.bottleneck, x, result.h, result.latent.z, x_hat
+        )
+        for name, penalty in self._penalties.items():
+            if self._is_concurrent(name):
+                continue
+            if self._is_proximal(name):
+                terms[name] = self.proximal_norm.clone()
+            else:
+                terms[name] = self._linearized[name](context.matrix) if name in self._linearized else penalty(context)
+        return LossOutput(self.total(terms), terms, result.latent.z)
+
+    def total(self, terms: Mapping[str, Tensor]) -> Tensor:
+        """The weighted sum of terms; only reconstruction is not scaled by a warm-up."""
+        loss: Tensor = terms["reconstruction"] if "reconstruction" in terms else terms[next(iter(terms))].new_zeros(())
+        for name, term in terms.items():
+            if name != "reconstruction" and self.weights[name] != 0:
+                loss = loss + self.weights[name] * self.penalty_scale * term
+        return loss
+
+    def before_step(self, step: int) -> None:
+        """Look at the penalties that are held, where step number `step`, from 0, is one that does."""
+        if step % self.penalty_every == 0:
+            self.relinearize()
+
+    def relinearize(self) -> None:
+        """Take value and slope of the penalties that are held, at M as it is."""
+        if self._concurrent is not None:
+            self._concurrent.look = True
+        for name, held in self._linearized.items():
+            if not self._is_concurrent(name):
+                held.relinearize(penalized_matrix(self.model.bottleneck))
+
+    def _linearize_penalties(self) -> None:
+        self._linearized = {
+            name: LinearizedPenalty(matrix_function(name), penalized_matrix(self.model.bottleneck))
+            for name in matrix_penalties(self._penalties, proximal=self.proximal)
+        }
+        self.modules["held_penalties"] = nn.ModuleDict(self._linearized)
+
+    def _is_concurrent(self, name: str) -> bool:
+        return self._concurrent is not None and name in self._concurrent.held
+
+    def _is_proximal(self, name: str) -> bool:
+        return self.proximal and name == "nuclear"
+
+    def autocast(self, x: Tensor) -> torch.autocast:
+        """The context that the convolutions run in."""
+        return torch.autocast(x.device.type, torch.bfloat16, enabled=self.bfloat16)
+
+    def _error(self, x_hat: Tensor, x: Tensor) -> Tensor:
+        if self.likelihood == "bernoulli":
+            error = binary_cross_entropy(x_hat, x, reduction="none")
+        else:
+            error = (x_hat - x).square()
+        return error.mean() if self.reconstruction == "mean" else error.sum() / len(x)

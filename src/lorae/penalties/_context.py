@@ -1,0 +1,53 @@
+"""The quantities of a training step that a penalty may use."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lorae.errors import LoraeError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from lorae.models.bottlenecks import Bottleneck
+
+
+@dataclass(frozen=True)
+class PenaltyContext:
+    """Modules and tensors of one training step, as a penalty sees them.
+
+    Attributes
+    ----------
+    encoder, decoder : nn.Module
+        The networks, for penalties on weights or Jacobians.
+    bottleneck : Bottleneck
+        The map from encoder outputs to latents.
+    inputs, reconstructions : Tensor of shape (n, channels, height, width) or (n, features)
+        float32; images in [0, 1].
+    encoder_outputs : Tensor of shape (n, input_dim)
+        float32, before the bottleneck.
+    latents : Tensor of shape (n, latent_dim)
+        float32, after the bottleneck.
+    """
+
+    encoder: "nn.Module"
+    decoder: "nn.Module"
+    bottleneck: "Bottleneck"
+    inputs: "Tensor"
+    encoder_outputs: "Tensor"
+    latents: "Tensor"
+    reconstructions: "Tensor"
+
+    @property
+    def matrix(self) -> "Tensor":
+        """M of a linear bottleneck, with its gradient; LoraeError for a method without M."""
+        return penalized_matrix(self.bottleneck)
+
+
+def penalized_matrix(bottleneck: "Bottleneck") -> "Tensor":
+    """Return M of a linear bottleneck, with its gradient; LoraeError for a bottleneck without M."""
+    matrix = bottleneck.matrix()
+    if matrix is None:
+        raise LoraeError(
+            "this penalty acts on the linear layer M, but the method has none; use --method lorae or irmae"
+        )
+    return matrix

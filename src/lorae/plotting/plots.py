@@ -1,0 +1,373 @@
+"""The plots of reports and benchmarks: spectra, training curves, errors by rank, estimated dimensions. No torch."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from numpy.typing import NDArray
+
+from lorae.errors import LoraeError
+from lorae.plotting.style import (
+    COLORS,
+    FLOOR,
+    INK,
+    LINE_STYLES,
+    MUTED,
+    SMALL_TEXT,
+    TEXT,
+    legend_below,
+    log_axis,
+    new_figure,
+    save,
+)
+
+LONGEST_LABEL = 34
+
+
+def format_tolerance(value: float) -> str:
+    """The tolerance as text: a power of ten as 10⁻³, anything else in the shortest usual form."""
+    if value > 0 and math.isfinite(value):
+        exponent = round(math.log10(value))
+        if math.isclose(value, 10.0**exponent, rel_tol=1e-9):
+            return "10" + str(exponent).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    return f"{value:g}"
+
+
+def plot_spectrum(
+    spectra: Mapping[str, Sequence[float]],
+    path: str | Path,
+    *,
+    tolerance: float = 1e-3,
+    ranks: Mapping[str, int] | None = None,
+) -> Path:
+    """Draw the eigenvalues of latent covariances, each divided by its largest, on a log axis, to a PNG.
+
+    `spectra` maps a name to its eigenvalues in any order; `ranks` maps a name to its rank at `tolerance` and
+    is counted from the eigenvalues where it is absent. Values below 1e-12 are drawn at 1e-12. Returns the
+    path. Raises LoraeError for no spectrum, an empty one, or a tolerance that is not in (0, 1).
+    """
+    if not 0 < tolerance < 1:
+        raise LoraeError(f"tolerance {tolerance!r} is not between 0 and 1; use for example 1e-3")
+    if not spectra:
+        raise LoraeError("no spectrum to plot; give at least one list of eigenvalues")
+    curves = {name: _relative(name, values) for name, values in spectra.items()}
+    longest = max(curve.size for curve in curves.values())
+    figure, (axes,) = new_figure(1, height=3.5 + 0.22 * len(curves))
+    handles, labels = [], []
+    for number, (name, curve) in enumerate(curves.items()):
+        index = np.arange(1, curve.size + 1)
+        heights = np.maximum(curve, FLOOR)
+        rank = int((curve > tolerance).sum()) if ranks is None or name not in ranks else int(ranks[name])
+        colour, style = COLORS[number % len(COLORS)], LINE_STYLES[number // len(COLORS) % len(LINE_STYLES)]
+        # A single eigenvalue is a line of no length: only a marker shows it.
+        (line,) = axes.plot(
+            index, heights, color=colour, linestyle=style, linewidth=1.8, marker="." if curve.size < 3 else ""
+        )
+        if 1 <= rank <= curve.size:
+            axes.plot(rank, heights[rank - 1], "o", color=colour, markersize=8, markeredgecolor="white", zorder=4)
+        handles.append(line)
+        labels.append(f"{_shortened(name)}: rank {rank} of {curve.size}")
+    handles.append(axes.axhline(tolerance, color=INK, linewidth=1.1, linestyle=(0, (5, 3)), zorder=1.5))
+    labels.append(f"tolerance {format_tolerance(tolerance)}; a dot marks each rank")
+    axes.set_yscale("log")
+    axes.set_ylim(_bottom(curves.values(), tolerance), 3.0)
+    margin = max(0.5, 0.015 * longest)
+    axes.set_xlim(1 - margin, longest + margin)
+    axes.set_xticks(_index_ticks(longest))
+    axes.set_xlabel("index of the eigenvalue")
+    axes.set_ylabel("eigenvalue / largest")
+    legend_below(figure, handles, labels)
+    return save(figure, path)
+
+
+def plot_curves(records: Sequence[Mapping[str, Any]], path: str | Path) -> Path:
+    """Draw the terms of the loss and the rank against epochs, one small panel each, to a PNG.
+
+    `records` are the lines of a run's stats.jsonl. Before the first epoch has ended, the horizontal axis
+    counts steps. Returns the path. Raises LoraeError where no record can be drawn.
+    """
+    steps = [record for record in records if record.get("event") == "step"]
+    epochs = [record for record in records if record.get("event") == "epoch"]
+    terms = list(dict.fromkeys(name for record in steps for name in record.get("terms") or {}))
+    penalties = [name for name in terms if name != "reconstruction"]
+    if not steps and not epochs:
+        raise LoraeError("no training records to plot; expected lines of stats.jsonl with an event step or epoch")
+    per_epoch = _steps_per_epoch(epochs)
+
+    def series(rows: list[Mapping[str, Any]], *keys: str) -> tuple[list[float], list[float]]:
+        found = [(row["step"] / per_epoch, _number(row, keys)) for row in rows]
+        kept = [(x, y) for x, y in found if y is not None]
+        return [x for x, _ in kept], [y for _, y in kept]
+
+    figure, panels = new_figure(2 + len(penalties), height=0.5 + 1.75 * (2 + len(penalties)))
+    _panel(
+        panels[0],
+        "reconstruction loss",
+        ("training batch", series(steps, "terms", "reconstruction")),
+        ("test MSE", series(epochs, "test_mse")),
+        log=True,
+    )
+    for axes, name in zip(panels[1:-1], penalties, strict=True):
+        weight = _number(steps[-1], ("weights", name))
+        title = f"{name} penalty, unweighted" + ("" if weight is None else f" (its weight: {weight:g})")
+        _panel(axes, title, ("", series(steps, "terms", name)))
+    rank_axes = panels[-1]
+    ranks = (("training", series(steps, "rank")), ("test set", series(epochs, "rank")))
+    _panel(rank_axes, "rank", *ranks, log=False)
+    if any(heights for _, (_, heights) in ranks):
+        rank_axes.yaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
+        rank_axes.set_ylim(bottom=0)
+    furthest = max(record["step"] for record in records) / per_epoch
+    for axes in panels:
+        axes.set_xlim(0, furthest * 1.015 if furthest > 0 else 1)
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=furthest >= 3, steps=[1, 2, 5, 10]))
+    for axes in panels[:-1]:
+        axes.tick_params(labelbottom=False)
+    rank_axes.set_xlabel("epoch" if epochs else "step")
+    return save(figure, path)
+
+
+def plot_rank_error(
+    points: Sequence[Mapping[str, Any]], path: str | Path, *, marked: str | None = None, bound: float | None = None
+) -> Path:
+    """Draw errors against ranks, the errors on a log axis, to a PNG; returns the path.
+
+    points: mappings with `label`, `rank` and `mse`; marked: the label of the one that was chosen; bound: the largest
+    error that was allowed, a dashed line. An error below 1e-12 is drawn there. Raises LoraeError for no point.
+    """
+    if not points:
+        raise LoraeError("no rank to plot; expected at least one point")
+    # Along the axis, whatever the order of trials; of equal ranks the larger error first, as on a path.
+    rows = sorted(points, key=lambda point: (point["rank"], -point["mse"]))
+    ranks, errors = [row["rank"] for row in rows], [max(row["mse"], FLOOR) for row in rows]
+    figure, (axes,) = new_figure(1, height=3.5)
+    axes.plot(ranks, errors, "o-", color=COLORS[0], linewidth=1.4, markersize=5, markeredgecolor="white")
+    handles, labels = [], []
+    for row, rank, error in zip(rows, ranks, errors, strict=True):
+        if row["label"] == marked:
+            handles += axes.plot(rank, error, "o", color=COLORS[1], markersize=9, markeredgecolor="white", zorder=4)
+            labels.append(f"chosen: {marked}")
+    _label_points(axes, rows, errors, marked)
+    shown = errors if bound is None else [*errors, max(bound, FLOOR)]
+    if bound is not None:
+        handles.append(axes.axhline(shown[-1], color=INK, linewidth=1.1, linestyle=(0, (5, 3)), zorder=1.5))
+        labels.append(f"allowed: {bound:.4g}")
+    log_axis(axes, min(shown), max(shown))
+    span = max(1, ranks[-1] - ranks[0])
+    axes.set_xlim(ranks[0] - 0.05 * span, ranks[-1] + 0.16 * span)  # room for the last label
+    axes.margins(y=0.12)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=7, integer=True, steps=[1, 2, 5, 10]))
+    axes.set_xlabel("rank")
+    axes.set_ylabel("error on items set aside")
+    if handles:
+        legend_below(figure, handles, labels, columns=2)
+    return save(figure, path)
+
+
+def plot_vector_reconstructions(
+    originals: NDArray[np.floating[Any]], reconstructions: NDArray[np.floating[Any]], path: str | Path
+) -> Path:
+    """Write a PNG with the columns of up to four vectors as curves, originals dots and reconstructions lines.
+
+    Both arrays are float of shape (n, d). Returns the path. Raises LoraeError for arrays of another shape.
+    """
+    if originals.ndim != 2 or originals.shape != reconstructions.shape:
+        raise LoraeError(
+            f"originals and reconstructions have the shapes {originals.shape} and {reconstructions.shape}, "
+            "expected the same (n, d)"
+        )
+    count = min(len(originals), 4)
+    figure, panels = new_figure(count, height=0.6 + 1.5 * count)
+    columns = np.arange(1, originals.shape[1] + 1)
+    for axes, original, reconstruction in zip(panels, originals, reconstructions, strict=False):
+        axes.plot(columns, original, "o", color=MUTED, markersize=3.5, label="original")
+        axes.plot(columns, reconstruction, color=COLORS[0], linewidth=1.6, label="reconstructed")
+    panels[-1].set_xlabel("column")
+    panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
+    legend_below(figure, *panels[0].get_legend_handles_labels())
+    return save(figure, path)
+
+
+def plot_vector_samples(vectors: NDArray[np.floating[Any]], path: str | Path) -> Path:
+    """Write a PNG with the columns of vectors (n, d) as thin curves over each other. Returns the path."""
+    figure, (axes,) = new_figure(1, height=3.0)
+    axes.plot(np.arange(1, vectors.shape[1] + 1), vectors.T, color=COLORS[0], linewidth=0.8, alpha=0.35)
+    axes.set_xlabel("column")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    return save(figure, path)
+
+
+def plot_dimensions(estimates: Sequence[Mapping[str, Any]], path: str | Path) -> Path:
+    """Draw estimated against known dimensions, a panel a method, to a PNG; returns the path.
+
+    estimates: mappings with `method`, `family` of the data (a colour), `noise` (hollow where it is not 0), `dimension`
+    and the estimated `value`; those without a value are left out. Raises LoraeError where none has one.
+    """
+    rows = [row for row in estimates if row["value"] is not None]
+    if not rows:
+        raise LoraeError("no dimension to plot; expected at least one estimate")
+    methods = list(dict.fromkeys(row["method"] for row in estimates))
+    families = list(dict.fromkeys(row["family"] for row in rows))
+    known = sorted({row["dimension"] for row in rows})
+    figure, panels = new_figure(len(methods), height=1.1 + 1.6 * math.ceil(len(methods) / 2), columns=2)
+    for axes, method in zip(panels, methods, strict=True):
+        axes.set_title(method, loc="left", fontsize=TEXT, color=INK, parse_math=False)
+        # Straight because both axes are logarithmic.
+        ends = [known[0] / 1.2, known[-1] * 1.2]
+        axes.plot(ends, ends, color=MUTED, linewidth=1.0)
+        _estimates(axes, [row for row in rows if row["method"] == method], families)
+        axes.set_xscale("log", base=2)
+        axes.set_yscale("log", base=2)
+        axes.yaxis.set_major_locator(LogLocator(base=2, numticks=8))
+        axes.xaxis.set_major_locator(FixedLocator(known))
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            axis.set_minor_locator(NullLocator())
+    for axes in panels[-2:]:
+        axes.set_xlabel("known dimension")
+        axes.tick_params(labelbottom=True)
+    for axes in panels[::2]:
+        axes.set_ylabel("estimate")
+    _dimension_legend(figure, families, any(row["noise"] > 0 for row in rows))
+    return save(figure, path)
+
+
+def _estimates(axes: Axes, rows: Sequence[Mapping[str, Any]], families: Sequence[str]) -> None:
+    """Dots, hollow for data with noise, the families side by side: whole numbers would hide each other."""
+    for number, family in enumerate(families):
+        shift = 1.03 ** (number - (len(families) - 1) / 2)
+        colour = COLORS[number % len(COLORS)]
+        for noisy in (False, True):
+            shown = [row for row in rows if row["family"] == family and (row["noise"] > 0) == noisy]
+            x, y = [row["dimension"] * shift for row in shown], [max(row["value"], 0.5) for row in shown]
+            face = "none" if noisy else colour
+            axes.plot(x, y, "o", color=colour, markerfacecolor=face, markersize=4, alpha=0.55)
+
+
+def _dimension_legend(figure: Figure, families: Sequence[str], noisy: bool) -> None:
+    handles = [Line2D([], [], marker="o", linestyle="", color=COLORS[n % len(COLORS)]) for n in range(len(families))]
+    labels = list(families)
+    if noisy:
+        handles.append(Line2D([], [], marker="o", linestyle="", color=INK, markerfacecolor="none"))
+        labels.append("with noise")
+    handles.append(Line2D([], [], color=MUTED, linewidth=1.0))
+    legend_below(figure, handles, [*labels, "estimate = known"], columns=3)
+
+
+def _label_points(axes: Axes, rows: Sequence[Mapping[str, Any]], errors: Sequence[float], first: str | None) -> None:
+    """The label of each point beside it, that of `first` in any case; the others where there is room."""
+    x = np.array([row["rank"] for row in rows], dtype=np.float64)
+    y = np.log10(errors)
+    places = [(values - values.min()) / max(float(np.ptp(values)), 1e-9) for values in (x, y)]
+    taken: list[tuple[float, float]] = []
+    order = sorted(range(len(rows)), key=lambda index: (rows[index]["label"] != first, -index))
+    for index in order:
+        across, up = (float(values[index]) for values in places)
+        if any(abs(across - a) < 0.14 and abs(up - b) < 0.09 for a, b in taken):
+            continue
+        taken.append((across, up))
+        axes.annotate(
+            rows[index]["label"],
+            (x[index], errors[index]),
+            (5, 5),
+            textcoords="offset points",
+            fontsize=SMALL_TEXT,
+            color=MUTED,
+            parse_math=False,
+        )
+
+
+def _relative(name: str, values: Sequence[float]) -> NDArray[np.float64]:
+    eigenvalues = np.sort(np.asarray(values, dtype=np.float64).ravel())[::-1]
+    if eigenvalues.size == 0:
+        raise LoraeError(f"the spectrum {name!r} is empty; expected at least one eigenvalue")
+    # sort puts NaN last, so reversed they come first; a diverged run must still give a page.
+    finite = np.nan_to_num(eigenvalues, nan=0.0, posinf=0.0, neginf=0.0)
+    finite = np.sort(finite)[::-1]
+    return finite / finite[0] if finite[0] > 0 else np.zeros_like(finite)
+
+
+def _bottom(curves: Iterable[NDArray[np.float64]], tolerance: float) -> float:
+    lowest = min(float(np.maximum(curve, FLOOR).min()) for curve in curves)
+    # Room below the lowest point, or the curve would run along the frame.
+    return float(10.0 ** (math.floor(math.log10(min(lowest, tolerance))) - 0.5))
+
+
+def _index_ticks(longest: int) -> list[int]:
+    ticks = [int(tick) for tick in MaxNLocator(nbins=6, integer=True).tick_values(0, longest)]
+    step = ticks[1] - ticks[0]
+    return [1] + [tick for tick in ticks if 1 + step / 2 <= tick <= longest]
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= LONGEST_LABEL else name[: LONGEST_LABEL - 1] + "…"
+
+
+Series = tuple[list[float], list[float]]
+
+
+def _panel(
+    axes: Axes,
+    title: str,
+    line: tuple[str, Series],
+    points: tuple[str, Series] | None = None,
+    *,
+    log: bool | None = None,
+) -> None:
+    """Draw a line and, where there are any, dots; the title is above at the left, the legend at the right."""
+    axes.set_title(title, loc="left", fontsize=TEXT, color=INK, parse_math=False)
+    handles, labels = [], []
+    label, (x, y) = line
+    heights = list(y)
+    if x:
+        single = "." if len(x) == 1 else ""
+        handles += axes.plot(x, y, color=COLORS[0], linewidth=1.4, marker=single)
+        labels.append(label)
+    if points is not None and points[1][0]:
+        label, (x, y) = points
+        heights += y
+        handles += axes.plot(x, y, "o", color=COLORS[1], markersize=5, markeredgecolor="white")
+        labels.append(label)
+    if not heights:
+        axes.text(0.5, 0.5, "not recorded", transform=axes.transAxes, ha="center", va="center", color=MUTED)
+        axes.set_yticks([])
+        return
+    # Left open, it is decided here: a penalty may fall by decades. Zero has no place on a log axis.
+    wide = max(heights) > 50 * min(heights) if log is None else log
+    if wide and min(heights) > 0:
+        log_axis(axes, min(heights), max(heights))
+    if any(labels):
+        axes.legend(
+            handles,
+            labels,
+            loc="lower right",
+            bbox_to_anchor=(1.0, 0.99),
+            ncols=2,
+            frameon=False,
+            fontsize=SMALL_TEXT,
+            labelcolor=INK,
+            handlelength=1.2,
+            columnspacing=1.0,
+            borderaxespad=0.0,
+        )
+
+
+def _steps_per_epoch(epochs: Sequence[Mapping[str, Any]]) -> float:
+    for record in reversed(epochs):
+        if record.get("epoch") and record.get("step"):
+            return float(record["step"] / record["epoch"])
+    return 1.0
+
+
+def _number(record: Mapping[str, Any], keys: Sequence[str]) -> float | None:
+    value: Any = record
+    for key in keys:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    usable = isinstance(value, (int, float)) and math.isfinite(value)
+    return float(value) if usable else None

@@ -1,0 +1,1 @@
+"""HTML pages and tables written from run folders. Imports no torch."""

@@ -1,0 +1,110 @@
+"""Several runs in one table: which numbers are shown, and where they stand in `evaluation.json`. Imports no torch."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lorae.runs.run import Run
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the table: key (of `--json`), title, path in `evaluation.json`, and whether less is better."""
+
+    key: str
+    title: str
+    path: tuple[str, ...]
+    lower_is_better: bool | None = None
+    show: Callable[[float], str] = "{:.4g}".format
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.1f}%"
+
+
+COLUMNS = (
+    Column("rank", "rank", ("rank", "rank"), None, "{:.0f}".format),
+    Column("test_mse", "test MSE", ("reconstruction", "mse"), True),
+    Column("fid_gaussian", "FID, Gaussian", ("fid", "gaussian", "value"), True, "{:.1f}".format),
+    Column("fid_mixture", "FID, mixture", ("fid", "mixture", "value"), True, "{:.1f}".format),
+    Column("fid_prior", "FID, prior", ("fid", "prior", "value"), True, "{:.1f}".format),
+    Column("fid_reconstructions", "FID, reconstructions", ("fid", "reconstructions", "value"), True, "{:.2f}".format),
+    Column("fid_floor", "FID, floor", ("fid", "floor", "value"), None, "{:.2f}".format),
+    Column("fid_midpoints", "FID, midpoints", ("interpolation", "value"), True, "{:.1f}".format),
+    Column("kid_gaussian", "KID, Gaussian", ("kid", "gaussian", "mean"), True),
+    Column("kid_mixture", "KID, mixture", ("kid", "mixture", "mean"), True),
+    Column("precision", "precision, Gaussian", ("prdc", "gaussian", "precision"), False, "{:.3f}".format),
+    Column("recall", "recall, Gaussian", ("prdc", "gaussian", "recall"), False, "{:.3f}".format),
+    Column("density", "density, Gaussian", ("prdc", "gaussian", "density"), False, "{:.3f}".format),
+    Column("coverage", "coverage, Gaussian", ("prdc", "gaussian", "coverage"), False, "{:.3f}".format),
+    Column("two_nn", "intrinsic dimension of latents", ("dimension", "two_nn", "latents"), None, "{:.1f}".format),
+    Column("logistic", "logistic regression", ("probe", "logistic", "all", "mean"), False, _percent),
+    Column("neighbours", "nearest neighbours", ("probe", "knn", "all", "mean"), False, _percent),
+    *(
+        Column(f"accuracy_{n}", f"accuracy, {n} labels", ("classification", n, "mean"), False, _percent)
+        for n in ("10", "100", "1000", "10000", "all")
+    ),
+)
+
+# Where measures that look at items through a network say which.
+COMPARING = (
+    *((name, "floor", "protocol") for name in ("fid", "kid", "prdc")),
+    ("interpolation", "protocol"),
+)
+
+
+def rows(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """A row of plain values for each run: its name and settings, then whatever has been measured of `COLUMNS`."""
+    table = []
+    for run in runs:
+        evaluation, settings = run.evaluation(), run.config["settings"]
+        row: dict[str, Any] = {
+            "run": str(run.path),
+            "data": settings.get("data"),
+            "method": settings.get("method"),
+            "penalties": settings.get("penalties"),
+        }
+        for column in COLUMNS:
+            value = lookup(evaluation, column.path)
+            if value is not None:
+                row[column.key] = value
+        protocols = [found for path in COMPARING if isinstance(found := lookup(evaluation, path), dict)]
+        networks = {f"{protocol.get('features')} {protocol.get('weights')}" for protocol in protocols}
+        if networks:
+            row["features"] = ", ".join(sorted(networks))
+        table.append(row)
+    return table
+
+
+def shown_columns(table: Sequence[dict[str, Any]]) -> list[Column]:
+    """The columns that at least one run has a value for."""
+    return [column for column in COLUMNS if any(column.key in row for row in table)]
+
+
+def best(table: Sequence[dict[str, Any]], column: Column) -> Any:
+    """The best value of a column, or None where better has no meaning or only one run has one."""
+    values = [row[column.key] for row in table if column.key in row]
+    if column.lower_is_better is None or len(values) < 2:
+        return None
+    return min(values) if column.lower_is_better else max(values)
+
+
+def marked_cells(table: Sequence[dict[str, Any]], column: Column) -> list[str]:
+    """A column as text, a cell a run, a star at the best; empty where there is no value."""
+    top = best(table, column)
+    return [
+        column.show(row[column.key]) + (" *" if row[column.key] == top else "") if column.key in row else ""
+        for row in table
+    ]
+
+
+def one_protocol(table: Sequence[dict[str, Any]]) -> bool:
+    """Whether the distances of all runs that have some were measured on one data set with one network."""
+    return len({(row["data"], row["features"]) for row in table if "features" in row}) < 2
+
+
+def lookup(values: Any, path: Sequence[str]) -> Any:
+    """The value at a path of keys, or None."""
+    for key in path:
+        values = values.get(key) if isinstance(values, dict) else None
+    return values

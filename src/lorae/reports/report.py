@@ -1,0 +1,146 @@
+"""The report of one or several runs: a single HTML page that needs no network and no JavaScript."""
+
+import json
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lorae.plotting.plots import format_tolerance, plot_curves, plot_rank_error, plot_spectrum
+from lorae.reports.comparison import marked_cells, one_protocol, shown_columns
+from lorae.reports.formatting import count, duration, number, plain
+from lorae.reports.run_view import Figure, RunView, load_all
+from lorae.reports.templating import data_uri, environment
+from lorae.system.files import write_atomically
+
+# What is said of the figures that commands draw into a run folder; any other is shown under its own name.
+CAPTIONS = {
+    "samples-gaussian": (
+        "Samples from a Gaussian",
+        "Latents drawn from one Gaussian fitted to those of the training data, decoded.",
+    ),
+    "samples-mixture": (
+        "Samples from a mixture",
+        "Latents drawn from a mixture of Gaussians fitted to those of the training data, decoded.",
+    ),
+    "samples-prior": ("Samples from the prior", "Latents drawn from the standard normal, decoded."),
+    "interpolation-linear": (
+        "Interpolation, straight",
+        "Each row runs from one test image (far left) to another (far right); between them, decoded latents on the "
+        "straight line from the one's to the other's.",
+    ),
+    "interpolation-spherical": (
+        "Interpolation, along a sphere",
+        "The same pairs, with latents on the great circle about the mean of all latents.",
+    ),
+}
+
+
+def write_report(runs: Sequence[str | Path], out: str | Path | None = None) -> Path:
+    """Write one HTML page about the runs and return its path.
+
+    One run goes to RUN/report.html, several to lorae-report.html in the current folder, unless `out` says
+    otherwise. The plots made for it are kept in each RUN/figures as well. Raises LoraeError for no run, a
+    path that is no run folder, a broken file in one, and a place that cannot be written.
+    """
+    loaded = load_all(runs)
+    if out is not None:
+        target = Path(out)
+    elif len(loaded) == 1:
+        target = loaded[0].folder / "report.html"
+    else:
+        target = Path("lorae-report.html")
+    figures = [_figures(run) for run in loaded]
+    several = len(loaded) > 1
+    page = _template().render(
+        runs=loaded,
+        figures=figures,
+        overlay=_overlay(loaded) if several else None,
+        side_by_side=_side_by_side(loaded, figures) if several else [],
+        comparison=_comparison(loaded) if several else None,
+        same_data=len({json.dumps(run.data.get("fingerprint")) for run in loaded}) == 1,
+        tolerances=sorted({run.tolerance for run in loaded if run.spectrum}),
+    )
+    write_atomically(target, page.encode())
+    return target
+
+
+def _figures(run: RunView) -> dict[str, Any]:
+    """The images of one run as data URIs; the ones that the report draws are kept in the run folder."""
+    folder = run.folder / "figures"
+    images: dict[str, Any] = {"spectrum": None, "ranks": None, "curves": None, "reconstructions": None}
+    if run.spectrum.get("eigenvalues"):
+        path = plot_spectrum(
+            {run.name: run.spectrum["eigenvalues"]},
+            folder / "spectrum.png",
+            tolerance=run.tolerance,
+            ranks={run.name: run.spectrum["rank"]},
+        )
+        images["spectrum"] = data_uri(path)
+    if run.choice is not None:
+        chosen, bound = run.choice.chosen, run.choice.bound
+        images["ranks"] = data_uri(plot_rank_error(run.choice.points, folder / "ranks.png", marked=chosen, bound=bound))
+    if run.stats:
+        images["curves"] = data_uri(plot_curves(run.stats, folder / "curves.png"))
+    drawn = {path.stem: path for path in sorted(folder.glob("*.png"))}
+    if "reconstructions" in drawn:
+        images["reconstructions"] = data_uri(drawn["reconstructions"])
+    known = [key for key in CAPTIONS if key in drawn]
+    others = [key for key in drawn if key not in CAPTIONS and key not in images]
+    images["more"] = [_figure(key, drawn[key]) for key in known + others]
+    return images
+
+
+def _figure(key: str, path: Path) -> Figure:
+    named = key.replace("_", " ").replace("-", " ").capitalize()
+    title, caption = CAPTIONS.get(key, (named, "From the run's folder figures."))
+    return Figure(key, title, caption, data_uri(path))
+
+
+def _side_by_side(
+    runs: Sequence[RunView], figures: Sequence[dict[str, Any]]
+) -> list[tuple[str, list[tuple[str, str]]]]:
+    """For each kind of picture that several runs have: its title, and name and picture of each of these runs."""
+    found: dict[str, tuple[str, list[tuple[str, str]]]] = {}
+    for run, images in zip(runs, figures, strict=True):
+        for figure in images["more"]:
+            found.setdefault(figure.key, (figure.title, []))[1].append((run.name, figure.source))
+    return [shown for shown in found.values() if len(shown[1]) > 1]
+
+
+def _comparison(runs: Sequence[RunView]) -> dict[str, Any]:
+    """The table of measures: a row a measure, a column a run, the best of each row marked."""
+    table = [run.row for run in runs]
+    return {
+        "rows": [(column.title, marked_cells(table, column)) for column in shown_columns(table)],
+        "one_protocol": one_protocol(table),
+    }
+
+
+def _overlay(runs: Sequence[RunView]) -> str | None:
+    """The spectra of all runs in one plot, as a data URI."""
+    drawn = [run for run in runs if run.spectrum.get("eigenvalues")]
+    if not drawn:
+        return None
+    # Ranks counted at different tolerances cannot share one dashed line: then all are counted anew at one.
+    shared = len({run.tolerance for run in drawn}) == 1
+    with tempfile.TemporaryDirectory() as folder:
+        path = plot_spectrum(
+            {run.name: run.spectrum["eigenvalues"] for run in drawn},
+            Path(folder) / "spectra.png",
+            tolerance=drawn[0].tolerance,
+            ranks={run.name: run.spectrum["rank"] for run in drawn} if shared else None,
+        )
+        return data_uri(path)
+
+
+def _template() -> Any:
+    templates = environment()
+    templates.filters.update(
+        tolerance=lambda value: format_tolerance(float(value)),
+        number=number,
+        count=count,
+        duration=duration,
+        plain=plain,
+    )
+    return templates.get_template("report.html")

@@ -1,0 +1,215 @@
+"""Read a run folder into the values that its page shows."""
+
+import shlex
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lorae.errors import LoraeError
+from lorae.reports.comparison import rows, shown_columns
+from lorae.reports.formatting import count, number, plain
+from lorae.reports.rank_selection import Choice, read_choice
+from lorae.runs.run import Run
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A picture of a run as the page shows it; `source` is a data URI."""
+
+    key: str
+    title: str
+    caption: str
+    source: str
+
+
+@dataclass(frozen=True)
+class RunView:
+    """A run as the page shows it.
+
+    `folder` is the path as the user gave it, `name` how the page calls the run.
+    """
+
+    name: str
+    folder: Path
+    config: dict[str, Any]
+    stats: list[dict[str, Any]]
+    evaluation: dict[str, Any] | None
+    row: dict[str, Any]
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All settings of the run."""
+        return mapping(self.config.get("settings"))
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The description of the data set."""
+        return mapping(self.config.get("data"))
+
+    @property
+    def items(self) -> str:
+        """What one element of the data is called: images, or vectors where the shape has a single number."""
+        shape = self.data.get("shape")
+        return "vectors" if isinstance(shape, list) and len(shape) == 1 else "images"
+
+    @property
+    def latent_dim(self) -> int | None:
+        """The width of the latent: of a truncated run what is left, else that of the settings."""
+        found: int | None = self.truncated.get("rank", self.settings.get("latent_dim"))
+        return found
+
+    @property
+    def truncated(self) -> dict[str, Any]:
+        """What the run was cut from and to which rank; empty for a run that was trained."""
+        return mapping(self.config.get("truncated"))
+
+    @property
+    def parameters(self) -> int | None:
+        """The number of parameters once the linear layer has been multiplied into its neighbour."""
+        counts = mapping(self.config.get("parameters"))
+        encoder, decoder = counts.get("encoder"), counts.get("decoder")
+        return encoder + decoder if isinstance(encoder, int) and isinstance(decoder, int) else None
+
+    @property
+    def finished(self) -> bool:
+        """Whether training ended and the run was evaluated."""
+        return self.evaluation is not None
+
+    @property
+    def reconstruction(self) -> dict[str, Any]:
+        """The evaluation of the reconstructions; empty before there is one."""
+        return mapping((self.evaluation or {}).get("reconstruction"))
+
+    @property
+    def spectrum(self) -> dict[str, Any]:
+        """The evaluation of the rank with its eigenvalues; empty before there is one."""
+        return mapping((self.evaluation or {}).get("rank"))
+
+    @property
+    def choice(self) -> Choice | None:
+        """What was tried on the way to the rank, where the run looked for one."""
+        return read_choice((self.evaluation or {}).get("course"))
+
+    @property
+    def tolerance(self) -> float:
+        """The tolerance at which the rank was counted."""
+        return float(self.spectrum.get("tolerance", 1e-3))
+
+    @property
+    def last(self) -> dict[str, Any]:
+        """The last line of stats.jsonl; empty before there is one."""
+        return self.stats[-1] if self.stats else {}
+
+    @property
+    def last_epoch(self) -> dict[str, Any]:
+        """The record of the last whole epoch; empty before there is one."""
+        return next((record for record in reversed(self.stats) if record.get("event") == "epoch"), {})
+
+    @property
+    def images_per_second(self) -> float | None:
+        """The median speed of training: unlike the mean it is not moved by a slow start."""
+        speeds = [record["images_per_second"] for record in self.stats if record.get("images_per_second")]
+        return statistics.median(speeds) if speeds else None
+
+    @property
+    def machine(self) -> dict[str, Any]:
+        """What the run was trained on."""
+        return mapping(self.config.get("machine"))
+
+    @property
+    def origin(self) -> dict[str, Any]:
+        """What one needs to know, beside the command, to make the run again."""
+        parts = mapping(self.config.get("parameters"))
+        counts = {f"parameters, {part}": count(size) for part, size in parts.items()}
+        words = "from {from}, {latent_dim} to {rank} latent coordinates"
+        return {
+            "lorae version": self.config.get("version"),
+            "created": self.config.get("created"),
+            **({"truncated": words.format(**self.truncated)} if self.truncated else {}),
+            **{f"machine, {key}": value for key, value in self.machine.items()},
+            **counts,
+            "parameters, once collapsed": count(self.parameters),
+        }
+
+    @property
+    def protocols(self) -> dict[str, dict[str, Any]]:
+        """How the evaluation was made, by heading."""
+        found = {
+            "How the test MSE was measured": self.reconstruction.get("protocol"),
+            "How the rank was measured": self.spectrum.get("protocol"),
+        }
+        return {title: protocol for title, protocol in found.items() if isinstance(protocol, dict) and protocol}
+
+    @property
+    def further_protocols(self) -> dict[str, dict[str, Any]]:
+        """How the measures of `lorae evaluate` were taken, by what was measured."""
+        found: dict[str, dict[str, Any]] = {}
+        for measure, result in (self.evaluation or {}).items():
+            if measure in ("reconstruction", "rank") or not isinstance(result, dict):
+                continue
+            for part, values in [(None, result), *result.items()]:
+                protocol = values.get("protocol") if isinstance(values, dict) else None
+                if isinstance(protocol, dict):
+                    found[measure if part is None else f"{measure}, {part}"] = protocol
+        return found
+
+    @property
+    def measures(self) -> dict[str, str]:
+        """The numbers of the evaluation that have no heading of their own, as text, by title."""
+        return {column.title: column.show(self.row[column.key]) for column in shown_columns([self.row])}
+
+    @property
+    def remarks(self) -> str:
+        """What else was measured on the spectrum, in sentences."""
+        spectrum, sentences = self.spectrum, []
+        if spectrum.get("energy_99") is not None:
+            sentences.append(f"{count(spectrum['energy_99'])} directions hold 99 % of the variance.")
+        without = [("entropy rank", "entropy_rank"), ("stable rank", "stable_rank")]
+        values = [f"{words} {number(spectrum[key])}" for words, key in without if spectrum.get(key) is not None]
+        if values:
+            sentences.append(f"Ranks that need no tolerance: {', '.join(values)}.")
+        if spectrum.get("n") is not None:
+            split = f" of the {spectrum['split']} split" if spectrum.get("split") else ""
+            sentences.append(f"Measured on {count(spectrum['n'])} {self.items}{split}.")
+        return " ".join(sentences)
+
+    @property
+    def subtitle(self) -> str:
+        """The run in one line: method, penalties, data."""
+        penalties = self.settings.get("penalties")
+        parts = [self.settings.get("method"), penalties and plain(penalties), self.data.get("name")]
+        return " · ".join(str(part) for part in parts if part)
+
+    @property
+    def shell_path(self) -> str:
+        """The folder as it is typed in a shell."""
+        return shlex.quote(str(self.folder))
+
+
+def read_run_view(folder: Path, name: str) -> RunView:
+    """Read a run folder; `name` is its title on the page."""
+    run = Run(folder)
+    return RunView(name, folder, run.config, list(run.stats()), run.evaluation() or None, rows([run])[0])
+
+
+def load_all(runs: Sequence[str | Path]) -> list[RunView]:
+    """Read run folders, each once, with the shortest names that tell them apart."""
+    # A run given twice would only be compared with itself.
+    once: dict[Path, Path] = {}
+    for run in runs:
+        once.setdefault(Path(run).resolve(), Path(run))
+    folders = list(once.values())
+    if not folders:
+        raise LoraeError("no run given; expected at least one run folder")
+    short = [folder.resolve().name for folder in folders]
+    return [
+        read_run_view(folder, name if short.count(name) == 1 else str(folder))
+        for folder, name in zip(folders, short, strict=True)
+    ]
+
+
+def mapping(value: Any) -> dict[str, Any]:
+    """Return a mapping as it is, and an empty one for any other value."""
+    return value if isinstance(value, dict) else {}

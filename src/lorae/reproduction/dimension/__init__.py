@@ -1,0 +1,1 @@
+"""The benchmark of known dimensions: data sets, estimators and tables."""

@@ -1,0 +1,256 @@
+"""Which dimension do methods find where it is known? The plan: data x estimator x weight x seed."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lorae.config.methods import Method, get_method
+from lorae.config.settings import Settings
+from lorae.data.manifolds import AMBIENT
+from lorae.errors import LoraeError
+from lorae.plotting.plots import plot_dimensions
+from lorae.reproduction.dimension import tables as dimension_table
+from lorae.reproduction.jobs.pool import available_cores, run_jobs
+from lorae.reproduction.jobs.store import Job, Record, ResultStore
+from lorae.system.files import write_atomically
+
+# Raised when the measurement changes in a way that no setting shows: then no earlier record counts.
+PROTOCOL = 1
+
+# Pictures of this side still show every factor, and cost a quarter of those of 32 x 32.
+SIDE = 16
+FACTORS = ("x", "y", "size", "red", "green", "blue", "background")
+
+# Two decades around the weight that a method has by default: the same rule for all, so that none is tuned.
+WEIGHT_FACTORS = (0.1, 0.316, 1.0, 3.16, 10.0)
+
+TEST_FRACTION = 0.2
+SETTINGS: dict[str, Any] = {
+    "latent_dim": 32,  # room beyond the largest dimension here, so that a method has something to leave out
+    "batch_size": 128,  # on one core twice as many items a second as at 32
+    "test_fraction": TEST_FRACTION,
+    "log_every": 1000,  # nobody reads along
+    # The same numbers on every machine, as far as that goes.
+    "device": "cpu",
+    "precision": "float32",
+}
+# For all methods alike: at three times the paper's rate the errors of these shallow networks settle in 2,000 steps.
+VECTOR_SETTINGS = {"lr": 3e-3}
+# A quarter of the network for MNIST: pictures of one shape need no more, and cost half as much.
+IMAGE_SETTINGS = {"width": 0.25}
+
+
+@dataclass(frozen=True)
+class Source:
+    """Data whose dimension is known: name, family (for the plot), dimension, and how they are made."""
+
+    name: str
+    family: str
+    dimension: int
+    options: Mapping[str, Any]
+
+    @property
+    def kind_and_shape(self) -> tuple[str, tuple[int, ...]]:
+        """What `Settings.resolve` asks of the data."""
+        return ("images", (3, SIDE, SIDE)) if "factors" in self.options else ("vectors", (AMBIENT,))
+
+
+def _manifold(name: str, dimension: int, noise: float = 0.0) -> Source:
+    title = name if name == "swiss-roll" else f"{name}-{dimension}"
+    options = {"manifold": name, "ambient": AMBIENT, "noise": noise}
+    suffix = {0.0: "", NOISE: "-noise", STRONG_NOISE: "-strong-noise"}[noise]
+    return Source(title + suffix, name, dimension, options)
+
+
+def _shapes(count: int) -> Source:
+    return Source(f"shapes-{count}", "shapes", count, {"factors": list(FACTORS[:count]), "size": SIDE})
+
+
+# Noise of a twentieth: far above float32, and still far below what PCA at 99% would keep of it. Of a tenth: a hundredth
+# of the variance, just what PCA at 99% may leave out.
+NOISE, STRONG_NOISE = 0.05, 0.1
+
+# The last three vector sets are what estimators from neighbours are known to be weak at: many dimensions, noise.
+SOURCES = {
+    source.name: source
+    for source in (
+        _manifold("linear", 5),
+        _manifold("linear", 10),
+        _manifold("swiss-roll", 2),
+        *(_manifold("warped", dimension) for dimension in (3, 5, 8)),
+        _manifold("linear", 5, NOISE),
+        _manifold("warped", 5, NOISE),
+        _manifold("linear", 20),
+        _manifold("swiss-roll", 2, NOISE),
+        _manifold("warped", 3, STRONG_NOISE),
+        *(_shapes(count) for count in range(2, len(FACTORS) + 1)),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Estimator:
+    """A way to a dimension.
+
+    reads: `latents` (the rank of the covariance of test latents), `matrix` (the rank of M), `smallest` (the smallest
+    rank that reconstructs as well as the largest), or `items` (no model: a function of the training items).
+    settings: of `lorae.train`, besides the method of that name.
+    """
+
+    name: str
+    reads: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def method(self) -> Method | None:
+        """The method that it trains; None where it reads the items."""
+        return None if self.reads == "items" else get_method(self.name)
+
+    @property
+    def default_weight(self) -> float | None:
+        """The weight of the method's own penalty by default; None where it has none."""
+        method = self.method
+        return None if method is None or method.main is None else method.weights[method.main]
+
+    @property
+    def revision(self) -> int:
+        """That of its method: earlier records of it do not count, and those of the others do."""
+        return 1 if self.method is None else self.method.revision
+
+
+ESTIMATORS = {
+    estimator.name: estimator
+    for estimator in (
+        Estimator("lorae", "latents"),
+        Estimator("lorae+", "matrix", {"rank": "auto"}),
+        Estimator("irmae", "latents"),
+        Estimator("irmae-wd", "latents"),
+        Estimator("least-volume", "latents"),
+        Estimator("rrae", "smallest"),
+        Estimator("pca-95", "items"),
+        Estimator("pca-99", "items"),
+        Estimator("two-nn", "items"),
+        Estimator("mle", "items"),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Preset:
+    """How much is done. n: items, test items included; epochs of vectors and of images; seeds: how many."""
+
+    sources: tuple[str, ...]
+    n: int
+    epochs: int
+    image_epochs: int
+    seeds: int
+    weight_factors: tuple[float, ...] = WEIGHT_FACTORS
+
+
+PRESETS = {
+    # 280 steps a fit: enough to see that everything runs.
+    "smoke": Preset(("linear-5", "shapes-2"), 1000, 40, 10, 1, (1.0,)),
+    # 2,000 steps a fit for vectors and 1,000 for images, so that a cell takes 5 to 10 seconds.
+    "quick": Preset(tuple(SOURCES), 5000, 63, 31, 3),
+    # 10,000 steps a fit.
+    "paper": Preset(tuple(SOURCES), 5000, 313, 313, 3),
+}
+
+
+def plan(preset: Preset, seeds: int | None = None) -> list[Job]:
+    """All cells of a preset, seed by seed, so that an interrupted study has something of everything."""
+    return [
+        cell
+        for seed in range(preset.seeds if seeds is None else seeds)
+        for name in preset.sources
+        for estimator in ESTIMATORS.values()
+        for cell in _cells(preset, SOURCES[name], estimator, seed)
+    ]
+
+
+def _cells(preset: Preset, source: Source, estimator: Estimator, seed: int) -> Iterator[Job]:
+    data = {"name": source.name, "family": source.family, "dimension": source.dimension, "n": preset.n, "seed": seed}
+    factors = (None,) if estimator.default_weight is None else preset.weight_factors
+    for factor in factors:
+        chosen: dict[str, Any] = {"name": estimator.name, "reads": estimator.reads, "weight_factor": factor}
+        if estimator.revision > 1:
+            chosen["revision"] = estimator.revision
+        settings = _settings(preset, source, estimator, factor, seed)
+        name = " ".join(
+            [source.name, estimator.name, *([] if factor is None else [f"weight x {factor:g}"]), f"seed {seed}"]
+        )
+        configuration = {
+            "study": "dimension",
+            "protocol": PROTOCOL,
+            "data": data | dict(source.options),
+            "estimator": chosen,
+            "settings": settings,
+        }
+        yield Job(name, configuration)
+
+
+def _settings(preset: Preset, source: Source, estimator: Estimator, factor: float | None, seed: int) -> dict[str, Any]:
+    """Everything that differs from the defaults once it is resolved: another default of a method is another cell, a
+    setting that is new and left alone is not.
+    """
+    if estimator.reads == "items":
+        return {"test_fraction": TEST_FRACTION}
+    kind, shape = source.kind_and_shape
+    values = SETTINGS | {"method": estimator.name, "seed": seed} | dict(estimator.settings)
+    vectors = kind == "vectors"
+    values |= VECTOR_SETTINGS if vectors else IMAGE_SETTINGS
+    values["epochs"] = preset.epochs if vectors else preset.image_epochs
+    if factor is not None:
+        assert estimator.default_weight is not None
+        values["penalty"] = float(f"{factor * estimator.default_weight:.3g}")
+    resolved = Settings.from_values(values, lambda _: "the plan").resolve(kind, shape).to_json()
+    defaults = Settings().to_json()
+    return {name: value for name, value in resolved.items() if value != defaults[name]}
+
+
+def reproduce(
+    folder: Path, *, preset: str, seeds: int | None, workers: int | None, draw_only: bool, quiet: bool
+) -> dict[str, Any]:
+    """Measure what is missing, then draw; see `lorae.reproduction.run.reproduce`."""
+    if draw_only:
+        return draw(ResultStore(folder).records(), folder)
+    from lorae.reproduction.dimension.estimators import measure
+
+    cells = plan(PRESETS[preset], seeds)
+    records = run_jobs(
+        cells, measure, folder, workers=workers or available_cores(), title=f"dimension {preset}", quiet=quiet
+    )
+    return draw(records, folder)
+
+
+def counted(records: list[Record]) -> list[dimension_table.Estimate]:
+    """The estimates of records, without those of earlier revisions."""
+    return dimension_table.estimates(record for record in records if _counts(record))
+
+
+def _counts(record: Record) -> bool:
+    """Whether a record is of what is measured today."""
+    configuration = record["configuration"]
+    if configuration["study"] != "dimension":
+        return False
+    estimator = ESTIMATORS.get(configuration["estimator"]["name"])
+    revision = configuration["estimator"].get("revision", 1)
+    return configuration["protocol"] == PROTOCOL and estimator is not None and revision == estimator.revision
+
+
+def draw(records: list[Record], folder: Path) -> dict[str, Any]:
+    """The table and the plot, from the records alone, beside them; earlier revisions are left out."""
+    estimates = counted(records)
+    if not estimates:
+        raise LoraeError(f"out: {str(folder)!r} holds {len(records)} records, but none of known dimensions")
+    table, figure = folder / "table.md", folder / "dimension.png"
+    write_atomically(table, (dimension_table.markdown(estimates) + "\n").encode())
+    plot_dimensions([asdict(estimate) for estimate in estimates], figure)
+    return {
+        "cells": len(records),
+        "records": str(folder / "records.jsonl"),
+        "table": str(table),
+        "figure": str(figure),
+        "within_one": dimension_table.shares_within_one(estimates),
+    }

@@ -1,0 +1,141 @@
+"""The tables of the benchmark with known truth, from its records alone. Imports no torch."""
+
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from lorae.reproduction.jobs.store import Record
+
+# The family of the sources that are pictures; all others are vectors.
+PICTURES = "shapes"
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What is shown of a cell; value: the estimated dimension, None where training diverged."""
+
+    data: str
+    family: str
+    dimension: int
+    noise: float
+    method: str
+    weight_factor: float | None
+    seed: int
+    value: float | None
+
+    @property
+    def within_one(self) -> bool:
+        """Whether the estimate is at most one away from the dimension; one that is missing is not."""
+        return self.value is not None and abs(self.value - self.dimension) <= 1
+
+
+def estimates(records: Iterable[Record]) -> list[Estimate]:
+    """The estimates of records, in their order."""
+    return [
+        Estimate(
+            data=data["name"],
+            family=data["family"],
+            dimension=data["dimension"],
+            noise=data.get("noise", 0.0),
+            method=record["configuration"]["estimator"]["name"],
+            weight_factor=record["configuration"]["estimator"]["weight_factor"],
+            seed=data["seed"],
+            value=record["result"]["estimate"],
+        )
+        for record in records
+        for data in [record["configuration"]["data"]]
+    ]
+
+
+def shares_within_one(rows: Sequence[Estimate]) -> dict[str, float]:
+    """Method -> share of its cells that are at most one away from the dimension."""
+    return {method: share(_of(rows, method)) for method in _methods(rows)}
+
+
+def share(rows: Sequence[Estimate]) -> float:
+    """The share of estimates at most one away from the dimension."""
+    return sum(row.within_one for row in rows) / len(rows)
+
+
+def markdown(rows: Sequence[Estimate]) -> str:
+    """Data x method, then weight x method, as Markdown tables."""
+    parts = [_by_data(rows)]
+    if len(_factors(rows)) > 1:
+        parts += [
+            "Share of cells within 1 of the dimension, by the weight as a multiple of the default:",
+            _by_weight(rows),
+        ]
+    return "\n\n".join(parts)
+
+
+def _by_data(rows: Sequence[Estimate]) -> str:
+    methods = _methods(rows)
+    lines = [f"| data | dimension | {' | '.join(methods)} |", "|---" * (len(methods) + 2) + "|"]
+    for data, dimension in dict.fromkeys((row.data, row.dimension) for row in rows):
+        cells = [summary([row for row in _of(rows, method) if row.data == data]) for method in methods]
+        lines.append(f"| {data} | {dimension} | {' | '.join(cells)} |")
+    shares = [f"**{share(_of(rows, method)):.0%}**" for method in methods]
+    lines.append(f"| **within 1** | | {' | '.join(shares)} |")
+    return "\n".join(lines)
+
+
+def _by_weight(rows: Sequence[Estimate]) -> str:
+    factors = _factors(rows)
+    lines = [
+        f"| method | {' | '.join(f'x {factor:g}' for factor in factors)} |",
+        "|---" * (len(factors) + 1) + "|",
+    ]
+    for method in _methods(rows):
+        own = _of(rows, method)
+        if any(row.weight_factor is None for row in own):
+            continue
+        cells = [f"{share([row for row in own if row.weight_factor == factor]):.0%}" for factor in factors]
+        lines.append(f"| {method} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def shares_table(rows: Sequence[Estimate]) -> str:
+    """Method x kind of data, as a Markdown table of the shares of cells within 1 of the dimension."""
+    kinds = {
+        "vectors": [row for row in rows if row.family != PICTURES],
+        "pictures": [row for row in rows if row.family == PICTURES],
+        "all": list(rows),
+    }
+    lines = [f"| method | {' | '.join(kinds)} |", "|---" * (len(kinds) + 1) + "|"]
+    for method in sorted(_methods(rows), key=lambda method: -share(_of(rows, method))):
+        found = [_of(of_kind, method) for of_kind in kinds.values()]
+        lines.append(f"| `{method}` | {' | '.join(f'{share(own):.0%}' if own else '–' for own in found)} |")
+    return "\n".join(lines)
+
+
+def summary(rows: Sequence[Estimate]) -> str:
+    """Median and range of estimates, `5 [4-7]`, or one number where all agree; how many diverged, if any.
+
+    >>> summary([Estimate("a", "a", 5, 0.0, "b", None, seed, value) for seed, value in enumerate([4, 5, 7])])
+    '5 [4-7]'
+    """
+    values = [row.value for row in rows if row.value is not None]
+    diverged = len(rows) - len(values)
+    parts = []
+    if values:
+        middle, lowest, highest = (_number(value) for value in (statistics.median(values), min(values), max(values)))
+        parts.append(middle if lowest == highest else f"{middle} [{lowest}-{highest}]")
+    if diverged:
+        parts.append(f"{diverged} diverged")
+    return ", ".join(parts)
+
+
+def _number(value: float) -> str:
+    return f"{value:.1f}".removesuffix(".0")
+
+
+def _of(rows: Sequence[Estimate], method: str) -> list[Estimate]:
+    return [row for row in rows if row.method == method]
+
+
+def _methods(rows: Sequence[Estimate]) -> list[str]:
+    return list(dict.fromkeys(row.method for row in rows))
+
+
+def _factors(rows: Sequence[Estimate]) -> list[float]:
+    return sorted({row.weight_factor for row in rows if row.weight_factor is not None})

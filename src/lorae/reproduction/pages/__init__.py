@@ -1,0 +1,1 @@
+"""Pages of a study: blocks of text, tables and figures, rendered as Markdown and HTML."""

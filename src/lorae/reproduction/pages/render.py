@@ -1,0 +1,81 @@
+"""A study's page as Markdown and as one HTML file that needs no network. Imports no torch."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup, escape
+
+from lorae.reports.templating import data_uri, environment
+from lorae.reproduction.pages.blocks import OUTCOMES, Block, ClaimResult, Gallery, Grid, Page, Picture, Text
+from lorae.system.files import write_atomically
+
+# Pictures beside each other in Markdown, where every column of a table has the width that is left.
+BESIDE = 3
+
+
+def write_markdown(page: Page, folder: Path) -> Path:
+    """Write `folder/NAME.md`, with links to the pictures in the folder; returns the path."""
+    path = folder / f"{page.name}.md"
+    write_atomically(path, markdown(page).encode())
+    return path
+
+
+def markdown(page: Page) -> str:
+    """The page in GitHub's Markdown."""
+    parts = [f"# {page.name}: {page.title}", *(_block(block) for block in page.blocks)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _block(block: Block) -> str:
+    if isinstance(block, Text):
+        return block.words
+    if isinstance(block, Picture):
+        return f"![{block.caption}]({block.path.as_posix()})\n\n{block.caption}"
+    if isinstance(block, Gallery):
+        return _gallery(block)
+    if isinstance(block, ClaimResult):
+        return f"- **{OUTCOMES[block.holds]}**: {block.claim}. Seen: {block.seen}."
+    return f"## {block.caption}\n\n{grid(block)}"
+
+
+def _gallery(block: Gallery) -> str:
+    tables = []
+    for start in range(0, len(block.shown), BESIDE):
+        part = block.shown[start : start + BESIDE]
+        images = tuple(f"![{label}]({path.as_posix()})" for label, path in part)
+        tables.append(grid(Grid("", tuple(label for label, _ in part), (images,))))
+    return "\n\n".join([f"## {block.caption}", *tables])
+
+
+def grid(block: Grid) -> str:
+    """A table in Markdown, without its caption."""
+    lines = [block.header, ("---",) * len(block.header), *block.rows]
+    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
+
+
+def claims_table(claims: Sequence[Mapping[str, Any]]) -> str:
+    """The claims that `lorae.reproduction.run.reproduce` gives back as one Markdown table."""
+    rows = [(row["study"], row["claim"], f"**{OUTCOMES[row['holds']]}**", row["seen"]) for row in claims]
+    return grid(Grid("", ("study", "claim", "here", "seen"), tuple(rows)))
+
+
+def write_html(page: Page, folder: Path) -> Path:
+    """Write `folder/NAME.html`, with the pictures in it; returns the path."""
+    templates = environment()
+    templates.filters["code"] = _with_code
+    text = templates.get_template("study.html").render(
+        page=page,
+        blocks=[(type(block).__name__, block) for block in page.blocks],
+        outcome=lambda verdict: OUTCOMES[verdict.holds],
+        source=lambda path: data_uri(folder / path),
+    )
+    path = folder / f"{page.name}.html"
+    write_atomically(path, text.encode())
+    return path
+
+
+def _with_code(words: str) -> Markup:
+    """Text with what stands in backquotes as code."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(words))))

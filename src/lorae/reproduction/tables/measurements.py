@@ -1,0 +1,126 @@
+"""What is measured of a trained model for the paper's tables: from a cell's configuration to its result."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+
+from lorae import api
+from lorae.api import inspection
+from lorae.config.evaluation_settings import EvaluationSettings
+from lorae.config.methods import get_method
+from lorae.data import Dataset
+from lorae.errors import MODEL_FAILURES
+from lorae.evaluation.evaluator import evaluate
+from lorae.models.autoencoder import Autoencoder
+from lorae.reproduction.tables.trained_models import trained
+from lorae.reproduction.theory.distance_contrast import measure_contrast
+from lorae.runs.run import Run
+from lorae.training.builders import build_model
+
+Result = dict[str, Any]
+Settings = dict[str, Any]
+
+# MNIST test images by what they show: 5 to 3, 3 to 1 and 0 to 5 as in the paper's figure, and three more.
+PAIRS = [(8, 18), (18, 2), (3, 8), (0, 1), (4, 7), (61, 11)]
+
+
+def measure(configuration: dict[str, Any], folder: Path, data_root: str | None) -> Result:
+    """The result of one cell, with the measure's name, and what the training of its model came to.
+
+    folder: of the study, where models and pictures are. A model that diverges or collapses is a result as well: its
+    `outcome` with the message, and nothing else. Raises BusyError while another process is at the model.
+    """
+    settings = dict(configuration["measure"])
+    name = settings.pop("name")
+    try:
+        with trained(configuration["model"], folder, data_root) as run:
+            result = MEASUREMENTS[name](run, settings, folder)
+            summary = run.summary()
+    except MODEL_FAILURES as error:
+        return {"measure": name, error.outcome: str(error).split(";")[0]}
+    training = {key: summary[key] for key in ("epochs", "seconds", "images_per_second", "test_mse")}
+    device = {"device": run.settings.device, "precision": run.settings.precision}
+    return {"measure": name, **result, "training": training | device}
+
+
+def _evaluated(name: str) -> Callable[[Run, Settings, Path], Result]:
+    """A measure of `lorae evaluate`, under its own name."""
+
+    def take(run: Run, settings: Settings, _: Path) -> Result:
+        asked = EvaluationSettings.from_values(settings, api.origin_of_argument)
+        evaluate(run, run.load_model(), api.dataset_of(run, None), asked, only=[name], quiet=True)
+        result: Result = run.evaluation()[name]
+        return result
+
+    return take
+
+
+def frechet(run: Run, settings: Settings, folder: Path) -> Result:
+    """The Frechet distances, and as `own` that of the prior where the method has one, else of the Gaussian."""
+    result = _evaluated("fid")(run, settings, folder)
+    return result | {"own": result["prior" if "prior" in result else "gaussian"]}
+
+
+def pictures(run: Run, settings: Settings, folder: Path) -> Result:
+    """Samples of every density and interpolations, as PNGs in `folder/pictures`; figure -> path below the folder."""
+    asked = EvaluationSettings.from_values(settings, api.origin_of_argument)
+    chosen = {name: value for name, value in settings.items() if name != "samplers"}
+    names = []
+    for sampler in asked.samplers or ():
+        inspection.sample(run, 64, sampler=sampler, **chosen)
+        names.append(f"samples-{sampler}")
+    if get_method(run.settings.method).encodes:
+        inspection.interpolate(run, pairs=PAIRS if run.settings.data == "mnist" else None)
+        names.append("interpolation-linear")
+    found = {name: _kept(run, name, folder) for name in names}
+    own = "samples-prior" if "samples-prior" in found else "samples-gaussian"
+    return {"pictures": found | {"samples-own": found[own]}}
+
+
+def _kept(run: Run, name: str, folder: Path) -> str:
+    """A figure of the run at half its size, in the study's folder; its path below that."""
+    place = Path("pictures") / f"{run.settings.data}-{run.settings.method}-{run.path.name[:6]}-{name}.png"
+    (folder / place).parent.mkdir(parents=True, exist_ok=True)
+    with Image.open(run.figure_path(name)) as image:
+        half = image.resize((image.width // 2, image.height // 2), Image.Resampling.BOX)
+        shown = half.convert("L") if run.config["data"]["shape"][0] == 1 else half
+        shown.save(folder / place, optimize=True)
+    return place.as_posix()
+
+
+def contrast(run: Run, _: Settings, __: Path) -> Result:
+    """The ingredients of theorem 2: distances of latents, and errors and norms of M before and after training."""
+    model, dataset = run.load_model(), api.dataset_of(run, None)
+    fresh = build_model(run.settings, dataset)
+    start = fresh.bottleneck.single_matrix().detach()
+    weight = run.settings.penalties.get("nuclear", 0.0)
+    return {
+        "weight": weight,
+        "contrast": measure_contrast(
+            model,
+            dataset.test.inputs,
+            initial_error=_training_error(fresh, dataset),
+            initial_norm=float(torch.linalg.matrix_norm(start.double(), "nuc")),
+            final_error=_training_error(model, dataset),
+            weight=weight,
+        ),
+    }
+
+
+def _training_error(model: Autoencoder, dataset: Dataset) -> float:
+    """Of so many training items that the error of all of them differs by a hundredth at most."""
+    return model.squared_error(dataset.train.inputs[:10_000])
+
+
+MEASUREMENTS: dict[str, Callable[[Run, Settings, Path], Result]] = {
+    "fid": frechet,
+    "rank": _evaluated("rank"),
+    "classification": _evaluated("classification"),
+    "supervised": _evaluated("supervised"),
+    "interpolation": _evaluated("interpolation"),
+    "pictures": pictures,
+    "contrast": contrast,
+}

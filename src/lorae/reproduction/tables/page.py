@@ -1,0 +1,117 @@
+"""The page of a table or figure of the paper: published and ours side by side, the claims, the protocol, the images."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from lorae.plotting.plots import plot_spectrum
+from lorae.reproduction.pages.blocks import Block, ClaimResult, Gallery, Grid, Page, Picture, Text, averaged
+from lorae.reproduction.tables.claims import count_seeds, verdicts
+from lorae.reproduction.tables.ranking import order
+from lorae.reproduction.tables.results import ResultsTable
+
+DATA_TITLES = {"mnist": "MNIST", "celeba": "CelebA"}
+
+CAPTIONS = {
+    "samples-mixture": "latents drawn from a Gaussian mixture fitted to those of the training data, decoded",
+    "samples-own": "latents drawn from the prior of those that have one, else from a fitted Gaussian, decoded",
+    "samples-gaussian": "latents drawn from one Gaussian fitted to those of the training data, decoded",
+    "interpolation-linear": "test images at both ends of each row, decoded latents on the straight line between",
+}
+BY_MEANS = (
+    "Claims are checked on the means over the seeds; which differences may be chance stands in the order of the rows: "
+    "those within two standard errors."
+)
+
+# These need the width of a page.
+WIDE = ("interpolation-linear",)
+
+# What the paper says of the pictures that no number stands for.
+SAID = {
+    "table1": "The paper: LoRAE's images have a higher visual quality than AE's and IRMAE's, and are on a par with "
+    "VAE's, whose backgrounds are blurred (section 4.2.2). Look for yourself; the distances are those of `table3`.",
+    "table2": "The paper says the same of these as of `table1`.",
+}
+
+
+def table_page(
+    filled: Sequence[ResultsTable],
+    *,
+    protocol: Sequence[str],
+    pictures: Mapping[tuple[str, str, str], Path],
+    spectra: Mapping[str, Mapping[str, Sequence[float]]],
+    features: Mapping[str, str],
+    folder: Path,
+) -> Page:
+    """A page of one table on all its data sets.
+
+    protocol: how the numbers were made, in sentences. pictures: (data, row, figure) -> path below `folder`. spectra:
+    data -> row -> eigenvalues of the latent covariance, which are drawn over each other where there are any. features:
+    data -> the network whose features are compared, where distances are.
+    """
+    table = filled[0].table
+    blocks: list[Block] = [Text(SAID[table.name])] if table.name in SAID else []
+    for part in filled:
+        if part.columns:
+            blocks += [_grid(part), *_notes(part, features.get(part.data)), *_orders(part)]
+        blocks += verdicts(part, spectra.get(part.data, {}))
+        if part.data in spectra:
+            blocks.append(_overlay(part, spectra[part.data], folder))
+        for name in table.pictures:
+            shown = [(row, path) for (data, row, kind), path in pictures.items() if (data, kind) == (part.data, name)]
+            title = f"{DATA_TITLES[part.data]}, seed 0: {CAPTIONS[name]}"
+            if name in WIDE:
+                blocks += [Picture(path, f"{row}. {title}") for row, path in shown]
+            elif shown:
+                blocks.append(Gallery(title, tuple(shown)))
+    if any(isinstance(block, ClaimResult) for block in blocks):
+        blocks.append(Text(BY_MEANS))
+    return Page(table.name, table.title, (*blocks, *(Text(words) for words in protocol)))
+
+
+def _grid(filled: ResultsTable) -> Grid:
+    header = [DATA_TITLES[filled.data]]
+    for column in filled.columns:
+        header += [f"{column.title}: paper", "ours"]
+    rows = []
+    for row in filled.rows:
+        cells = [row.name if row.paper else f"{row.name} *"]
+        for column in filled.columns:
+            value = filled.value(row.name, column.name)
+            cells += ["–" if value.published is None else f"{value.published:g}", averaged(value.ours)]
+        rows.append(tuple(cells))
+    return Grid(_caption(filled), tuple(header), tuple(rows))
+
+
+def _orders(filled: ResultsTable) -> list[Block]:
+    """Whether the rows come in the paper's order, a line for each column that has a better."""
+    lines = []
+    for column in filled.columns:
+        found = order(filled, column) if column.better else None
+        if found is not None and len(found.published) > 1:
+            lines.append((column.title, ", ".join(found.published), ", ".join(found.ours), found.words))
+    caption = f"{DATA_TITLES[filled.data]}: the order of the rows, from the best to the worst"
+    return [Grid(caption, ("column", "paper", "ours", "same order?"), tuple(lines))] if lines else []
+
+
+def _caption(filled: ResultsTable) -> str:
+    return f"{DATA_TITLES[filled.data]}: mean ± standard deviation over {count_seeds(filled.values.values())}"
+
+
+def _notes(filled: ResultsTable, features: str | None) -> list[Block]:
+    better = {column.better for column in filled.columns if column.better}
+    notes = [f"{better.pop().capitalize()} is better."] if len(better) == 1 else []
+    if not all(row.paper for row in filled.rows):
+        notes.append("Rows with a * are not in the paper.")
+    if features not in (None, "inception") and any(filled.table.published[filled.data]):
+        notes.append(
+            f"Distances depend on the network whose features are compared. The paper's are of an Inception network, "
+            f"ours of `{features}`: orders can be compared, values cannot."
+        )
+    return [Text(" ".join(notes))] if notes else []
+
+
+def _overlay(filled: ResultsTable, spectra: Mapping[str, Sequence[float]], folder: Path) -> Picture:
+    place = Path("pictures") / f"{filled.table.name}-{filled.data}.png"
+    (folder / place).parent.mkdir(parents=True, exist_ok=True)
+    plot_spectrum(spectra, folder / place)
+    return Picture(place, f"{DATA_TITLES[filled.data]}: eigenvalues of the covariance of the test latents, seed 0")

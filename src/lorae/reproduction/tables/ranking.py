@@ -1,0 +1,87 @@
+"""Do the rows of a table come in the paper's order? Pair by pair, as far as the seeds can tell. Imports no torch."""
+
+import math
+from dataclasses import dataclass
+from itertools import combinations
+
+from lorae.reproduction.tables.published import Column
+from lorae.reproduction.tables.results import ResultsTable, Value
+
+# A difference of means below this many of its standard errors may be chance.
+STANDARD_ERRORS = 2.0
+
+
+@dataclass(frozen=True)
+class RankingComparison:
+    """Pairs of rows (better in the paper, worse in the paper) by how they come out here.
+
+    published, ours: the rows from the best to the worst. same, other: the difference is larger than chance; undecided:
+    it is not. seeds: the fewest of any row.
+    """
+
+    published: tuple[str, ...]
+    ours: tuple[str, ...]
+    same: tuple[tuple[str, str], ...]
+    other: tuple[tuple[str, str], ...]
+    undecided: tuple[tuple[str, str], ...]
+    seeds: int
+
+    @property
+    def words(self) -> str:
+        """The answer for the table: yes, no and where not, or that it cannot be told."""
+        if not (self.same or self.other or self.undecided):
+            return "–"
+        seeds = f"{self.seeds} seeds" if self.seeds > 1 else "one seed"
+        listed = ", ".join(f"{worse} before {better}" for better, worse in self.other)
+        unsure = ", ".join(f"{better} and {worse}" for better, worse in self.undecided)
+        if not (self.same or self.other):
+            return f"cannot be told from {seeds}: {unsure}"
+        answer = f"no: {listed}" if listed else "yes"
+        if unsure:
+            answer += f"; too close to tell: {unsure}" if listed else f", but too close to tell: {unsure}"
+        return answer if self.seeds > 1 else f"{answer} ({seeds})"
+
+
+def order(filled: ResultsTable, column: Column) -> RankingComparison:
+    """How the published order of a column compares with ours, over the rows that have both values."""
+    rows = [row.name for row in filled.rows if _known(filled.value(row.name, column.name))]
+    found: dict[str, list[tuple[str, str]]] = {"same": [], "other": [], "undecided": []}
+    for first, second in combinations(rows, 2):
+        better, worse = _by_paper(filled, column, first, second)
+        here = difference(filled.value(worse, column.name), filled.value(better, column.name))
+        if here is None:
+            found["undecided"].append((better, worse))
+        else:
+            right = here > 0 if column.better == "lower" else here < 0
+            found["same" if right else "other"].append((better, worse))
+    sign = 1 if column.better == "lower" else -1
+    seeds = min((len(filled.value(row, column.name).ours) for row in rows), default=0)
+    published = sorted(rows, key=lambda row: sign * (filled.value(row, column.name).published or 0.0))
+    ours = sorted(rows, key=lambda row: sign * (filled.value(row, column.name).mean or 0.0))
+    return RankingComparison(
+        tuple(published), tuple(ours), tuple(found["same"]), tuple(found["other"]), tuple(found["undecided"]), seeds
+    )
+
+
+def difference(first: Value, second: Value) -> float | None:
+    """The mean of the first minus that of the second; None where it may be chance.
+
+    With one seed each there is no spread to judge by: then the difference stands as it is.
+    """
+    assert first.mean is not None
+    assert second.mean is not None
+    gap = first.mean - second.mean
+    variances = [value.sd**2 / len(value.ours) for value in (first, second) if value.sd is not None]
+    return None if abs(gap) <= STANDARD_ERRORS * math.sqrt(sum(variances)) else gap
+
+
+def _known(value: Value) -> bool:
+    return value.published is not None and value.mean is not None
+
+
+def _by_paper(filled: ResultsTable, column: Column, first: str, second: str) -> tuple[str, str]:
+    """The two rows, the better one in the paper first."""
+    values = [filled.value(row, column.name).published for row in (first, second)]
+    assert values[0] is not None
+    assert values[1] is not None
+    return (first, second) if (values[0] < values[1]) == (column.better == "lower") else (second, first)

@@ -1,0 +1,55 @@
+"""Trained models that the tables share: one run folder for each configuration, trained once, continued after a kill."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from lorae import api
+from lorae.errors import DivergedError
+from lorae.reproduction.jobs.store import BusyError, digest
+from lorae.runs.run import Run
+from lorae.system.files import try_lock, write_atomically
+
+
+def model_key(model: dict[str, Any]) -> str:
+    """The name of a model's folder: a digest of its configuration."""
+    return digest(model, 8)
+
+
+@contextlib.contextmanager
+def trained(model: dict[str, Any], folder: Path, data_root: str | None) -> Iterator[Run]:
+    """The run of a configuration in `folder/models`, trained now, continued or as it is, for this process alone.
+
+    data_root: of CelebA. Raises BusyError at once where another process trains or measures it, and DivergedError where
+    its training diverges; once that has happened, without training it again.
+    """
+    path = folder / "models" / model_key(model)
+    lock = try_lock(path.with_suffix(".lock"), f"out: cannot write to {str(folder)!r}")
+    if lock is None:
+        raise BusyError
+    try:
+        yield _trained_once(model, path, data_root)
+    finally:
+        lock.release()
+
+
+def _trained_once(model: dict[str, Any], path: Path, data_root: str | None) -> Run:
+    diverged = path.with_suffix(".diverged")
+    if diverged.exists():
+        raise DivergedError(diverged.read_text(encoding="utf-8"))
+    try:
+        return _run(model, path, data_root)
+    except DivergedError as error:
+        write_atomically(diverged, str(error).encode())
+        raise
+
+
+def _run(model: dict[str, Any], path: Path, data_root: str | None) -> Run:
+    root = data_root if model["faces"] else None  # MNIST's files have a place of their own
+    if (path / "config.json").exists():
+        run = Run(path)
+        if root is not None and run.settings.data_root != root:
+            run.update_data_root(root)
+        return api.resume(run, quiet=True)
+    return api.train(model["data"], out=path, quiet=True, data_root=root, **model["settings"])

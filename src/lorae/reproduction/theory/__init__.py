@@ -1,0 +1,1 @@
+"""The paper's theorems, measured: convergence, rank and distance contrast."""

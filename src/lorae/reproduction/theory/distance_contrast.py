@@ -1,0 +1,227 @@
+"""Theorem 2: how much near and far differ among latents, with and without the penalty, beside the claimed bound."""
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lorae.metrics.neighbours import distance_rows
+from lorae.metrics.ranks import rank_at
+from lorae.models.autoencoder import Autoencoder
+from lorae.reproduction.pages.blocks import Block, ClaimResult, Grid, Page, Picture, Text, averaged
+from lorae.reproduction.theory.plots import plot_contrast
+
+# Distances from so many points to so many others: the theorem's x and x_1 ... x_N.
+QUERIES, POINTS = 100, 1000
+
+TOLERANCES = (1e-2, 1e-3, 1e-6)
+
+
+def measure_contrast(
+    model: Autoencoder,
+    items: NDArray[Any],
+    *,
+    initial_error: float,
+    initial_norm: float,
+    final_error: float,
+    weight: float,
+) -> dict[str, Any]:
+    """The min-max distance ratio of latents and of items, and every ingredient of the theorem's bound.
+
+    model: the ratios alone where it has no matrix M. items: test items as they are, of which there are at least two
+    different ones. The errors are the mean squared ones of equation 1 before and after training; initial_norm is the
+    nuclear norm of M before it. `ratio` is None where all latents are the same, and with it all that is made of it.
+    """
+    items = items[:POINTS]
+    smallest, largest = extreme_distances(model.encode(items))
+    found = {
+        "ratio": _averages(smallest, largest),
+        "items": _averages(*extreme_distances(np.asarray(items).reshape(len(items), -1))),
+    }
+    values = model.singular_values()
+    if values is None:
+        return found
+    norm, rank = float(values.sum()), rank_at(values, TOLERANCES[1])
+    # A matrix of zeros obeys rank <= c norm with any c, and says nothing of it.
+    constant = rank / norm if norm > 0 else None
+    # The proof divides the smallest distance by the rank, and not the largest.
+    spread = rank * largest / smallest
+    bound = weight * spread / (constant * initial_error) if weight and constant and len(spread) else None
+    return found | {
+        "matrix_ranks": {f"{tolerance:g}": rank_at(values, tolerance) for tolerance in TOLERANCES},
+        "norm": norm,
+        "constant": constant,
+        "initial_error": initial_error,
+        "final_error": final_error,
+        "initial_norm": initial_norm,
+        # Equation 15 of the supplement; without a penalty it says nothing.
+        "norm_bound": (initial_error - final_error) / weight + initial_norm if weight else None,
+        "bound": None if bound is None else float(bound.mean()),
+        "bound_holds": None if bound is None else bool(((largest - smallest) / smallest >= bound).all()),
+    }
+
+
+def _averages(smallest: NDArray[np.float64], largest: NDArray[np.float64]) -> dict[str, float] | None:
+    """Mean and median over the queries of the ratio of their distances; None without any."""
+    if len(smallest) == 0:
+        return None
+    ratios = (largest - smallest) / smallest
+    return {"mean": float(ratios.mean()), "median": float(np.median(ratios))}
+
+
+def extreme_distances(points: NDArray[Any], queries: int = QUERIES) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Distances of the first points to their nearest and farthest others, float64 (queries,); equal points count not.
+
+    points: (n, d). A query that equals all points has no distance: there are fewer then, none where all are the same.
+    """
+    smallest: list[float] = []
+    largest: list[float] = []
+    for _, rows in distance_rows(points[:queries], points):
+        for distances in rows.sqrt().numpy():
+            if distances.any():
+                smallest.append(float(distances[distances > 0].min()))
+                largest.append(float(distances.max()))
+    return np.asarray(smallest), np.asarray(largest)
+
+
+def page(rows: Sequence[Mapping[str, Any]], folder: Path) -> Page:
+    """The page of the theorem. rows: weight (0 for none), label, seed, and a result of `measure_contrast`."""
+    title = "Contrast of distances between latents"
+    weights = sorted({row["weight"] for row in rows if row["weight"]})
+    without = _ratios(rows, 0.0)
+    ratios = {weight: found for weight in weights if (found := _ratios(rows, weight))}
+    if not (without and ratios):
+        nothing = ClaimResult("The penalty raises the min-max distance ratio (theorem 2)", None, "not measured")
+        return Page("theorem2", title, (Text("Nothing has been measured yet."), nothing))
+    place = Path("pictures") / "theorem2.png"
+    (folder / place).parent.mkdir(parents=True, exist_ok=True)
+    plot_contrast(ratios, without, folder / place)
+    blocks: tuple[Block, ...] = (
+        Text(
+            f"(largest - smallest distance) / smallest, from each of {QUERIES} test latents to {POINTS - 1} others: "
+            "the median, since at a rank near 1 a few latents that almost coincide make up the mean. Dividing by "
+            "the rank, as the theorem does, cancels in this ratio."
+        ),
+        Text(
+            "In the proof only the smallest distance is divided by the rank, so that its L(D) is rank (ratio + 1): the "
+            "bound contains the ratio itself. With the smallest c for which rank(M) <= c |M|_* it is (ratio + 1) times "
+            "weight x norm / first error, whatever the rank. No positive bound holds for all sets of points: where all "
+            "distances are equal, the ratio is zero. And the proof's last step takes weight x first norm to be at most "
+            "the last error."
+        ),
+        _ratio_grid(rows, [0.0, *weights]),
+        Picture(place, "The ratio by the penalty's weight; the line is the same model without the penalty"),
+        _ingredients(rows, weights),
+        *_verdicts(rows, without, ratios),
+    )
+    return Page("theorem2", title, blocks)
+
+
+def _of(rows: Sequence[Mapping[str, Any]], weight: float) -> list[Mapping[str, Any]]:
+    return [row["contrast"] for row in rows if row["weight"] == weight]
+
+
+def _ratios(rows: Sequence[Mapping[str, Any]], weight: float) -> list[float]:
+    """Of the seeds whose latents differ at all."""
+    return [row["ratio"]["median"] for row in _of(rows, weight) if row["ratio"] is not None]
+
+
+def _ratio_grid(rows: Sequence[Mapping[str, Any]], weights: Sequence[float]) -> Grid:
+    lines = []
+    for weight in weights:
+        found = _of(rows, weight)
+        averages = [row["ratio"] or {} for row in found]
+        lines.append(
+            (
+                f"{weight:g}",
+                _mean([row.get("median") for row in averages]),
+                _mean([row.get("mean") for row in averages]),
+                _mean([row.get("bound") for row in found]),
+                _mean([(row.get("items") or {}).get("mean") for row in found]),
+            )
+        )
+    header = ("weight", "ratio, median", "ratio, mean", "claimed bound", "ratio of the items, mean")
+    return Grid("The ratio and its claimed bound, mean ± standard deviation of the seeds", header, tuple(lines))
+
+
+def _ingredients(rows: Sequence[Mapping[str, Any]], weights: Sequence[float]) -> Grid:
+    lines = []
+    for weight in weights:
+        found = _of(rows, weight)
+        first = [row.get("initial_norm") for row in found]
+        lines.append(
+            (
+                f"{weight:g}",
+                _mean([row["matrix_ranks"]["0.001"] for row in found]),
+                _mean([row["norm"] for row in found]),
+                _mean([row["norm_bound"] for row in found]),
+                _mean([row["constant"] for row in found]),
+                _mean([None if norm is None else weight * norm for norm in first]),
+                _mean([row.get("final_error") for row in found]),
+            )
+        )
+    header = ("weight", "rank of M", "norm of M", "its bound", "c", "weight x first norm", "last error")
+    return Grid("What the bound is made of, mean ± standard deviation of the seeds", header, tuple(lines))
+
+
+def _mean(values: Sequence[float | None]) -> str:
+    """As `averaged`, of numbers of very different sizes."""
+    return averaged(values, ".3g", ".2g")
+
+
+def _verdicts(
+    rows: Sequence[Mapping[str, Any]], without: Sequence[float], ratios: Mapping[float, Sequence[float]]
+) -> list[ClaimResult]:
+    level = statistics.fmean(without)
+    means = {weight: statistics.fmean(values) for weight, values in ratios.items()}
+    listed = ", ".join(f"{_mean(values)} at {weight:g}" for weight, values in ratios.items())
+    # Where all latents are the same nothing is near and nothing far: no claim of a ratio holds.
+    lost = sorted({row["weight"] for row in rows if row["weight"] and row["contrast"]["ratio"] is None})
+    if lost:
+        listed += "; all latents the same at " + ", ".join(f"{weight:g}" for weight in lost)
+    order = list(means.values())
+    return [
+        ClaimResult(
+            "With the penalty, near and far differ more than without it, at every weight (section 5.2)",
+            not lost and all(mean > level for mean in order),
+            f"{_mean(without)} without; {listed}",
+        ),
+        ClaimResult(
+            "The ratio grows with the weight, as the bound does",
+            not lost and all(first < second for first, second in pairwise(order))
+            if len(order) + len(lost) > 1
+            else None,
+            listed,
+        ),
+        *_verdicts_of_the_bound([row["contrast"] for row in rows if row["weight"]]),
+    ]
+
+
+def _verdicts_of_the_bound(found: Sequence[Mapping[str, Any]]) -> list[ClaimResult]:
+    """What the bound says, and what it stands on. found: results of models with the penalty."""
+    bounded = [row for row in found if row["bound"] is not None]
+    gaps = [math.log10(row["ratio"]["mean"] / row["bound"]) for row in bounded]
+    constants = [row["constant"] for row in found if row["constant"] is not None]
+    here = f"it is {min(constants):.3g} to {max(constants):.3g} here, and " if constants else ""
+    seen = (
+        f"the ratio is 10^{min(gaps):.1f} to 10^{max(gaps):.1f} times the bound, with the smallest c that each M allows"
+        if gaps
+        else "not measured"
+    )
+    return [
+        ClaimResult(
+            "The ratio exceeds the claimed bound (theorem 2)",
+            all(row["bound_holds"] for row in bounded) if bounded else None,
+            seen,
+        ),
+        ClaimResult(
+            "One constant c gives rank(M) <= c |M|_* whatever the training (supplement, equation 16)",
+            False,
+            f"{here}it has no upper limit: t I has full rank at every t (see `proposition1`)",
+        ),
+    ]

@@ -1,0 +1,115 @@
+"""The plots of the theorems and of the proposition. Imports no torch."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from lorae.plotting.plots import format_tolerance
+from lorae.plotting.style import COLORS, INK, MUTED, legend_below, new_figure, save
+
+DASHED = (0, (5, 3))
+
+
+def plot_convergence(
+    points: Mapping[int, Sequence[float]], courses: Sequence[Sequence[Sequence[float]]], path: str | Path
+) -> Path:
+    """Draw smallest gradients of all seeds against steps, the course at a constant rate, and T^(-1/4); to a PNG.
+
+    points: steps -> norms, a seed each; courses: lists of [steps, smallest norm so far].
+    """
+    figure, (axes,) = new_figure(1, height=3.8)
+    for number, course in enumerate(courses):
+        label = "constant rate, a line for each seed" if number == 0 else None
+        axes.plot(*zip(*course, strict=True), color=MUTED, linewidth=1.0, label=label)
+    _spread(axes, points, COLORS[0], "rate of the theorem, mean of the seeds")
+    steps = list(points)
+    start = statistics.fmean(points[steps[0]])
+    claimed = [start * (count / steps[0]) ** -0.25 for count in steps]
+    axes.plot(steps, claimed, color=INK, linewidth=1.2, linestyle=DASHED, label="T^(-1/4)")
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_xlabel("steps T")
+    axes.set_ylabel("smallest gradient norm")
+    legend_below(figure, *axes.get_legend_handles_labels())
+    return save(figure, path)
+
+
+def plot_contrast(ratios: Mapping[float, Sequence[float]], without: Sequence[float], path: str | Path) -> Path:
+    """Draw the min-max distance ratio of all seeds against the weight, and its level without a penalty; to a PNG.
+
+    ratios: weight -> ratios, a seed each; at least one weight. without: ratios at no penalty, at least one.
+    """
+    figure, (axes,) = new_figure(1, height=3.4)
+    axes.axhline(
+        statistics.fmean(without), color=INK, linewidth=1.2, linestyle=DASHED, label="no penalty, mean; thin: each seed"
+    )
+    for level in without:
+        axes.axhline(level, color=MUTED, linewidth=0.5)
+    _spread(axes, ratios, COLORS[0], "with the penalty, mean of the seeds")
+    _weight_axis(axes, list(ratios))
+    axes.set_ylabel("min-max distance ratio")
+    every = [*without, *(ratio for seeds in ratios.values() for ratio in seeds)]
+    if max(every) > 50 * min(every) > 0:  # near a rank of 1 the smallest distances vanish
+        axes.set_yscale("log")
+    else:
+        axes.set_ylim(0, 1.08 * max(every))
+    legend_below(figure, *axes.get_legend_handles_labels())
+    return save(figure, path)
+
+
+def plot_exponent(
+    ranks: Mapping[str, Mapping[float, Sequence[float]]],
+    published: Mapping[float, float],
+    path: str | Path,
+    fitted: tuple[float, float] | None = None,
+) -> Path:
+    """Draw ranks against weights by several definitions, the published ones, and the slope of 1 / weight; to a PNG.
+
+    ranks: name -> weight -> ranks, a seed each, those of 0 left out; fitted: factor and exponent of the first's line.
+    """
+    figure, (axes,) = new_figure(1, height=4.0)
+    for (name, points), colour in zip(ranks.items(), COLORS, strict=False):
+        left = {weight: kept for weight, seeds in points.items() if (kept := [rank for rank in seeds if rank > 0])}
+        _spread(axes, left, colour, f"ours: {name}")
+    if published:
+        weights = sorted(published)
+        shown = [published[weight] for weight in weights]
+        axes.plot(weights, shown, "s--", color=COLORS[3], linewidth=1.4, markersize=5, label="the paper's table 7")
+    weights = sorted(next(iter(ranks.values())))
+    if fitted is not None:
+        factor, exponent = fitted
+        heights = [factor * weight**exponent for weight in weights]
+        axes.plot(weights, heights, color=MUTED, linewidth=1.2, linestyle=":", label=f"fit: weight^({exponent:.2f})")
+    start = statistics.fmean(next(iter(ranks.values()))[weights[0]])
+    if start > 1:  # down to rank 1, where it ends
+        ends = [weights[0], min(weights[0] * start, weights[-1])]
+        inverse = [start * weights[0] / weight for weight in ends]
+        axes.plot(ends, inverse, color=INK, linewidth=1.2, linestyle=DASHED, label="slope of 1 / weight")
+    axes.set_yscale("log")
+    _weight_axis(axes, weights)
+    axes.yaxis.set_major_locator(FixedLocator([1, 2, 4, 8, 16, 32, 64, 128]))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.set_ylabel("rank")
+    legend_below(figure, *axes.get_legend_handles_labels())
+    return save(figure, path)
+
+
+def _spread(axes: Axes, points: Mapping[Any, Sequence[float]], colour: str, label: str) -> None:
+    """A line through the means, and a dot for every seed."""
+    means = [statistics.fmean(seeds) for seeds in points.values()]
+    axes.plot(list(points), means, color=colour, linewidth=1.8, label=label)
+    for value, seeds in points.items():
+        axes.plot([value] * len(seeds), seeds, "o", color=colour, markersize=4, alpha=0.6)
+
+
+def _weight_axis(axes: Axes, weights: Sequence[float]) -> None:
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(FixedLocator(sorted(weights)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: format_tolerance(value)))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xlabel("weight of the penalty")

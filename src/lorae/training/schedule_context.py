@@ -1,0 +1,138 @@
+"""The state of a training as schedules read and change it: rank, errors, snapshots, models kept at points."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lorae.data import subsample_evenly
+from lorae.errors import LoraeError
+from lorae.models.autoencoder import Autoencoder
+from lorae.optim.proximal_adam import ProximalAdam
+from lorae.runs.in_memory import InMemoryRun
+from lorae.runs.run import Run
+
+# Items set aside to measure the errors that decide on a rank: a tenth, and no more than give a mean to about 2%.
+ASIDE_SHARE, MOST_ASIDE = 0.1, 2000
+
+# Items that tell whether a model has learned half of what there is: far from half, after a few looks.
+GLANCED = 256
+
+# From so many steps on, a model that is worse than the mean of all items is not one that has just begun to learn.
+STEPS_TO_JUDGE = 200
+# Worse than the mean by so many times its error. A latent that has collapsed is as good as the mean, and the user's
+# choice; a small network learning slowly may still be a quarter worse; outputs that have saturated are far worse.
+WORSE_THAN_THE_MEAN = 2.0
+
+
+def set_aside(inputs: NDArray[Any], seed: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Training items, and those set aside, drawn by `seed`; LoraeError where none can be spared."""
+    if len(inputs) < 3:
+        raise LoraeError(f"data: {len(inputs)} training items, expected at least 3 to set one aside for a rank")
+    count = min(MOST_ASIDE, max(1, round(ASIDE_SHARE * len(inputs))))
+    order = np.random.default_rng(seed).permutation(len(inputs))
+    return inputs[np.sort(order[count:])], inputs[np.sort(order[:count])]
+
+
+class ScheduleContext:
+    """Model, optimizers, training items and held-out items of one training, for its schedule."""
+
+    def __init__(
+        self,
+        run: Run | InMemoryRun,
+        model: Autoencoder,
+        optimizers: list[torch.optim.Adam],
+        items: NDArray[Any],
+        aside: NDArray[Any] | None,
+    ) -> None:
+        self.run = run
+        self.model = model
+        self.optimizers = optimizers
+        self.proximal = next((each for each in optimizers if isinstance(each, ProximalAdam)), None)
+        self.items = subsample_evenly(items, MOST_ASIDE)
+        self.aside = aside
+
+    def rank(self) -> int:
+        """Return the rank of M."""
+        assert self.proximal is not None
+        return self.proximal.rank
+
+    def error(self) -> float:
+        """Return the mean squared error on the held-out items."""
+        assert self.aside is not None
+        return self.model.squared_error(self.aside)
+
+    def variance(self) -> float:
+        """Return the mean variance of an entry of the held-out items: the error of the best constant."""
+        assert self.aside is not None
+        return self._variance(self.aside)
+
+    def explained(self) -> float:
+        """Return the share of the variance of some training items that the model explains."""
+        return self._explained_of(subsample_evenly(self.items, GLANCED))
+
+    def death(self, steps: int) -> str | None:
+        """That the network died in its first steps, its outputs saturated, where it did: nothing else would say so.
+
+        steps: that were taken.
+        """
+        if not self.model.spec.encodes or steps < STEPS_TO_JUDGE:
+            return None
+        ratio = 1 - self._explained_of(self.items)
+        if ratio < WORSE_THAN_THE_MEAN:
+            return None
+        return (
+            f"lr: got {self.run.settings.lr:g}, and training learned nothing: the error is {ratio:.2g} times that of "
+            "the mean of all items"
+        )
+
+    def cut(self, rank: int) -> None:
+        """Project M onto the leading `rank` principal axes of the latents.
+
+        Singular values of M alone do not depend on the distribution of the encoder outputs.
+        """
+        assert self.proximal is not None
+        latents = np.asarray(self.model.encode(self.items), dtype=np.float64)
+        centred = latents - latents.mean(axis=0)
+        _, axes = np.linalg.eigh(centred.T @ centred)
+        kept = torch.from_numpy(np.ascontiguousarray(axes[:, -rank:]))
+        matrix = self.proximal.matrix
+        with torch.no_grad():
+            matrix.copy_(kept @ (kept.mT @ matrix.double().cpu()))
+
+    def snapshot(self) -> list[Tensor]:
+        """Copy the weights and the state of the optimizers."""
+        return [tensor.detach().clone() for tensor in self._tensors()]
+
+    def restore(self, snapshot: list[Tensor]) -> None:
+        """Load a snapshot in place, so that a step recorded as a CUDA graph stays valid."""
+        with torch.no_grad():
+            for tensor, saved in zip(self._tensors(), snapshot, strict=True):
+                tensor.copy_(saved)
+
+    def keep_point(self, name: str) -> None:
+        """Store the model under a name, beside the run's own."""
+        self.run.save_point(self.model, name)
+
+    def return_to_point(self, name: str) -> None:
+        """Load the weights of a stored model."""
+        self.run.load_point(self.model, name)
+
+    def _explained_of(self, items: NDArray[Any]) -> float:
+        """Share of the variance of items that the model explains; all of it where there is none."""
+        variance = self._variance(items)
+        return 1 - self.model.squared_error(items) / variance if variance > 0 else 1.0
+
+    def _variance(self, items: NDArray[Any]) -> float:
+        with torch.inference_mode():
+            scaling = self.model.scaling
+            scaled = scaling(torch.as_tensor(np.array(items), device=scaling.scale.device)).double()
+        return float(scaled.var(0, correction=0).mean())
+
+    def _tensors(self) -> list[Tensor]:
+        """All that training changes, in one order."""
+        states = [state for optimizer in self.optimizers for state in optimizer.state.values()]
+        moments = [value for state in states for _, value in sorted(state.items()) if isinstance(value, Tensor)]
+        return [*self.model.state_dict(keep_vars=True).values(), *moments]

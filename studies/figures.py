@@ -1,0 +1,39 @@
+"""Draw every table and picture of the pages anew from the records: `make figures`."""
+
+from studies import (
+    before_bottleneck,
+    encoder_scale,
+    exact_rank,
+    feature_networks,
+    first_look,
+    penalty_every,
+    sampling,
+    tuning,
+    zoo,
+)
+from studies.pages import dimension, methods, results
+
+DRAWN = (
+    first_look,
+    sampling,
+    zoo,
+    tuning,
+    exact_rank,
+    penalty_every,
+    encoder_scale,
+    results,
+    feature_networks,
+    before_bottleneck,
+    dimension,
+    methods,
+)
+
+
+def draw() -> None:
+    """Draw all of them."""
+    for module in DRAWN:
+        module.draw()
+
+
+if __name__ == "__main__":
+    draw()

@@ -1,0 +1,19 @@
+"""Draw docs/dimension.md and the README's table of dimensions from the records of `make study-dimension`."""
+
+from lorae.reproduction.dimension import benchmark
+from lorae.reproduction.dimension.tables import markdown, shares_table
+from lorae.reproduction.jobs.store import ResultStore
+from studies import common
+
+STUDY = "dimension"
+PAGE = "docs/dimension.md"
+
+
+def draw() -> None:
+    """Draw the plot beside the records, the table of the page, and the README's table."""
+    folder = common.results_folder(STUDY)
+    records = ResultStore(folder).records()
+    benchmark.draw(records, folder)
+    estimates = benchmark.counted(records)
+    common.write_section(PAGE, STUDY, markdown(estimates))
+    common.write_section(common.README, STUDY, shares_table(estimates))

@@ -1,0 +1,51 @@
+"""Draw docs/methods.md, every method and penalty with its loss, from the tables of the package."""
+
+from lorae.config.methods import METHODS, TERMS, Method
+from lorae.penalties import all_penalties
+from lorae.system.files import write_atomically
+from studies import common
+
+PAGE = "docs/methods.md"
+HEAD = """# Methods
+
+All methods and penalties, with their losses and sources. `lorae methods` prints the same. Every weight has a flag
+`--penalties.NAME W`; `--penalty W` sets the weight printed in bold. How each method does on MNIST is in
+[zoo.md](zoo.md).
+
+x is an item, E the encoder, D the decoder, h = E(x) its output, z the latent, M a matrix between them, s its singular
+values, A an adversary's score, S the logistic function. "mean" is over all entries of a batch, "sum" over those of an
+item. `make figures` draws this page from the tables of the package."""
+
+
+def page() -> str:
+    """Return the whole page."""
+    methods = [_row(method) for method in METHODS.values()]
+    penalties = [[f"`{row.name}`", _escaped(row.summary), row.source] for row in all_penalties().values()]
+    terms = [[f"`{name}`", meaning] for name, meaning in TERMS.items()]
+    parts = [
+        HEAD,
+        common.markdown_table(["method", "what it is", "loss", "weights", "source"], methods),
+        "## Penalties",
+        common.markdown_table(["name", "what it is", "source"], penalties),
+        "## Terms of bottlenecks and adversaries",
+        common.markdown_table(["name", "what it is"], terms),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _row(method: Method) -> list[str]:
+    weights = ", ".join(
+        f"**{name} {weight:g}**" if name == method.main else f"{name} {weight:g}"
+        for name, weight in method.weights.items()
+    )
+    return [f"`{method.name}`", method.summary, _escaped(method.objective), weights, method.source]
+
+
+def _escaped(text: str) -> str:
+    """Escape bars, which would end a cell of a table."""
+    return text.replace("|", "\\|")
+
+
+def draw() -> None:
+    """Write the page."""
+    write_atomically(common.ROOT / PAGE, page().encode())

@@ -1,0 +1,237 @@
+import json
+import subprocess
+import sys
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
+
+import lorae
+from lorae.api.export import FORMATS
+from lorae.config.methods import METHODS
+from lorae.errors import LoraeError
+from lorae.models.autoencoder import Autoencoder, ModelSpec
+
+FILES = {"safetensors": {"model.safetensors"}, "onnx": {"encoder.onnx", "decoder.onnx"}}
+
+
+@pytest.fixture(scope="module")
+def on_vectors(vectors, small, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("vectors")
+    np.save(folder / "plane.npy", vectors)
+    return lorae.train(folder / "plane.npy", out=folder / "run", **small | {"latent_dim": 4, "method": "lorae+"})
+
+
+@pytest.fixture(scope="module")
+def runs(trained, on_vectors, images, vectors):
+    """A run and raw items in its network's dtype, by kind of data."""
+    return {"images": (trained, (images / 255).astype(np.float32)), "vectors": (on_vectors, vectors)}
+
+
+@pytest.fixture(scope="module")
+def graphs(runs, tmp_path_factory):
+    """Folders of ONNX graphs by kind of data."""
+    folder = tmp_path_factory.mktemp("graphs")
+    return {kind: lorae.export_run(run, "onnx", out=folder / kind) for kind, (run, _) in runs.items()}
+
+
+def cut(run, rank=None):
+    """The model that is exported of a run with a matrix."""
+    return lorae.load(run).truncate(lorae.load_data(run.settings.data).train.inputs, rank)
+
+
+def graph_runs(path, **inputs):
+    (result,) = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"]).run(None, inputs)
+    return result
+
+
+def close(first, second):
+    return np.abs(first - second).max() <= 1e-5 * max(1, np.abs(second).max())
+
+
+def rebuilt(path):
+    """The model of an exported file, by what its documentation says."""
+    with safe_open(path, "pt") as file:
+        about = json.loads(file.metadata()["lorae"])
+    model = Autoencoder(ModelSpec.from_json(about["spec"]))
+    model.load_state_dict(load_file(path))
+    return model.eval(), about
+
+
+@pytest.mark.parametrize("kind", ["images", "vectors"])
+@pytest.mark.parametrize("n", [1, 2, 7])
+def test_onnx_graphs_give_what_torch_gives_for_any_number_of_items(kind, n, runs, graphs):
+    run, items = runs[kind]
+    model, items = cut(run), items[:n]
+    codes = graph_runs(graphs[kind] / "encoder.onnx", items=items)
+    assert codes.dtype == np.float32
+    assert close(codes, model.encode(items))
+    assert close(graph_runs(graphs[kind] / "decoder.onnx", codes=codes), lorae.load(run).reconstruct(items))
+
+
+def train(method, data, small, out):
+    settings = {name: value for name, value in small.items() if name != "penalty"}
+    return lorae.train(data, out=out, method=method, **settings | {"latent_dim": 4, "epochs": 1})
+
+
+@pytest.mark.parametrize("method", [name for name, row in METHODS.items() if row.likelihood != "bernoulli"])
+def test_every_method_for_vectors_can_be_exported(method, vectors, small, tmp_path):
+    run = train(method, vectors, small, tmp_path / "run")
+    model, about = rebuilt(lorae.export_run(run, out=tmp_path / "out", data=vectors) / "model.safetensors")
+    assert about["method"] == method
+    assert model.bottleneck.matrix() is None
+    if METHODS[method].encodes:
+        assert close(model.reconstruct(vectors[:3]), lorae.load(run).reconstruct(vectors[:3]))
+    else:
+        latents = np.ones((3, 4), np.float32)
+        assert close(model.decode(latents), lorae.load(run).decode(latents))
+
+
+# One of each bottleneck that is left as it is, and spectral norms.
+@pytest.mark.parametrize("method", ["vae", "vae-flow", "vq-vae", "rae-sn"])
+def test_every_kind_of_network_has_a_graph(method, image_file, images, small, tmp_path):
+    run = train(method, image_file, small, tmp_path / "run")
+    folder = lorae.export_run(run, "onnx", out=tmp_path / "out")
+    codes = graph_runs(folder / "encoder.onnx", items=(images[:5] / 255).astype(np.float32))
+    assert close(graph_runs(folder / "decoder.onnx", codes=codes), lorae.load(run).reconstruct(images[:5]))
+
+
+def test_a_generator_has_a_decoder_alone(image_file, small, tmp_path):
+    run = train("gan", image_file, small, tmp_path / "run")
+    folder = lorae.export_run(run, "onnx", out=tmp_path / "out")
+    assert [path.name for path in folder.iterdir()] == ["decoder.onnx"]
+    latents = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
+    assert close(graph_runs(folder / "decoder.onnx", codes=latents), lorae.load(run).decode(latents))
+
+
+def test_two_files_are_the_same_to_the_byte(trained, tmp_path):
+    first, second = (lorae.export_run(trained, out=tmp_path / name) / "model.safetensors" for name in "ab")
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_two_graphs_are_the_same_to_the_byte_in_another_process_too(trained, graphs, tmp_path):
+    program = "import sys, lorae\nlorae.export_run(sys.argv[1], 'onnx', out=sys.argv[2])"
+    command = [sys.executable, "-c", program, str(trained.path), str(tmp_path / "other")]
+    result = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
+    assert (result.stdout, result.stderr) == ("", "")
+    lorae.export_run(trained, "onnx", out=tmp_path / "again")
+    for name in ("encoder.onnx", "decoder.onnx"):
+        contents = {
+            (folder / name).read_bytes() for folder in (graphs["images"], tmp_path / "other", tmp_path / "again")
+        }
+        assert len(contents) == 1, name
+
+
+def test_graphs_are_valid_small_and_say_what_they_are(trained, tmp_path):
+    folder = lorae.export_run(trained, "onnx", out=tmp_path / "out", rank=3)
+    for name, inputs, outputs in (("encoder", "items", "codes"), ("decoder", "codes", "items")):
+        path = folder / f"{name}.onnx"
+        graph = onnx.load(path)
+        onnx.checker.check_model(graph, full_check=True)
+        assert [(each.domain, each.version) for each in graph.opset_import] == [("", 20)]
+        assert [each.name for each in graph.graph.input] == [inputs]
+        assert [each.name for each in graph.graph.output] == [outputs]
+        assert graph.graph.input[0].type.tensor_type.shape.dim[0].dim_param == "n"
+        about = json.loads({entry.key: entry.value for entry in graph.metadata_props}["lorae"])
+        assert about["spec"]["latent_dim"] == 3
+        # No paths of this machine, and little beside the weights.
+        assert b".py" not in path.read_bytes()
+        parameters = cut(trained, 3).parameter_counts()[name]
+        assert 4 * parameters < path.stat().st_size < 4 * parameters + 6000
+
+
+@pytest.mark.parametrize("kind", ["images", "vectors"])
+def test_safetensors_hold_the_small_model_and_its_spec(kind, runs, tmp_path):
+    run, items = runs[kind]
+    folder = lorae.export_run(str(run.path), out=tmp_path / "out", rank=2)
+    model, about = rebuilt(folder / "model.safetensors")
+    expected = cut(run, 2)
+    assert model.spec == expected.spec
+    assert about["version"] == lorae.__version__
+    np.testing.assert_array_equal(model.reconstruct(items), expected.reconstruct(items))
+
+
+def test_a_truncated_run_is_exported_as_its_source_at_that_rank(trained, tmp_path):
+    small = lorae.truncate(trained, 3, tmp_path / "cut")
+    first = lorae.export_run(trained, out=tmp_path / "a", rank=3)
+    second = lorae.export_run(small, out=tmp_path / "b")
+    assert (first / "model.safetensors").read_bytes() == (second / "model.safetensors").read_bytes()
+
+
+def test_exporting_draws_no_random_numbers(trained, tmp_path):
+    torch.manual_seed(4)
+    expected = torch.rand(3)
+    torch.manual_seed(4)
+    lorae.export_run(trained, "onnx", out=tmp_path / "out")
+    assert torch.equal(torch.rand(3), expected)
+
+
+# The command line
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_the_command_writes_beside_the_run_and_prints_the_files(format, trained, tmp_path, run_cli):
+    run = lorae.truncate(trained, 3, tmp_path / "small")
+    code, printed, errors = run_cli("export", run.path, "--format", format, "--json")
+    assert (code, errors) == (0, "")
+    result = json.loads(printed)
+    assert (result["run"], result["folder"]) == (str(run.path), str(tmp_path / f"small-{format}"))
+    assert set(result["files"]) == FILES[format]
+
+
+def test_plain_output_is_a_line_a_file(trained, tmp_path, run_cli):
+    code, printed, _ = run_cli("export", trained.path, "--out", tmp_path / "out")
+    path = tmp_path / "out" / "model.safetensors"
+    assert (code, printed) == (0, f"{path} ({path.stat().st_size:,} bytes)\n")
+
+
+BAD_INPUT = {
+    "format": (["--format", "tflite"], "format: got 'tflite', expected one of safetensors, onnx (from --format)"),
+    "rank": (["--rank", "9"], "rank: got '9', expected a whole number of at least 1 and at most 8 (from --rank)"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_INPUT)
+def test_bad_input_is_one_line_and_exit_code_2_and_writes_nothing(case, trained, tmp_path, run_cli):
+    words, expected = BAD_INPUT[case]
+    code, printed, errors = run_cli("export", trained.path, "--out", tmp_path / "out", *words)
+    assert (code, printed) == (2, "")
+    assert errors == f"lorae: {expected}\n"
+    assert not (tmp_path / "out").exists()
+
+
+def test_nothing_is_overwritten(trained, tmp_path, run_cli):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "notes.txt").write_text("mine")
+    code, _, errors = run_cli("export", trained.path, "--out", tmp_path / "out")
+    assert code == 2
+    assert "exists and is never overwritten" in errors
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["notes.txt"]
+
+
+def test_a_rank_for_a_method_without_a_matrix_is_refused(vectors, small, tmp_path):
+    run = train("ae", vectors, small, tmp_path / "run")
+    with pytest.raises(LoraeError, match="has no matrix M to cut"):
+        lorae.export_run(run, rank=2)
+
+
+def test_a_matrix_needs_the_data_and_nothing_else_does(vectors, small, tmp_path):
+    with pytest.raises(LoraeError, match="trained on an array in memory; pass it again as data="):
+        lorae.export_run(train("lorae", vectors, small, tmp_path / "lorae"))
+    assert (lorae.export_run(train("ae", vectors, small, tmp_path / "ae")) / "model.safetensors").is_file()
+
+
+@pytest.mark.parametrize("package", ["onnx", "onnxscript"])
+def test_missing_packages_are_one_line_that_says_how_to_get_them(package, trained, tmp_path, run_cli, monkeypatch):
+    monkeypatch.setitem(sys.modules, package, None)
+    words = ["export", trained.path, "--format", "onnx", "--out", tmp_path / "out"]
+    code, _, errors = run_cli(*words)
+    assert code == 2
+    assert errors.count("\n") == 1
+    assert package in errors
+    assert 'pip install "lorae[onnx]"' in errors
+    assert not (tmp_path / "out").exists()

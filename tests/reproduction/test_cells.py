@@ -1,0 +1,225 @@
+"""Cells are measured once, whatever happens on the way and however many work on them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from lorae.errors import LoraeError
+from lorae.reproduction.jobs import pool as module
+from lorae.reproduction.jobs.pool import run_jobs
+from lorae.reproduction.jobs.store import Job, ResultStore
+
+ROOT = Path(__file__).parents[2]
+CELLS = [Job(f"cell {number}", {"number": number}) for number in range(5)]
+
+
+class Measure:
+    """Squares the number and remembers of which; `before` may raise."""
+
+    def __init__(self, before=lambda number: None):
+        self.seen = []
+        self.before = before
+
+    def __call__(self, configuration):
+        number = configuration["number"]
+        self.before(number)
+        self.seen.append(number)
+        return {"square": number**2, "threads": torch.get_num_threads()}
+
+
+def where_and_how(configuration):
+    """For processes of their own, which find it by its name."""
+    time.sleep(0.2)  # so that both get some
+    return {"process": os.getpid(), "threads": torch.get_num_threads()}
+
+
+def die(configuration):
+    os._exit(3)
+
+
+def sleep_and_tell(configuration):
+    Path(configuration["folder"], f"pid{os.getpid()}").touch()
+    time.sleep(60)
+    return {}
+
+
+def test_the_key_is_that_of_the_content():
+    first = Job("one name", {"a": 1, "b": {"c": [1, 2], "d": None}})
+    assert first.key == Job("another", {"b": {"d": None, "c": [1, 2]}, "a": 1}).key
+    others = [{"a": 2}, {"b": {"c": [2, 1], "d": None}}, {"b": {"c": [1, 2]}}, {"e": 0}]
+    assert len({first.key, *(Job("", first.configuration | other).key for other in others)}) == 5
+
+
+def test_records_say_what_was_measured_and_where(tmp_path):
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        records = run_jobs(CELLS, Measure(), tmp_path)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(threads)
+    assert [record["result"] for record in records] == [{"square": n**2, "threads": 1} for n in range(5)]
+    assert [(record["name"], record["key"]) for record in records] == [(cell.name, cell.key) for cell in CELLS]
+    assert all(record["machine"]["torch"] == torch.__version__ for record in records)
+    assert ResultStore(tmp_path).records() == records
+
+
+def test_finished_cells_are_not_measured_again(tmp_path):
+    run_jobs(CELLS[:3], Measure(), tmp_path)
+    again = Measure()
+    records = run_jobs(CELLS, again, tmp_path)
+    assert again.seen == [3, 4]
+    assert [record["configuration"]["number"] for record in records] == list(range(5))
+
+
+def test_the_records_of_a_checkout_are_enough(tmp_path):
+    before = run_jobs(CELLS, Measure(), tmp_path / "a")
+    (tmp_path / "b").mkdir()
+    (tmp_path / "a" / "records.jsonl").rename(tmp_path / "b" / "records.jsonl")
+    again = Measure()
+    more = [*CELLS, Job("new", {"number": 9})]
+    assert run_jobs(more, again, tmp_path / "b")[:5] == before
+    assert again.seen == [9]
+
+
+@pytest.mark.parametrize("content", [b"", b'{"key": ', b"\xff"])
+def test_a_damaged_record_is_measured_again(content, tmp_path):
+    records = run_jobs(CELLS, Measure(), tmp_path)
+    (tmp_path / "records.jsonl").unlink()
+    (tmp_path / "cells" / f"{CELLS[2].key}.json").write_bytes(content)
+    again = Measure()
+    assert [record["result"] for record in run_jobs(CELLS, again, tmp_path)] == [r["result"] for r in records]
+    assert again.seen == [2]
+
+
+def test_an_interrupted_study_goes_on_where_it_was(tmp_path):
+    def interrupt(number):
+        if number == 2:
+            raise KeyboardInterrupt("stopped after step 7")
+
+    with pytest.raises(KeyboardInterrupt, match="with 2 of 5 cells finished; the same command goes on from there"):
+        run_jobs(CELLS, Measure(interrupt), tmp_path)
+    # What there is can be drawn.
+    assert [record["key"] for record in ResultStore(tmp_path).records()] == [cell.key for cell in CELLS[:2]]
+    again = Measure()
+    assert len(run_jobs(CELLS, again, tmp_path)) == 5
+    assert again.seen == [2, 3, 4]
+
+
+def test_an_error_names_its_cell_and_costs_no_other(tmp_path):
+    def fail(number):
+        if number == 3:
+            raise LoraeError("disk: full")
+
+    with pytest.raises(LoraeError, match=r"^cell 3: disk: full$"):
+        run_jobs(CELLS, Measure(fail), tmp_path)
+    again = Measure()
+    run_jobs(CELLS, again, tmp_path)
+    assert again.seen == [3, 4]
+
+
+def test_a_cell_that_another_process_works_on_is_left_to_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "PAUSE", 0.02)
+    store, measure, found = ResultStore(tmp_path), Measure(), []
+    with store.claimed(CELLS[1]) as ours:
+        assert ours
+        thread = threading.Thread(target=lambda: found.extend(run_jobs(CELLS, measure, tmp_path)))
+        thread.start()
+        while len(measure.seen) < 4:
+            time.sleep(0.01)
+        time.sleep(0.1)  # it asks again and again, and does not take it
+        assert thread.is_alive()
+        store.write(CELLS[1], {"square": "of another"}, 1.0)
+    thread.join(timeout=10)
+    assert measure.seen == [0, 2, 3, 4]
+    assert found[1]["result"] == {"square": "of another"}
+
+
+def test_a_claim_of_a_process_that_died_is_void(tmp_path):
+    code = f"""
+import os
+from tests.reproduction.test_cells import CELLS
+from lorae.reproduction.jobs.store import ResultStore
+with ResultStore({str(tmp_path)!r}).claimed(CELLS[0]):
+    os._exit(0)
+"""
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+    assert (tmp_path / "cells" / f"{CELLS[0].key}.lock").exists()
+    assert len(run_jobs(CELLS[:1], Measure(), tmp_path)) == 1
+
+
+def test_several_processes_share_the_cells_with_one_thread_each(tmp_path):
+    results = [record["result"] for record in run_jobs(CELLS, where_and_how, tmp_path, workers=2)]
+    assert {result["threads"] for result in results} == {1}
+    processes = {result["process"] for result in results}
+    assert len(processes) == 2
+    assert os.getpid() not in processes
+
+
+def test_a_worker_that_dies_is_said_so(tmp_path):
+    with pytest.raises(LoraeError, match=r"workers: a worker process died.*fewer --workers"):
+        run_jobs(CELLS, die, tmp_path, workers=2)
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="asks Linux which processes live")
+@pytest.mark.parametrize(("number", "workers"), [(signal.SIGTERM, 1), (signal.SIGTERM, 2), (signal.SIGKILL, 2)])
+def test_no_worker_outlives_its_study_and_a_termination_says_how_to_go_on(number, workers, tmp_path):
+    code = f"""
+from pathlib import Path
+from lorae.reproduction.jobs.pool import run_jobs
+from lorae.reproduction.jobs.store import Job
+from tests.reproduction.test_cells import sleep_and_tell
+if __name__ == "__main__":
+    cells = [Job(str(n), {{"number": n, "folder": {str(tmp_path)!r}}}) for n in range(2)]
+    run_jobs(cells, sleep_and_tell, {str(tmp_path / "out")!r}, workers={workers})
+"""
+    (tmp_path / "study.py").write_text(code)
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    study = subprocess.Popen([sys.executable, str(tmp_path / "study.py")], env=environment, stderr=subprocess.PIPE)
+    try:
+        wait_for(lambda: len(list(tmp_path.glob("pid*"))) == workers, 60)
+        processes = [int(path.name[3:]) for path in tmp_path.glob("pid*")]
+        study.send_signal(number)
+        assert study.wait(timeout=20) != 0
+        wait_for(lambda: not any(alive(process) for process in processes), 20)
+        said = study.communicate()[1].decode()
+        assert ("with 0 of 2 cells finished; the same command goes on from there" in said) == (number == signal.SIGTERM)
+    finally:
+        study.kill()
+
+
+def wait_for(condition, seconds):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def alive(process):
+    try:
+        state = Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
+
+
+def test_missing_and_broken_records_are_named(tmp_path):
+    with pytest.raises(LoraeError, match=r"holds no records.jsonl; it is written when a study ends"):
+        ResultStore(tmp_path).records()
+    (tmp_path / "records.jsonl").write_text(json.dumps({"key": "a"}) + "\n{")
+    with pytest.raises(LoraeError, match="not readable as lines of JSON"):
+        ResultStore(tmp_path).records()
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(LoraeError, match="cannot write to"):
+        run_jobs(CELLS[:1], Measure(), tmp_path / "file")

@@ -1,0 +1,64 @@
+from pathlib import Path
+
+from lorae.reproduction.pages.blocks import ClaimResult, Gallery, Grid, Picture, Text
+from lorae.reproduction.tables.page import table_page
+from lorae.reproduction.tables.published import tables
+from lorae.reproduction.tables.results import ResultsTable, Value
+
+PLACE = Path("pictures/a.png")
+
+
+def filled(seeds: int) -> ResultsTable:
+    table = tables()["table3"]
+    published = table.published["mnist"]
+    return ResultsTable(
+        table,
+        "mnist",
+        {
+            (row.name, column.name): Value(published.get((row.name, column.name)), (10.0,) * seeds)
+            for row in table.rows_on("mnist")
+            for column in table.columns["mnist"]
+        },
+    )
+
+
+def test_the_page_of_a_table_shows_both_values_claims_protocol_and_pictures(tmp_path):
+    found = table_page(
+        [filled(3)],
+        protocol=["Trained for four epochs."],
+        pictures={("mnist", "AE", "samples-mixture"): PLACE},
+        spectra={"mnist": {"AE": [1.0, 0.1]}},
+        features={},
+        folder=tmp_path,
+    )
+    grid = next(block for block in found.blocks if isinstance(block, Grid))
+    assert ("AE", "103.08", "10.0 ± 0.0", "68.97", "10.0 ± 0.0") in grid.rows
+    assert any(row[0].endswith("*") and row[1] == "–" for row in grid.rows)
+    orders = [block for block in found.blocks if isinstance(block, Grid)][1]
+    assert orders.header[-1] == "same order?"
+    assert orders.rows[0][:2] == ("MVG", "LoRAE, VAE, IRMAE, AE")
+    assert "3 seeds" in grid.caption
+    assert Text("Trained for four epochs.") in found.blocks
+    overlay = next(block for block in found.blocks if isinstance(block, Picture))
+    assert (tmp_path / overlay.path).read_bytes()[:4] == b"\x89PNG"
+    gallery = next(block for block in found.blocks if isinstance(block, Gallery))
+    assert gallery.shown == (("AE", PLACE),)
+    assert any(isinstance(block, ClaimResult) for block in found.blocks)
+
+
+def test_a_table_without_any_measurement_still_has_a_page(tmp_path):
+    found = table_page([filled(0)], protocol=[], pictures={}, spectra={}, features={}, folder=tmp_path)
+    grid = next(block for block in found.blocks if isinstance(block, Grid))
+    assert grid.rows[0] == ("AE", "103.08", "–", "68.97", "–")
+    assert {block.holds for block in found.blocks if isinstance(block, ClaimResult)} == {None}
+
+
+def test_tables_of_pictures_say_what_the_paper_sees_in_them(tmp_path):
+    table = tables()["table1"]
+    pictures = {(data, row.name, name): PLACE for data in table.data for row in table.rows for name in table.pictures}
+    parts = [ResultsTable(table, data, {}) for data in table.data]
+    found = table_page(parts, protocol=[], pictures=pictures, spectra={}, features={}, folder=tmp_path)
+    assert "The paper" in found.blocks[0].words
+    assert not any(isinstance(block, Grid | ClaimResult) for block in found.blocks)
+    galleries = [block for block in found.blocks if isinstance(block, Gallery)]
+    assert [[row for row, _ in gallery.shown] for gallery in galleries] == [["AE", "VAE", "LoRAE"]] * 2
