@@ -26,7 +26,7 @@ def test_every_part_runs_and_leaves_records_that_are_not_taken_again(tmp_path):
     assert {(record["schema"], record["card"]) for record in records} == {(1, "none (CPU)")}
     assert len(list(tmp_path.iterdir())) <= 8
     again = Records(tmp_path, "tests")
-    again.measure("pytest -m gpu", lambda: 1 / 0)
+    again.measure("pytest -m gpu", lambda: {"value": 1 / 0})
     assert again.has("pytest -m gpu")
 
 

@@ -32,7 +32,7 @@ def concurrent_penalty(every_step):
 
 def loss_at(matrix):
     matrix = matrix.detach().clone().requires_grad_()
-    loss = sum(0.5 * weight * matrix_function(name)(matrix) for name, weight in WEIGHTS.items())
+    loss = torch.stack([0.5 * weight * matrix_function(name)(matrix) for name, weight in WEIGHTS.items()]).sum()
     (gradient,) = torch.autograd.grad(loss, matrix)
     return loss.detach(), gradient
 
