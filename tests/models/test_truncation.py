@@ -38,8 +38,8 @@ def build(method, kind="images", rank=RANK, seed=0):
             values[rank:] = 0
             first.mul_(values[:, None])
         if method == "lorae+":
-            bottleneck.normaliser.mean.normal_()
-            bottleneck.normaliser.variance.uniform_(0.1, 2)
+            bottleneck.normalizer.mean.normal_()
+            bottleneck.normalizer.variance.uniform_(0.1, 2)
     return model
 
 

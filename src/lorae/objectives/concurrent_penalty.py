@@ -16,28 +16,31 @@ class ConcurrentPenalty:
 
     Parameters
     ----------
-    held : name -> penalty
-    weights : name -> weight
-    matrix : M, a parameter on a GPU
-    scale : scalar tensor on the GPU, a factor on all weights
-    every_step : look at M in every step; otherwise where `look` says so, and the slope is held in between
+    penalties : mapping from name to LinearizedPenalty
+    weights : mapping from name to float
+    matrix : nn.Parameter
+        M, on a GPU.
+    scale : Tensor
+        A scalar on the GPU, a factor on all weights.
+    every_step : bool
+        Linearize the penalties in every step; otherwise only in steps for which `linearizes` was set.
     """
 
     def __init__(
         self,
-        held: Mapping[str, LinearizedPenalty],
+        penalties: Mapping[str, LinearizedPenalty],
         weights: Mapping[str, float],
         matrix: nn.Parameter,
         scale: Tensor,
         *,
         every_step: bool,
     ) -> None:
-        self.held = held
+        self.penalties = penalties
         self.weights = weights
         self.matrix = matrix
         self.scale = scale
         self.every_step = every_step
-        self.look = True
+        self.linearizes = True
         self.stream = torch.cuda.Stream(matrix.device)  # type: ignore[no-untyped-call]
         self.terms: dict[str, Tensor] = {}
         self.total = self.gradient = torch.empty(0)
@@ -46,14 +49,17 @@ class ConcurrentPenalty:
         """Begin with M as it is."""
         self.stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(self.stream):
-            if self.look:
-                for held in self.held.values():
-                    held.relinearize(self.matrix)
+            if self.linearizes:
+                for penalty in self.penalties.values():
+                    penalty.relinearize(self.matrix)
             with torch.no_grad():
-                weights = {name: self.weights[name] * self.scale for name in self.held}
-                self.terms = {name: held.value if self.look else held(self.matrix) for name, held in self.held.items()}
+                weights = {name: self.weights[name] * self.scale for name in self.penalties}
+                self.terms = {
+                    name: penalty.value if self.linearizes else penalty(self.matrix)
+                    for name, penalty in self.penalties.items()
+                }
                 self.total = torch.stack([weights[name] * term for name, term in self.terms.items()]).sum()
-                gradients = [weights[name] * held.slope for name, held in self.held.items()]
+                gradients = [weights[name] * penalty.slope for name, penalty in self.penalties.items()]
                 self.gradient = sum(gradients[1:], gradients[0])
 
     def finish(self) -> None:
@@ -62,6 +68,6 @@ class ConcurrentPenalty:
         assert self.matrix.grad is not None
         self.matrix.grad.add_(self.gradient)
 
-    def took(self) -> None:
-        """A step was taken: the next one looks where all do."""
-        self.look = self.every_step
+    def advance(self) -> None:
+        """Note that a step was taken: the next one linearizes the penalties again if every step does."""
+        self.linearizes = self.every_step

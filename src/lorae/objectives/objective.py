@@ -145,7 +145,7 @@ class Objective:
     def relinearize(self) -> None:
         """Take value and slope of the penalties that are held, at M as it is."""
         if self._concurrent is not None:
-            self._concurrent.look = True
+            self._concurrent.linearizes = True
         for name, held in self._linearized.items():
             if not self._is_concurrent(name):
                 held.relinearize(penalized_matrix(self.model.bottleneck))
@@ -158,7 +158,7 @@ class Objective:
         self.modules["held_penalties"] = nn.ModuleDict(self._linearized)
 
     def _is_concurrent(self, name: str) -> bool:
-        return self._concurrent is not None and name in self._concurrent.held
+        return self._concurrent is not None and name in self._concurrent.penalties
 
     def _is_proximal(self, name: str) -> bool:
         return self.proximal and name == "nuclear"
