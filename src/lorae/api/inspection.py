@@ -165,9 +165,10 @@ def evaluate(
     run = as_run(run)
     asked = EvaluationSettings.from_values(settings, origin_of_argument)
     names = [name.strip() for name in only.split(",")] if isinstance(only, str) else only
-    measure(run, run.load_model(), dataset_of(run, data), asked, only=names, quiet=quiet)
+    earlier = run.evaluation()
+    results = measure(run, run.load_model(), dataset_of(run, data), asked, only=names, quiet=quiet)
     write_report(run)
-    return run.evaluation()
+    return earlier | results
 
 
 def compare(runs: "Sequence[str | Path | Run]", out: str | Path | None = None) -> list[dict[str, Any]]:

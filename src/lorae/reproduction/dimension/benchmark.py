@@ -11,8 +11,7 @@ from lorae.data.manifolds import AMBIENT
 from lorae.errors import LoraeError
 from lorae.plotting.plots import plot_dimensions
 from lorae.reproduction.dimension import tables as dimension_table
-from lorae.reproduction.jobs.pool import available_cores, run_jobs
-from lorae.reproduction.jobs.store import Job, Record, ResultStore
+from lorae.reproduction.jobs.store import Job, Record
 from lorae.system.files import write_atomically
 
 # Raised when the measurement changes in a way that no setting shows: then no earlier record counts.
@@ -151,7 +150,7 @@ class Preset:
 PRESETS = {
     # 280 steps a fit: enough to see that everything runs.
     "smoke": Preset(("linear-5", "shapes-2"), 1000, 40, 10, 1, (1.0,)),
-    # 2,000 steps a fit for vectors and 1,000 for images, so that a cell takes 5 to 10 seconds.
+    # 2,000 steps a fit for vectors and 1,000 for images, so that a job takes 5 to 10 seconds.
     "quick": Preset(tuple(SOURCES), 5000, 63, 31, 3),
     # 10,000 steps a fit.
     "paper": Preset(tuple(SOURCES), 5000, 313, 313, 3),
@@ -159,17 +158,17 @@ PRESETS = {
 
 
 def plan(preset: Preset, seeds: int | None = None) -> list[Job]:
-    """All cells of a preset, seed by seed, so that an interrupted study has something of everything."""
+    """All jobs of a preset, seed by seed, so that an interrupted study has something of everything."""
     return [
-        cell
+        job
         for seed in range(preset.seeds if seeds is None else seeds)
         for name in preset.sources
         for estimator in ESTIMATORS.values()
-        for cell in _cells(preset, SOURCES[name], estimator, seed)
+        for job in _jobs(preset, SOURCES[name], estimator, seed)
     ]
 
 
-def _cells(preset: Preset, source: Source, estimator: Estimator, seed: int) -> Iterator[Job]:
+def _jobs(preset: Preset, source: Source, estimator: Estimator, seed: int) -> Iterator[Job]:
     data = {"name": source.name, "family": source.family, "dimension": source.dimension, "n": preset.n, "seed": seed}
     factors = (None,) if estimator.default_weight is None else preset.weight_factors
     for factor in factors:
@@ -191,7 +190,7 @@ def _cells(preset: Preset, source: Source, estimator: Estimator, seed: int) -> I
 
 
 def _settings(preset: Preset, source: Source, estimator: Estimator, factor: float | None, seed: int) -> dict[str, Any]:
-    """Everything that differs from the defaults once it is resolved: another default of a method is another cell, a
+    """Everything that differs from the defaults once it is resolved: another default of a method is another job, a
     setting that is new and left alone is not.
     """
     if estimator.reads == "items":
@@ -207,21 +206,6 @@ def _settings(preset: Preset, source: Source, estimator: Estimator, factor: floa
     resolved = Settings.from_values(values, lambda _: "the plan").resolve(kind, shape).to_json()
     defaults = Settings().to_json()
     return {name: value for name, value in resolved.items() if value != defaults[name]}
-
-
-def reproduce(
-    folder: Path, *, preset: str, seeds: int | None, workers: int | None, draw_only: bool, quiet: bool
-) -> dict[str, Any]:
-    """Measure what is missing, then draw; see `lorae.reproduction.run.reproduce`."""
-    if draw_only:
-        return draw(ResultStore(folder).records(), folder)
-    from lorae.reproduction.dimension.estimators import measure
-
-    cells = plan(PRESETS[preset], seeds)
-    records = run_jobs(
-        cells, measure, folder, workers=workers or available_cores(), title=f"dimension {preset}", quiet=quiet
-    )
-    return draw(records, folder)
 
 
 def counted(records: list[Record]) -> list[dimension_table.Estimate]:
@@ -248,8 +232,6 @@ def draw(records: list[Record], folder: Path) -> dict[str, Any]:
     write_atomically(table, (dimension_table.markdown(estimates) + "\n").encode())
     plot_dimensions([asdict(estimate) for estimate in estimates], figure)
     return {
-        "cells": len(records),
-        "records": str(folder / "records.jsonl"),
         "table": str(table),
         "figure": str(figure),
         "within_one": dimension_table.shares_within_one(estimates),

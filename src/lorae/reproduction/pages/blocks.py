@@ -1,7 +1,5 @@
 """What the page of a table, a figure or a theorem is made of, before it is Markdown or HTML."""
 
-import statistics
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,18 +59,3 @@ class Page:
     name: str
     title: str
     blocks: tuple[Block, ...]
-
-
-def averaged(values: Sequence[float | None], mean: str = ".1f", deviation: str | None = None) -> str:
-    """Mean and sample standard deviation of what is known, the mean alone of one value, a dash of none.
-
-    mean, deviation: how each is written; the deviation as the mean by default.
-
-    >>> averaged([1.0, 2.0, None]), averaged([1.0]), averaged([])
-    ('1.5 ± 0.7', '1.0', '–')
-    """
-    known = [float(value) for value in values if value is not None]
-    if not known:
-        return "–"
-    words = format(statistics.fmean(known), mean)
-    return words if len(known) == 1 else f"{words} ± {statistics.stdev(known):{deviation or mean}}"

@@ -7,8 +7,9 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
+from lorae.reports.formatting import markdown_table
 from lorae.reports.templating import data_uri, environment
-from lorae.reproduction.pages.blocks import OUTCOMES, Block, ClaimResult, Gallery, Grid, Page, Picture, Text
+from lorae.reproduction.pages.blocks import OUTCOMES, Block, ClaimResult, Gallery, Page, Picture, Text
 from lorae.system.files import write_atomically
 
 # Pictures beside each other in Markdown, where every column of a table has the width that is left.
@@ -37,28 +38,22 @@ def _block(block: Block) -> str:
         return _gallery(block)
     if isinstance(block, ClaimResult):
         return f"- **{OUTCOMES[block.holds]}**: {block.claim}. Seen: {block.seen}."
-    return f"## {block.caption}\n\n{grid(block)}"
+    return f"## {block.caption}\n\n{markdown_table(block.header, block.rows)}"
 
 
 def _gallery(block: Gallery) -> str:
     tables = []
     for start in range(0, len(block.shown), BESIDE):
         part = block.shown[start : start + BESIDE]
-        images = tuple(f"![{label}]({path.as_posix()})" for label, path in part)
-        tables.append(grid(Grid("", tuple(label for label, _ in part), (images,))))
+        images = [f"![{label}]({path.as_posix()})" for label, path in part]
+        tables.append(markdown_table([label for label, _ in part], [images]))
     return "\n\n".join([f"## {block.caption}", *tables])
-
-
-def grid(block: Grid) -> str:
-    """A table in Markdown, without its caption."""
-    lines = [block.header, ("---",) * len(block.header), *block.rows]
-    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
 
 
 def claims_table(claims: Sequence[Mapping[str, Any]]) -> str:
     """The claims that `lorae.reproduction.run.reproduce` gives back as one Markdown table."""
     rows = [(row["study"], row["claim"], f"**{OUTCOMES[row['holds']]}**", row["seen"]) for row in claims]
-    return grid(Grid("", ("study", "claim", "here", "seen"), tuple(rows)))
+    return markdown_table(("study", "claim", "here", "seen"), rows)
 
 
 def write_html(page: Page, folder: Path) -> Path:

@@ -51,8 +51,11 @@ def _evaluated(name: str) -> Callable[[Run, Settings, Path], Result]:
 
     def take(run: Run, settings: Settings, _: Path) -> Result:
         asked = EvaluationSettings.from_values(settings, api.origin_of_argument)
-        evaluate(run, run.load_model(), api.dataset_of(run, None), asked, only=[name], quiet=True)
-        result: Result = run.evaluation()[name]
+        # The pictures of a study are drawn by `pictures` alone.
+        found = evaluate(
+            run, run.load_model(), api.dataset_of(run, None), asked, only=[name], figures=False, quiet=True
+        )
+        result: Result = found[name]
         return result
 
     return take

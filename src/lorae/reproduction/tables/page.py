@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lorae.plotting.plots import plot_spectrum
-from lorae.reproduction.pages.blocks import Block, ClaimResult, Gallery, Grid, Page, Picture, Text, averaged
-from lorae.reproduction.tables.claims import count_seeds, verdicts
+from lorae.reports.formatting import mean_and_deviation
+from lorae.reproduction.pages.blocks import Block, ClaimResult, Gallery, Grid, Page, Picture, Text
+from lorae.reproduction.tables.claims import count_seeds, judge_claims
 from lorae.reproduction.tables.ranking import order
 from lorae.reproduction.tables.results import ResultsTable
 
@@ -53,7 +54,7 @@ def table_page(
     for part in filled:
         if part.columns:
             blocks += [_grid(part), *_notes(part, features.get(part.data)), *_orders(part)]
-        blocks += verdicts(part, spectra.get(part.data, {}))
+        blocks += judge_claims(part, spectra.get(part.data, {}))
         if part.data in spectra:
             blocks.append(_overlay(part, spectra[part.data], folder))
         for name in table.pictures:
@@ -77,7 +78,7 @@ def _grid(filled: ResultsTable) -> Grid:
         cells = [row.name if row.paper else f"{row.name} *"]
         for column in filled.columns:
             value = filled.value(row.name, column.name)
-            cells += ["–" if value.published is None else f"{value.published:g}", averaged(value.ours)]
+            cells += ["–" if value.published is None else f"{value.published:g}", mean_and_deviation(value.ours)]
         rows.append(tuple(cells))
     return Grid(_caption(filled), tuple(header), tuple(rows))
 

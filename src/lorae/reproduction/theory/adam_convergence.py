@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from lorae.data.manifolds import build_manifold
+from lorae.reports.formatting import mean_and_deviation
 from lorae.reproduction.jobs.store import Job, Record
-from lorae.reproduction.pages.blocks import Block, ClaimResult, Grid, Page, Picture, Text, averaged
+from lorae.reproduction.pages.blocks import Block, ClaimResult, Grid, Page, Picture, Text
 from lorae.reproduction.theory.plots import plot_convergence
 from lorae.reproduction.theory.rank_scaling import Fit, fit_exponent
 
@@ -41,17 +42,17 @@ PROBLEM: dict[str, Any] = {
 }
 
 
-def cells(preset: str, seeds: int) -> list[Job]:
+def jobs(preset: str, seeds: int) -> list[Job]:
     """A run of each number of steps with each seed at the theorem's learning rate, and one at a constant rate."""
     found = []
     for seed in range(seeds):
         for steps in STEPS[preset]:
-            found.append(_cell("theorem", steps, seed))
-        found.append(_cell("constant", STEPS[preset][-1], seed))
+            found.append(_job("theorem", steps, seed))
+        found.append(_job("constant", STEPS[preset][-1], seed))
     return found
 
 
-def _cell(rate: str, steps: int, seed: int) -> Job:
+def _job(rate: str, steps: int, seed: int) -> Job:
     configuration = {"study": "theorem1", "protocol": PROTOCOL, "rate": rate, "steps": steps, "seed": seed, **PROBLEM}
     return Job(f"theorem1 {rate} rate, {steps} steps, seed {seed}", configuration)
 
@@ -184,7 +185,7 @@ def _grid(points: dict[int, list[float]], scale: float) -> Grid:
     for steps, norms in points.items():
         claimed = start * (steps / first) ** -0.25
         rate = learning_rate("theorem", scale, steps)
-        rows.append((f"{steps:,}", f"{rate:.2g}", averaged(norms, ".3g", ".2g"), f"{claimed:.3g}"))
+        rows.append((f"{steps:,}", f"{rate:.2g}", mean_and_deviation(norms, ".3g", ".2g"), f"{claimed:.3g}"))
     header = ("T", "learning rate", "smallest gradient", "T^(-1/4) from the first")
     return Grid("Smallest norm of the gradient", header, tuple(rows))
 

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from lorae.metrics.neighbours import distance_rows
 from lorae.metrics.ranks import rank_at
 from lorae.models.autoencoder import Autoencoder
-from lorae.reproduction.pages.blocks import Block, ClaimResult, Grid, Page, Picture, Text, averaged
+from lorae.reports.formatting import mean_and_deviation
+from lorae.reproduction.pages.blocks import Block, ClaimResult, Grid, Page, Picture, Text
 from lorae.reproduction.theory.plots import plot_contrast
 
 # Distances from so many points to so many others: the theorem's x and x_1 ... x_N.
@@ -170,8 +171,8 @@ def _ingredients(rows: Sequence[Mapping[str, Any]], weights: Sequence[float]) ->
 
 
 def _mean(values: Sequence[float | None]) -> str:
-    """As `averaged`, of numbers of very different sizes."""
-    return averaged(values, ".3g", ".2g")
+    """Return mean and deviation of numbers of very different sizes as text."""
+    return mean_and_deviation(values, ".3g", ".2g")
 
 
 def _verdicts(

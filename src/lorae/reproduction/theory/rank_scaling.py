@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from lorae.metrics.ranks import rank_at
-from lorae.reproduction.pages.blocks import Block, ClaimResult, Grid, Page, Picture, Text, averaged
+from lorae.reports.formatting import mean_and_deviation
+from lorae.reproduction.pages.blocks import Block, ClaimResult, Grid, Page, Picture, Text
 from lorae.reproduction.theory.plots import plot_exponent
 
 # The definitions of the rank that are compared, and where they stand in a row.
@@ -115,7 +116,7 @@ def _ranks(rows: Sequence[Mapping[str, Any]], published: Mapping[float, float]) 
     lines = []
     for weight in tables[MAIN]:
         paper = f"{published[weight]:g}" if weight in published else "–"
-        lines.append((f"{weight:g}", paper, *(averaged(tables[name][weight]) for name in DEFINITIONS)))
+        lines.append((f"{weight:g}", paper, *(mean_and_deviation(tables[name][weight]) for name in DEFINITIONS)))
     return Grid("Rank by weight, mean ± standard deviation", ("weight", "paper", *DEFINITIONS), tuple(lines))
 
 
