@@ -57,7 +57,7 @@ class EagerStep:
         self.optimizers = optimizers
         self.memory_format = memory_format
         self.targets: list[OptimizerTarget] = objective.targets()
-        self.side = objective.side_penalty()
+        self.concurrent = objective.compute_concurrently()
 
     def __call__(self, items: Tensor) -> tuple[Tensor, Tensor]:
         """items: raw batch on the model's device."""
@@ -66,8 +66,8 @@ class EagerStep:
             x = x.contiguous(memory_format=self.memory_format)
         losses, latents = [], []
         terms: dict[str, Tensor] = {}
-        if self.side is not None:
-            self.side.start()
+        if self.concurrent is not None:
+            self.concurrent.start()
         for target, optimizer in zip(self.targets, self.optimizers, strict=True):
             output = target.compute_loss(x)
             optimizer.zero_grad(set_to_none=True)
@@ -76,12 +76,14 @@ class EagerStep:
             output.loss.backward(inputs=inputs)  # type: ignore[no-untyped-call]
             losses.append(output.loss)
             terms |= output.terms
-            if self.side is not None:  # a method with M has one player
-                self.side.finish()
-                losses.append(self.side.total)
-                terms |= self.side.terms
+            if self.concurrent is not None:  # a method with M has one player
+                self.concurrent.finish()
+                losses.append(self.concurrent.total)
+                terms |= self.concurrent.terms
             optimizer.step()
             latents.append(output.latents)
+        if self.concurrent is not None:
+            self.concurrent.took()
         ordered = [terms[name] for name in self.objective.weights]
         return torch.stack([sum(losses[1:], losses[0]), *ordered]).detach(), latents[0].detach()
 
@@ -90,7 +92,8 @@ class CapturedStep:
     """The same step, recorded once as a CUDA graph and replayed.
 
     The first steps run eagerly on a side stream, as CUDA asks of a warm-up; they are real steps, so nothing has
-    to be undone. A batch of another size (the last of an epoch) runs eagerly.
+    to be undone. A batch of another size (the last of an epoch) runs eagerly. Steps that look at M and steps that hold
+    the slope of a penalty have a graph each.
     """
 
     WARMUP = 3
@@ -99,8 +102,8 @@ class CapturedStep:
         self.eager = eager
         self.batch_size = batch_size
         self.warm = 0
-        self.graph: torch.cuda.CUDAGraph | None = None
-        self.items = self.row = self.latents = torch.empty(0)
+        self.graphs: dict[bool, tuple[torch.cuda.CUDAGraph, Tensor, Tensor]] = {}
+        self.items = torch.empty(0)
 
     def __call__(self, items: Tensor) -> tuple[Tensor, Tensor]:
         """items: raw batch on the GPU."""
@@ -109,11 +112,16 @@ class CapturedStep:
         if self.warm < self.WARMUP:
             self.warm += 1
             return self._on_side_stream(items)
-        if self.graph is None:
-            self.graph = self._captured(items)
+        concurrent = self.eager.concurrent
+        looks = concurrent is not None and concurrent.look
+        if looks not in self.graphs:
+            self.graphs[looks] = self._captured(items)
+        graph, row, latents = self.graphs[looks]
         self.items.copy_(items)
-        self.graph.replay()
-        return self.row.clone(), self.latents.clone()
+        graph.replay()
+        if concurrent is not None:
+            concurrent.took()
+        return row.clone(), latents.clone()
 
     def _on_side_stream(self, items: Tensor) -> tuple[Tensor, Tensor]:
         stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
@@ -123,15 +131,18 @@ class CapturedStep:
         torch.cuda.current_stream().wait_stream(stream)
         return result
 
-    def _captured(self, items: Tensor) -> torch.cuda.CUDAGraph:
-        self.items = items.clone()
+    def _captured(self, items: Tensor) -> tuple[torch.cuda.CUDAGraph, Tensor, Tensor]:
+        if not self.graphs:
+            self.items = items.clone()
         for optimizer in self.eager.optimizers:
             optimizer.zero_grad(set_to_none=True)
         graph = torch.cuda.CUDAGraph()
+        # On a stream of its own: graphs recorded on one stream share the workspace of its matrix products, so that they
+        # cannot be replayed at once. Before what is computed beside it; and other threads may work meanwhile.
+        stream = torch.cuda.Stream(priority=-1)  # type: ignore[no-untyped-call]
         try:
-            # Other threads may train models of their own meanwhile.
-            with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-                self.row, self.latents = self.eager(self.items)
+            with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
+                row, latents = self.eager(self.items)
         except RuntimeError as error:
             if isinstance(error, torch.OutOfMemoryError) or isinstance(error.__context__, torch.OutOfMemoryError):
                 raise torch.OutOfMemoryError(str(error)) from error
@@ -140,4 +151,4 @@ class CapturedStep:
                 f"capture: the step cannot be recorded as a CUDA graph ({reason}); a penalty that reads a value back "
                 "from the GPU, as .item() does, needs --capture off"
             ) from error
-        return graph
+        return graph, row, latents
