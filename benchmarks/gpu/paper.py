@@ -89,7 +89,7 @@ def face_cells(scale: StudyConfig, rows: Iterable[str], *, smoke: bool) -> list[
 def digits(work: Path, out: Path, *, smoke: bool) -> Study:
     """Models of digits."""
     scale = StudyConfig("smoke" if smoke else "paper", "paper", 1 if smoke else 3)
-    rows = (("AE", "LoRAE"),) if smoke else DIGITS
+    rows = (("LoRAE",),) if smoke else DIGITS
     waves = [digit_cells(scale, names, smoke=smoke) for names in rows]
     return Study("digits", "mnist", work / "digits", out / "digits.tar.gz", None, waves)
 
