@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 from lorae.config.data_settings import DataSettings
 from lorae.config.methods import TERMS, option_names
 from lorae.config.settings import RENAMED, Settings
-from lorae.errors import LoraeError, LoraeWarning
+from lorae.errors import LoraeError, LoraeWarning, as_flags
 from lorae.penalties import all_penalties
 
 # Flags of `lorae train` and `lorae data`; `data` itself is an argument without a flag.
@@ -31,17 +31,12 @@ PARTS: dict[str, Callable[[], dict[str, str]]] = {
 }
 
 
-def as_flags(error: LoraeError) -> str:
-    """Return the message of an error with arguments of Python functions as flags."""
-    return re.sub(r"\(from argument (\w+)\)", lambda found: f"(from --{found[1].replace('_', '-')})", str(error))
-
-
 def show_warning(
     message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: Any, **__: Any
 ) -> None:
     """Print a LoraeWarning as one line, and any other warning as Python does."""
     if isinstance(message, LoraeWarning):
-        print(f"lorae: warning: {message}", file=sys.stderr)
+        print(f"lorae: warning: {as_flags(message)}", file=sys.stderr)
     else:
         print(warnings.formatwarning(message, category, filename, lineno), file=sys.stderr, end="")
 

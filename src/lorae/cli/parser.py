@@ -8,8 +8,8 @@ from typing import Any
 
 from lorae import __version__
 from lorae.cli import describe, generate, inspect, reproduce, train, truncate_export
-from lorae.cli.arguments import Parser, as_flags, join_negative_numbers, show_warning
-from lorae.errors import LoraeError, LoraeWarning
+from lorae.cli.arguments import Parser, join_negative_numbers, show_warning
+from lorae.errors import LoraeError, LoraeWarning, as_flags
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
