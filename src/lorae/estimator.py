@@ -19,6 +19,7 @@ from lorae import validation as rules
 from lorae.config.settings import ARRAY, Settings
 from lorae.data import Dataset, Split, subsample_evenly
 from lorae.errors import LoraeError, LoraeWarning
+from lorae.linalg import column_deviations
 from lorae.metrics.ranks import rank_at
 from lorae.models.autoencoder import CHUNK, Autoencoder
 from lorae.runs.in_memory import InMemoryRun
@@ -66,15 +67,7 @@ class Units:
     @classmethod
     def of(cls, vectors: NDArray[np.float64], *, by_columns: bool) -> "Units":
         """Those of vectors (n, d); by_columns: a deviation for each, otherwise one for all, the root mean square."""
-        mean = vectors.mean(axis=0)
-        largest = np.abs(vectors - mean).max(axis=0)
-        # What summing up a constant rounds to is no deviation.
-        constant = largest <= len(vectors) * np.finfo(np.float64).eps * np.abs(mean)
-        unit = np.where(constant, 1.0, largest)  # squares of what it divides neither overflow nor vanish
-        deviation = np.where(constant, 0.0, unit * ((vectors - mean) / unit).std(axis=0))
-        if not by_columns and deviation.any():
-            largest = deviation.max()
-            deviation[:] = largest * np.sqrt(np.square(deviation / largest).mean())
+        mean, deviation = column_deviations(vectors, by_columns=by_columns)
         return cls(mean, np.where(deviation > 0, deviation, np.abs(mean).clip(min=1.0)))
 
     def scaled(self, vectors: NDArray[np.float64]) -> NDArray[np.float32]:

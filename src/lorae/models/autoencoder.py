@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lorae.errors import LoraeError
+from lorae.linalg import column_deviations
 from lorae.metrics.ranks import rank_at
 from lorae.metrics.spectrum import TOLERANCE, Spectrum, latent_spectrum
 from lorae.models.bottlenecks import BOTTLENECKS, IdentityBottleneck, Latent
@@ -76,10 +77,7 @@ class Scaling(nn.Module):
         """
         if self.images:
             return
-        mean = inputs.mean(axis=0, dtype=np.float64)
-        deviation = inputs.std(axis=0, dtype=np.float64)
-        if not by_columns:
-            deviation[:] = np.sqrt(np.square(deviation).mean())
+        mean, deviation = column_deviations(inputs, by_columns=by_columns)
         deviation[deviation == 0] = 1.0  # a constant column becomes zero
         self.shift.copy_(torch.from_numpy(mean))
         self.scale.copy_(torch.from_numpy(deviation))
@@ -143,6 +141,7 @@ class Autoencoder(nn.Module):
         than latent coordinates, those left over start at zero.
         """
         scaled = self.scaling(torch.as_tensor(np.array(items))).double()
+        # Not by `principal_axes`, whose signs are others: the signs are part of what a seed trains.
         _, _, axes = torch.linalg.svd(scaled - scaled.mean(0), full_matrices=False)
         axes = axes[: self.spec.latent_dim]
         assert isinstance(self.encoder, Encoder)
