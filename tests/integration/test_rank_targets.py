@@ -3,6 +3,7 @@
 import json
 import warnings
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -180,7 +181,11 @@ def test_items_set_aside_are_not_trained_on(vectors):
     assert rows == {row.tobytes() for row in dataset.train.inputs}
 
 
-GOALS = {"rank": {"rank": 2}, "target": {"target_mse": 0.3}, "path": {"penalty_path": "1e-3:1:4"}}
+GOALS: dict[str, dict[str, Any]] = {
+    "rank": {"rank": 2},
+    "target": {"target_mse": 0.3},
+    "path": {"penalty_path": "1e-3:1:4"},
+}
 
 
 @pytest.mark.filterwarnings("ignore:penalty_path")  # the path is too short for a rank to fall

@@ -1,6 +1,7 @@
 """A penalty of M whose slope is held between two looks."""
 
 import dataclasses
+from typing import Any
 
 import pytest
 import torch
@@ -68,7 +69,8 @@ def test_the_tangent_of_the_nuclear_norm_never_lies_above_it():
 
 
 def test_looks_are_taken_where_they_are_due(image_file, small, tmp_path, monkeypatch):
-    looked, taken = [], []
+    looked: list[Any] = []
+    taken: list[Any] = []
     relinearize, take = LinearizedPenalty.relinearize, Trainer._one_step
 
     def seen(self, matrix):

@@ -8,12 +8,13 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from lorae.errors import LoraeError
-from lorae.reproduction.jobs import store as module
+from lorae.reproduction.jobs import pool as module
 from lorae.reproduction.jobs.pool import run_jobs
 from lorae.reproduction.jobs.store import Job, ResultStore
 
@@ -54,7 +55,7 @@ def sleep_and_tell(configuration):
 def test_the_key_is_that_of_the_content():
     first = Job("one name", {"a": 1, "b": {"c": [1, 2], "d": None}})
     assert first.key == Job("another", {"b": {"d": None, "c": [1, 2]}, "a": 1}).key
-    others = [{"a": 2}, {"b": {"c": [2, 1], "d": None}}, {"b": {"c": [1, 2]}}, {"e": 0}]
+    others: list[dict[str, Any]] = [{"a": 2}, {"b": {"c": [2, 1], "d": None}}, {"b": {"c": [1, 2]}}, {"e": 0}]
     assert len({first.key, *(Job("", first.configuration | other).key for other in others)}) == 5
 
 
@@ -147,8 +148,8 @@ def test_a_claim_of_a_process_that_died_is_void(tmp_path):
     code = f"""
 import os
 from tests.reproduction.test_cells import CELLS
-from lorae.reproduction.jobs.store import Store
-with Store({str(tmp_path)!r}).claimed(CELLS[0]):
+from lorae.reproduction.jobs.store import ResultStore
+with ResultStore({str(tmp_path)!r}).claimed(CELLS[0]):
     os._exit(0)
 """
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
@@ -174,11 +175,12 @@ def test_a_worker_that_dies_is_said_so(tmp_path):
 def test_no_worker_outlives_its_study_and_a_termination_says_how_to_go_on(number, workers, tmp_path):
     code = f"""
 from pathlib import Path
-from lorae.reproduction.jobs.store import Cell, work_off
+from lorae.reproduction.jobs.pool import run_jobs
+from lorae.reproduction.jobs.store import Job
 from tests.reproduction.test_cells import sleep_and_tell
 if __name__ == "__main__":
-    cells = [Cell(str(n), {{"number": n, "folder": {str(tmp_path)!r}}}) for n in range(2)]
-    work_off(cells, sleep_and_tell, {str(tmp_path / "out")!r}, workers={workers})
+    cells = [Job(str(n), {{"number": n, "folder": {str(tmp_path)!r}}}) for n in range(2)]
+    run_jobs(cells, sleep_and_tell, {str(tmp_path / "out")!r}, workers={workers})
 """
     (tmp_path / "study.py").write_text(code)
     environment = os.environ | {"PYTHONPATH": str(ROOT)}

@@ -12,10 +12,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lorae.errors import LoraeError
-from lorae.system.files import try_lock, write_atomically
 from lorae.config.methods import get_method
 from lorae.config.settings import Settings
+from lorae.errors import LoraeError
+from lorae.system.files import try_lock, write_atomically
 
 if TYPE_CHECKING:
     from lorae.models.autoencoder import Autoencoder

@@ -81,7 +81,7 @@ class EagerStep:
         self.optimizers = optimizers
         self.memory_format = memory_format
         self.targets: list[OptimizerTarget] = objective.targets()
-        self.side = objective.side_penalty()
+        self.concurrent = objective.compute_concurrently()
         self.names = ("loss", *objective.weights)
 
     def __call__(self, items: Tensor) -> StepResult:
@@ -92,8 +92,8 @@ class EagerStep:
         losses: list[Tensor] = []
         latents: list[Tensor] = []
         values: dict[str, Tensor] = {}
-        if self.side is not None:
-            self.side.start()
+        if self.concurrent is not None:
+            self.concurrent.start()
         for target, optimizer in zip(self.targets, self.optimizers, strict=True):
             output = target.compute_loss(x)
             optimizer.zero_grad(set_to_none=True)
@@ -102,12 +102,14 @@ class EagerStep:
             output.loss.backward(inputs=inputs)  # type: ignore[no-untyped-call]
             losses.append(output.loss)
             values |= output.terms
-            if self.side is not None:  # a method with M has one target
-                self.side.finish()
-                losses.append(self.side.total)
-                values |= self.side.terms
+            if self.concurrent is not None:  # a method with M has one target
+                self.concurrent.finish()
+                losses.append(self.concurrent.total)
+                values |= self.concurrent.terms
             optimizer.step()
             latents.append(output.latents)
+        if self.concurrent is not None:
+            self.concurrent.took()
         values["loss"] = sum(losses[1:], losses[0])
         stacked = torch.stack([values[name] for name in self.names])
         return StepResult(self.names, stacked.detach(), latents[0].detach())
@@ -117,7 +119,8 @@ class CapturedStep:
     """The same step, recorded once as a CUDA graph and replayed.
 
     The first steps run eagerly on a side stream, as CUDA requires before a capture; they are steps of the training. A
-    batch of another size (the last of an epoch) runs eagerly.
+    batch of another size (the last of an epoch) runs eagerly. Steps that linearize the penalties of M anew have a graph
+    of their own.
     """
 
     WARMUP = 3
@@ -126,10 +129,9 @@ class CapturedStep:
         self.eager = eager
         self.batch_size = batch_size
         self.warm = 0
-        self.graph: torch.cuda.CUDAGraph | None = None
-        # Memory of the graph: where it reads a batch, and where it writes its result.
+        # By whether penalties are linearized: the graph, and the memory that it writes its result to.
+        self.graphs: dict[bool, tuple[torch.cuda.CUDAGraph, StepResult]] = {}
         self.items = torch.empty(0)
-        self.result = StepResult((), self.items, self.items)
 
     def __call__(self, items: Tensor) -> StepResult:
         """Take one step on raw items on the GPU, (n, ...)."""
@@ -138,11 +140,16 @@ class CapturedStep:
         if self.warm < self.WARMUP:
             self.warm += 1
             return self._on_side_stream(items)
-        if self.graph is None:
-            self.graph = self._capture(items)
+        concurrent = self.eager.concurrent
+        looks = concurrent is not None and concurrent.look
+        if looks not in self.graphs:
+            self.graphs[looks] = self._capture(items)
+        graph, result = self.graphs[looks]
         self.items.copy_(items)
-        self.graph.replay()
-        return replace(self.result, values=self.result.values.clone(), latents=self.result.latents.clone())
+        graph.replay()
+        if concurrent is not None:
+            concurrent.took()
+        return replace(result, values=result.values.clone(), latents=result.latents.clone())
 
     def _on_side_stream(self, items: Tensor) -> StepResult:
         stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
@@ -152,15 +159,18 @@ class CapturedStep:
         torch.cuda.current_stream().wait_stream(stream)
         return result
 
-    def _capture(self, items: Tensor) -> torch.cuda.CUDAGraph:
-        self.items = items.clone()
+    def _capture(self, items: Tensor) -> tuple[torch.cuda.CUDAGraph, StepResult]:
+        if not self.graphs:
+            self.items = items.clone()
         for optimizer in self.eager.optimizers:
             optimizer.zero_grad(set_to_none=True)
         graph = torch.cuda.CUDAGraph()
+        # On a stream of its own: graphs recorded on one stream share the workspace of its matrix products, so that they
+        # cannot be replayed at once. Before what is computed beside it; and other threads may work meanwhile.
+        stream = torch.cuda.Stream(priority=-1)  # type: ignore[no-untyped-call]
         try:
-            # Other threads may train models of their own meanwhile.
-            with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-                self.result = self.eager(self.items)
+            with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
+                result = self.eager(self.items)
         except RuntimeError as error:
             if isinstance(error, torch.OutOfMemoryError) or isinstance(error.__context__, torch.OutOfMemoryError):
                 raise torch.OutOfMemoryError(str(error)) from error
@@ -169,4 +179,4 @@ class CapturedStep:
                 f"capture: the step cannot be recorded as a CUDA graph ({reason}); a penalty that reads a value back "
                 "from the GPU, as .item() does, needs --capture off"
             ) from error
-        return graph
+        return graph, result

@@ -1,6 +1,7 @@
 """What stands before M: its closed forms, its gradient, and what it makes invariant."""
 
 import copy
+from typing import Any
 
 import pytest
 import torch
@@ -100,8 +101,9 @@ def autoencoder(kind, factor=1.0):
         ModelSpec("mlp", (WIDTH,), WIDTH, 0.125, "linear", {"init": "orthogonal", "normalise": kind})
     ).train()
     with torch.no_grad():
-        model.encoder.output.weight.mul_(4 * factor)
-        model.encoder.output.bias.mul_(4 * factor)
+        output: Any = model.encoder.output
+        output.weight.mul_(4 * factor)
+        output.bias.mul_(4 * factor)
     return model
 
 

@@ -19,6 +19,7 @@ from typing import Any
 from lorae import __version__
 from lorae.errors import LoraeError
 from lorae.system.files import try_lock, write_atomically
+from lorae.system.hardware import card
 
 Configuration = dict[str, Any]
 Record = dict[str, Any]
@@ -113,7 +114,7 @@ class ResultStore:
             "result": result,
             "seconds": round(seconds, 2),
             "version": __version__,
-            "machine": {"torch": torch.__version__, "processor": platform.machine()},
+            "machine": {"torch": torch.__version__, "processor": platform.machine()} | card(),
         }
         write_atomically(self._path(cell), (json.dumps(record) + "\n").encode())
 
