@@ -31,6 +31,7 @@ NEEDED = {
     "jinja2": "jinja2",
     "matplotlib": "matplotlib",
     "filelock": "filelock",
+    "platformdirs": "platformdirs",
     "sklearn": "scikit-learn",
     "pytest": "pytest",
     "efficientnet_lite_pytorch": "efficientnet-lite-pytorch",

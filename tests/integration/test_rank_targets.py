@@ -36,9 +36,9 @@ def ranks_of(run):
     return [rank_at(values, tolerance) for tolerance in TOLERANCES], run.evaluation()["rank"]["rank"]
 
 
-@pytest.mark.parametrize("normalise", ["coordinates", "scale", "none"])
-def test_a_given_rank_is_exact(normalise, plane, tmp_path):
-    run = lorae.train(plane, rank=3, normalise=normalise, epochs=15, out=tmp_path / "run", **FAST)
+@pytest.mark.parametrize("normalize", ["coordinates", "scale", "none"])
+def test_a_given_rank_is_exact(normalize, plane, tmp_path):
+    run = lorae.train(plane, rank=3, normalize=normalize, epochs=15, out=tmp_path / "run", **FAST)
     assert run.settings.method == "lorae+"
     assert ranks_of(run) == ([3] * 5, 3)
     assert run.evaluation()["rank"]["matrix_rank"] == 3
@@ -51,7 +51,7 @@ def test_proximal_steps_serve_the_papers_model_too(vectors, tmp_path):
     run = lorae.train(
         vectors, method="lorae", matrix_update="prox", rank=1, epochs=15, out=tmp_path / "run", lr=3e-3, quiet=True
     )
-    assert run.settings.normalise == "none"
+    assert run.settings.normalize == "none"
     assert ranks_of(run) == ([1] * 5, 1)
 
 
@@ -171,7 +171,7 @@ def test_a_run_without_a_path_has_no_points(trained):
 
 def test_items_set_aside_are_not_trained_on(vectors):
     settings = lorae.plan(vectors, rank="auto", epochs=2)["settings"]
-    dataset = load_data(DataSettings(vectors))
+    dataset = load_data(DataSettings(), vectors)
     trainer = Trainer(InMemoryRun(Settings.from_values(settings, str), 1), dataset, quiet=True)
     kept, aside = trainer.items.numpy(), trainer.context.aside
     together = np.concatenate([kept, aside])

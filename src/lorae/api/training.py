@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from lorae.api.loading import absolute_path, as_run, data_name, dataset_of, load_dataset, origin_of_argument
 from lorae.api.run_config import choose_out, config_document, merge_settings, read_config
-from lorae.config.settings import ARRAY, RANK_GOALS, Settings
+from lorae.config.settings import ARRAY, RANK_GOALS, Settings, use_current_names
 from lorae.errors import LoraeError, LoraeWarning
 from lorae.runs.run import Run, write_config
 from lorae.training.schedule_factory import unmet_target
@@ -95,7 +95,8 @@ def _plan(
     """Resolved settings, the data, and the values that were given explicitly."""
     from lorae.system.hardware import choose_device, choose_precision
 
-    from_file = {} if config is None else read_config(Path(config))
+    from_file = {} if config is None else use_current_names(read_config(Path(config)))
+    arguments = use_current_names(arguments)
     if data is None:
         data = from_file.get("data", "mnist")
         if data == ARRAY:

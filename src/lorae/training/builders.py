@@ -78,7 +78,7 @@ def bottleneck_options(settings: Settings) -> dict[str, Any]:
         options["groups"] = math.gcd(options["groups"], settings.latent_dim)
     options |= settings.bottleneck
     if settings.matrix_init is not None:
-        options |= {"init": settings.matrix_init, "normalise": settings.normalise}
+        options |= {"init": settings.matrix_init, "normalise": settings.normalize}
     return options
 
 
@@ -90,7 +90,7 @@ def build_model(settings: Settings, dataset: Dataset) -> Autoencoder:
     model.scaling.fit(dataset.train.inputs, by_columns=settings.vector_scale == "columns")
     if settings.network == "residual" and model.spec.encodes:
         model.start_as_principal_components(subsample_evenly(dataset.train.inputs, PRINCIPAL))
-    if settings.normalise not in (None, "none"):
+    if settings.normalize not in (None, "none"):
         model.calibrate(subsample_evenly(dataset.train.inputs, CALIBRATED))
     return model
 
