@@ -15,7 +15,7 @@ from lorae.errors import LoraeError
 from lorae.linalg import column_deviations
 from lorae.metrics.ranks import rank_at
 from lorae.metrics.spectrum import TOLERANCE, Spectrum, latent_spectrum
-from lorae.models.bottlenecks import BOTTLENECKS, IdentityBottleneck, Latent
+from lorae.models.bottlenecks import IdentityBottleneck, Latent, get_bottleneck
 from lorae.models.networks import Encoder, MissingEncoder, apply_spectral_norm, build_networks
 from lorae.models.truncation import PrincipalTruncation, find_truncation, numerical_rank
 from lorae.validation import whole
@@ -118,7 +118,7 @@ class Autoencoder(nn.Module):
         self.spec = spec
         self.scaling = Scaling(spec.shape)
         # The networks first: with one seed they start alike whatever stands between them.
-        bottleneck = BOTTLENECKS[spec.bottleneck]
+        bottleneck = get_bottleneck(spec.bottleneck)
         width = bottleneck.input_width(spec.latent_dim)
         encoder, self.decoder = build_networks(
             spec.network, spec.shape, spec.latent_dim, spec.width, encoder_outputs=width, output=spec.output

@@ -11,7 +11,7 @@ from torch.nn.functional import binary_cross_entropy
 from lorae.models.autoencoder import Autoencoder
 from lorae.objectives.concurrent_penalty import ConcurrentPenalty
 from lorae.objectives.linearized_penalty import LinearizedPenalty
-from lorae.penalties import all_penalties, matrix_function, matrix_penalties, penalty_function
+from lorae.penalties import get_penalty, matrix_function, matrix_penalties, penalty_function
 from lorae.penalties._context import PenaltyContext, penalized_matrix
 
 
@@ -86,7 +86,7 @@ class Objective:
     @property
     def reads_back(self) -> bool:
         """Whether a step waits for values from the GPU; what is held is looked at between steps."""
-        waiting = (all_penalties()[name].reads_back for name in self._penalties if name not in self._linearized)
+        waiting = (get_penalty(name).reads_back for name in self._penalties if name not in self._linearized)
         return self.model.bottleneck.READS_BACK or any(waiting)
 
     def compute_concurrently(self) -> ConcurrentPenalty | None:
@@ -95,7 +95,7 @@ class Objective:
         The loss is without them from then on. None on a CPU, and where there are none or M is a product.
         """
         names = matrix_penalties(self._penalties, proximal=self.proximal)
-        chosen = [name for name in names if self.weights[name] != 0 and not all_penalties()[name].reads_back]
+        chosen = [name for name in names if self.weights[name] != 0 and not get_penalty(name).reads_back]
         if not chosen or not self.penalty_scale.is_cuda:
             return None
         matrix = self.model.bottleneck.matrix()
