@@ -76,7 +76,7 @@ METHODS = table(
             f"{ERROR} + w |M|_*, z = M h, singular values exactly zero",
             "linear",
             # A normalisation before M makes latents of images far harder to sample: docs/numerics.md.
-            {"layers": 1, "init": "identity", "normalise": "none", "noise": 0.0},
+            {"layers": 1, "init": "identity", "normalize": "none", "noise": 0.0},
             weights={"nuclear": 1e-3},
             main="nuclear",
             warmup=1.0,
@@ -350,9 +350,9 @@ def weight_names() -> list[str]:
 
 
 def option_names() -> list[str]:
-    """The numbers that bottlenecks of the table take; `init` and `normalise` are words, with settings of their own."""
+    """The numbers that bottlenecks of the table take; `init` and `normalize` are words, with settings of their own."""
     rows = [*METHODS.values(), *_importable()]
-    return sorted({name for method in rows for name in method.bottleneck_options} - {"init", "normalise"})
+    return sorted({name for method in rows for name in method.bottleneck_options} - {"init", "normalize"})
 
 
 def list_methods() -> list[dict[str, str]]:

@@ -160,7 +160,7 @@ class Autoencoder(nn.Module):
 
         For a bottleneck with one matrix M. A residual network that is the PCA of its items stays it.
 
-        A normalisation after the encoder makes the effective size of its steps that of a step over that of its
+        A normalization after the encoder makes the effective size of its steps that of a step over that of its
         outputs: outputs as small as they start by themselves would be thrown about by the first updates.
         """
         if isinstance(self.encoder, MissingEncoder):

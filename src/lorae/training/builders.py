@@ -78,7 +78,7 @@ def bottleneck_options(settings: Settings) -> dict[str, Any]:
         options["groups"] = math.gcd(options["groups"], settings.latent_dim)
     options |= settings.bottleneck
     if settings.matrix_init is not None:
-        options |= {"init": settings.matrix_init, "normalise": settings.normalize}
+        options |= {"init": settings.matrix_init, "normalize": settings.normalize}
     return options
 
 
