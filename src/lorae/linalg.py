@@ -122,7 +122,7 @@ class _KnownGradient(torch.autograd.Function):
 
 
 class _NuclearNorm(_KnownGradient):
-    """<M, W> with gradient W, where W = U V^T maximises <M, W> over the unit spectral ball."""
+    """<M, W> with gradient W, where W = U V^T maximizes <M, W> over the unit spectral ball."""
 
     @staticmethod
     def forward(ctx: Any, matrix: Tensor, method: str) -> Tensor:
@@ -214,7 +214,7 @@ _DUAL_FACTORS = {"eigh": _dual_factor_eigh, "polar": _dual_factor_polar}
 def polar_coefficients(smallest: float = 1e-4, tolerance: float = 1e-7) -> list[tuple[float, float, float]]:
     """Coefficients (a, b, c) of odd quintics whose composition maps [smallest, 1] to 1 within `tolerance`.
 
-    Each minimises max |1 - (a x + b x^3 + c x^5)| on the interval at hand (Amsel et al., arXiv:2505.16932).
+    Each minimizes max |1 - (a x + b x^3 + c x^5)| on the interval at hand (Amsel et al., arXiv:2505.16932).
     """
     lower, upper, steps = smallest, 1.0, []
     while max(1 - lower, upper - 1) > tolerance:

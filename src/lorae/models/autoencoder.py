@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lorae.errors import LoraeError
-from lorae.linalg import column_deviations
 from lorae.metrics.ranks import rank_at
 from lorae.metrics.spectrum import TOLERANCE, Spectrum, latent_spectrum
 from lorae.models.bottlenecks import IdentityBottleneck, Latent, get_bottleneck
 from lorae.models.networks import Encoder, MissingEncoder, apply_spectral_norm, build_networks
+from lorae.models.scaling import Scaling as Scaling
 from lorae.models.truncation import PrincipalTruncation, find_truncation, numerical_rank
 from lorae.validation import whole
 
@@ -51,46 +51,6 @@ class ModelSpec:
     def from_json(cls, values: dict[str, Any]) -> "ModelSpec":
         """The inverse of `dataclasses.asdict` after a trip through JSON."""
         return cls(**values | {"shape": tuple(values["shape"])})
-
-
-class Scaling(nn.Module):
-    """Raw items to what the networks see, and back.
-
-    Images: uint8 becomes value / 255, floats are taken to be in [0, 1] already. Vectors: (x - shift) / scale with
-    the mean and standard deviation of the training data, set by `fit`.
-    """
-
-    shift: Tensor
-    scale: Tensor
-
-    def __init__(self, shape: tuple[int, ...]) -> None:
-        super().__init__()
-        self.images = len(shape) == 3
-        size = 1 if self.images else shape[0]
-        self.register_buffer("shift", torch.zeros(size))
-        self.register_buffer("scale", torch.full((size,), 255.0 if self.images else 1.0))
-
-    def fit(self, inputs: NDArray[Any], by_columns: bool = True) -> None:
-        """Take mean and standard deviation from training vectors (n, d); nothing to do for images.
-
-        by_columns: a deviation for each column; otherwise one for all, the root of their mean variance.
-        """
-        if self.images:
-            return
-        mean, deviation = column_deviations(inputs, by_columns=by_columns)
-        deviation[deviation == 0] = 1.0  # a constant column becomes zero
-        self.shift.copy_(torch.from_numpy(mean))
-        self.scale.copy_(torch.from_numpy(deviation))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """x: raw items (n, ...); result float of the same shape."""
-        if self.images and x.is_floating_point():
-            return x.to(self.scale.dtype)
-        return (x.to(self.scale.dtype) - self.shift) / self.scale
-
-    def inverse(self, x: Tensor) -> Tensor:
-        """Network outputs to images in [0, 1] (not clipped) or vectors in their own units."""
-        return x if self.images else x * self.scale + self.shift
 
 
 @dataclass(frozen=True)
@@ -202,7 +162,7 @@ class Autoencoder(nn.Module):
         return latent_spectrum(np.asarray(self.encode(items)), split, tolerance)
 
     def squared_error(self, items: Array) -> float:
-        """Mean squared error over all entries, float64: images in [0, 1], vectors in standardised units."""
+        """Mean squared error over all entries, float64: images in [0, 1], vectors in standardized units."""
 
         def errors(x: Tensor) -> Tensor:
             scaled = self.scaling(x)
@@ -246,7 +206,7 @@ class Autoencoder(nn.Module):
         """A smaller copy without M, whose latent has one coordinate for each direction that is kept.
 
         The directions are the `rank` leading principal axes of the latents of `items`, within the range of M: codes
-        are centred, uncorrelated and ordered by descending standard deviation over these items, along a direction that
+        are centered, uncorrelated and ordered by descending standard deviation over these items, along a direction that
         is dropped everything is decoded at its mean, and the spectrum of the latent covariance is the leading part of
         what it was. None keeps all of M's singular values above 1e-6 of the largest, used by the items or not: then
         reconstructions stay the same to rounding.

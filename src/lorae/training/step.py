@@ -109,7 +109,7 @@ class EagerStep:
             optimizer.step()
             latents.append(output.latents)
         if self.concurrent is not None:
-            self.concurrent.took()
+            self.concurrent.end_step()
         values["loss"] = sum(losses[1:], losses[0])
         stacked = torch.stack([values[name] for name in self.names])
         return StepResult(self.names, stacked.detach(), latents[0].detach())
@@ -141,14 +141,14 @@ class CapturedStep:
             self.warm += 1
             return self._on_side_stream(items)
         concurrent = self.eager.concurrent
-        looks = concurrent is not None and concurrent.look
-        if looks not in self.graphs:
-            self.graphs[looks] = self._capture(items)
-        graph, result = self.graphs[looks]
+        linearizes = concurrent is not None and concurrent.linearizes
+        if linearizes not in self.graphs:
+            self.graphs[linearizes] = self._capture(items)
+        graph, result = self.graphs[linearizes]
         self.items.copy_(items)
         graph.replay()
         if concurrent is not None:
-            concurrent.took()
+            concurrent.end_step()
         return replace(result, values=result.values.clone(), latents=result.latents.clone())
 
     def _on_side_stream(self, items: Tensor) -> StepResult:
