@@ -3,7 +3,9 @@
 This module imports no torch, so that `lorae methods` and `lorae --help` answer at once.
 """
 
-from lorae import penalties
+import contextlib
+
+from lorae import penalties, plugins
 from lorae.config._method import TERMS as TERMS
 from lorae.config._method import Method as Method
 from lorae.config._method import table as table
@@ -24,6 +26,8 @@ SMALL = 16
 # From the first step on at full weight the divergence may win before the decoder has learned to use the latent: then
 # every posterior is the prior, for good (Sonderby et al., NeurIPS 2016, arXiv:1602.02282). It did in one run of MNIST.
 KL_WARMUP = 1.0
+
+GROUP = "lorae.methods"
 
 METHODS = table(
     [
@@ -309,21 +313,46 @@ METHODS = table(
 )
 
 
+# Methods of other packages that have been imported.
+_added: dict[str, Method] = {}
+
+
+def method_names() -> list[str]:
+    """Return the names of all methods: those of the table, then those of other packages (see `lorae.plugins`)."""
+    return list(dict.fromkeys([*METHODS, *plugins.installed(GROUP)]))
+
+
 def get_method(name: str) -> Method:
-    """The row of this name; LoraeError with the known names otherwise."""
-    if name not in METHODS:
-        raise LoraeError(f"method: got {name!r}, expected one of {', '.join(METHODS)}")
-    return METHODS[name]
+    """Return the row of this name; LoraeError for an unknown one, and for a package that cannot be imported."""
+    if name not in method_names():
+        raise LoraeError(f"method: got {name!r}, expected one of {', '.join(method_names())}")
+    if name in plugins.installed(GROUP) and name not in _added:
+        plugins.refuse_duplicates(GROUP, METHODS)
+        row = plugins.load(GROUP, name)
+        if not isinstance(row, Method) or row.name != name:
+            raise plugins.misfit(GROUP, name, f"a lorae.config.methods.Method named {name!r}")
+        _added[name] = row
+    return _added[name] if name in _added else METHODS[name]
+
+
+def _importable() -> list[Method]:
+    """Return the methods of other packages; one that cannot be imported is reported where it is used."""
+    for name in plugins.installed(GROUP):
+        with contextlib.suppress(LoraeError):
+            get_method(name)
+    return list(_added.values())
 
 
 def weight_names() -> list[str]:
-    """What has a weight: every penalty, and the terms that bottlenecks and adversaries give by themselves."""
-    return [*penalties.penalty_names(), *TERMS]
+    """Return the names of all penalties, and of the terms that bottlenecks and adversaries give by themselves."""
+    terms = (name for method in _importable() for name in method.weights)
+    return list(dict.fromkeys([*penalties.penalty_names(), *TERMS, *terms]))
 
 
 def option_names() -> list[str]:
     """The numbers that bottlenecks of the table take; `init` and `normalize` are words, with settings of their own."""
-    return sorted({name for method in METHODS.values() for name in method.bottleneck_options} - {"init", "normalize"})
+    rows = [*METHODS.values(), *_importable()]
+    return sorted({name for method in rows for name in method.bottleneck_options} - {"init", "normalize"})
 
 
 def list_methods() -> list[dict[str, str]]:
@@ -340,7 +369,12 @@ def list_methods() -> list[dict[str, str]]:
             "summary": method.summary,
             "objective": method.objective,
         }
-        for method in METHODS.values()
+        for method in [*METHODS.values(), *_added.values()]
+    ]
+    rows += [
+        {"kind": "method", "name": name, "source": plugins.distribution(point), "summary": plugins.summary(point)}
+        for name, point in plugins.installed(GROUP).items()
+        if name not in METHODS and name not in _added
     ]
     return rows + [
         {"kind": "penalty", "name": name, "source": penalty.source, "summary": penalty.summary}

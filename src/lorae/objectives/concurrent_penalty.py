@@ -16,14 +16,14 @@ class ConcurrentPenalty:
 
     Parameters
     ----------
-    penalties : mapping from name to LinearizedPenalty
-    weights : mapping from name to float
+    penalties : dict of name to LinearizedPenalty
+    weights : dict of name to float
     matrix : nn.Parameter
         M, on a GPU.
     scale : Tensor
-        A scalar on the GPU, a factor on all weights.
+        Scalar on the GPU, a factor on all weights.
     every_step : bool
-        Linearize the penalties in every step; otherwise only in steps for which `linearizes` was set.
+        Whether to linearize the penalties in every step, rather than in those for which `linearizes` is set.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class ConcurrentPenalty:
         self.total = self.gradient = torch.empty(0)
 
     def start(self) -> None:
-        """Begin with M as it is."""
+        """Begin the computation at the current M."""
         self.stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(self.stream):
             if self.linearizes:
@@ -63,11 +63,11 @@ class ConcurrentPenalty:
                 self.gradient = sum(gradients[1:], gradients[0])
 
     def finish(self) -> None:
-        """Wait for it and add the gradient to that of the loss."""
+        """Wait for the result and add its gradient to that of the loss."""
         torch.cuda.current_stream().wait_stream(self.stream)
         assert self.matrix.grad is not None
         self.matrix.grad.add_(self.gradient)
 
-    def advance(self) -> None:
-        """Note that a step was taken: the next one linearizes the penalties again if every step does."""
+    def end_step(self) -> None:
+        """Let the next step use the tangents of this one, unless every step linearizes."""
         self.linearizes = self.every_step

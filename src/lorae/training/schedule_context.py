@@ -9,6 +9,7 @@ from torch import Tensor
 
 from lorae.data import subsample_evenly
 from lorae.errors import LoraeError
+from lorae.linalg import principal_axes
 from lorae.models.autoencoder import Autoencoder
 from lorae.optim.proximal_adam import ProximalAdam
 from lorae.runs.store import RunStore
@@ -93,10 +94,8 @@ class ScheduleContext:
         Singular values of M alone do not depend on the distribution of the encoder outputs.
         """
         assert self.proximal is not None
-        latents = np.asarray(self.model.encode(self.items), dtype=np.float64)
-        centred = latents - latents.mean(axis=0)
-        _, axes = np.linalg.eigh(centred.T @ centred)
-        kept = torch.from_numpy(np.ascontiguousarray(axes[:, -rank:]))
+        _, axes, _ = principal_axes(np.asarray(self.model.encode(self.items)))
+        kept = torch.from_numpy(axes[:, :rank].copy())
         matrix = self.proximal.matrix
         with torch.no_grad():
             matrix.copy_(kept @ (kept.mT @ matrix.double().cpu()))

@@ -109,7 +109,7 @@ class EagerStep:
             optimizer.step()
             latents.append(output.latents)
         if self.concurrent is not None:
-            self.concurrent.advance()
+            self.concurrent.end_step()
         values["loss"] = sum(losses[1:], losses[0])
         stacked = torch.stack([values[name] for name in self.names])
         return StepResult(self.names, stacked.detach(), latents[0].detach())
@@ -119,8 +119,8 @@ class CapturedStep:
     """The same step, recorded once as a CUDA graph and replayed.
 
     The first steps run eagerly on a side stream, as CUDA requires before a capture; they are steps of the training. A
-    batch of another size (the last of an epoch) runs eagerly. A penalty linearized
-    every few steps has one graph for steps that linearize it and one for the others.
+    batch of another size (the last of an epoch) runs eagerly. Steps that linearize the penalties of M anew have a graph
+    of their own.
     """
 
     WARMUP = 3
@@ -129,7 +129,7 @@ class CapturedStep:
         self.eager = eager
         self.batch_size = batch_size
         self.warm = 0
-        # By whether the step linearizes the penalty: a graph, and the memory that it writes its result to.
+        # By whether penalties are linearized: the graph, and the memory that it writes its result to.
         self.graphs: dict[bool, tuple[torch.cuda.CUDAGraph, StepResult]] = {}
         self.items = torch.empty(0)
 
@@ -148,7 +148,7 @@ class CapturedStep:
         self.items.copy_(items)
         graph.replay()
         if concurrent is not None:
-            concurrent.advance()
+            concurrent.end_step()
         return replace(result, values=result.values.clone(), latents=result.latents.clone())
 
     def _on_side_stream(self, items: Tensor) -> StepResult:

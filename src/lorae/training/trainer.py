@@ -115,7 +115,7 @@ class Trainer:
             while self.step < self.total_steps:
                 self._one_step(bar, task)
                 if stop:
-                    self._checkpoint(bar, task, stopping=True)
+                    self._checkpoint(bar, task, last=True)
                     raise Interrupted(
                         f"stopped after step {self.step} of {self.total_steps}; "
                         f"continue with `lorae resume {self.run.path}`"
@@ -178,7 +178,7 @@ class Trainer:
         if note is not None:
             bar.update(task, completed=self.step, description=self._title(), note=note)
 
-    def _checkpoint(self, bar: Progress, task: Any, *, end_of_epoch: bool = False, stopping: bool = False) -> None:
+    def _checkpoint(self, bar: Progress, task: Any, *, end_of_epoch: bool = False, last: bool = False) -> None:
         """Write statistics, and a checkpoint where one is due; DivergedError for a model that is not finite."""
         self._log(bar, task)
         # The last update may have broken the model after its loss was computed.
@@ -189,9 +189,8 @@ class Trainer:
             raise self.statistics.diverged(self.step, f"test error {error}")
         if end_of_epoch:
             self.statistics.write_epoch(self.step, monitored, error, len(self.items))
-        # On a GPU the default of 500 steps takes 0.3 s, less than writing a large network.
-        scheduled = (not end_of_epoch or self.step % self.settings.checkpoint_every == 0) and self.device.type == "cpu"
-        if stopping or self.step == self.total_steps or scheduled or self.checkpoints.due:
+        scheduled = not end_of_epoch or self.step % self.settings.checkpoint_every == 0
+        if last or self.step == self.total_steps or self.checkpoints.due(scheduled=scheduled):
             self.checkpoints.save(self.step, self.statistics.seconds)
         # Counted as time of training, but not in the speed of the steps that follow.
         self.statistics.restart_speed()

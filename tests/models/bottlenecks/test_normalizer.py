@@ -23,7 +23,7 @@ def batch(seed=0, items=40):
 
 
 def by_the_batch(h, kind):
-    """Plain normalisation by a batch, differentiated by autograd."""
+    """Plain normalization by a batch, differentiated by autograd."""
     if kind == "coordinates":
         return batch_norm(h, None, None, training=True, eps=EPSILON)
     centred = h - h.mean(0)
@@ -57,7 +57,7 @@ def test_the_kind_none_does_nothing_and_has_nothing_to_store():
 
 
 @working
-def test_the_gradient_is_that_of_batch_normalisation_where_statistics_are_the_batchs(kind):
+def test_the_gradient_is_that_of_batch_normalization_where_statistics_are_the_batchs(kind):
     direction = batch(seed=1)
     ours = gradient_of(Normalizer(WIDTH, kind), batch(), direction)
     theirs = gradient_of(lambda h: by_the_batch(h, kind), batch(), direction)

@@ -19,6 +19,7 @@ from lorae.evaluation.classification.protocol import (
     split_counts,
     summary,
 )
+from lorae.linalg import column_deviations
 
 # scikit-learn's own default: enough to keep the weights finite where classes are separable.
 PENALTY = 1.0
@@ -112,9 +113,8 @@ def _draw(labels: Rows, n: int, seed: int) -> Rows:
 
 def _standardised(data: LabeledData) -> LabeledData:
     """The same data with columns of mean 0 and deviation 1 over all training items; constant ones only centred."""
-    mean = data.train.mean(axis=0, dtype=np.float64)
-    deviation = data.train.std(axis=0, dtype=np.float64)
-    deviation[deviation <= CONSTANT * np.maximum(np.abs(mean), deviation.max())] = 1.0
+    mean, deviation = column_deviations(data.train, tolerance=CONSTANT)
+    deviation[deviation <= CONSTANT * deviation.max()] = 1.0
     train, test = (((part - mean) / deviation).astype(np.float32) for part in (data.train, data.test))
     return LabeledData(train, data.train_labels, test, data.test_labels, data.classes)
 

@@ -18,8 +18,8 @@ class Normalizer(nn.Module):
     """n(h) = (h - mean) / deviation with running statistics, in training as in evaluation.
 
     kind: `none` (n(h) = h), `scale` (one deviation for all coordinates: their root mean square), `coordinates` (one
-    each). The gradient is that of a normalisation by the batch, which does not see the scale of h: that is batch
-    renormalisation without its bounds. Plain batch normalisation would add the noise of a batch's deviations to
+    each). The gradient is that of a normalization by the batch, which does not see the scale of h: that is batch
+    renormalization without its bounds. Plain batch normalization would add the noise of a batch's deviations to
     every latent, about a tenth at 32 items.
     Source: Ioffe, NeurIPS 2017 (arXiv:1702.03275).
     """
