@@ -1,4 +1,4 @@
-"""The page of a table or figure of the paper: published and ours side by side, the claims, the protocol, the images."""
+"""The page of a table or figure of the paper: published values and ours, claims, protocol and images."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,24 +13,24 @@ from lorae.reproduction.tables.results import ResultsTable
 DATA_TITLES = {"mnist": "MNIST", "celeba": "CelebA"}
 
 CAPTIONS = {
-    "samples-mixture": "latents drawn from a Gaussian mixture fitted to those of the training data, decoded",
-    "samples-own": "latents drawn from the prior of those that have one, else from a fitted Gaussian, decoded",
-    "samples-gaussian": "latents drawn from one Gaussian fitted to those of the training data, decoded",
-    "interpolation-linear": "test images at both ends of each row, decoded latents on the straight line between",
+    "samples-mixture": "decoded latents drawn from a Gaussian mixture that is fitted to the training latents",
+    "samples-own": "decoded latents drawn from the prior of models that have one, else from a fitted Gaussian",
+    "samples-gaussian": "decoded latents drawn from one Gaussian that is fitted to the training latents",
+    "interpolation-linear": "test images at both ends of each row, between them decoded latents on a straight line",
 }
 BY_MEANS = (
-    "Claims are checked on the means over the seeds; which differences may be chance stands in the order of the rows: "
-    "those within two standard errors."
+    "Claims are checked on the means over the seeds. Differences within two standard errors may be chance; the tables "
+    "of the order of the rows name them."
 )
 
-# These need the width of a page.
+# Figures that need the width of a page.
 WIDE = ("interpolation-linear",)
 
-# What the paper says of the pictures that no number stands for.
+# Claims of the paper about images, which no number measures.
 SAID = {
-    "table1": "The paper: LoRAE's images have a higher visual quality than AE's and IRMAE's, and are on a par with "
-    "VAE's, whose backgrounds are blurred (section 4.2.2). Look for yourself; the distances are those of `table3`.",
-    "table2": "The paper says the same of these as of `table1`.",
+    "table1": "The paper finds that LoRAE's images have a higher visual quality than AE's and IRMAE's and are on a par "
+    "with VAE's, whose backgrounds are blurred (section 4.2.2). The Frechet distances of these images are in `table3`.",
+    "table2": "The paper makes the same claims about these images as about those of `table1`.",
 }
 
 
@@ -43,11 +43,22 @@ def table_page(
     features: Mapping[str, str],
     folder: Path,
 ) -> Page:
-    """A page of one table on all its data sets.
+    """Build the page of a table on all its data sets.
 
-    protocol: how the numbers were made, in sentences. pictures: (data, row, figure) -> path below `folder`. spectra:
-    data -> row -> eigenvalues of the latent covariance, which are drawn over each other where there are any. features:
-    data -> the network whose features are compared, where distances are.
+    Parameters
+    ----------
+    filled : sequence of ResultsTable
+        The table on each data set.
+    protocol : sequence of str
+        Sentences about how the numbers were made.
+    pictures : mapping
+        (data, row, figure) -> path below `folder`.
+    spectra : mapping
+        Data -> row -> eigenvalues of the latent covariance; they are drawn into one plot.
+    features : mapping
+        Data -> the network whose features the Frechet distances compare.
+    folder : Path
+        Folder of the study.
     """
     table = filled[0].table
     blocks: list[Block] = [Text(SAID[table.name])] if table.name in SAID else []
@@ -84,7 +95,7 @@ def _grid(filled: ResultsTable) -> Grid:
 
 
 def _orders(filled: ResultsTable) -> list[Block]:
-    """Whether the rows come in the paper's order, a line for each column that has a better."""
+    """Compare the order of the rows with the paper's, a line for each column with a better end."""
     lines = []
     for column in filled.columns:
         found = order(filled, column) if column.better else None
@@ -105,8 +116,8 @@ def _notes(filled: ResultsTable, features: str | None) -> list[Block]:
         notes.append("Rows with a * are not in the paper.")
     if features not in (None, "inception") and any(filled.table.published[filled.data]):
         notes.append(
-            f"Distances depend on the network whose features are compared. The paper's are of an Inception network, "
-            f"ours of `{features}`: orders can be compared, values cannot."
+            f"Frechet distances depend on the network of the features: an Inception network in the paper, `{features}` "
+            "here. Orders can be compared, values cannot."
         )
     return [Text(" ".join(notes))] if notes else []
 
