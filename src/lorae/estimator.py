@@ -251,7 +251,7 @@ class LoRAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  
             "rank": rules.wanted_rank().check("rank", self.rank, origin("rank")),
             "penalty": self.penalty,
             "bottleneck": {"noise": noise} if noise > 0 else {},
-            "normalise": "coordinates",  # the unit of that noise
+            "normalize": "coordinates",  # the unit of that noise
             "latent_dim": self.latent_dim,
             "network": None if self._images else "residual",
             "vector_scale": "columns" if self.standardize else "whole",

@@ -144,5 +144,5 @@ def test_every_setting_changes_the_key():
 
 
 def test_description_can_be_stored():
-    described = load_data(DataSettings("shapes-grey", factors=("x", "y"))).describe()
+    described = load_data(DataSettings(data="shapes-grey", factors=("x", "y"))).describe()
     assert json.loads(json.dumps(described)) == described

@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -115,7 +117,8 @@ def test_own_layers_agree_with_torchs_under_autocast(kind):
 def test_the_decoder_reads_its_first_layer_as_height_width_channels():
     _, decoder = build_networks("mnist", (1, 32, 32), 4)
     rows = torch.arange(8192.0).view(1, 8192)
-    image = next(module for module in decoder.features if isinstance(module, ToImage))(rows)
+    features: Any = decoder.features
+    image = next(module for module in features if isinstance(module, ToImage))(rows)
     assert image.shape == (1, 128, 8, 8)
     assert image[0, 3, 2, 1] == (2 * 8 + 1) * 128 + 3
 
@@ -129,16 +132,16 @@ def test_linear_layers_stay_in_float32_under_autocast():
     torch.testing.assert_close(y, x.float() @ layer.weight.T + layer.bias)
 
 
-@pytest.mark.parametrize("normalise", ["none", "coordinates", "scale"])
+@pytest.mark.parametrize("normalize", ["none", "coordinates", "scale"])
 @pytest.mark.parametrize("latent_dim", [8, 3])
 @pytest.mark.parametrize("scale", ["columns", "whole"])
-def test_a_residual_network_starts_as_principal_components(normalise, latent_dim, scale):
+def test_a_residual_network_starts_as_principal_components(normalize, latent_dim, scale):
     # Sorted, and more than it is calibrated by: those have another mean and another deviation than all.
     rng = np.random.default_rng(0)
     items = (np.sort(rng.normal(size=(1200, 8)), axis=0) + rng.normal(size=(1200, 8))) @ rng.normal(size=(8, 8)) + 5
     items = items.astype(np.float32)
     asked = Settings(
-        method="lorae+", network="residual", normalise=normalise, latent_dim=latent_dim, vector_scale=scale
+        method="lorae+", network="residual", normalize=normalize, latent_dim=latent_dim, vector_scale=scale
     )
     dataset = Dataset("array", Split(items), Split(items), "", "")
     model = build_model(asked.resolve("vectors", (8,)), dataset).eval()

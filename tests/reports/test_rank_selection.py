@@ -1,10 +1,12 @@
 """How a run came to its rank, read from what its evaluation says."""
 
+from typing import Any
+
 import pytest
 
 from lorae.reports.rank_selection import read_choice
 
-SEARCH = {
+SEARCH: dict[str, Any] = {
     "rank": 5,
     "mse": 0.02,
     "bound": 0.05,

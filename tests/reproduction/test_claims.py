@@ -1,3 +1,5 @@
+from collections.abc import Mapping
+
 import pytest
 
 from lorae.reproduction.tables.claims import CLAIMS, EXACT, TUNED_IRMAE, TUNED_VAE, count_seeds, judge_claims
@@ -12,7 +14,7 @@ CLIFF = [1.0, 0.3, 0.08, 0.06, 1e-6, 1e-7]
 LATE_CLIFF = [1.0, 0.5, 0.2, 0.05, 0.01, 2e-3, 8e-4, 1e-9]
 
 
-def filled(name: str, data: str, ours: dict[tuple[str, str], tuple[float, ...]]) -> ResultsTable:
+def filled(name: str, data: str, ours: Mapping[tuple[str, str], tuple[float, ...]]) -> ResultsTable:
     table = tables()[name]
     cells = {
         (row.name, column.name): Value(
@@ -45,7 +47,7 @@ def test_a_baseline_that_is_better_refutes_its_claim_alone():
 
 @pytest.mark.parametrize("exact", [1.0, 9.0])
 def test_claims_about_our_rows_are_made_where_the_rows_are(exact):
-    ours = {"AE": (9.0,), "VAE": (8.0,), "IRMAE": (8.0,), "LoRAE": (5.0,)}
+    ours: dict[str, tuple[float, ...]] = {"AE": (9.0,), "VAE": (8.0,), "IRMAE": (8.0,), "LoRAE": (5.0,)}
     ours |= {TUNED_VAE: (4.0, 6.0, 5.5), TUNED_IRMAE: (6.0,), EXACT: (exact, 2.0)}
     found = judge_claims(distances(**ours), {})
     assert [verdict.holds for verdict in found] == [True, True, True, True, exact < 9, exact < 9]

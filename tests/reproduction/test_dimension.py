@@ -12,6 +12,7 @@ from lorae.cli import parser as cli
 from lorae.config import methods
 from lorae.config.settings import Settings
 from lorae.errors import LoraeError
+from lorae.plotting.plots import plot_dimensions
 from lorae.reproduction import run as paper
 from lorae.reproduction.dimension import benchmark as dimension
 from lorae.reproduction.dimension import estimators as estimates
@@ -176,8 +177,8 @@ def test_weights_have_a_table_of_their_own():
 def test_the_plot_needs_an_estimate(tmp_path):
     rows = [dataclasses.asdict(row) for row in rows_of("a", [None, 4])]
     with pytest.raises(LoraeError, match="at least one estimate"):
-        dimension.plot_dimensions(rows[:1], tmp_path / "plot.png")
-    assert dimension.plot_dimensions(rows, tmp_path / "plot.png").is_file()
+        plot_dimensions(rows[:1], tmp_path / "plot.png")
+    assert plot_dimensions(rows, tmp_path / "plot.png").is_file()
 
 
 # The command

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -58,7 +59,8 @@ def test_a_model_that_collapses_is_a_result_and_the_others_are_measured(study, t
         run = train(data, **settings)
         if settings.get("method") == "vae":
             model = run.load_model()
-            torch.nn.init.zeros_(model.encoder.output.weight)
+            output: Any = model.encoder.output
+            torch.nn.init.zeros_(output.weight)
             run.save_model(model)
         return run
 
@@ -99,7 +101,7 @@ def test_a_model_of_files_that_were_moved_goes_on_from_where_they_are_now(tiny, 
 
 
 def test_weights_that_are_missing_are_missed_before_anything_is_trained(tiny, tmp_path, capsys, monkeypatch):
-    measures = {"mnist": TINY.measures["mnist"] | {"fid": {"features": "inception"}}}
+    measures = {"mnist": dict(TINY.measures["mnist"]) | {"fid": {"features": "inception"}}}
     monkeypatch.setitem(PRESETS, "smoke", dataclasses.replace(TINY, measures=measures))
     monkeypatch.setattr(features, "EXTRACTORS", features.EXTRACTORS | {"inception": missing_weights()})
     code, _, errors = reproduce(capsys, "table3", "--preset", "smoke", "--out", tmp_path, "--workers", 1)

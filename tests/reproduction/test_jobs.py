@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -54,7 +55,7 @@ def sleep_and_tell(configuration):
 def test_the_key_is_that_of_the_content():
     first = Job("one name", {"a": 1, "b": {"c": [1, 2], "d": None}})
     assert first.key == Job("another", {"b": {"d": None, "c": [1, 2]}, "a": 1}).key
-    others = [{"a": 2}, {"b": {"c": [2, 1], "d": None}}, {"b": {"c": [1, 2]}}, {"e": 0}]
+    others: list[dict[str, Any]] = [{"a": 2}, {"b": {"c": [2, 1], "d": None}}, {"b": {"c": [1, 2]}}, {"e": 0}]
     assert len({first.key, *(Job("", first.configuration | other).key for other in others)}) == 5
 
 
@@ -109,7 +110,7 @@ def old_and_new(*places):
     """Two configurations that differ in the name of one setting, in nested dictionaries under these names."""
     found = []
     for name in ("normalise", "normalize"):
-        values = {"method": "lorae", name: "none", "bottleneck": {"layers": 4}}
+        values: dict[str, Any] = {"method": "lorae", name: "none", "bottleneck": {"layers": 4}}
         for place in reversed(places):
             values = {place: values, "seed": 3}
         found.append(values)

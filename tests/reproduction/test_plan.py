@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import re
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,7 @@ def test_the_studies_are_those_of_the_command():
 
 
 def test_tables_share_their_models():
-    models = {}
+    models: dict[Any, Any] = {}
     for name in ("table3", "table4", "table6", "table7", "figure2"):
         for entry in planned(tables()[name], SMOKE):
             models.setdefault(model_key(entry.job.configuration["model"]), set()).add((name, entry.row))

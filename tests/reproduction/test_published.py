@@ -1,4 +1,5 @@
 import re
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from lorae.reproduction.tables.published import tables
 from lorae.reproduction.tables.results import ResultsTable, Value
 
 # Copied once more from the paper, cell by cell; the columns are in the order of `tables.toml`.
-PRINTED = {
+PRINTED: dict[tuple[str, str], dict[str, Any]] = {
     ("table3", "mnist"): {
         "AE": (103.08, 68.97),
         "VAE": (21.01, 18.86),

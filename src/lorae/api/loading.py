@@ -1,10 +1,9 @@
 """Load runs and data sets."""
 
-import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lorae.config.settings import ARRAY, Settings
+from lorae.config.data_settings import ARRAY, DataSettings
 from lorae.errors import LoraeError
 from lorae.runs.run import Run
 
@@ -29,7 +28,7 @@ def load_data(data: "str | Path | NDArray[Any]" = "mnist", **settings: Any) -> "
     Takes the data settings of `train`: data_root, limit, size, crop, channels, factors, test_fraction, split_seed,
     holdout, skip_bad.
     """
-    return load_dataset(Settings.from_values(settings | {"data": data_name(data)}, origin_of_argument), data)
+    return load_dataset(DataSettings.from_values(settings | {"data": data_name(data)}, origin_of_argument), data)
 
 
 def origin_of_argument(name: str) -> str:
@@ -59,14 +58,11 @@ def absolute_path(path: str | Path) -> str:
     return str(found.absolute()) if str(path) and found.exists() else str(path)
 
 
-def load_dataset(settings: Settings, data: Any) -> "Dataset":
-    """Load the data of settings, with its held-out items and limit; `data` is the array where it is one."""
-    from lorae.data import DataSettings
+def load_dataset(settings: DataSettings, data: Any) -> "Dataset":
+    """Load the data of settings; `data` is the array where it is one."""
     from lorae.data import load_data as load_source
 
-    named = {field.name: getattr(settings, field.name) for field in dataclasses.fields(DataSettings)}
-    request = DataSettings(**named | {"data": settings.data if isinstance(data, (str, Path)) else data})
-    return load_source(request).held_out(request.holdout, request.split_seed).limited(settings.limit)
+    return load_source(settings, None if isinstance(data, (str, Path)) else data)
 
 
 def dataset_of(run: Run, data: "NDArray[Any] | None") -> "Dataset":

@@ -13,9 +13,11 @@ from lorae.config.methods import METHODS
 from lorae.config.settings import ARRAY, RANK_GOALS, Settings
 from lorae.errors import LoraeError
 from lorae.runs.run import Run
+from lorae.runs.schema import SCHEMA, Config, upgrade
 
 if TYPE_CHECKING:
     from lorae.data.dataset import Dataset
+    from lorae.objectives import Objective
 
 
 def merge_settings(from_file: dict[str, Any], arguments: dict[str, Any]) -> dict[str, Any]:
@@ -42,7 +44,7 @@ def read_config(path: Path) -> dict[str, Any]:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise LoraeError(f"config: {str(path)!r} is not YAML: {' '.join(str(error).split())}") from None
     if isinstance(values, dict) and isinstance(values.get("settings"), dict):
-        values = values["settings"]  # the config.json of a run
+        values = upgrade("config", values, path)["settings"]  # the config.json of a run
     if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
         raise LoraeError(f"config: {str(path)!r} holds {type(values).__name__}, expected settings by name")
     return values
@@ -80,24 +82,23 @@ def _goal_in_name(name: str, value: Any) -> str:
     return f"{name.replace('target_', '')}{value if isinstance(value, str) else f'{value:g}'}"
 
 
-def config_document(settings: Settings, dataset: "Dataset", explicit: dict[str, Any], path: Path) -> dict[str, Any]:
-    """Try the objective on two items, so that a misfit shows before anything is written; then all there is to know."""
+def config_document(
+    settings: Settings, dataset: "Dataset", explicit: dict[str, Any], path: Path, objective: "Objective"
+) -> Config:
+    """Return the content of `config.json` for a run; LoraeError for a penalty that does not fit the model."""
     import torch
 
-    from lorae.training.builders import build_model, build_objective
+    from lorae.training.builders import check_objective
 
-    model = build_model(settings, dataset)
-    objective = build_objective(settings, model)
-    x = model.scaling(torch.as_tensor(dataset.train.inputs[:2].copy()))
-    for target in objective.targets():
-        target.compute_loss(x)
+    check_objective(objective, dataset)
     return {
+        "schema": SCHEMA,
         "version": __version__,
         "command": _command(explicit, path),
         "created": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
         "settings": settings.to_json(),
         "data": dataset.describe(),
-        "parameters": model.parameter_counts(),
+        "parameters": objective.model.parameter_counts(),
         "machine": {
             "torch": torch.__version__,
             "python": platform.python_version(),

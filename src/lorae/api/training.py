@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 from lorae.api.loading import absolute_path, as_run, data_name, dataset_of, load_dataset, origin_of_argument
 from lorae.api.run_config import choose_out, config_document, merge_settings, read_config
-from lorae.config.settings import ARRAY, RANK_GOALS, Settings
+from lorae.config.settings import ARRAY, RANK_GOALS, Settings, use_current_names
 from lorae.errors import LoraeError, LoraeWarning
 from lorae.runs.run import Run, write_config
+from lorae.runs.schema import Config
 from lorae.training.schedule_factory import unmet_target
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lorae.data import Dataset
+    from lorae.objectives import Objective
 
 
 def train(
@@ -44,11 +46,13 @@ def train(
     >>> run = train("mnist", method="lorae", penalty=1e-4, epochs=3)   # doctest: +SKIP
     >>> run.summary()["rank"]                                          # doctest: +SKIP
     """
+    from lorae.training.builders import build
+
     planned, dataset, explicit = _plan(data, config, settings)
     path = choose_out(planned, out)
-    document = config_document(planned, dataset, explicit, path)
-    run = Run.create(path, document)
-    return _fit(run, dataset, quiet)
+    objective = build(planned, dataset)
+    run = Run.create(path, config_document(planned, dataset, explicit, path, objective))
+    return _fit(run, dataset, quiet, objective)
 
 
 def plan(
@@ -57,10 +61,12 @@ def plan(
     out: str | Path | None = None,
     config: str | Path | None = None,
     **settings: Any,
-) -> dict[str, Any]:
+) -> Config:
     """The complete `config.json` that `train` would write, with nothing trained or written (`--dry-run`)."""
+    from lorae.training.builders import build
+
     planned, dataset, explicit = _plan(data, config, settings)
-    return config_document(planned, dataset, explicit, choose_out(planned, out))
+    return config_document(planned, dataset, explicit, choose_out(planned, out), build(planned, dataset))
 
 
 def resume(run: "str | Path | Run", *, data: "NDArray[Any] | None" = None, quiet: bool = False) -> Run:
@@ -90,7 +96,8 @@ def _plan(
     """Resolved settings, the data, and the values that were given explicitly."""
     from lorae.system.hardware import choose_device, choose_precision
 
-    from_file = {} if config is None else read_config(Path(config))
+    from_file = {} if config is None else use_current_names(read_config(Path(config)))
+    arguments = use_current_names(arguments)
     if data is None:
         data = from_file.get("data", "mnist")
         if data == ARRAY:
@@ -120,17 +127,17 @@ def _plan(
     return settings.with_machine(device, precision), dataset, explicit
 
 
-def _fit(run: Run, dataset: "Dataset", quiet: bool) -> Run:
+def _fit(run: Run, dataset: "Dataset", quiet: bool, objective: "Objective | None" = None) -> Run:
     from lorae.evaluation.evaluator import evaluate_training
     from lorae.reports.report import write_report
     from lorae.training.trainer import Trainer
 
-    trainer = Trainer(run, dataset, quiet=quiet)
+    trainer = Trainer(run, dataset, objective, quiet=quiet)
     model = trainer.fit()
     evaluate_training(run, model, dataset)
     found = trainer.schedule.result()
     if found is not None:
-        run.add_to_evaluation({"course": found})
+        run.add_to_evaluation({"schedule": found})
     if run.settings.penalty_path is not None:
         _finish_points(run, dataset)
     write_report([run.path])
@@ -155,11 +162,12 @@ def _finish_points(run: Run, dataset: "Dataset") -> None:
     from lorae.evaluation.evaluator import evaluate_training
     from lorae.reports.report import write_report
 
-    for point in run.evaluation()["course"]["points"]:
+    for point in run.evaluation()["schedule"]["points"]:
         folder = run.path / "path" / point["point"]
         settings = run.config["settings"]
         penalties = settings["penalties"] | {"nuclear": point["penalty"]}
-        config = run.config | {
+        config: Config = {
+            **run.config,
             "settings": settings | {"penalty_path": None, "penalties": penalties},
             "point": {"of": str(run.path), "name": point["point"]},
         }

@@ -11,6 +11,7 @@ from lorae.config.methods import METHODS
 from lorae.config.settings import ARRAY
 from lorae.errors import LoraeError
 from lorae.runs.run import Run
+from lorae.runs.schema import Config
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -104,7 +105,7 @@ def beside(run: Run, suffix: str) -> Path:
 
 def _config(
     run: Run, model: "Autoencoder", small: "Autoencoder", truncation: "PrincipalTruncation", path: Path
-) -> dict[str, Any]:
+) -> Config:
     deviations = truncation.deviations.tolist()
     truncated = {
         "from": str(run.path),
@@ -115,7 +116,8 @@ def _config(
         "before": _sizes(run, model.parameter_counts()),
     }
     counts = small.parameter_counts()
-    return run.config | {"command": _command(run, truncation.rank, path), "parameters": counts, "truncated": truncated}
+    command = _command(run, truncation.rank, path)
+    return {**run.config, "command": command, "parameters": counts, "truncated": truncated}
 
 
 def _sizes(run: Run, parameters: dict[str, int]) -> dict[str, Any]:

@@ -9,24 +9,14 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
+from lorae.config.data_settings import DataSettings
 from lorae.config.methods import TERMS, option_names
-from lorae.config.settings import Settings
+from lorae.config.settings import RENAMED, Settings
 from lorae.errors import LoraeError, LoraeWarning
 from lorae.penalties import all_penalties
 
-# The settings of the data, which `lorae data` takes as well.
-DATA_SETTINGS = (
-    "data_root",
-    "limit",
-    "size",
-    "crop",
-    "channels",
-    "factors",
-    "test_fraction",
-    "split_seed",
-    "holdout",
-    "skip_bad",
-)
+# Flags of `lorae train` and `lorae data`; `data` itself is an argument without a flag.
+DATA_SETTINGS = tuple(field.name for field in dataclasses.fields(DataSettings) if field.name != "data")
 
 
 def _weights() -> dict[str, str]:
@@ -106,12 +96,15 @@ def add_settings(parser: argparse.ArgumentParser, names: Sequence[str], table: t
         else:
             options["metavar"] = "{" + ",".join(rule.choices) + "}" if rule.choices else name.upper()
         group.add_argument(f"--{name.replace('_', '-')}", **options)
+        for old in (old for old, new in RENAMED.items() if new == name):
+            group.add_argument(f"--{old}", **options | {"dest": old, "help": argparse.SUPPRESS})
 
 
 def settings_of(options: argparse.Namespace, table: type[Any] = Settings) -> dict[str, Any]:
     """Return the settings of a table that were given as flags."""
     given = vars(options)
-    settings = {field.name: given[field.name] for field in dataclasses.fields(table) if field.name in given}
+    known = (*(field.name for field in dataclasses.fields(table)), *RENAMED)
+    settings = {name: given[name] for name in known if name in given}
     settings.pop("data", None)
     for name in PARTS:
         parts = {key.split(".", 1)[1]: value for key, value in given.items() if key.startswith(f"{name}.")}

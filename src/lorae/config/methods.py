@@ -3,73 +3,11 @@
 This module imports no torch, so that `lorae methods` and `lorae --help` answer at once.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
-
 from lorae import penalties
+from lorae.config._method import TERMS as TERMS
+from lorae.config._method import Method as Method
+from lorae.config._method import table as table
 from lorae.errors import LoraeError
-
-# Loss terms that bottlenecks and adversaries give by themselves; weighted by the same flags as penalties.
-TERMS = {
-    "kl": "Kullback-Leibler divergence of the posterior from the standard normal, nats an item",
-    "commitment": "squared distance of the encoder's outputs from their codes",
-    "unused_codes": "share of the codebook that is not in use; measured only",
-    "generator": "what the generator, or the encoder, pays for being told apart",
-    "discriminator": "what the adversary pays for being fooled",
-}
-
-
-@dataclass(frozen=True)
-class Method:
-    """A row of the zoo.
-
-    objective: the loss, written out. bottleneck: key of `lorae.models.bottlenecks.BOTTLENECKS`; bottleneck_options: its
-    keyword arguments. weights: penalty or term -> default weight; main: the one that `--penalty W` sets.
-    reconstruction: `mean` over all entries, or `sum` over an item. likelihood: `gaussian` (squared error) or
-    `bernoulli` (cross-entropy of pixels, with a sigmoid at the end; images only). noise: standard deviation of what
-    is added to the input of the encoder, or of a GAN's discriminator. warmup: epochs over which the weights grow.
-    matrix_update: `adam`, or `prox` for proximal steps on the nuclear norm of M. schedule: of the learning rate.
-    spectral_norm: divide the decoder's weights by their spectral norms. adversary: a key of
-    `lorae.objectives.adversarial.LOSSES`, or `latents`. prior: latents are drawn towards the standard normal.
-    encodes: False for a generator alone.
-    latent_dim, lr, beta1: where 128, 1e-3, 0.9 do not fit. revision: raised when its training changes in a way that no
-    setting shows; records of what was trained before then no longer count.
-    """
-
-    name: str
-    summary: str
-    source: str
-    objective: str
-    bottleneck: str = "identity"
-    bottleneck_options: Mapping[str, Any] = field(default_factory=dict)
-    weights: Mapping[str, float] = field(default_factory=dict)
-    main: str | None = None
-    reconstruction: str = "mean"
-    likelihood: str = "gaussian"
-    noise: float = 0.0
-    warmup: float = 0.0
-    matrix_update: str = "adam"
-    schedule: str = "constant"
-    spectral_norm: bool = False
-    adversary: str | None = None
-    prior: bool = False
-    encodes: bool = True
-    latent_dim: int | None = None
-    lr: float = 1e-3
-    beta1: float = 0.9
-    revision: int = 1
-
-
-def table(rows: Iterable[Method]) -> dict[str, Method]:
-    """Rows by name; refuses a name that stands twice."""
-    by_name: dict[str, Method] = {}
-    for row in rows:
-        if row.name in by_name:
-            raise ValueError(f"method {row.name!r} stands twice in the table")
-        by_name[row.name] = row
-    return by_name
-
 
 ERROR = "mean (x - D(z))^2"
 SUMMED = "sum (x - D(z))^2"
@@ -134,7 +72,7 @@ METHODS = table(
             f"{ERROR} + w |M|_*, z = M h, singular values exactly zero",
             "linear",
             # A normalisation before M makes latents of images far harder to sample: docs/numerics.md.
-            {"layers": 1, "init": "identity", "normalise": "none", "noise": 0.0},
+            {"layers": 1, "init": "identity", "normalize": "none", "noise": 0.0},
             weights={"nuclear": 1e-3},
             main="nuclear",
             warmup=1.0,
@@ -384,8 +322,8 @@ def weight_names() -> list[str]:
 
 
 def option_names() -> list[str]:
-    """The numbers that bottlenecks of the table take; `init` and `normalise` are words, with settings of their own."""
-    return sorted({name for method in METHODS.values() for name in method.bottleneck_options} - {"init", "normalise"})
+    """The numbers that bottlenecks of the table take; `init` and `normalize` are words, with settings of their own."""
+    return sorted({name for method in METHODS.values() for name in method.bottleneck_options} - {"init", "normalize"})
 
 
 def list_methods() -> list[dict[str, str]]:

@@ -47,7 +47,7 @@ def load_collection(source: str | Path | NDArray[Any], size: int | None = None, 
         return Collection("array", load_whole_array(np.asarray(source), "array", size))
     name, _, split = str(source).partition(":")
     if name in source_names() and split in SPLITS:
-        dataset = load_data(DataSettings(name, size=size))
+        dataset = load_data(DataSettings(data=name, size=size))
         return Collection(str(source), getattr(dataset, split).inputs)
     path = Path(source).expanduser()
     if path.is_dir():

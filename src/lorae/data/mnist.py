@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lorae.config.data_settings import DataSettings
+from lorae.config.datasets import DATASETS
 from lorae.data import mnist_wheel as wheel
 from lorae.data.cache import PARTS, DatasetBuilder, DatasetInfo, build_folder, cache_root, cached, content_key
 from lorae.data.dataset import Dataset
@@ -26,7 +27,6 @@ from lorae.data.splits import refuse_seeded_split
 from lorae.errors import LoraeError
 from lorae.system.progress import progress_bar
 
-DEFAULT_SIZE = 32
 TIMEOUT_SECONDS = 10
 ROWS = 1024
 ORIGIN_FILE = "origin.txt"
@@ -95,7 +95,7 @@ def load_fashion_mnist(settings: DataSettings) -> Dataset:
 def _load(name: str, settings: DataSettings) -> Dataset:
     refuse_seeded_split(settings, name)
     source = SOURCES[name]
-    preparation = Preparation(settings.size or DEFAULT_SIZE, settings.channels or 1, settings.crop)
+    preparation = Preparation.from_settings(settings, DATASETS[name])
     # The checksums stand for the content, so a prepared copy is found without the raw files.
     key = content_key(name, json.dumps(source.md5, sort_keys=True), **vars(preparation))
     # A folder that the user names is checked even then: to pass over what is wrong there would hide it.

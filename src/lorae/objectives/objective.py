@@ -74,7 +74,7 @@ class Objective:
         self.modules = nn.ModuleDict()
         self.penalty_every = penalty_every
         self._linearized: dict[str, LinearizedPenalty] = {}
-        self._beside: frozenset[str] = frozenset()
+        self._concurrent: ConcurrentPenalty | None = None
         if penalty_every > 1:
             self._linearize_penalties()
 
@@ -89,21 +89,22 @@ class Objective:
         waiting = (all_penalties()[name].reads_back for name in self._penalties if name not in self._linearized)
         return self.model.bottleneck.READS_BACK or any(waiting)
 
-    def side_penalty(self) -> ConcurrentPenalty | None:
-        """The penalties of M alone, which the loss then leaves out, for a GPU to compute beside the networks.
+    def compute_concurrently(self) -> ConcurrentPenalty | None:
+        """Leave the penalties of M alone, where a graph can record them, to a stream beside the networks.
 
-        None on a CPU, and where there are none or M is a product.
+        The loss is without them from then on. None on a CPU, and where there are none or M is a product.
         """
         names = matrix_penalties(self._penalties, proximal=self.proximal)
-        chosen = [name for name in names if self.weights[name] != 0 and name not in self._linearized]
+        chosen = [name for name in names if self.weights[name] != 0 and not all_penalties()[name].reads_back]
         if not chosen or not self.penalty_scale.is_cuda:
             return None
         matrix = self.model.bottleneck.matrix()
         if not isinstance(matrix, nn.Parameter):
             return None
-        functions = {name: (matrix_function(name), self.weights[name]) for name in chosen}
-        self._beside = frozenset(chosen)
-        return ConcurrentPenalty(functions, matrix, self.penalty_scale)
+        held = {n: self._linearized.get(n) or LinearizedPenalty(matrix_function(n), matrix) for n in chosen}
+        every_step = self.penalty_every == 1
+        self._concurrent = ConcurrentPenalty(held, self.weights, matrix, self.penalty_scale, every_step=every_step)
+        return self._concurrent
 
     def __call__(self, x: Tensor) -> LossOutput:
         """What the model's own player makes of a scaled batch."""
@@ -120,7 +121,7 @@ class Objective:
             self.model.encoder, self.model.decoder, self.model.bottleneck, x, result.h, result.latent.z, x_hat
         )
         for name, penalty in self._penalties.items():
-            if name in self._beside:
+            if self._is_concurrent(name):
                 continue
             if self._is_proximal(name):
                 terms[name] = self.proximal_norm.clone()
@@ -143,8 +144,11 @@ class Objective:
 
     def relinearize(self) -> None:
         """Take value and slope of the penalties that are held, at M as it is."""
-        for held in self._linearized.values():
-            held.relinearize(penalized_matrix(self.model.bottleneck))
+        if self._concurrent is not None:
+            self._concurrent.linearizes = True
+        for name, held in self._linearized.items():
+            if not self._is_concurrent(name):
+                held.relinearize(penalized_matrix(self.model.bottleneck))
 
     def _linearize_penalties(self) -> None:
         self._linearized = {
@@ -152,6 +156,9 @@ class Objective:
             for name in matrix_penalties(self._penalties, proximal=self.proximal)
         }
         self.modules["held_penalties"] = nn.ModuleDict(self._linearized)
+
+    def _is_concurrent(self, name: str) -> bool:
+        return self._concurrent is not None and name in self._concurrent.penalties
 
     def _is_proximal(self, name: str) -> bool:
         return self.proximal and name == "nuclear"

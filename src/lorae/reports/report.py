@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lorae.plotting.plots import format_tolerance, plot_curves, plot_rank_error, plot_spectrum
+from lorae.plotting.plots import format_tolerance, plot_rank_error, plot_spectrum
+from lorae.plotting.training_curves import plot_curves
 from lorae.reports.comparison import marked_cells, one_protocol, shown_columns
 from lorae.reports.formatting import count, duration, number, plain
 from lorae.reports.run_view import Figure, RunView, load_all

@@ -90,7 +90,7 @@ class RunView:
     @property
     def choice(self) -> Choice | None:
         """What was tried on the way to the rank, where the run looked for one."""
-        return read_choice((self.evaluation or {}).get("course"))
+        return read_choice((self.evaluation or {}).get("schedule"))
 
     @property
     def tolerance(self) -> float:
@@ -191,7 +191,7 @@ class RunView:
 def read_run_view(folder: Path, name: str) -> RunView:
     """Read a run folder; `name` is its title on the page."""
     run = Run(folder)
-    return RunView(name, folder, run.config, list(run.stats()), run.evaluation() or None, rows([run])[0])
+    return RunView(name, folder, dict(run.config), list(run.stats()), run.evaluation() or None, rows([run])[0])
 
 
 def load_all(runs: Sequence[str | Path]) -> list[RunView]:

@@ -31,7 +31,7 @@ class Normalizer(nn.Module):
     def __init__(self, width: int, kind: str = "none") -> None:
         super().__init__()
         if kind not in KINDS:
-            raise LoraeError(f"normalise: got {kind!r}, expected one of {', '.join(KINDS)}")
+            raise LoraeError(f"normalize: got {kind!r}, expected one of {', '.join(KINDS)}")
         self.kind = kind
         # Where they are not used, they are not stored, but say which device and dtype the module has.
         stored = kind != "none"

@@ -20,6 +20,7 @@ from lorae import __version__
 from lorae.config import settings
 from lorae.errors import LoraeError
 from lorae.system.files import try_lock, write_atomically
+from lorae.system.hardware import card
 
 Configuration = dict[str, Any]
 Record = dict[str, Any]
@@ -141,7 +142,7 @@ class ResultStore:
             "result": result,
             "seconds": round(seconds, 2),
             "version": __version__,
-            "machine": {"torch": torch.__version__, "processor": platform.machine()},
+            "machine": {"torch": torch.__version__, "processor": platform.machine()} | card(),
         }
         write_atomically(self._path(job), (json.dumps(record) + "\n").encode())
 
