@@ -162,7 +162,7 @@ def _judge_claims(
         seen += f", the paper's own ranks like weight^({theirs.exponent:.2f})"
     means = {weight: statistics.fmean(ranks) for weight, ranks in points.items()}
     low, high = min(means), max(means)
-    # Some c / weight bounds every finite set of ranks; the size of that c decides whether the bound says anything.
+    # Some c / weight bounds every finite set of ranks; the bound is meaningful only if that c is small.
     constant = max(weight * mean for weight, mean in means.items())
     seen += (
         f"; from weight {low:g} to {high:g} the rank changes from {means[low]:.1f} to {means[high]:.1f}. An "
