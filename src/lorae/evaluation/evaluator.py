@@ -94,7 +94,7 @@ def evaluate(
     LoraeError
         For an unknown measure, and for a named one that the data or the method do not allow.
     """
-    names = chosen_measures(only, dataset, run.settings.method)
+    names = select_measures(only, dataset, run.settings.method)
     settings = settings.resolve(dataset.name, dataset.kind, run.settings.method)
     settings = dataclasses.replace(settings, device=choose_device(settings.device))
     keep_freed_memory()
@@ -125,7 +125,7 @@ def _draw(context: EvaluationContext) -> None:
         picture_interpolations(run, model, firsts, seconds, context.latents("test").mean(axis=0))
 
 
-def chosen_measures(only: Iterable[str] | None, dataset: Dataset, method: str) -> list[str]:
+def select_measures(only: Iterable[str] | None, dataset: Dataset, method: str) -> list[str]:
     """Return the names of measures in the order of the table; raise LoraeError for one that does not apply."""
     encodes = get_method(method).encodes
     labeled = dataset.train.labels is not None and dataset.test.labels is not None

@@ -63,9 +63,9 @@ def accuracies(
     """
     draws = [draw_rows(data.train_labels, n, seed, protocol) for seed in seeds]
     train, train_labels = as_tensor(data.train), as_tensor(data.train_labels)
-    labeled = Part(train, train_labels, _stacked([chosen for chosen, _ in draws]))
+    labeled = Part(train, train_labels, _stack([chosen for chosen, _ in draws]))
     test = Part(as_tensor(data.test), as_tensor(data.test_labels), torch.arange(len(data.test)).expand(len(seeds), -1))
-    judge = test if protocol == "authors_code" else Part(train, train_labels, _stacked([held for _, held in draws]))
+    judge = test if protocol == "authors_code" else Part(train, train_labels, _stack([held for _, held in draws]))
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
     model = build(generators)
     key = functools.partial(training_key, data, model, n, list(seeds), protocol, plan)
@@ -217,5 +217,5 @@ def as_tensor(values: NDArray[Any]) -> Tensor:
     return torch.from_numpy(values if values.flags.writeable else values.copy())
 
 
-def _stacked(rows: list[Rows]) -> Tensor:
+def _stack(rows: list[Rows]) -> Tensor:
     return torch.from_numpy(np.stack(rows))

@@ -126,7 +126,7 @@ def supervised(
     for name, n in sizes.items():
         length = plan(n, epochs, max_steps, JUDGED)
         parts = [accuracies(data, build, n, [seed], protocol, length, advance, trainings) for seed in checked_seeds]
-        rows[name] = _joined(parts)
+        rows[name] = _merge(parts)
     details = {"network": network, "latent_dim": latent_dim, "width": width, "bfloat16": bfloat16}
     stored = describe(data, protocol, checked_seeds, epochs, max_steps, "none: trained from raw items", JUDGED)
     return rows | {"protocol": stored | details, "left_out": left_out}
@@ -151,7 +151,7 @@ def _encoder(
         return build_networks(network, shape, latent_dim, width)[0]
 
 
-def _joined(parts: list[dict[str, Any]]) -> dict[str, Any]:
+def _merge(parts: list[dict[str, Any]]) -> dict[str, Any]:
     """Merge results of seeds trained one after the other."""
     values = [part["values"][0] for part in parts]
     return parts[0] | summary(values, parts[0]["n"]) | {"picked": [part["picked"][0] for part in parts]}

@@ -215,12 +215,12 @@ def _settings(preset: Preset, source: Source, estimator: Estimator, factor: floa
     return {name: value for name, value in resolved.items() if value != defaults[name]}
 
 
-def counted(records: list[Record]) -> list[dimension_table.Estimate]:
+def current_estimates(records: list[Record]) -> list[dimension_table.Estimate]:
     """Return the estimates of records, without those of earlier revisions."""
-    return dimension_table.estimates(record for record in records if _counts(record))
+    return dimension_table.estimates(record for record in records if _is_current(record))
 
 
-def _counts(record: Record) -> bool:
+def _is_current(record: Record) -> bool:
     """Whether a record is of the current protocol and revision."""
     configuration = record["configuration"]
     if configuration["study"] != "dimension":
@@ -232,7 +232,7 @@ def _counts(record: Record) -> bool:
 
 def draw(records: list[Record], folder: Path) -> dict[str, Any]:
     """Draw table and plot beside the records, without earlier revisions; return their paths and the shares within 1."""
-    estimates = counted(records)
+    estimates = current_estimates(records)
     if not estimates:
         raise LoraeError(f"out: {str(folder)!r} holds {len(records)} records, but none of known dimensions")
     table, figure = folder / "table.md", folder / "dimension.png"

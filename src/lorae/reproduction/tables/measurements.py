@@ -59,7 +59,7 @@ def measure(configuration: dict[str, Any], folder: Path, data_root: str | None) 
     return {"measure": name, **result, "training": training | device}
 
 
-def _evaluated(name: str) -> Callable[[Run, Settings, Path], Result]:
+def _by_evaluate(name: str) -> Callable[[Run, Settings, Path], Result]:
     """Build the measurement of a measure of `lorae evaluate`."""
 
     def take(run: Run, settings: Settings, _: Path) -> Result:
@@ -76,7 +76,7 @@ def _evaluated(name: str) -> Callable[[Run, Settings, Path], Result]:
 
 def frechet(run: Run, settings: Settings, folder: Path) -> Result:
     """Return the Frechet distances; `own` is that of the prior if the method has one, else of the Gaussian."""
-    result = _evaluated("fid")(run, settings, folder)
+    result = _by_evaluate("fid")(run, settings, folder)
     return result | {"own": result["prior" if "prior" in result else "gaussian"]}
 
 
@@ -91,12 +91,12 @@ def pictures(run: Run, settings: Settings, folder: Path) -> Result:
     if get_method(run.settings.method).encodes:
         inspection.interpolate(run, pairs=PAIRS if run.settings.data == "mnist" else None)
         names.append("interpolation-linear")
-    found = {name: _kept(run, name, folder) for name in names}
+    found = {name: _copy_figure(run, name, folder) for name in names}
     own = "samples-prior" if "samples-prior" in found else "samples-gaussian"
     return {"pictures": found | {"samples-own": found[own]}}
 
 
-def _kept(run: Run, name: str, folder: Path) -> str:
+def _copy_figure(run: Run, name: str, folder: Path) -> str:
     """Copy a figure of the run at half its size to the study's folder; return its path below that folder."""
     place = Path("pictures") / f"{run.settings.data}-{run.settings.method}-{run.path.name[:6]}-{name}.png"
     (folder / place).parent.mkdir(parents=True, exist_ok=True)
@@ -133,10 +133,10 @@ def _training_error(model: Autoencoder, dataset: Dataset) -> float:
 
 MEASUREMENTS: dict[str, Callable[[Run, Settings, Path], Result]] = {
     "fid": frechet,
-    "rank": _evaluated("rank"),
-    "classification": _evaluated("classification"),
-    "supervised": _evaluated("supervised"),
-    "interpolation": _evaluated("interpolation"),
+    "rank": _by_evaluate("rank"),
+    "classification": _by_evaluate("classification"),
+    "supervised": _by_evaluate("supervised"),
+    "interpolation": _by_evaluate("interpolation"),
     "pictures": pictures,
     "contrast": contrast,
 }

@@ -84,7 +84,7 @@ def fill(table: Table, config: StudyConfig, records: Mapping[str, Record]) -> li
     """Return the table on every available data set, with the values of the records (by the keys of their jobs)."""
     plan = planned(table, config)
     columns = {(data, column.name): column for data in table.data for column in table.columns[data]}
-    filled = []
+    results = []
     for data in (name for name in table.data if name in config.data):
         ours: dict[tuple[str, str], list[float]] = {
             (row.name, column.name): [] for row in table.rows_on(data) for column in table.columns[data]
@@ -95,8 +95,8 @@ def fill(table: Table, config: StudyConfig, records: Mapping[str, Record]) -> li
                 ours[entry.row, entry.column] += _values(result, columns[data, entry.column])
         published = table.published[data]
         cells = {cell: Value(published.get(cell), tuple(values)) for cell, values in ours.items()}
-        filled.append(ResultsTable(table, data, cells))
-    return filled
+        results.append(ResultsTable(table, data, cells))
+    return results
 
 
 def _values(result: Mapping[str, Any], column: Column) -> list[float]:

@@ -8,8 +8,8 @@ from lorae.reproduction.tables.presets import PRESETS, PROTOCOLS, StudyConfig
 from lorae.reproduction.tables.published import Table
 
 AUTHORS_CLASSIFIER = (
-    "The models are trained by the protocol above. `authors_code` classifies as the authors' code: the first items are "
-    "labeled regardless of their class, latents are taken before M if a model has it, and the best TEST accuracy "
+    "The models are trained by the protocol above. `authors_code` classifies like the authors' code: the first items "
+    "are labeled regardless of their class, latents are taken before M if a model has it, and the best TEST accuracy "
     "during training counts, so that all numbers are slightly too good."
 )
 

@@ -43,22 +43,22 @@ class RankingComparison:
         return answer if self.seeds > 1 else f"{answer} ({seeds})"
 
 
-def order(filled: ResultsTable, column: Column) -> RankingComparison:
+def compare_order(results: ResultsTable, column: Column) -> RankingComparison:
     """Compare the published order of a column with ours, over the rows that have both values."""
-    rows = [row.name for row in filled.rows if _known(filled.value(row.name, column.name))]
+    rows = [row.name for row in results.rows if _known(results.value(row.name, column.name))]
     found: dict[str, list[tuple[str, str]]] = {"same": [], "other": [], "undecided": []}
     for first, second in combinations(rows, 2):
-        better, worse = _by_paper(filled, column, first, second)
-        here = difference(filled.value(worse, column.name), filled.value(better, column.name))
+        better, worse = _by_paper(results, column, first, second)
+        here = difference(results.value(worse, column.name), results.value(better, column.name))
         if here is None:
             found["undecided"].append((better, worse))
         else:
             right = here > 0 if column.better == "lower" else here < 0
             found["same" if right else "other"].append((better, worse))
     sign = 1 if column.better == "lower" else -1
-    seeds = min((len(filled.value(row, column.name).ours) for row in rows), default=0)
-    published = sorted(rows, key=lambda row: sign * (filled.value(row, column.name).published or 0.0))
-    ours = sorted(rows, key=lambda row: sign * (filled.value(row, column.name).mean or 0.0))
+    seeds = min((len(results.value(row, column.name).ours) for row in rows), default=0)
+    published = sorted(rows, key=lambda row: sign * (results.value(row, column.name).published or 0.0))
+    ours = sorted(rows, key=lambda row: sign * (results.value(row, column.name).mean or 0.0))
     return RankingComparison(
         tuple(published), tuple(ours), tuple(found["same"]), tuple(found["other"]), tuple(found["undecided"]), seeds
     )
@@ -80,9 +80,9 @@ def _known(value: Value) -> bool:
     return value.published is not None and value.mean is not None
 
 
-def _by_paper(filled: ResultsTable, column: Column, first: str, second: str) -> tuple[str, str]:
+def _by_paper(results: ResultsTable, column: Column, first: str, second: str) -> tuple[str, str]:
     """Return the two rows, the better one in the paper first."""
-    values = [filled.value(row, column.name).published for row in (first, second)]
+    values = [results.value(row, column.name).published for row in (first, second)]
     assert values[0] is not None
     assert values[1] is not None
     return (first, second) if (values[0] < values[1]) == (column.better == "lower") else (second, first)

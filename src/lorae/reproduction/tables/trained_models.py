@@ -42,12 +42,12 @@ def trained(model: dict[str, Any], folder: Path, data_root: str | None) -> Itera
     if lock is None:
         raise BusyError
     try:
-        yield _trained_once(model, path, data_root)
+        yield _train_once(model, path, data_root)
     finally:
         lock.release()
 
 
-def _trained_once(model: dict[str, Any], path: Path, data_root: str | None) -> Run:
+def _train_once(model: dict[str, Any], path: Path, data_root: str | None) -> Run:
     diverged = path.with_suffix(".diverged")
     if diverged.exists():
         raise DivergedError(diverged.read_text(encoding="utf-8"))
