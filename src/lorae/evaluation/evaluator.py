@@ -1,4 +1,4 @@
-"""A trained run and its data -> numbers with their protocol, and figures."""
+"""Evaluation of a trained run: measures with their protocols, and figures."""
 
 import dataclasses
 from collections.abc import Iterable
@@ -94,7 +94,7 @@ def evaluate(
     LoraeError
         For an unknown measure, and for a named one that the data or the method do not allow.
     """
-    names = chosen_measures(only, dataset, run.settings.method)
+    names = select_measures(only, dataset, run.settings.method)
     settings = settings.resolve(dataset.name, dataset.kind, run.settings.method)
     settings = dataclasses.replace(settings, device=choose_device(settings.device))
     keep_freed_memory()
@@ -125,15 +125,15 @@ def _draw(context: EvaluationContext) -> None:
         picture_interpolations(run, model, firsts, seconds, context.latents("test").mean(axis=0))
 
 
-def chosen_measures(only: Iterable[str] | None, dataset: Dataset, method: str) -> list[str]:
-    """Names of measures in the order of the table."""
+def select_measures(only: Iterable[str] | None, dataset: Dataset, method: str) -> list[str]:
+    """Return the names of measures in the order of the table; raise LoraeError for one that does not apply."""
     encodes = get_method(method).encodes
-    labelled = dataset.train.labels is not None and dataset.test.labels is not None
+    labeled = dataset.train.labels is not None and dataset.test.labels is not None
     if only is None:
         return [
             name
             for name, measure in MEASURES.items()
-            if not measure.slow and (labelled or not measure.needs_labels) and (encodes or not measure.needs_encoder)
+            if not measure.slow and (labeled or not measure.needs_labels) and (encodes or not measure.needs_encoder)
         ]
     asked = list(only)
     for name in asked:
@@ -141,6 +141,6 @@ def chosen_measures(only: Iterable[str] | None, dataset: Dataset, method: str) -
             raise LoraeError(f"only: got {name!r}, expected some of {', '.join(MEASURES)}")
         if MEASURES[name].needs_encoder and not encodes:
             raise LoraeError(f"only: got {name!r}, but method {method!r} only generates: it has no encoder")
-        if MEASURES[name].needs_labels and not labelled:
+        if MEASURES[name].needs_labels and not labeled:
             raise LoraeError(f"only: got {name!r}, but the data {dataset.name!r} have no labels")
     return [name for name in MEASURES if name in asked]

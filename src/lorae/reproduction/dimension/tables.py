@@ -1,4 +1,4 @@
-"""The tables of the benchmark with known truth, from its records alone. Imports no torch."""
+"""Tables of the benchmark of known dimensions, from its records. Imports no torch."""
 
 import statistics
 from collections.abc import Iterable, Sequence
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from lorae.reports.formatting import NOTHING, markdown_table
 from lorae.reproduction.jobs.store import Record
 
-# The family of the sources that are pictures; all others are vectors.
+# Family of the pictures; all other data are vectors.
 PICTURES = "shapes"
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What is shown of a cell; value: the estimated dimension, None where training diverged."""
+    """Estimate of a job; the value is None if training diverged."""
 
     data: str
     family: str
@@ -26,12 +26,12 @@ class Estimate:
 
     @property
     def within_one(self) -> bool:
-        """Whether the estimate is at most one away from the dimension; one that is missing is not."""
+        """Whether the estimate exists and is at most one away from the dimension."""
         return self.value is not None and abs(self.value - self.dimension) <= 1
 
 
 def estimates(records: Iterable[Record]) -> list[Estimate]:
-    """The estimates of records, in their order."""
+    """Return the estimates of records, in their order."""
     return [
         Estimate(
             data=data["name"],
@@ -49,17 +49,17 @@ def estimates(records: Iterable[Record]) -> list[Estimate]:
 
 
 def shares_within_one(rows: Sequence[Estimate]) -> dict[str, float]:
-    """Method -> share of its cells that are at most one away from the dimension."""
+    """Return method -> share of its estimates at most one away from the dimension."""
     return {method: share(_of(rows, method)) for method in _methods(rows)}
 
 
 def share(rows: Sequence[Estimate]) -> float:
-    """The share of estimates at most one away from the dimension."""
+    """Return the share of estimates at most one away from the dimension."""
     return sum(row.within_one for row in rows) / len(rows)
 
 
 def markdown(rows: Sequence[Estimate]) -> str:
-    """Data x method, then weight x method, as Markdown tables."""
+    """Return Markdown tables of data x method and, with several weights, of method x weight."""
     parts = [_by_data(rows)]
     if len(_factors(rows)) > 1:
         parts += [
@@ -104,7 +104,7 @@ def shares_table(rows: Sequence[Estimate]) -> str:
 
 
 def summary(rows: Sequence[Estimate]) -> str:
-    """Median and range of estimates, `5 [4-7]`, or one number where all agree; how many diverged, if any.
+    """Return median and range of estimates as text, or one number if all agree, and the number that diverged.
 
     >>> summary([Estimate("a", "a", 5, 0.0, "b", None, seed, value) for seed, value in enumerate([4, 5, 7])])
     '5 [4-7]'

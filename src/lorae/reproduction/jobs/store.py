@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from lorae import __version__
-from lorae.config import settings
+from lorae.config.settings import RENAMED
 from lorae.errors import LoraeError
 from lorae.system.files import try_lock, write_atomically
 from lorae.system.hardware import card
@@ -29,9 +29,6 @@ Measure = Callable[[Configuration], dict[str, Any]]
 
 # Version of the layout of a record; records without one have the same layout.
 SCHEMA = 1
-
-# Former names of settings -> today's. A plain import once `lorae.config.settings` has the table.
-RENAMED: dict[str, str] = getattr(settings, "RENAMED", {})
 
 
 class BusyError(Exception):

@@ -1,4 +1,4 @@
-"""Which jobs fill a table: every one a measure of a model of a system on data with a seed. Imports no torch."""
+"""Jobs that fill a table, each a measure of a system's model on a data set with a seed. Imports no torch."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -9,13 +9,13 @@ from lorae.reproduction.tables.presets import StudyConfig
 from lorae.reproduction.tables.published import Column, System, Table
 from lorae.reproduction.tables.results import ResultsTable, Value
 
-# Raised when a measurement changes in a way that no setting shows: then no earlier record counts.
+# Increased when a measurement changes without a change of settings, which invalidates earlier records.
 PROTOCOL = 1
 
 
 @dataclass(frozen=True)
 class Planned:
-    """A job and what it is for. column: None for what belongs to the whole row, like its pictures."""
+    """A job and its place in a table; the column is None for pictures, which belong to the whole row."""
 
     data: str
     row: str
@@ -27,7 +27,7 @@ class Planned:
 def measurement(
     config: StudyConfig, data: str, system: System, measure: str, seed: int, column: Column | None = None
 ) -> Job:
-    """The job of one measure of one model."""
+    """Return the job of one measure of one model."""
     model = config.model(data, system, column, seed)
     chosen: dict[str, Any] = {} if column is None else {"labels": column.labels, "settings": column.measure_settings}
     configuration = {
@@ -43,9 +43,9 @@ def measurement(
 
 
 def planned(table: Table, config: StudyConfig) -> list[Planned]:
-    """The jobs of a table on all data at hand, seed by seed, so that an interrupted study has something of all.
+    """Return the jobs of a table, seed by seed, so that an interrupted study covers all rows and columns.
 
-    A measure that trains its own model has its own seeds: one job stands for all of them.
+    A measure that trains its own models has its own seeds: one job covers all of them.
     """
     found = []
     for seed in range(config.seeds):
@@ -57,7 +57,7 @@ def planned(table: Table, config: StudyConfig) -> list[Planned]:
                         continue
                     job = measurement(config, data, system, measure, seed, column)
                     found.append(Planned(data, system.name, column.name, seed, job))
-                # One seed is enough to look at.
+                # Pictures are shown of one seed.
                 if seed == 0 and table.pictures:
                     job = measurement(config, data, system, "pictures", seed)
                     found.append(Planned(data, system.name, None, seed, job))
@@ -65,12 +65,12 @@ def planned(table: Table, config: StudyConfig) -> list[Planned]:
 
 
 def distinct(jobs: Iterable[Job]) -> list[Job]:
-    """Each job once, in the order in which they first come."""
+    """Return each job once, in the order of first occurrence."""
     return list({job.key: job for job in jobs}.values())
 
 
 def by_seed(jobs: Iterable[Job]) -> list[Job]:
-    """The jobs in the order of their seeds, so that a study of several tables has something of all of them early."""
+    """Return jobs in the order of their seeds, so that an interrupted study of several tables covers all of them."""
 
     def seed(job: Job) -> int:
         configuration = job.configuration
@@ -81,10 +81,10 @@ def by_seed(jobs: Iterable[Job]) -> list[Job]:
 
 
 def fill(table: Table, config: StudyConfig, records: Mapping[str, Record]) -> list[ResultsTable]:
-    """The table on every data set at hand, with the values of the records (by the keys of their jobs)."""
+    """Return the table on every available data set, with the values of the records (by the keys of their jobs)."""
     plan = planned(table, config)
     columns = {(data, column.name): column for data in table.data for column in table.columns[data]}
-    filled = []
+    results = []
     for data in (name for name in table.data if name in config.data):
         ours: dict[tuple[str, str], list[float]] = {
             (row.name, column.name): [] for row in table.rows_on(data) for column in table.columns[data]
@@ -95,16 +95,16 @@ def fill(table: Table, config: StudyConfig, records: Mapping[str, Record]) -> li
                 ours[entry.row, entry.column] += _values(result, columns[data, entry.column])
         published = table.published[data]
         cells = {cell: Value(published.get(cell), tuple(values)) for cell, values in ours.items()}
-        filled.append(ResultsTable(table, data, cells))
-    return filled
+        results.append(ResultsTable(table, data, cells))
+    return results
 
 
 def _values(result: Mapping[str, Any], column: Column) -> list[float]:
-    """The value of a record, or those of all its seeds where it has several of its own."""
+    """Return the value of a record, or the values of all seeds for a measure with its own seeds."""
     found: Any = result
     for name in column.value[:-1]:
         found = found.get(name)
-        if found is None:  # the measure leaves it out: there are not as many items with labels
+        if found is None:  # left out by the measure: too few labeled items
             return []
     values = found["values"] if result["measure"] == "supervised" else [found.get(column.value[-1])]
     return [float(value) * column.factor for value in values if value is not None]

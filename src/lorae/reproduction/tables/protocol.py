@@ -8,9 +8,9 @@ from lorae.reproduction.tables.presets import PRESETS, PROTOCOLS, StudyConfig
 from lorae.reproduction.tables.published import Table
 
 AUTHORS_CLASSIFIER = (
-    "The models are trained by the protocol above; `authors_code` is how the authors' code classifies: the first items "
-    "have labels whatever they show, latents are taken before M where there is one, and the moment with the best TEST "
-    "accuracy counts, so that all numbers are a little too good."
+    "The models are trained by the protocol above. `authors_code` classifies like the authors' code: the first items "
+    "are labeled regardless of their class, latents are taken before M if a model has it, and the best TEST accuracy "
+    "during training counts, so that all numbers are slightly too good."
 )
 
 
@@ -32,7 +32,7 @@ def describe_protocol(config: StudyConfig, table: Table) -> list[str]:
         sentences.append(f"Rows: {', '.join(f'{name} ({_join(settings)})' for name, settings in rows.items())}.")
         theirs = protocol.training.get(data, {})
         if theirs:
-            sentences.append(f"Of AE, VAE, IRMAE and LoRAE, as in the authors' code: {_join(theirs)}.")
+            sentences.append(f"AE, VAE, IRMAE and LoRAE are trained as in the authors' code: {_join(theirs)}.")
         sentences += _measures(config, table, data)
     if any(
         column.measure_settings.get("protocol") == "authors_code"
@@ -42,7 +42,7 @@ def describe_protocol(config: StudyConfig, table: Table) -> list[str]:
         sentences.append(AUTHORS_CLASSIFIER)
     missing = [name for name in table.data if name not in config.data]
     if missing:
-        sentences.append(f"Not measured: {', '.join(missing)}, whose files `--data-root FOLDER` names.")
+        sentences.append(f"Not measured: {', '.join(missing)}; pass the folder of its files by `--data-root FOLDER`.")
     return sentences
 
 
