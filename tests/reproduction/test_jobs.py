@@ -110,7 +110,7 @@ def old_and_new(*places):
     """Two configurations that differ in the name of one setting, in nested dictionaries under these names."""
     found = []
     for name in ("normalise", "normalize"):
-        values = {"method": "lorae", name: "none", "bottleneck": {"layers": 4}}
+        values: dict[str, Any] = {"method": "lorae", name: "none", "bottleneck": {"layers": 4}}
         for place in reversed(places):
             values = {place: values, "seed": 3}
         found.append(values)
