@@ -9,7 +9,7 @@ STUDIES := $(subst _,-,$(filter-out __init__ common figures,$(basename $(notdir 
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo smoke test test-all lint format bench figures clean
+.PHONY: help install demo smoke test test-all coverage lint format bench gpu figures clean
 
 help: ## print this list
 	@awk -F ' ## ' '/^[a-z%-]+:.* ## / { split($$1, target, ":"); sub("%", "NAME", target[1]); printf "make %-12s %s\n", target[1], $$2 }' Makefile
@@ -45,6 +45,9 @@ test-all: $(VENV)/installed-dev ## run all tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto -m "not slow"
 	$(BIN)/python -m pytest -m slow
 
+coverage: $(VENV)/installed-dev ## run the tests as `make test` does; fail where they reach too little of the package
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto -m "not slow" --cov --cov-report=term
+
 lint: $(VENV)/installed-dev ## check the code with ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -62,6 +65,9 @@ bench: $(VENV)/installed-dev ## measure speed and memory, as ratios within one r
 	$(BIN)/python -m benchmarks.pca
 	$(BIN)/python -m benchmarks.truncation
 
+gpu: $(VENV)/installed-dev ## measure one GPU in eight minutes: ARGS="--mnist FOLDER --faces TAR"; --smoke without one
+	$(BIN)/python -m benchmarks.gpu $(ARGS)
+
 # The extra lite0, which one study needs, is part of the development environment.
 study-%: $(VENV)/installed-dev ## run a study: train and measure what has no record, write results/NAME, draw its pages
 	@test -f studies/$(subst -,_,$*).py || { echo "no study named $*; expected one of: $(STUDIES)" >&2; exit 2; }
@@ -71,6 +77,7 @@ figures: $(VENV)/installed-dev ## draw all tables and pictures of README.md and 
 	$(BIN)/python -m studies.figures
 	$(BIN)/python -m benchmarks.pca --draw-only
 	$(BIN)/python -m benchmarks.throughput --draw-only
+	$(BIN)/python -m benchmarks.gpu --draw-only
 
 clean: ## delete the environment, builds and caches
-	rm -rf $(VENV) build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) build dist src/*.egg-info .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache

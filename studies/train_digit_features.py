@@ -51,7 +51,7 @@ def set_deviation(network: DigitsNetwork, images: torch.Tensor) -> None:
     network.deviation.copy_(torch.where(deviation > 0, deviation, torch.ones_like(deviation)))
 
 
-def main() -> None:
+def train() -> None:
     """Train and test the network, write its weights and its record."""
     torch.manual_seed(SEED)
     data = lorae.load_data("mnist")
@@ -91,5 +91,9 @@ def main() -> None:
     print(json.dumps(record))
 
 
+def draw() -> None:
+    """Draw nothing: no page has a table of this study."""
+
+
 if __name__ == "__main__":
-    main()
+    common.run_study(__doc__, train, draw)

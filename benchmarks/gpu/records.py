@@ -1,5 +1,6 @@
 """The records of a run on a GPU: one line of JSON each, added as they are measured, so that a cut costs nothing."""
 
+import gc
 import json
 import os
 import platform
@@ -19,7 +20,7 @@ def machine() -> dict[str, Any]:
     """The card, its driver and the versions that every record carries."""
     import torch
 
-    found = {"torch": torch.__version__, "python": platform.python_version(), "card": "none (CPU)"}
+    found: dict[str, Any] = {"torch": torch.__version__, "python": platform.python_version(), "card": "none (CPU)"}
     if torch.cuda.is_available():
         properties = torch.cuda.get_device_properties(0)
         found |= {
@@ -67,6 +68,7 @@ class Records:
         """Take a measurement unless it is there; an error is recorded, and the next one goes on. again: even then."""
         if self.has(name) and not again:
             return
+        gc.collect()  # or the peak memory would be that of earlier measurements too
         started = time.perf_counter()
         try:
             result = take()

@@ -5,6 +5,7 @@ import itertools
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,11 @@ from torch import Tensor, nn
 from benchmarks.gpu.records import Records
 from lorae.config.settings import Settings
 from lorae.data import Dataset, Split
-from lorae.evaluation.measures import Moments, frechet_distance
 from lorae.linalg import nuclear_norm, threshold_singular_values
+from lorae.metrics.frechet import Moments, frechet_distance
 from lorae.optim.proximal_adam import SHRINK_EVERY
 from lorae.runs.in_memory import InMemoryRun
-from lorae.training import Trainer
+from lorae.training.trainer import Trainer
 
 SHAPES = {"mnist": (1, 32, 32), "celeba": (3, 64, 64)}
 PENALTY = 1e-3
@@ -28,7 +29,7 @@ PENALISED: dict[str, dict[str, Any]] = {
     "M without a penalty": ONE_LAYER,
     "polar": {"method": "lorae", "penalty": PENALTY},
     "polar, within the loss": {"method": "lorae", "penalty": PENALTY},
-    "polar, slope held for 10 steps": {"method": "lorae", "penalty": PENALTY, "penalty_every": 10},
+    "slope held for 10 steps": {"method": "lorae", "penalty": PENALTY, "penalty_every": 10},
     "proximal steps": {"method": "lorae+", "penalty": PENALTY},
 }
 
@@ -160,8 +161,8 @@ def our_loop(
     if matrix is not None:
         trainer.model.bottleneck.single_matrix().data.copy_(matrix)
     if within_loss:  # instead of on a stream of its own
-        eager = getattr(trainer.take_step, "eager", trainer.take_step)
-        trainer.objective._beside, eager.side = frozenset(), None
+        eager: Any = getattr(trainer.take_step, "eager", trainer.take_step)
+        trainer.objective._concurrent = eager.concurrent = None
 
     def step(index: int) -> None:
         trainer.objective.before_step(index)
@@ -181,19 +182,19 @@ def steps(records: Records, network: str, *, smoke: bool) -> None:
     for batch_size in (8,) if smoke else sizes:
         for precision in ("float32",) if smoke else ("float32", "tf32", "bfloat16"):
             contestants: dict[str, Callable[[], Callable[[int], None]]] = {
-                "plain loop": lambda b=batch_size, p=precision: plain_loop(network, b, p, width=width),
-                "ours, eager": lambda b=batch_size, p=precision: our_loop(
-                    network, b, p, method="ae", width=width, capture="off"
+                "plain loop": partial(plain_loop, network, batch_size, precision, width=width),
+                "ours, eager": partial(
+                    our_loop, network, batch_size, precision, method="ae", width=width, capture="off"
                 ),
-                "ours, captured": lambda b=batch_size, p=precision: our_loop(network, b, p, method="ae", width=width),
+                "ours, captured": partial(our_loop, network, batch_size, precision, method="ae", width=width),
             }
             if precision == "float32" and batch_size == min(sizes):
-                contestants["plain loop, svd"] = lambda b=batch_size, p=precision: plain_loop(
-                    network, b, p, width=width, penalty=True
+                contestants["plain loop, svd"] = partial(
+                    plain_loop, network, batch_size, precision, width=width, penalty=True
                 )
             if precision != "tf32":
-                contestants["ours, captured, lorae"] = lambda b=batch_size, p=precision: our_loop(
-                    network, b, p, method="lorae", penalty=PENALTY, width=width
+                contestants["ours, captured, lorae"] = partial(
+                    our_loop, network, batch_size, precision, method="lorae", penalty=PENALTY, width=width
                 )
             for name, build in contestants.items():
 
@@ -228,20 +229,28 @@ def trained_matrix(latent_dim: int) -> Tensor:
     return U * values @ V.mT
 
 
+def shrink(matrix: Tensor, threshold: float, _: int) -> None:
+    """A proximal step by itself."""
+    threshold_singular_values(matrix, threshold)
+
+
 def penalties(records: Records, *, smoke: bool) -> None:
     """Steps with M alone, with each way to its nuclear norm, and those ways by themselves."""
-    counts = {"warm": 1, "steps": 10, "rounds": 2} if smoke else {"warm": 20, "steps": 50, "rounds": 7}
+    counts = {"warm": 1, "steps": 2, "rounds": 2} if smoke else {"warm": 20, "steps": 50, "rounds": 7}
     few = counts | {"steps": 3, "rounds": 3, "warm": 2}
     options = {"width": 0.125} if smoke else {}
     for latent_dim in (16,) if smoke else (128, 512, 1024):
         matrix = trained_matrix(latent_dim)
-        for name, settings in PENALISED.items():
+        for precision in ("tf32",) if smoke else ("bfloat16", "tf32"):
+            for name, settings in PENALISED.items():
+                chosen = {"latent_dim": latent_dim, **settings, **options}
 
-            def take(name: str = name, settings: dict[str, Any] = settings, matrix: Tensor = matrix) -> dict[str, Any]:
-                chosen = {"latent_dim": len(matrix), **settings, **options}
-                return timed(our_loop("mnist", 32, "float32", matrix, "within" in name, **chosen), **counts)
+                def take(
+                    within: bool = "within" in name, p: str = precision, m: Tensor = matrix, c: Any = chosen
+                ) -> dict[str, Any]:
+                    return timed(our_loop("mnist", 32, p, m, within, **c), **counts)
 
-            records.measure(f"l = {latent_dim}: {name}", take)
+                records.measure(f"l = {latent_dim}, {precision}: {name}", take)
         for method in ("svd", "eigh", "polar"):
             M = matrix.to(device()).requires_grad_()
 
@@ -249,13 +258,13 @@ def penalties(records: Records, *, smoke: bool) -> None:
                 M.grad = None
                 nuclear_norm(M, method).backward()
 
-            records.measure(f"l = {latent_dim}: {method} by itself", lambda f=alone: timed(f, **few))
+            records.measure(f"l = {latent_dim}: {method} by itself", partial(timed, alone, **few))
         for place in dict.fromkeys((device(), "cpu")):
             M = matrix.to(place)
             for spectrum, threshold in (("few directions left", 0.02), ("many directions left", 0.0)):
                 records.measure(
                     f"l = {latent_dim}: proximal step by itself, {place}, {spectrum}",
-                    lambda M=M, t=threshold: timed(lambda _: threshold_singular_values(M, t), **few),
+                    partial(timed, partial(shrink, M, threshold), **few),
                 )
 
 

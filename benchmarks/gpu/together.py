@@ -14,10 +14,10 @@ import torch
 
 import lorae
 from lorae.data import Dataset
-from lorae.runs import Run
+from lorae.runs.run import Run
 from lorae.system.signals import Interrupted
-from lorae.training import Trainer
 from lorae.training.step import CapturedStep
+from lorae.training.trainer import Trainer
 
 # Seconds between two looks at how fast all of them go.
 LOOK = 6.0
@@ -29,17 +29,20 @@ class StoppableTrainer(Trainer):
     """A training that another thread can stop."""
 
     stopped = False
+    go: threading.Event | None = None
 
     def _one_step(self, bar: Any, task: Any) -> None:
         if self.stopped:
             raise Interrupted("stopped")
+        if self.go is not None and self.started:
+            self.go.wait()
         super()._one_step(bar, task)
 
     @property
     def started(self) -> bool:
         """Whether the step is recorded as a CUDA graph, or needs no recording."""
         step = self.take_step
-        return step.graph is not None if isinstance(step, CapturedStep) else self.step > 2
+        return bool(step.graphs) if isinstance(step, CapturedStep) else self.step > 2
 
 
 def prepared(path: Path, data: str, dataset: Dataset, settings: dict[str, Any]) -> StoppableTrainer:
@@ -51,15 +54,19 @@ def prepared(path: Path, data: str, dataset: Dataset, settings: dict[str, Any]) 
 def train_together(trainers: dict[str, StoppableTrainer], deadline: float) -> dict[str, dict[str, Any]]:
     """Train all of them to their ends; name -> steps, seconds of its thread, and the error where there was one.
 
-    They start one after the other, as a recording minds what others do to the generator of random numbers. Where not
-    all can end by the deadline (of `time.monotonic`), the last ones are stopped early, so that the others do.
+    They start one after the other and wait for the last: nobody may draw random numbers while a step is recorded.
+    Where not all can end by the deadline (of `time.monotonic`), the last ones are stopped early, so that others do.
     """
     found: dict[str, dict[str, Any]] = {}
     threads = {}
+    go = threading.Event()
     for name, trainer in trainers.items():
+        trainer.go = go
         threads[name] = threading.Thread(target=_fit, args=(name, trainer, found), name=name)
         threads[name].start()
         _wait_for_start(trainer, threads[name])
+    go.set()
+    looks = 0
     while any(thread.is_alive() for thread in threads.values()):
         active = [trainers[name] for name, thread in threads.items() if thread.is_alive()]
         before, looked = sum(trainer.step for trainer in active), time.monotonic()
@@ -71,7 +78,8 @@ def train_together(trainers: dict[str, StoppableTrainer], deadline: float) -> di
         print(f"{len(active)} models at once: {rate:,.0f} steps a second, all together", flush=True)
         going = [trainer for trainer in active if not trainer.stopped]
         left = sum(trainer.total_steps - trainer.step for trainer in going)
-        if going and time.monotonic() + left / rate > deadline:
+        looks += 1  # the first sees the start
+        if going and looks > 1 and time.monotonic() + left / rate > deadline:
             going[-1].stopped = True
     return found
 

@@ -1,6 +1,7 @@
 """Every row of the zoo, by the same tests."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -35,10 +36,11 @@ def weights_after_a_step(resolved, dataset):
     step = EagerStep(objective, build_optimizers(objective, 1e-3), torch.contiguous_format)
     # Plain gradients: Adam's first step would hide the size of a weight.
     # Proximal steps on M are its optimizer's own.
-    step.optimizers = [
+    optimizers: list[Any] = [
         built if isinstance(built, ProximalAdam) else torch.optim.SGD(target.parameters, lr=0.1)
         for target, built in zip(step.targets, step.optimizers, strict=True)
     ]
+    step.optimizers = optimizers
     for each in step.optimizers:
         if isinstance(each, ProximalAdam):
             each.weight.fill_(resolved.penalties["nuclear"])

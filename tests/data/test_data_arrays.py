@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -159,7 +161,8 @@ def test_npz_with_a_split(tmp_path, keys, labelled):
 @pytest.mark.parametrize("label_key", ["labels", "y", None])
 def test_npz_without_a_split(tmp_path, key, label_key):
     vectors = np.arange(20.0).reshape(10, 2)
-    np.savez(tmp_path / "a.npz", **{key: vectors}, **({label_key: np.arange(10)} if label_key else {}))
+    arrays: dict[str, Any] = {key: vectors} | ({label_key: np.arange(10)} if label_key else {})
+    np.savez(tmp_path / "a.npz", **arrays)
     dataset = load(tmp_path / "a.npz")
     if label_key:
         np.testing.assert_array_equal(dataset.train.inputs[:, 0], 2 * dataset.train.labels)

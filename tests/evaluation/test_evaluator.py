@@ -1,4 +1,5 @@
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +23,15 @@ class Corners(torch.nn.Module):
         h, w = x.shape[2] // 2, x.shape[3] // 2
         return torch.stack([x[..., :h, :w].mean((1, 2, 3)), x[..., h:, w:].mean((1, 2, 3)), x.amax((1, 2, 3))], 1)
 """
-FEW = {"n": 60, "draws": 2, "bootstrap": 20, "labels": "4,all", "seeds": 2, "max_steps": 20, "components": 2}
+FEW: dict[str, Any] = {
+    "n": 60,
+    "draws": 2,
+    "bootstrap": 20,
+    "labels": "4,all",
+    "seeds": 2,
+    "max_steps": 20,
+    "components": 2,
+}
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +147,9 @@ def test_samples_are_images_and_follow_the_seed(labelled, sampler):
     assert items.shape == (7, 1, 16, 16)
     assert items.dtype == np.uint8
     assert np.array_equal(items, lorae.sample(labelled, 7, sampler=sampler, components=2, seed=1))
-    assert not np.array_equal(items, lorae.sample(labelled, 7, sampler=sampler, components=2, seed=2))
+    # Many items: those of a network of a few steps vary by less than a level of gray on some processors.
+    one, other = (lorae.sample(labelled, 500, sampler=sampler, components=2, seed=seed) for seed in (1, 2))
+    assert not np.array_equal(one, other)
     assert labelled.figure_path(f"samples-{sampler}").is_file()
 
 

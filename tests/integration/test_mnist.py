@@ -1,13 +1,14 @@
 """What the project promises of real MNIST; about six minutes on 2 cores."""
 
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
 import lorae
 
 pytestmark = pytest.mark.slow
-RUNS = {
+RUNS: dict[str, dict[str, Any]] = {
     "ae": {"method": "ae"},
     "1e-4": {"method": "lorae", "penalty": 1e-4},
     "1e-3": {"method": "lorae", "penalty": 1e-3},

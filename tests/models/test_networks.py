@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -115,7 +117,8 @@ def test_own_layers_agree_with_torchs_under_autocast(kind):
 def test_the_decoder_reads_its_first_layer_as_height_width_channels():
     _, decoder = build_networks("mnist", (1, 32, 32), 4)
     rows = torch.arange(8192.0).view(1, 8192)
-    image = next(module for module in decoder.features if isinstance(module, ToImage))(rows)
+    features: Any = decoder.features
+    image = next(module for module in features if isinstance(module, ToImage))(rows)
     assert image.shape == (1, 128, 8, 8)
     assert image[0, 3, 2, 1] == (2 * 8 + 1) * 128 + 3
 

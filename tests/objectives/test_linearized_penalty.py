@@ -1,6 +1,7 @@
 """A penalty of M whose slope is held between two looks."""
 
 import dataclasses
+from typing import Any
 
 import pytest
 import torch
@@ -68,7 +69,8 @@ def test_the_tangent_of_the_nuclear_norm_never_lies_above_it():
 
 
 def test_looks_are_taken_where_they_are_due(image_file, small, tmp_path, monkeypatch):
-    looked, taken = [], []
+    looked: list[Any] = []
+    taken: list[Any] = []
     relinearize, take = LinearizedPenalty.relinearize, Trainer._one_step
 
     def seen(self, matrix):
@@ -111,7 +113,7 @@ def test_a_course_that_moves_m_has_a_look_at_it(image_file, small, tmp_path, mon
     monkeypatch.setattr(Trainer, "_one_step", compared)
     options = small | {"epochs": 40, "penalty_every": 1000, "penalties": {"log_det": 1e-6}, "penalty": None}
     run = lorae.train(image_file, method="lorae+", rank="auto", out=tmp_path / "run", **options)
-    assert run.evaluation()["course"]["tried"]
+    assert run.evaluation()["schedule"]["tried"]
     assert min(distances[len(distances) // 2 :]) < 1e-6
 
 

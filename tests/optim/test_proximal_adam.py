@@ -244,8 +244,8 @@ def test_a_saved_state_goes_on_to_the_same_bits(after):
                 optimizer.shrink(4)
 
     whole, saved = started(dtype=torch.float32), started(dtype=torch.float32)
-    go_on(*whole, range(35))
-    go_on(*saved, range(after))
+    go_on(*whole, steps=range(35))
+    go_on(*saved, steps=range(after))
     file = io.BytesIO()
     torch.save(saved[2].state_dict(), file)
     M, other, optimizer = started(dtype=torch.float32)

@@ -18,7 +18,7 @@ def build(dtype=torch.float64, width=0.125):
     """A model of 16 x 16 images in training mode, where its convolutions are the package's own."""
     torch.manual_seed(0)
     model = Autoencoder(ModelSpec("mnist", (1, 16, 16), 6, width, "linear", {"layers": 1})).to(dtype)
-    return model.to(memory_format=torch.channels_last)
+    return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def context_of(model, items):
@@ -107,6 +107,6 @@ def test_contraction_does_not_depend_on_the_precision_of_the_step():
     values = []
     for bfloat16 in (False, True):
         model = build(torch.float32)
-        _, terms, _ = Objective(model, {"contractive": 1.0}, bfloat16=bfloat16)(context_of(model, 3).x)
+        _, terms, _ = Objective(model, {"contractive": 1.0}, bfloat16=bfloat16)(context_of(model, 3).inputs)
         values.append(terms["contractive"].item())
     assert values[0] == values[1]

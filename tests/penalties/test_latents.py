@@ -5,24 +5,23 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from lorae.models.bottlenecks import Latent
 from lorae.penalties import l1, latent_l2, log_volume, mmd
 
 
-def step_with(z):
-    return SimpleNamespace(latent=Latent(z))
+def context_with(z):
+    return SimpleNamespace(latents=z)
 
 
 def test_norms_by_hand():
-    step = step_with(torch.tensor([[3.0, -4.0], [0.0, 1.0]]))
-    assert latent_l2.penalty(step).item() == (25 / 2 + 1 / 2) / 2
-    assert l1.penalty(step).item() == (7 + 1) / 2
+    context = context_with(torch.tensor([[3.0, -4.0], [0.0, 1.0]]))
+    assert latent_l2.penalty(context).item() == (25 / 2 + 1 / 2) / 2
+    assert l1.penalty(context).item() == (7 + 1) / 2
 
 
 def test_log_volume_by_hand():
     # Deviations of 1 and 3 over the batch; the means do not count.
     z = torch.tensor([[4.0, -3.0], [6.0, 3.0]], requires_grad=True)
-    value = log_volume.penalty(step_with(z))
+    value = log_volume.penalty(context_with(z))
     assert value.item() == pytest.approx((1.01 * 3.01) ** 0.5)
     value.backward()
     # d/dz of the first deviation is -1/2 and 1/2; the mean over two directions halves once more.
@@ -32,7 +31,7 @@ def test_log_volume_by_hand():
 
 def test_log_volume_is_finite_where_directions_are_flat():
     z = torch.tensor([[1.0, 2.0, 0.0], [1.0, 2.0, 5.0]], requires_grad=True)
-    value = log_volume.penalty(step_with(z))
+    value = log_volume.penalty(context_with(z))
     value.backward()
     assert value.item() == pytest.approx((0.01 * 0.01 * 2.51) ** (1 / 3))
     assert z.grad.isfinite().all()
@@ -48,7 +47,7 @@ def test_mmd_equals_the_sum_over_pairs():
     n = 6
     z = torch.randn(n, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64) + 1
     torch.manual_seed(7)
-    value = mmd.penalty(step_with(z)).item()
+    value = mmd.penalty(context_with(z)).item()
     torch.manual_seed(7)
     noise = torch.randn_like(z)
     expected = 0.0
@@ -65,7 +64,7 @@ def test_mmd_has_the_right_gradient():
 
     def function(z):
         torch.manual_seed(7)
-        return mmd.penalty(step_with(z))
+        return mmd.penalty(context_with(z))
 
     assert torch.autograd.gradcheck(function, z)
 
@@ -73,7 +72,7 @@ def test_mmd_has_the_right_gradient():
 def test_mmd_of_normal_latents_is_zero_in_the_mean():
     # A batch of four: there an estimate with the pairs of a point with itself is off by about 2.
     torch.manual_seed(0)
-    values = torch.stack([mmd.penalty(step_with(torch.randn(4, 5))) for _ in range(2000)])
+    values = torch.stack([mmd.penalty(context_with(torch.randn(4, 5))) for _ in range(2000)])
     assert values.mean().abs() < 3 * values.std() / len(values) ** 0.5
     assert values.std() < 1
 
@@ -81,8 +80,8 @@ def test_mmd_of_normal_latents_is_zero_in_the_mean():
 def test_mmd_grows_with_a_shift_and_with_a_wrong_scale():
     torch.manual_seed(0)
     z = torch.randn(200, 5)
-    shifted = [mmd.penalty(step_with(z + shift)).item() for shift in (0, 0.5, 1, 2, 4)]
+    shifted = [mmd.penalty(context_with(z + shift)).item() for shift in (0, 0.5, 1, 2, 4)]
     assert abs(shifted[0]) < 0.05
     assert shifted == sorted(shifted)
-    assert mmd.penalty(step_with(z * 0.3)) > 0.1
-    assert mmd.penalty(step_with(z * 3)) > 0.1
+    assert mmd.penalty(context_with(z * 0.3)) > 0.1
+    assert mmd.penalty(context_with(z * 3)) > 0.1

@@ -3,6 +3,7 @@
 import math
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,11 +13,11 @@ from lorae.errors import LoraeError
 from lorae.plotting.image_grids import plot_reconstructions
 from lorae.plotting.plots import (
     format_tolerance,
-    plot_curves,
     plot_rank_error,
     plot_spectrum,
     plot_vector_reconstructions,
 )
+from lorae.plotting.training_curves import plot_curves
 
 
 def size_of_png(path):
@@ -69,7 +70,7 @@ def test_any_spectrum_is_drawn_without_a_warning(tmp_path, values):
 
 
 def test_spectra_are_overlaid_in_their_own_colours(tmp_path):
-    spectra = {"lorae": np.geomspace(1, 1e-2, 28), "_ae $x": np.geomspace(1, 1e-6, 64)}
+    spectra: dict[str, Any] = {"lorae": np.geomspace(1, 1e-2, 28), "_ae $x": np.geomspace(1, 1e-6, 64)}
     path = plot_spectrum(spectra, str(tmp_path / "new" / "spectra.png"), ranks={"lorae": 28})
     assert {BLUE, ORANGE} <= colours(path)
 

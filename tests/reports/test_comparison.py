@@ -1,4 +1,5 @@
 import json
+from typing import Any
 
 import pytest
 
@@ -56,7 +57,7 @@ def test_a_run_without_measurements_has_a_row(make):
 
 
 def test_every_column_is_found_at_its_path(make):
-    measured = {}
+    measured: dict[str, Any] = {}
     for number, column in enumerate(COLUMNS):
         place = measured
         for key in column.path[:-1]:

@@ -1,10 +1,12 @@
 """How a run came to its rank, read from what its evaluation says."""
 
+from typing import Any
+
 import pytest
 
 from lorae.reports.rank_selection import read_choice
 
-SEARCH = {
+SEARCH: dict[str, Any] = {
     "rank": 5,
     "mse": 0.02,
     "bound": 0.05,
@@ -44,6 +46,6 @@ def test_a_path_is_its_penalties_with_a_star_at_the_knee():
     assert "knee" in choice.sentence
 
 
-@pytest.mark.parametrize("course", [None, {}, SEARCH | {"tried": []}])
-def test_of_a_run_that_tried_nothing_there_is_nothing(course):
-    assert read_choice(course) is None
+@pytest.mark.parametrize("schedule", [None, {}, SEARCH | {"tried": []}])
+def test_of_a_run_that_tried_nothing_there_is_nothing(schedule):
+    assert read_choice(schedule) is None

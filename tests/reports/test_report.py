@@ -23,7 +23,9 @@ class Page(HTMLParser):
     def __init__(self, path):
         super().__init__()
         self.raw = path.read_text(encoding="utf-8")
-        self.open, self.tags, self.words = [], [], []
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
         self.feed(self.raw)
         self.close()
         assert self.open == [], f"never closed: {self.open}"

@@ -122,7 +122,7 @@ def test_the_page_shows_the_norm_that_the_last_step_of_the_proof_takes(tmp_path)
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory) -> Run:
+def trained(tmp_path_factory) -> tuple[Run, np.ndarray]:
     vectors = np.random.default_rng(0).standard_normal((200, 8)).astype(np.float32)
     out = tmp_path_factory.mktemp("theory") / "run"
     return lorae.train(vectors, out=out, penalty=1e-2, epochs=3, quiet=True), vectors

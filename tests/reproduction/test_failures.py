@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -58,7 +59,8 @@ def test_a_model_that_collapses_is_a_result_and_the_others_are_measured(study, t
         run = train(data, **settings)
         if settings.get("method") == "vae":
             model = run.load_model()
-            torch.nn.init.zeros_(model.encoder.output.weight)
+            output: Any = model.encoder.output
+            torch.nn.init.zeros_(output.weight)
             run.save_model(model)
         return run
 
@@ -78,7 +80,7 @@ def test_values_of_what_diverged_are_missing_and_the_others_stay():
     table = tables()["table7"]
     plan = [entry for entry in planned(table, SMOKE) if entry.column is not None]
     broken = {"result": {"measure": "rank", "diverged": "loss: not finite"}}
-    records = {entry.cell.key: broken for entry in plan if entry.row == "1e-1"}
+    records = {entry.job.key: broken for entry in plan if entry.row == "1e-1"}
     (filled,) = fill(table, SMOKE, records)
     assert filled.value("1e-1", "rank").ours == ()
 
@@ -99,7 +101,7 @@ def test_a_model_of_files_that_were_moved_goes_on_from_where_they_are_now(tiny, 
 
 
 def test_weights_that_are_missing_are_missed_before_anything_is_trained(tiny, tmp_path, capsys, monkeypatch):
-    measures = {"mnist": TINY.measures["mnist"] | {"fid": {"features": "inception"}}}
+    measures = {"mnist": dict(TINY.measures["mnist"]) | {"fid": {"features": "inception"}}}
     monkeypatch.setitem(PRESETS, "smoke", dataclasses.replace(TINY, measures=measures))
     monkeypatch.setattr(features, "EXTRACTORS", features.EXTRACTORS | {"inception": missing_weights()})
     code, _, errors = reproduce(capsys, "table3", "--preset", "smoke", "--out", tmp_path, "--workers", 1)

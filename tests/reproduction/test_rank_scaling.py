@@ -1,5 +1,7 @@
 """Proposition 1: the exponent of ranks, two points, ranks of zero, what a bound says."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import scipy.stats
@@ -25,7 +27,8 @@ def rows(ranks: dict[float, list[int]]) -> list[dict]:
 
 
 def test_units_do_not_change_the_exponent():
-    x, y = np.logspace(-5, -1, 9), np.array([65, 60, 40, 30, 18, 12, 8, 8, 7])
+    x: Any = np.logspace(-5, -1, 9)
+    y: Any = np.array([65, 60, 40, 30, 18, 12, 8, 8, 7])
     plain, scaled = exponent.fit_exponent(x, y), exponent.fit_exponent(1e3 * x, 7 * y)
     assert (scaled.exponent, scaled.error, scaled.r2) == pytest.approx((plain.exponent, plain.error, plain.r2))
 
@@ -76,7 +79,7 @@ def test_whether_ranks_fall_is_judged_of_all_weights_alone(tmp_path):
 
 @pytest.mark.parametrize("slope", [-1.0, -0.26, 0.5])
 def test_a_power_law_is_found_exactly(slope):
-    x = np.logspace(-5, -1, 5)
+    x: Any = np.logspace(-5, -1, 5)
     fit = exponent.fit_exponent(x, 3.0 * x**slope)
     assert (fit.exponent, fit.factor, fit.r2) == pytest.approx((slope, 3.0, 1.0), rel=1e-9)
     assert fit.error == pytest.approx(0, abs=1e-9)
@@ -84,8 +87,8 @@ def test_a_power_law_is_found_exactly(slope):
 
 def test_the_fit_agrees_with_scipy_on_noisy_points():
     generator = np.random.default_rng(0)
-    x = np.logspace(-5, -1, 12)
-    y = x**-0.3 * np.exp(0.2 * generator.standard_normal(12))
+    x: Any = np.logspace(-5, -1, 12)
+    y: Any = x**-0.3 * np.exp(0.2 * generator.standard_normal(12))
     fit, expected = exponent.fit_exponent(x, y), scipy.stats.linregress(np.log(x), np.log(y))
     assert (fit.exponent, fit.error, fit.r2) == pytest.approx((expected.slope, expected.stderr, expected.rvalue**2))
 

@@ -58,7 +58,9 @@ def test_tables_of_pictures_say_what_the_paper_sees_in_them(tmp_path):
     pictures = {(data, row.name, name): PLACE for data in table.data for row in table.rows for name in table.pictures}
     parts = [ResultsTable(table, data, {}) for data in table.data]
     found = table_page(parts, protocol=[], pictures=pictures, spectra={}, features={}, folder=tmp_path)
-    assert "The paper" in found.blocks[0].words
+    first = found.blocks[0]
+    assert isinstance(first, Text)
+    assert "The paper" in first.words
     assert not any(isinstance(block, Grid | ClaimResult) for block in found.blocks)
     galleries = [block for block in found.blocks if isinstance(block, Gallery)]
     assert [[row for row, _ in gallery.shown] for gallery in galleries] == [["AE", "VAE", "LoRAE"]] * 2

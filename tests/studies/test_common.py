@@ -4,6 +4,7 @@ import dataclasses
 import json
 import re
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,7 @@ from lorae.config.methods import METHODS
 from lorae.errors import LoraeError
 from studies import common
 
-LORAE = SimpleNamespace(
+LORAE: Any = SimpleNamespace(
     config={
         "version": "1",
         "command": "lorae train mnist --out runs/a",
@@ -104,7 +105,7 @@ def test_a_section_is_replaced_and_the_rest_of_the_page_stays(tmp_path):
     ],
 )
 def test_the_command_line_of_a_study(words, called, monkeypatch):
-    found = []
+    found: list[Any] = []
     monkeypatch.setattr("sys.argv", ["study", *words])
     common.run_study("A study.", found.append, lambda: found.append("drawn"), ("parts", ["a", "b"]))
     assert found == called

@@ -2,6 +2,7 @@
 
 import json
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from tests.training.fake_training import EPOCH, STEPS, WIDTH, Pretended, course_
 # Of whole runs, and of runs too short for what they are asked.
 LENGTHS = [*range(1, 30), 37, 100, 400]
 
-GOALS = {
+GOALS: dict[str, dict[str, Any]] = {
     "plain": {},
     "constant": {"schedule": "constant", "penalty_warmup": 2},
     "rank": {"rank": 3},

@@ -125,7 +125,7 @@ def _matrix_option(method: Method, option: str, chosen: str | None, default: str
 
 
 def _resolve_normalization(settings: "Settings", method: Method, network: str) -> str | None:
-    normalize = _matrix_option(method, "normalise", settings.normalize, "none")
+    normalize = _matrix_option(method, "normalize", settings.normalize, "none")
     layers = method.bottleneck_options.get("layers", 1)
     if network == "residual" and normalize not in (None, "none") and layers != 1:
         raise LoraeError(

@@ -14,7 +14,7 @@ from lorae.config.data_settings import ARRAY as ARRAY
 from lorae.config.data_settings import RENAMED as RENAMED
 from lorae.config.data_settings import DataSettings
 from lorae.config.data_settings import use_current_names as use_current_names
-from lorae.config.methods import METHODS, option_names, weight_names
+from lorae.config.methods import method_names, option_names, weight_names
 from lorae.config.resolution import RANK_GOALS as RANK_GOALS
 from lorae.config.resolution import resolve
 from lorae.validation import setting
@@ -30,7 +30,7 @@ def _option_rule(name: str) -> rules.Rule:
 class Settings(DataSettings):
     """Settings of a run; `resolve` replaces each None by the default of the method or the data set."""
 
-    method: str = setting("lorae", rules.choice(*METHODS), "method to train, see `lorae methods`")
+    method: str = setting("lorae", rules.choice(*method_names()), "method to train, see `lorae methods`")
     penalty: float | None = setting(
         None, rules.optional(rules.real(0.0)), "weight of the method's own penalty (the paper's lambda)"
     )

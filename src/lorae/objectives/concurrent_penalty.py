@@ -1,48 +1,73 @@
 """Penalties of M alone, computed on a GPU beside the networks instead of after them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
+from lorae.objectives.linearized_penalty import LinearizedPenalty
+
 
 class ConcurrentPenalty:
-    """Value and gradient of a weighted sum of functions of M, computed on a stream of its own.
+    """Value and gradient of a weighted sum of penalties of M, computed on a stream of its own.
 
     M is known when a step starts, so its polar factor, some thirty products of small matrices, can be computed while
     the networks go forward and backward; a step then waits for one addition. A CUDA graph records both streams.
 
     Parameters
     ----------
-    functions : name -> (function of M that gives a scalar, its weight)
-    matrix : M, a parameter on a GPU
-    scale : scalar tensor on the GPU, a factor on all weights
+    penalties : dict of name to LinearizedPenalty
+    weights : dict of name to float
+    matrix : nn.Parameter
+        M, on a GPU.
+    scale : Tensor
+        Scalar on the GPU, a factor on all weights.
+    every_step : bool
+        Whether to linearize the penalties in every step, rather than in those for which `linearizes` is set.
     """
 
     def __init__(
-        self, functions: Mapping[str, tuple[Callable[[Tensor], Tensor], float]], matrix: nn.Parameter, scale: Tensor
+        self,
+        penalties: Mapping[str, LinearizedPenalty],
+        weights: Mapping[str, float],
+        matrix: nn.Parameter,
+        scale: Tensor,
+        *,
+        every_step: bool,
     ) -> None:
-        self.functions = functions
+        self.penalties = penalties
+        self.weights = weights
         self.matrix = matrix
         self.scale = scale
+        self.every_step = every_step
+        self.linearizes = True
         self.stream = torch.cuda.Stream(matrix.device)  # type: ignore[no-untyped-call]
         self.terms: dict[str, Tensor] = {}
         self.total = self.gradient = torch.empty(0)
 
     def start(self) -> None:
-        """Begin with M as it is."""
+        """Begin the computation at the current M."""
         self.stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(self.stream):
-            matrix = self.matrix.detach().requires_grad_()
-            terms = {name: function(matrix) for name, (function, _) in self.functions.items()}
-            total = sum(weight * self.scale * terms[name] for name, (_, weight) in self.functions.items())
-            assert isinstance(total, Tensor)
-            (self.gradient,) = torch.autograd.grad(total, matrix)
-            self.terms = {name: term.detach() for name, term in terms.items()}
-            self.total = total.detach()
+            if self.linearizes:
+                for penalty in self.penalties.values():
+                    penalty.relinearize(self.matrix)
+            with torch.no_grad():
+                weights = {name: self.weights[name] * self.scale for name in self.penalties}
+                self.terms = {
+                    name: penalty.value if self.linearizes else penalty(self.matrix)
+                    for name, penalty in self.penalties.items()
+                }
+                self.total = torch.stack([weights[name] * term for name, term in self.terms.items()]).sum()
+                gradients = [weights[name] * penalty.slope for name, penalty in self.penalties.items()]
+                self.gradient = sum(gradients[1:], gradients[0])
 
     def finish(self) -> None:
-        """Wait for it and add the gradient to that of the loss."""
+        """Wait for the result and add its gradient to that of the loss."""
         torch.cuda.current_stream().wait_stream(self.stream)
         assert self.matrix.grad is not None
         self.matrix.grad.add_(self.gradient)
+
+    def end_step(self) -> None:
+        """Let the next step use the tangents of this one, unless every step linearizes."""
+        self.linearizes = self.every_step

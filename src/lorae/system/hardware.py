@@ -48,6 +48,11 @@ def bfloat16_unit(device: str) -> str | None:
     return next((unit for unit in ("amx_bf16", "avx512_bf16") if capabilities.get(unit, False)), None)
 
 
+def card() -> dict[str, str]:
+    """Return the name of the GPU as `card`, for a record; nothing without a GPU."""
+    return {"card": torch.cuda.get_device_name()} if torch.cuda.is_available() else {}
+
+
 def memory_format(device: str, precision: str) -> torch.memory_format:
     """Return channels last where convolutions are faster with it: on CPUs (oneDNN), on GPUs with bfloat16."""
     if device == "cpu" or precision == "bfloat16":

@@ -1,5 +1,6 @@
 import json
 import multiprocessing
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from lorae.runs.run import Run
 from .test_supervised import SMALL, bars
 
 # Two epochs of one batch, and two of three, of which the last is smaller: 2 + 6 steps.
-OPTIONS = {"counts": [20, 250], "seeds": [0, 1], "epochs": 2}
+OPTIONS: dict[str, Any] = {"counts": [20, 250], "seeds": [0, 1], "epochs": 2}
 STEPS = 8
 
 
@@ -55,7 +56,7 @@ def weights(monkeypatch):
 
 def killed_after(steps):
     """An `advance` that interrupts after so many steps, and the list of steps it was told of."""
-    told = []
+    told: list[int] = []
 
     def advance(count):
         told.append(count)
@@ -74,7 +75,7 @@ def interrupt(data, folder, steps, **options):
 
 def finish(data, folder, **options):
     """A call that comes to its end and forgets; the steps it was told of."""
-    told = []
+    told: list[int] = []
     with TrainingCheckpoints(folder) as kept:
         classify(*data, **OPTIONS | options, advance=told.append, trainings=kept)
         kept.forget()
@@ -165,7 +166,7 @@ def test_a_damaged_file_is_refused_and_says_what_to_do(damage, latents, tmp_path
     if damage == "one bit":
         content[len(content) // 2] ^= 1
     path.write_bytes({"cut": content[:50], "empty": b"", "one bit": content}[damage])
-    with pytest.raises(LoraeError, match=rf"^{path}: the file is damaged; delete it, and its training starts anew$"):
+    with pytest.raises(LoraeError, match=rf"^{path}: the file is damaged; delete it to restart its training$"):
         finish(latents, tmp_path / "kept")
 
 
@@ -219,7 +220,7 @@ def test_one_process_at_a_time(tmp_path):
     with TrainingCheckpoints(folder) as kept:
         assert not list(tmp_path.iterdir())  # a measure that trains nothing takes no lock
         kept.unfinished(20, lambda: "key")
-        expected = f"{folder}: another process is at these trainings; wait for it, or end it"
+        expected = f"{folder}: locked by another process; wait until it ends, or stop it"
         assert claim_elsewhere(folder) == expected
     assert claim_elsewhere(folder) == "free"
     assert not list(tmp_path.iterdir())
@@ -227,7 +228,7 @@ def test_one_process_at_a_time(tmp_path):
 
 @pytest.fixture
 def run(small, tmp_path):
-    train, labels, tests, test_labels = (*bars(300, 0), *bars(100, 1))
+    (train, labels), (tests, test_labels) = bars(300, 0), bars(100, 1)
     splits = {"train": train, "test": tests, "train_labels": labels, "test_labels": test_labels}
     np.savez(tmp_path / "bars.npz", **splits)
     return lorae.train(tmp_path / "bars.npz", out=tmp_path / "run", **small)

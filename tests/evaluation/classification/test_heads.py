@@ -1,4 +1,5 @@
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -42,7 +43,7 @@ def test_ten_items_of_ten_classes():
 
 
 def test_the_authors_code_keeps_the_best_test_accuracy(hopeless):
-    options = {"counts": [100, "all"], "seeds": range(3), "epochs": 30}
+    options: dict[str, Any] = {"counts": [100, "all"], "seeds": range(3), "epochs": 30}
     ours = classify(*hopeless, **options)
     theirs = classify(*hopeless, protocol="authors_code", features="before M", **options)
     assert theirs["all"]["n"] == 600
@@ -56,14 +57,14 @@ def test_the_authors_code_sees_the_first_items_only(separable):
     train, labels, test, test_labels = separable
     spoiled = labels.copy()
     spoiled[50:] = np.roll(labels[50:], 7)
-    options = {"counts": [50], "seeds": [0], "protocol": "authors_code", "epochs": 5}
+    options: dict[str, Any] = {"counts": [50], "seeds": [0], "protocol": "authors_code", "epochs": 5}
     first, second = (classify(train, each, test, test_labels, **options) for each in (labels, spoiled))
     assert first["50"] == second["50"]
 
 
 def test_progress_adds_up_to_the_announced_steps(separable):
-    taken = []
-    options = {"counts": [20, 150], "epochs": 3, "max_steps": 5}
+    taken: list[int] = []
+    options: dict[str, Any] = {"counts": [20, 150], "epochs": 3, "max_steps": 5}
     classify(*separable, seeds=range(2), advance=taken.append, **options)
     assert sum(taken) == total_steps(600, **options) == 3 + 5
 
@@ -143,7 +144,7 @@ def test_a_seeds_draws_do_not_depend_on_the_others():
 
 
 def test_a_seeds_result_does_not_depend_on_the_others(hopeless):
-    options = {"counts": [120], "epochs": 10}
+    options: dict[str, Any] = {"counts": [120], "epochs": 10}
     together = classify(*hopeless, seeds=[4, 9, 2], **options)["120"]
     alone = classify(*hopeless, seeds=[9], **options)["120"]
     assert together["values"][1] == pytest.approx(alone["values"][0], abs=2e-3)  # sums may round differently

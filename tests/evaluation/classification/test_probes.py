@@ -10,8 +10,8 @@ from lorae.evaluation.classification.protocol import draw_evenly
 
 
 def test_separable_clusters_are_told_apart(separable):
-    told = []
-    counts = [4, 100, "all", 1000]
+    told: list[int] = []
+    counts: list[int | str] = [4, 100, "all", 1000]
     result = probe(*separable, counts=counts, seeds=range(3), advance=told.append)
     for name in ("logistic", "knn"):
         assert result[name]["100"]["mean"] > 0.97

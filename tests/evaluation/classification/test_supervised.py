@@ -1,4 +1,5 @@
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -7,7 +8,7 @@ import torch
 from lorae.errors import LoraeError
 from lorae.evaluation.classification import supervised, total_steps
 
-SMALL = {"network": "mnist", "latent_dim": 32, "width": 0.125}
+SMALL: dict[str, Any] = {"network": "mnist", "latent_dim": 32, "width": 0.125}
 
 
 def bars(n, seed):
@@ -41,7 +42,7 @@ def test_bars_are_learned_from_scratch(data):
 
 
 def test_a_seed_alone_decides_its_result(data):
-    options = {"counts": [40], "epochs": 5, **SMALL}
+    options: dict[str, Any] = {"counts": [40], "epochs": 5, **SMALL}
     before = torch.get_rng_state()
     together = supervised(*data, seeds=[0, 3], **options)["40"]
     assert supervised(*data, seeds=[3], **options)["40"]["values"] == together["values"][1:]
@@ -49,8 +50,8 @@ def test_a_seed_alone_decides_its_result(data):
 
 
 def test_bfloat16_vectors_and_the_authors_code(data, vectors):
-    told = []
-    options = {"counts": [40], "epochs": 4, "max_steps": 3, "protocol": "authors_code"}
+    told: list[int] = []
+    options: dict[str, Any] = {"counts": [40], "epochs": 4, "max_steps": 3, "protocol": "authors_code"}
     result = supervised(*data, seeds=[0, 1], bfloat16=True, advance=told.append, **options, **SMALL)
     assert 0 <= result["40"]["mean"] <= 1
     assert sum(told) == 2 * total_steps(300, **options) == 6

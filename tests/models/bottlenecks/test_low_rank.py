@@ -1,6 +1,7 @@
 """Narrow and truncated bottlenecks, and nested dropout."""
 
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -28,7 +29,8 @@ def folded(bottleneck, output):
 def test_narrow_is_two_matrices_of_that_rank(rank):
     torch.manual_seed(0)
     narrow = NarrowBottleneck(12, rank)
-    A, B = (layer.weight for layer in narrow.layers)
+    weights: list[Any] = [layer.weight for layer in narrow.layers]
+    A, B = weights
     assert A.shape == (rank, 12)
     assert B.shape == (12, rank)
     h = points()

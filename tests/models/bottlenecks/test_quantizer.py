@@ -110,7 +110,7 @@ def test_codes_that_nothing_chooses_come_back():
     quantizer = trained()
     quantizer.codebook[:4] = 1e3
     quantizer.usage.fill_(1 / 16)
-    unused = []
+    unused: list[float] = []
     while (quantizer.codebook[:4] > 900).any():
         assert len(unused) < 1000
         unused.append(quantizer(points(seed=len(unused))).terms["unused_codes"].item())

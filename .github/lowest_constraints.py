@@ -1,0 +1,14 @@
+"""Print the lower bounds of pyproject.toml as pip constraints: the oldest releases that the package is to run with.
+
+Only what the package itself needs, its extras `lite0` and `onnx` included; tools of development may be new.
+"""
+
+import re
+from pathlib import Path
+
+import tomllib
+
+project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+extras = project["optional-dependencies"]
+for requirement in [*project["dependencies"], *extras["lite0"], *extras["onnx"]]:
+    print(re.sub(">=", "==", requirement))

@@ -1,0 +1,134 @@
+"""The tables of docs/performance.md from the records of a GPU."""
+
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from benchmarks.gpu.records import Records
+from studies import common
+
+PAGE, RESULTS = "docs/performance.md", "docs/results.md"
+FOLDER = Path("results") / "benchmarks" / "gpu"
+CONTESTANTS = ("plain loop", "ours, eager", "ours, captured", "ours, captured, lorae")
+PRECISIONS = {"float32": "float32", "tf32": "TF32", "bfloat16": "bfloat16"}
+ROUTES = ("polar", "polar, within the loss", "slope held for 10 steps", "proximal steps")
+
+
+def draw() -> None:
+    """Write every table between its marks."""
+    found = {(record["part"], record["name"]): record for record in Records(common.ROOT / FOLDER).all()}
+    measured = {key: record["result"] for key, record in found.items() if "result" in record}
+    sections: dict[str, Callable[[dict[Any, Any]], str]] = {
+        "gpu-card": lambda _: card(found.values()),
+        "gpu-steps": steps,
+        "gpu-penalties": penalties,
+        "gpu-alone": alone,
+        "gpu-routes": routes,
+        "gpu-evaluation": evaluation,
+    }
+    for mark, section in sections.items():
+        common.write_section(PAGE, mark, section(measured))
+    common.write_section(RESULTS, "gpu", digits())
+
+
+def card(records: Iterable[dict[str, Any]]) -> str:
+    """What was measured on."""
+    rows = {(r["card"], r["memory_gib"], r["multiprocessors"], r["torch"], r["python"]) for r in records}
+    return "\n".join(
+        f"Card: {name}, {memory:g} GiB, {count} multiprocessors; torch {torch}, Python {python}."
+        for name, memory, count, torch, python in sorted(rows)
+    )
+
+
+def steps(measured: dict[tuple[str, str], Any]) -> str:
+    """Milliseconds of a step by network, batch size, precision and contestant."""
+    header = ["network", "batch", "precision", "plain loop", "ours, step by step", "ours, captured", "plain / captured"]
+    found = []
+    for network in ("mnist", "celeba"):
+        for batch_size in (32, 128, 1024):
+            for precision, shown in PRECISIONS.items():
+                rows = [
+                    measured.get((f"{network}-steps", f"{network} {batch_size} {precision}: {name}"))
+                    for name in CONTESTANTS[:3]
+                ]
+                if any(row is None for row in rows):
+                    continue
+                times = [row["milliseconds"] for row in rows if row is not None]
+                numbers = [*(f"{time:.2f}" for time in times), f"{times[0] / times[2]:.1f}"]
+                found.append([network, f"{batch_size:,}", shown, *numbers])
+    return common.markdown_table(header, found)
+
+
+def penalties(measured: dict[tuple[str, str], Any]) -> str:
+    """What each way to the nuclear norm costs, as a share of the step without a penalty."""
+    found = []
+    for latent_dim in (128, 512, 1024):
+        for precision in ("bfloat16", "tf32"):
+            prefix = f"l = {latent_dim}, {precision}: "
+            base = measured["penalties", f"{prefix}M without a penalty"]["milliseconds"]
+            costs = [measured["penalties", prefix + name]["milliseconds"] / base - 1 for name in ROUTES]
+            shares = [f"{cost:.1%}" for cost in costs]
+            found.append([f"{latent_dim:,}", PRECISIONS[precision], f"{base:.2f}", *shares])
+    return common.markdown_table(["latent", "precision", "step without a penalty, ms", *ROUTES], found)
+
+
+def alone(measured: dict[tuple[str, str], Any]) -> str:
+    """One model at the paper's length."""
+    found = measured["alone", "digits: one model alone"]
+    return (
+        f"LoRAE on MNIST, fifty epochs at batch 32: {found['steps']:,} steps in {found['training']:.1f} s, "
+        f"{found['milliseconds']:.2f} ms a step with statistics and checkpoints."
+    )
+
+
+def routes(measured: dict[tuple[str, str], Any]) -> str:
+    """Milliseconds of each way by itself, outside a step."""
+    ways = ("svd", "eigh", "polar", *(f"proximal step by itself, {place}" for place in ("cuda", "cpu")))
+    titles = ("svd", "eigh", "polar", "proximal step, GPU", "proximal step, CPU")
+    found = []
+    for latent_dim in (128, 512, 1024):
+        names = [f"{way}, many directions left" if "proximal" in way else f"{way} by itself" for way in ways]
+        times = [measured["penalties", f"l = {latent_dim}: {name}"]["milliseconds"] for name in names]
+        found.append([f"{latent_dim:,}", *(f"{time:.1f}" for time in times)])
+    return common.markdown_table(["latent", *titles], found)
+
+
+def evaluation(measured: dict[tuple[str, str], Any]) -> str:
+    """What measuring a model takes."""
+    rows = [
+        [name, f"{result['milliseconds']:,.0f}"] for (part, name), result in measured.items() if part == "evaluation"
+    ]
+    return common.markdown_table(["what", "milliseconds"], rows)
+
+
+def digits() -> str:
+    """LoRAE of fifty epochs on a GPU beside the same model, and another seed, on a CPU."""
+    on_gpu = _numbers(common.ROOT / FOLDER / "digits.jsonl", "mnist LoRAE seed 0: ")
+    on_cpu = [_numbers(common.records_path("paper-full"), f"mnist LoRAE seed {seed}: ") for seed in (0, 1)]
+    card = json.loads((common.ROOT / FOLDER / "digits.jsonl").read_text().splitlines()[0])["machine"]["card"]
+    titles = {
+        "mse": ("test error", ".5f"),
+        "rank": ("rank", "d"),
+        "gaussian": ("MVG", ".1f"),
+        "mixture": ("GMM", ".1f"),
+        "10": ("10 labels, %", ".1f"),
+        "100": ("100 labels, %", ".1f"),
+        "seconds": ("seconds", ",.0f"),
+    }
+    rows = [
+        [name, *(format(numbers[key], shape) for key, (_, shape) in titles.items())]
+        for name, numbers in ((card, on_gpu), ("CPU, seed 0", on_cpu[0]), ("CPU, seed 1", on_cpu[1]))
+    ]
+    return common.markdown_table(["trained on", *(title for title, _ in titles.values())], rows)
+
+
+def _numbers(path: Path, prefix: str) -> dict[str, Any]:
+    """The numbers of a model from the records of its measures."""
+    records = (json.loads(line) for line in path.read_text(encoding="utf-8").splitlines())
+    results = {record["name"].removeprefix(prefix): record["result"] for record in records if prefix in record["name"]}
+    fid, training = results["fid"], results["fid"]["training"]
+    accuracies = {n: 100 * results[f"classification with labels {n}"][n]["mean"] for n in ("10", "100")}
+    distances = {name: fid[name]["value"] for name in ("gaussian", "mixture")}
+    model = {"mse": training["test_mse"], "seconds": training["seconds"], "rank": results["rank"]["rank"]}
+    return model | distances | accuracies

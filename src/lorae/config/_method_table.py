@@ -1,0 +1,302 @@
+"""The rows of the table of methods."""
+
+from lorae.config._method import Method, table
+
+ERROR = "mean (x - D(z))^2"
+SUMMED = "sum (x - D(z))^2"
+ELBO = "BCE(x, D(z)) + w KL(q(z|x) | N(0, 1)), summed over an item"
+# The paper does not say how M starts. From the identity the model starts as the plain autoencoder; torch's default, in
+# the authors' code, starts many directions near zero, where the penalty removes them before the data can use them:
+# after an epoch of MNIST at 1e-4, 17 directions are left instead of 29, and the error is 1.5 times as large.
+ONE_MATRIX = {"layers": 1, "init": "identity"}
+
+# Latent of the methods that are meant for a small one: Ghosh et al. give RAE, WAE and AE 16 coordinates for MNIST. With
+# 128 the latents fill too many directions for any density: 50 instead of 17 for the WAE (results/tuning/).
+SMALL = 16
+
+# From the first step on at full weight the divergence may win before the decoder has learned to use the latent: then
+# every posterior is the prior, for good (Sonderby et al., NeurIPS 2016, arXiv:1602.02282). It did in one run of MNIST.
+KL_WARMUP = 1.0
+
+METHODS = table(
+    [
+        Method(
+            "ae",
+            "plain autoencoder: encoder and decoder, no penalty",
+            "Rumelhart, Hinton, Williams (1985)",
+            ERROR,
+        ),
+        Method(
+            "vae",
+            "variational autoencoder: a Gaussian posterior drawn towards a standard normal prior",
+            "Kingma, Welling, ICLR 2014 (arXiv:1312.6114)",
+            ELBO,
+            "gaussian",
+            weights={"kl": 1.0},
+            main="kl",
+            reconstruction="sum",
+            likelihood="bernoulli",
+            prior=True,
+            warmup=KL_WARMUP,
+        ),
+        Method(
+            "irmae",
+            "implicit rank minimization: eight linear layers between encoder and decoder, no penalty",
+            "Jing, Zbontar, LeCun, NeurIPS 2020 (arXiv:2010.00679)",
+            f"{ERROR}, z = M8 ... M1 h",
+            "linear",
+            # Eight is the count for MNIST in the IRMAE authors' code; the LoRAE paper does not state one.
+            {"layers": 8},
+        ),
+        Method(
+            "lorae",
+            "low-rank autoencoder: one linear layer M, penalized by its nuclear norm",
+            "Mazumder et al., WACV 2024 (arXiv:2310.16194), equation 1",
+            f"{ERROR} + w |M|_*, z = M h",
+            "linear",
+            ONE_MATRIX,
+            weights={"nuclear": 1e-3},  # the paper's lambda for MNIST; data sets may state another
+            main="nuclear",
+        ),
+        Method(
+            "lorae+",
+            "low-rank autoencoder with an exact rank: the nuclear norm is minimized by proximal steps",
+            "this package, docs/numerics.md",
+            f"{ERROR} + w |M|_*, z = M h, singular values exactly zero",
+            "linear",
+            # A normalization before M makes latents of images far harder to sample: docs/numerics.md.
+            {"layers": 1, "init": "identity", "normalize": "none", "noise": 0.0},
+            weights={"nuclear": 1e-3},
+            main="nuclear",
+            warmup=1.0,
+            matrix_update="prox",
+            schedule="cosine",
+            revision=2,  # the penalty waits until the network has learned something
+        ),
+        Method(
+            "wae",
+            "Wasserstein autoencoder: latents match a standard normal by maximum mean discrepancy",
+            "Tolstikhin et al., ICLR 2018 (arXiv:1711.01558)",
+            f"{SUMMED} + w MMD(z, N(0, 1))",
+            weights={"mmd": 10.0},  # the authors'
+            main="mmd",
+            reconstruction="sum",
+            prior=True,
+            latent_dim=SMALL,
+        ),
+        Method(
+            "wae-gan",
+            "Wasserstein autoencoder: an adversary tells latents from a standard normal",
+            "Tolstikhin et al., ICLR 2018 (arXiv:1711.01558)",
+            f"{SUMMED} + w log(1 + exp(-A(z))), against an adversary A",
+            # The authors' 10 belongs to 8 coordinates; against 128 the encoder then gives up on reconstructing.
+            weights={"generator": 1.0, "discriminator": 1.0},
+            main="generator",
+            reconstruction="sum",
+            adversary="latents",
+            prior=True,
+            lr=3e-4,  # the authors' for the autoencoder
+            beta1=0.5,
+        ),
+        Method(
+            "rae-l2",
+            "regularized autoencoder: small latents and small decoder weights",
+            "Ghosh et al., ICLR 2020 (arXiv:1903.12436)",
+            f"{ERROR} + w |z|^2 / 2 + v |decoder|^2 / 2",
+            # Weighed against the mean error; ten times either costs a tenth of the error on MNIST.
+            weights={"latent_l2": 1e-4, "decoder_l2": 1e-7},
+            main="latent_l2",
+            latent_dim=SMALL,
+        ),
+        Method(
+            "rae-gp",
+            "regularized autoencoder: small latents and a decoder with small gradients",
+            "Ghosh et al., ICLR 2020 (arXiv:1903.12436)",
+            f"{ERROR} + w |z|^2 / 2 + v |dD/dz|^2",
+            weights={"latent_l2": 1e-4, "decoder_gradient": 1e-7},
+            main="latent_l2",
+            latent_dim=SMALL,
+        ),
+        Method(
+            "rae-sn",
+            "regularized autoencoder: small latents and a decoder of spectral norm one in each layer",
+            "Ghosh et al., ICLR 2020 (arXiv:1903.12436)",
+            f"{ERROR} + w |z|^2 / 2, decoder layers of spectral norm 1",
+            weights={"latent_l2": 1e-7},  # the bounded decoder needs large latents
+            main="latent_l2",
+            spectral_norm=True,
+            latent_dim=SMALL,
+        ),
+        *(
+            Method(
+                name,
+                f"generative adversarial network, {words}",
+                source,
+                objective,
+                weights={"generator": 1.0, "discriminator": 1.0},
+                adversary=adversary,
+                prior=True,
+                encodes=False,
+                noise=noise,
+                # The step sizes of the DCGAN paper (arXiv:1511.06434): with Adam's usual ones both sides run away.
+                lr=2e-4,
+                beta1=0.5,
+            )
+            for name, adversary, noise, words, objective, source in (
+                (
+                    "gan",
+                    "minimax",
+                    0.3,  # on what the discriminator sees; without it the generator gets no gradient
+                    "minimax: the decoder against a discriminator",
+                    "log(1 - S(A(D(z)))) against -log S(A(x)) - log(1 - S(A(D(z))))",
+                    "Goodfellow et al., NeurIPS 2014 (arXiv:1406.2661)",
+                ),
+                (
+                    "ns-gan",
+                    "non-saturating",
+                    0.0,
+                    "with the generator loss that does not saturate",
+                    "-log S(A(D(z))) against -log S(A(x)) - log(1 - S(A(D(z))))",
+                    "Goodfellow et al., NeurIPS 2014 (arXiv:1406.2661)",
+                ),
+                (
+                    "ls-gan",
+                    "least-squares",
+                    0.0,
+                    "with squared losses",
+                    "(A(D(z)) - 1)^2 / 2 against (A(x) - 1)^2 / 2 + A(D(z))^2 / 2",
+                    "Mao et al., ICCV 2017 (arXiv:1611.04076)",
+                ),
+            )
+        ),
+        Method(
+            "vae-flow",
+            "variational autoencoder whose posterior is bent by eight planar flows",
+            "Rezende, Mohamed, ICML 2015 (arXiv:1505.05770)",
+            f"{ELBO}, q bent by planar flows",
+            "flow",
+            {"layers": 8},
+            weights={"kl": 1.0},
+            main="kl",
+            reconstruction="sum",
+            likelihood="bernoulli",
+            prior=True,
+            warmup=KL_WARMUP,
+        ),
+        Method(
+            "beta-vae",
+            "variational autoencoder with a heavier prior",
+            "Higgins et al., ICLR 2017",
+            ELBO,
+            "gaussian",
+            weights={"kl": 4.0},  # the value that its authors use most
+            main="kl",
+            reconstruction="sum",
+            likelihood="bernoulli",
+            prior=True,
+            warmup=KL_WARMUP,
+        ),
+        Method(
+            "vq-vae",
+            "vector-quantized autoencoder: latents made of codes from a learned book",
+            "van den Oord et al., NeurIPS 2017 (arXiv:1711.00937)",
+            f"{ERROR} + w mean (h - code(h))^2",
+            "quantizer",
+            {"groups": 16, "codes": 256},
+            weights={"commitment": 0.25, "unused_codes": 0.0},
+            main="commitment",
+        ),
+        Method(
+            "dae",
+            "denoising autoencoder: restores inputs from noisy ones",
+            "Vincent et al., ICML 2008",
+            "mean (x - D(E(x + noise)))^2",
+            noise=0.3,  # a third of the range of a pixel, where digits are still legible
+        ),
+        Method(
+            "sparse",
+            "sparse autoencoder: latents with few entries that are not zero",
+            "Ng, CS294A lecture notes 2011; penalty as in Olshausen, Field, Nature 1996",
+            f"{ERROR} + w |z|_1",
+            weights={"l1": 1e-5},
+            main="l1",
+        ),
+        Method(
+            "contractive",
+            "contractive autoencoder: latents that change little with the input",
+            "Rifai et al., ICML 2011",
+            f"{ERROR} + w |dE/dx|^2",
+            weights={"contractive": 1e-5},
+            main="contractive",
+        ),
+        Method(
+            "diabolo",
+            "a narrow linear layer in the middle, no penalty: the rank is chosen beforehand",
+            "Rumelhart, Hinton, Williams (1985)",
+            f"{ERROR}, z = B A h with A of 16 rows",
+            "narrow",
+            {"rank": 16},
+        ),
+        Method(
+            "ae-small",
+            "plain autoencoder with a small latent: the rival that a mixture makes serious",
+            "Ghosh et al., ICLR 2020 (arXiv:1903.12436), table 1",
+            ERROR,
+            latent_dim=SMALL,
+        ),
+        Method(
+            "irmae-wd",
+            "implicit rank minimization by four linear layers with weight decay",
+            "Zeng et al., 2023 (arXiv:2305.01090)",
+            f"{ERROR} + w (|M1|^2 + ... + |M4|^2) / 2, z = M4 ... M1 h",
+            "linear",
+            {"layers": 4},
+            weights={"matrix_l2": 1e-4},
+            main="matrix_l2",
+        ),
+        Method(
+            "rrae",
+            "rank-reduction autoencoder: the batch of latents cut to rank 16 by its singular vectors",
+            "Mounayer et al., 2024 (arXiv:2405.13980)",
+            f"{ERROR}, z = h V V' with the 16 leading singular vectors of the batch",
+            "truncated",
+            {"rank": 16},
+        ),
+        Method(
+            "least-volume",
+            "the smallest box that holds the latents, under a decoder that cannot stretch",
+            "Chen, Fuge, ICLR 2024 (arXiv:2404.17773)",
+            f"{ERROR} + w (sd(z1) ... sd(zl))^(1/l), decoder layers of spectral norm 1",
+            weights={"log_volume": 1e-3},
+            main="log_volume",
+            spectral_norm=True,
+        ),
+        Method(
+            "nested",
+            "nested dropout: the first coordinates carry the most",
+            "Rippel et al., ICML 2014 (arXiv:1402.0915)",
+            "mean (x - D(z up to k))^2 with random k",
+            "nested",
+            {"rate": None},  # by the latent, so that a quarter of it is kept on average
+        ),
+        *(
+            Method(
+                f"lorae-{name.replace('_', '-')}",
+                f"low-rank autoencoder with {words} of M instead of its nuclear norm",
+                source,
+                f"{ERROR} + w {formula}, z = M h",
+                "linear",
+                ONE_MATRIX,
+                weights={name: weight},
+                main=name,
+                # Penalties that are not convex shut directions off for good: the data come first.
+                warmup=1.0,
+            )
+            for name, words, formula, weight, source in (
+                ("log_det", "a log-determinant", "sum log(1 + s/e)", 1e-4, "Fazel, Hindi, Boyd, ACC 2003"),
+                ("schatten", "a Schatten quasi-norm", "sum s^(1/2)", 1e-4, "Nie, Huang, Ding, AAAI 2012"),
+                ("mcp", "the minimax concave penalty", "sum mcp(s)", 1e-4, "Zhang, Annals of Statistics 2010"),
+            )
+        ),
+    ]
+)
