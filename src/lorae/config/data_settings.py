@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from lorae import validation as rules
+from lorae.config.datasets import DATASETS
 from lorae.errors import LoraeError, LoraeWarning
 from lorae.validation import setting
 
@@ -22,11 +23,7 @@ Table = TypeVar("Table", bound="DataSettings")
 class DataSettings:
     """Settings of a data set, the part of `Settings` that `lorae data` takes too."""
 
-    data: str = setting(
-        "mnist",
-        rules.text(),
-        "mnist, fashion-mnist, celeba, shapes, shapes-grey, a folder of images, an .npy or .npz file",
-    )
+    data: str = setting("mnist", rules.text(), f"{', '.join(DATASETS)}, a folder of images, an .npy or .npz file")
     data_root: str | None = setting(
         None, rules.optional(rules.text()), "folder with the raw files of mnist, fashion-mnist or celeba"
     )

@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import shlex
-import shutil
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +15,7 @@ from lorae.errors import LoraeError
 from lorae.runs.checkpoints import save_tensors_atomically
 from lorae.runs.model_files import load_weights, read_model, write_model
 from lorae.runs.schema import SCHEMA, Checkpoint, Config, Kind, TrainingState, read_record, upgrade, write_record
-from lorae.system.files import try_lock, write_atomically
+from lorae.system.files import staged_folder, try_lock, write_atomically
 
 if TYPE_CHECKING:
     from lorae.models.autoencoder import Autoencoder
@@ -62,17 +61,14 @@ class Run:
         """Make a run folder with its config; raise LoraeError if something is at `path`."""
         cls.refuse_existing(path)
         path = Path(path)
-        # Filled beside its place and renamed: a run folder has its config or does not exist.
-        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+        # Staged: a run folder has its config or does not exist.
         try:
-            (partial / "checkpoints").mkdir(parents=True)
-            (partial / "figures").mkdir()
-            write_config(partial, config)
-            partial.rename(path)
+            with staged_folder(path, tag=f"{os.getpid()}.") as partial:
+                (partial / "checkpoints").mkdir()
+                (partial / "figures").mkdir()
+                write_config(partial, config)
         except OSError as error:
             raise LoraeError(f"out: cannot make the run folder {str(path)!r}: {error.strerror}") from None
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
         return cls(path)
 
     def __repr__(self) -> str:
