@@ -51,7 +51,8 @@ def principal_axes(
     points = np.asarray(points, dtype=np.float64)
     covariance = np.cov(points, rowvar=False).reshape(points.shape[1], points.shape[1])
     variances, axes = np.linalg.eigh(covariance)
-    return points.mean(axis=0), np.ascontiguousarray(axes[:, ::-1]), variances[::-1].clip(min=0)
+    # Copies: torch takes no array with a negative stride.
+    return points.mean(axis=0), axes[:, ::-1].copy(), variances[::-1].clip(min=0).copy()
 
 
 def column_deviations(
