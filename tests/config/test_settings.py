@@ -170,7 +170,7 @@ def test_options_of_bottlenecks_that_are_none(option, value, expected):
         ({"rank": 3, "target_mse": 0.1}, "target_mse: got 0.1 beside rank, expected one of them"),
         ({"rank": "auto", "penalty_path": "1:2"}, "penalty_path: got (1.0, 2.0, 9) beside rank"),
         ({"target_mse": 0.1, "penalty_path": "1:2"}, "penalty_path: got (1.0, 2.0, 9) beside target_mse"),
-        ({"rank": 3, "method": "lorae"}, "rank: got 3, which needs an exact rank; use --method lorae+"),
+        ({"rank": 3, "method": "lorae"}, "rank: got 3, which needs an exact rank; use method='lorae+'"),
         ({"target_mse": 0.1, "method": "vae"}, "target_mse: got 0.1, which needs an exact rank"),
         ({"rank": 3, "matrix_update": "adam"}, "rank: got 3, which needs an exact rank"),
         ({"rank": 129}, "rank: got 129, expected at most 128, the latent's dimension"),

@@ -113,7 +113,7 @@ def test_too_few_items(count):
 
 
 def test_sides_that_the_network_cannot_halve():
-    with pytest.raises(LoraeError, match=r"size: images of 28x28 .*pass --size 32"):
+    with pytest.raises(LoraeError, match=r"size: images of 28x28 .*pass size=32"):
         load(np.zeros((5, 28, 28), np.uint8))
     assert load(np.zeros((5, 28, 28), np.uint8), size=32).shape == (1, 32, 32)
     assert load(np.zeros((5, 28, 28), np.uint8), crop=24).shape == (1, 24, 24)

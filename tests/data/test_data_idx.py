@@ -116,7 +116,7 @@ def test_crop_and_channels(files, tmp_path):
 
 
 def test_size_that_the_network_cannot_halve(files, tmp_path):
-    with pytest.raises(LoraeError, match=r"size: images of 28x28 .*multiples of 8; pass --size 32"):
+    with pytest.raises(LoraeError, match=r"size: images of 28x28 .*multiples of 8; pass size=32"):
         load_data(settings(write(tmp_path / "raw", files, True), size=28))
 
 
@@ -201,7 +201,7 @@ def test_every_failed_attempt_is_told(files):
     message = str(caught.value)
     assert message.count("no network in tests") == 2
     assert "No module named pip" in message
-    assert "--data-root" in message
+    assert "data_root=FOLDER" in message
     assert "\n" not in message
 
 

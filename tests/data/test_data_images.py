@@ -183,7 +183,7 @@ def test_bad_files_are_all_named(damaged):
     with pytest.raises(LoraeError) as caught:
         load(damaged)
     message = str(caught.value)
-    assert "2 of 10 image files cannot be decoded (pass --skip-bad" in message
+    assert "2 of 10 image files cannot be decoded (pass skip_bad=True" in message
     assert "a/00.png: truncated file" in message
     assert "b/03.png: not an image" in message
 
@@ -337,7 +337,7 @@ def test_celeba_from_a_zip_file(half_size, tmp_path):
 
 
 def test_celeba_says_what_it_needs(tmp_path):
-    with pytest.raises(LoraeError, match=r"pass --data-root FOLDER; expected img_align_celeba/"):
+    with pytest.raises(LoraeError, match=r"pass data_root=FOLDER; expected img_align_celeba/"):
         load_data(DataSettings(data="celeba"))
     with pytest.raises(LoraeError, match=r"found no celeba in .*img_align_celeba\.zip"):
         celeba(tmp_path)

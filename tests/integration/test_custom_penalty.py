@@ -19,7 +19,7 @@ SOURCE = "Krogh and Hertz, NeurIPS 1991"
 
 
 def penalty(context: PenaltyContext) -> Tensor:
-    """Sum of the squared entries of M; scalar, float32."""
+    """Return the sum of the squared entries of M; scalar, float32."""
     return context.matrix.square().sum()
 '''
 

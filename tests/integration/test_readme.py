@@ -54,7 +54,13 @@ def test_commands_are_understood(command):
 
 @pytest.mark.parametrize(
     "page",
-    ["README.md", "CHANGELOG.md", "results/README.md", *(f"docs/{path.name}" for path in ROOT.glob("docs/*.md"))],
+    [
+        "README.md",
+        "CHANGELOG.md",
+        "CONTRIBUTING.md",
+        "results/README.md",
+        *(f"docs/{path.name}" for path in ROOT.glob("docs/*.md")),
+    ],
 )
 def test_make_targets_exist(page):
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
@@ -76,7 +82,13 @@ def test_pictures_are_there():
         assert (ROOT / path).is_file(), path
 
 
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *ROOT.glob("docs/**/*.md"), ROOT / "results" / "README.md"]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CHANGELOG.md",
+    ROOT / "CONTRIBUTING.md",
+    *ROOT.glob("docs/**/*.md"),
+    ROOT / "results" / "README.md",
+]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

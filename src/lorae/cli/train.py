@@ -16,7 +16,7 @@ from lorae.runs.run import Run
 
 
 def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
-    """Add both to the parser of all commands; `add` makes a subparser of a name, a function and a meaning."""
+    """Add the commands; `add(name, function, meaning)` makes a subparser."""
     train = add("train", _train, "train a method on data into a new run folder")
     train.add_argument("data", metavar="DATA", help=settings_field("data").metadata["meaning"])
     train.add_argument("--out", metavar="RUN", help="the run folder; runs/DATA-METHOD-PENALTY by default")
@@ -47,7 +47,7 @@ def _finish(training: Callable[[], Run], *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(summary))
         return
-    choice = read_choice(summary["course"])
+    choice = read_choice(summary["schedule"])
     if choice is not None:
         _print_choice(choice)
     if summary["rank"] is not None:

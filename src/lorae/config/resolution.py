@@ -78,8 +78,9 @@ def _check_rank(settings: "Settings", method: Method) -> None:
     proximal = (settings.matrix_update or method.matrix_update) == "prox"
     if first is not None and not proximal:
         raise LoraeError(
-            f"{first}: got {goals[first]!r}, which needs an exact rank; use --method lorae+, or --matrix-update prox "
-            "with --method lorae"
+            f"{first}: got {goals[first]!r}, which needs an exact rank; use method='lorae+', or "
+            "matrix_update='prox' with the method lorae",
+            settings={"method": "lorae+", "matrix_update": "prox"},
         )
     if settings.penalty_path is not None and settings.penalty is not None:
         raise LoraeError(f"penalty: got {settings.penalty:g} beside penalty_path, whose points take its place")
@@ -93,9 +94,11 @@ def _check_penalty(settings: "Settings", method: Method) -> None:
     if settings.penalty is None:
         return
     if method.main is None:
+        example = {"nuclear": settings.penalty}
         raise LoraeError(
             f"penalty: got {settings.penalty:g}, but method {method.name!r} has no penalty of its own; "
-            f"name one, as in --penalties.nuclear {settings.penalty:g}"
+            f"name one, as in penalties={example}",
+            settings={"penalties": example},
         )
     if method.main in settings.penalties:
         raise LoraeError(

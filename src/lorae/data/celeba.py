@@ -25,7 +25,10 @@ def load_celeba(settings: DataSettings) -> Dataset:
     Raises LoraeError for a missing folder, a malformed list and files that cannot be decoded.
     """
     if settings.data_root is None:
-        raise LoraeError(f"data_root: celeba needs the folder of its files, pass --data-root FOLDER; {LAYOUT}")
+        raise LoraeError(
+            f"data_root: celeba needs the folder of its files, pass data_root=FOLDER; {LAYOUT}",
+            settings={"data_root": "FOLDER"},
+        )
     place, pictures = _find(Path(settings.data_root).expanduser())
     store = FolderStore(pictures) if pictures.is_dir() else ZipStore(pictures)
     try:

@@ -243,8 +243,9 @@ def _fetch(name: str, source: IdxSource, folder: Path) -> None:
         (folder / ORIGIN_FILE).write_text(f"{title}\n")
         return
     raise LoraeError(
-        f"{name}: no place offered the files ({'; '.join(reasons)}); pass --data-root FOLDER with "
-        f"{_listed(_raw_names(source), source)}"
+        f"{name}: no place offered the files ({'; '.join(reasons)}); pass data_root=FOLDER with "
+        f"{_listed(_raw_names(source), source)}",
+        settings={"data_root": "FOLDER"},
     )
 
 

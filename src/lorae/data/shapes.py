@@ -134,7 +134,9 @@ def _load(name: str, settings: DataSettings, default: tuple[str, ...], allowed: 
     channels = DATASETS[name].channels
     assert channels is not None
     if settings.crop is not None:
-        raise LoraeError(f"crop: got {settings.crop}, but {name} are drawn at their final size; pass --size")
+        raise LoraeError(
+            f"crop: got {settings.crop}, but {name} are drawn at their final size; pass size=N", settings={"size": "N"}
+        )
     if settings.test_fraction != DataSettings.test_fraction:
         raise LoraeError(f"test_fraction: got {settings.test_fraction}, but {name} have a fixed number of test items")
     if settings.channels not in (None, channels):

@@ -15,7 +15,8 @@ def check_sides(height: int, width: int) -> None:
         advice = -(-max(height, width) // SIDE_MULTIPLE) * SIDE_MULTIPLE
         raise LoraeError(
             f"size: images of {height}x{width} pixels, expected sides that are multiples of "
-            f"{SIDE_MULTIPLE}; pass --size {advice}"
+            f"{SIDE_MULTIPLE}; pass size={advice}",
+            settings={"size": advice},
         )
 
 

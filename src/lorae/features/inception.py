@@ -215,7 +215,7 @@ def _prepare(images: NDArray[Any]) -> Tensor:
 
 def _weights_file(weights: str | Path | None) -> bytes:
     """The content of the weights file, which is the expected one, from the first place that is given or has it."""
-    for origin, given in (("--features-weights", weights), (VARIABLE, os.environ.get(VARIABLE))):
+    for origin, given in (("argument features_weights", weights), (VARIABLE, os.environ.get(VARIABLE))):
         if given:
             return _read(Path(given).expanduser(), f"from {origin}")
     cached = Path(torch.hub.get_dir()) / "checkpoints" / FILE_NAME
@@ -231,7 +231,8 @@ def _read(path: Path, origin: str) -> bytes:
         content = path.read_bytes()
     except OSError as error:
         raise LoraeError(
-            f"inception: cannot read {path} ({error.strerror or error}), expected the file {FILE_NAME} ({origin})"
+            f"inception: cannot read {path} ({error.strerror or error}), expected the file {FILE_NAME} ({origin})",
+            argument="features_weights",
         ) from error
     return _checked(content, f"{path} ({origin})")
 
@@ -242,7 +243,8 @@ def _download(cached: Path) -> bytes:
     except LoraeError as error:
         raise LoraeError(
             f"inception: cannot download its weights ({error}); fetch {URL} elsewhere and pass "
-            f"--features-weights PATH or put it at {cached}, or use --features lite0"
+            f"features_weights=PATH or put it at {cached}, or use features='lite0'",
+            settings={"features_weights": "PATH", "features": "lite0"},
         ) from error
     return _checked(content, URL)
 
@@ -250,5 +252,8 @@ def _download(cached: Path) -> bytes:
 def _checked(content: bytes, place: str) -> bytes:
     got = hashlib.sha256(content).hexdigest()
     if not got.startswith(HASH_PREFIX):
-        raise LoraeError(f"inception: {place} has SHA-256 {got}, expected one that begins with {HASH_PREFIX}")
+        raise LoraeError(
+            f"inception: {place} has SHA-256 {got}, expected one that begins with {HASH_PREFIX}",
+            argument="features_weights",
+        )
     return content

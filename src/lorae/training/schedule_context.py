@@ -12,8 +12,7 @@ from lorae.errors import LoraeError
 from lorae.linalg import principal_axes
 from lorae.models.autoencoder import Autoencoder
 from lorae.optim.proximal_adam import ProximalAdam
-from lorae.runs.in_memory import InMemoryRun
-from lorae.runs.run import Run
+from lorae.runs.store import RunStore
 
 # Items set aside to measure the errors that decide on a rank: a tenth, at most as many as give a mean to about 2%.
 ASIDE_SHARE, MOST_ASIDE = 0.1, 2000
@@ -42,7 +41,7 @@ class ScheduleContext:
 
     def __init__(
         self,
-        run: Run | InMemoryRun,
+        run: RunStore,
         model: Autoencoder,
         optimizers: list[torch.optim.Adam],
         items: NDArray[Any],

@@ -14,8 +14,7 @@ from lorae.metrics.spectrum import latent_spectrum
 from lorae.models.autoencoder import Autoencoder
 from lorae.objectives.objective import Objective
 from lorae.optim.proximal_adam import ProximalAdam
-from lorae.runs.in_memory import InMemoryRun
-from lorae.runs.run import Run
+from lorae.runs.store import RunStore
 from lorae.training.step import StepResult
 
 
@@ -24,7 +23,7 @@ class Statistics:
 
     def __init__(
         self,
-        run: Run | InMemoryRun,
+        run: RunStore,
         objective: Objective,
         proximal: ProximalAdam | None,
         steps_per_epoch: int,

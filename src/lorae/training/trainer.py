@@ -15,8 +15,7 @@ from lorae.models.autoencoder import Autoencoder
 from lorae.objectives.objective import Objective
 from lorae.optim.adam import FLUSH_EVERY, flush_denormal_moments, set_learning_rate
 from lorae.optim.proximal_adam import SHRINK_EVERY
-from lorae.runs.in_memory import InMemoryRun
-from lorae.runs.run import Run
+from lorae.runs.store import RunStore
 from lorae.system.hardware import keep_freed_memory, memory_format, threads
 from lorae.system.progress import progress_bar
 from lorae.system.signals import Interrupted, stop_requests
@@ -40,7 +39,7 @@ class Trainer:
 
     Parameters
     ----------
-    run : Run or InMemoryRun
+    run : RunStore
         Gives the settings, takes statistics and checkpoints.
     dataset : Dataset
     objective : Objective, default=None
@@ -50,7 +49,7 @@ class Trainer:
     """
 
     def __init__(
-        self, run: Run | InMemoryRun, dataset: Dataset, objective: Objective | None = None, *, quiet: bool = False
+        self, run: RunStore, dataset: Dataset, objective: Objective | None = None, *, quiet: bool = False
     ) -> None:
         self.run = run
         self.settings = run.settings
@@ -105,7 +104,7 @@ class Trainer:
         with (
             self.run.locked(),
             torch.random.fork_rng(devices=devices),
-            threads(self.run.config["machine"]["threads"]),
+            threads(self.run.threads),
             stop_requests() as stop,
             progress_bar(self.quiet) as bar,
         ):
