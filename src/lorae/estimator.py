@@ -56,8 +56,8 @@ NOISE = 0.3
 class LoRAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """Low-rank autoencoder as a scikit-learn transformer: PCA's interface with a nonlinear encoder and decoder.
 
-    Vectors start from their principal components, to which networks add what is curved. Codes are centered,
-    uncorrelated over the training items, and ordered by variance.
+    Vectors start from their principal components, to which networks add curvature. Codes are centered, uncorrelated
+    over the training items, and ordered by variance.
 
     Parameters
     ----------
@@ -155,14 +155,14 @@ class LoRAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  
         return self
 
     def transform(self, X: Any) -> NDArray[Any]:
-        """Codes (n, rank_) of items, in the floating dtype of X, float64 for others."""
+        """Return codes (n, rank_) of items, in the floating dtype of X, float64 for others."""
         check_is_fitted(self)
         items = self._validated(X, fitting=False)
         codes: NDArray[Any] = self._encode(items).astype(_floating(np.asarray(X).dtype), copy=False)
         return codes
 
     def inverse_transform(self, X: Any) -> NDArray[Any]:
-        """Items in their own units and shape, of codes (n, rank_); images float, clipped to [0, 1]."""
+        """Return items in their own units and shape, of codes (n, rank_); images float, clipped to [0, 1]."""
         check_is_fitted(self)
         codes = check_array(X, dtype=[np.float64, np.float32])
         if codes.shape[1] != self.rank_:
@@ -174,7 +174,7 @@ class LoRAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  
         return decoded.reshape(len(codes), *self._item_shape)
 
     def score(self, X: Any, y: Any = None) -> float:  # noqa: ARG002
-        """Share of the variance of X, about the training mean, that reconstructions keep; 1 is perfect."""
+        """Return the share of the variance of X, about the training mean, that reconstructions keep; 1 is perfect."""
         check_is_fitted(self)
         items = self._validated(X, fitting=False)
         return float(1 - self._error(items) / self._spread(items))
@@ -250,7 +250,7 @@ class LoRAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  
         return resolved.with_machine(device, choose_precision("auto", device, resolved.network))
 
     def _remember(self, items: NDArray[Any], seed: int) -> None:
-        """What is known of the fitted model; codes of vectors are computed in float64."""
+        """Set the fitted attributes; codes of vectors are computed in float64."""
         codes = self._encode(items).astype(np.float64)
         kept = np.random.default_rng(seed).permutation(len(codes))[:MOST_CODES]
         self._codes = codes[np.sort(kept)].astype(np.float32)
@@ -270,12 +270,12 @@ class LoRAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  
         return self.model_.squared_error(items)
 
     def _spread(self, items: NDArray[Any]) -> float:
-        """Mean squared distance of scaled items from the training mean: what predicting the mean costs."""
+        """Return the mean squared distance of scaled items from the training mean, the error of that mean."""
         squares = sum(float(np.square(part - self._centre).sum()) for part in self._scaled(items))
         return max(squares / items.size, float(np.finfo(np.float64).tiny))
 
     def _scaled(self, items: NDArray[Any]) -> Iterator[NDArray[np.float64]]:
-        """Items as networks take them, a few at once."""
+        """Yield scaled items, a few at once."""
         for start in range(0, len(items), CHUNK):
             part = torch.as_tensor(np.array(items[start : start + CHUNK]))
             yield self.model_.scaling(part).double().numpy()
@@ -285,7 +285,7 @@ class LoRAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  
         return np.float32 if self._images else np.float64
 
     def _validated(self, X: Any, *, fitting: bool) -> NDArray[Any]:
-        """Items as training takes them: float vectors (n, d), or images (n, c, h, w)."""
+        """Return items as training takes them: float vectors (n, d), or images (n, c, h, w)."""
         items: NDArray[Any]
         least = 3 if fitting else 1
         if np.asarray(X).ndim <= 2:  # asked of the array: not all that scikit-learn takes has a number of dimensions
@@ -302,7 +302,7 @@ class LoRAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  
 
     @staticmethod
     def _as_images(items: NDArray[Any]) -> NDArray[Any]:
-        """Images (n, c, h, w), uint8 or float32; ValueError for other shapes and ranges."""
+        """Return images (n, c, h, w), uint8 or float32; ValueError for other shapes and ranges."""
         shape = items.shape[1:]
         images: NDArray[Any] = items[:, None] if len(shape) == 2 else items
         sides = images.shape[2:]
@@ -330,7 +330,7 @@ def _value_errors() -> Iterator[None]:
 
 
 def _seed(random_state: Any) -> int:
-    """A seed from what scikit-learn takes; None draws one from the system, without moving NumPy's global state."""
+    """Return a seed for a `random_state`; None draws one from the system, not from NumPy's global state."""
     random_state = np.random.RandomState() if random_state is None else check_random_state(random_state)
     return int(random_state.randint(2**31 - 1))
 
