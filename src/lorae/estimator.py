@@ -20,7 +20,7 @@ from lorae.data import Dataset, Split, subsample_evenly
 from lorae.errors import LoraeError, LoraeWarning
 from lorae.metrics.ranks import rank_at
 from lorae.models.autoencoder import CHUNK
-from lorae.models.scaling import Units
+from lorae.models.scaling import Units, as_images
 from lorae.runs.in_memory import InMemoryRun
 from lorae.samplers import fit_density
 from lorae.system.hardware import choose_device, choose_precision
@@ -61,29 +61,51 @@ class LoRAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  
 
     Parameters
     ----------
-    rank: width of the codes: a whole number; a share of the variance below 1 (the smallest rank that keeps it); or
-        `auto`, the smallest rank before errors rise steeply (see docs/numerics.md).
-    penalty: weight of the nuclear norm while the rank is found.
-    latent_dim: width that the rank is found in; None: the linear directions of vectors, at most 128; 128 for images.
-    epochs: passes over the data; None: as many as make 3,000 steps, at most 150.
-    batch_size: items in a step. lr: learning rate; None: 3e-3 for vectors, 1e-3 for images.
-    noise: standard deviation of noise on latents in training, at most 1, which is against overfitting; 0 for much data.
-    standardize: divide each column of vectors by its deviation (undone by `inverse_transform`); otherwise all by one.
-    random_state: an int makes two fits alike; None is another seed each time. verbose: show a progress bar. device:
-        `auto`, `cpu` or `cuda`.
+    rank : int, float or "auto", default="auto"
+        Width of the codes; a share of the variance below 1 means the smallest rank that keeps it, `auto` for the
+        smallest rank before errors rise steeply (see docs/numerics.md).
+    penalty : float, default=1e-3
+        Weight of the nuclear norm while the rank is found.
+    latent_dim : int, default=None
+        Width in which the rank is found; None: the number of linear directions of vectors, at most 128; 128 for images.
+    epochs : int, default=None
+        Passes over the data; None: as many as make 3,000 steps, at most 150.
+    batch_size : int, default=128
+    lr : float, default=None
+        Learning rate; None: 3e-3 for vectors, 1e-3 for images.
+    noise : float, default=0.3
+        Standard deviation of noise on latents in training, at most 1, against overfitting; 0 for many items.
+    standardize : bool, default=True
+        Divide each column of vectors by its deviation (undone by `inverse_transform`); otherwise all by the same.
+    random_state : int, RandomState or None, default=None
+        An int makes two fits alike.
+    verbose : bool, default=False
+        Show a progress bar.
+    device : {"auto", "cpu", "cuda"}, default="auto"
 
     Attributes
     ----------
-    rank_: int, width of the codes.
-    singular_values_: (rank_,), of the codes of the training items, as PCA's.
-    explained_variance_: (rank_,), variances of the codes.
-    explained_variance_ratio_: (rank_,), the share of the training variance that reconstructions keep, divided among
-        the codes in proportion to their variances.
-    n_features_in_: entries of an item. history_: a dict for each epoch, with `mse` and `rank`.
-    model_: the truncated `Autoencoder`. search_: what was tried to find the rank; None for a given one.
+    rank_ : int
+        Width of the codes.
+    singular_values_, explained_variance_ : array of shape (rank_,)
+        Of the codes of the training items, as in PCA.
+    explained_variance_ratio_ : array of shape (rank_,)
+        Share of the training variance that reconstructions keep, divided in proportion to the variances of the codes.
+    n_features_in_ : int
+        Entries of an item.
+    history_ : list of dict
+        For each epoch its number, `mse` and `rank`.
+    model_ : Autoencoder
+        The truncated model.
+    search_ : dict or None
+        Ranks tried and their errors; None for a given rank.
 
-    Source: Mazumder et al., WACV 2024 (arXiv:2310.16194), with proximal steps.
+    References
+    ----------
+    Mazumder et al., WACV 2024 (arXiv:2310.16194), here with proximal steps.
 
+    Examples
+    --------
     >>> from sklearn.datasets import load_iris
     >>> LoRAE(rank=2, epochs=2, random_state=0).fit_transform(load_iris().data).shape
     (150, 2)
@@ -298,24 +320,7 @@ class LoRAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  
             self.n_features_in_ = math.prod(shape)
         elif shape != self._item_shape:
             raise ValueError(f"X: got items of shape {shape}, expected {self._item_shape}, as in fit")
-        return self._as_images(items) if self._images else items
-
-    @staticmethod
-    def _as_images(items: NDArray[Any]) -> NDArray[Any]:
-        """Return images (n, c, h, w), uint8 or float32; ValueError for other shapes and ranges."""
-        shape = items.shape[1:]
-        images: NDArray[Any] = items[:, None] if len(shape) == 2 else items
-        sides = images.shape[2:]
-        if images.ndim != 4 or images.shape[1] not in (1, 3) or any(side < 8 or side % 8 for side in sides):
-            raise ValueError(f"X: got images of shape {shape}, expected (h, w) or (c, h, w) with sides in steps of 8")
-        if images.dtype == np.uint8:
-            return images
-        if not np.issubdtype(images.dtype, np.floating) or images.min() < 0 or images.max() > 1:
-            raise ValueError(
-                f"X: got {images.dtype} images from {images.min():g} to {images.max():g}, expected uint8, or floats in "
-                "[0, 1]"
-            )
-        return images.astype(np.float32)
+        return as_images(items) if self._images else items
 
 
 @contextlib.contextmanager
