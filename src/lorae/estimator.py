@@ -20,7 +20,7 @@ from lorae.data import Dataset, Split, subsample_evenly
 from lorae.errors import LoraeError, LoraeWarning
 from lorae.metrics.ranks import rank_at
 from lorae.models.autoencoder import CHUNK
-from lorae.models.scaling import Units
+from lorae.models.scaling import Units, as_images
 from lorae.runs.in_memory import InMemoryRun
 from lorae.samplers import fit_density
 from lorae.system.hardware import choose_device, choose_precision
@@ -56,34 +56,56 @@ NOISE = 0.3
 class LoRAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """Low-rank autoencoder as a scikit-learn transformer: PCA's interface with a nonlinear encoder and decoder.
 
-    Vectors start from their principal components, to which networks add what is curved. Codes are centered,
-    uncorrelated over the training items, and ordered by variance.
+    Vectors start from their principal components, to which networks add curvature. Codes are centered, uncorrelated
+    over the training items, and ordered by variance.
 
     Parameters
     ----------
-    rank: width of the codes: a whole number; a share of the variance below 1 (the smallest rank that keeps it); or
-        `auto`, the smallest rank before errors rise steeply (see docs/numerics.md).
-    penalty: weight of the nuclear norm while the rank is found.
-    latent_dim: width that the rank is found in; None: the linear directions of vectors, at most 128; 128 for images.
-    epochs: passes over the data; None: as many as make 3,000 steps, at most 150.
-    batch_size: items in a step. lr: learning rate; None: 3e-3 for vectors, 1e-3 for images.
-    noise: standard deviation of noise on latents in training, at most 1, which is against overfitting; 0 for much data.
-    standardize: divide each column of vectors by its deviation (undone by `inverse_transform`); otherwise all by one.
-    random_state: an int makes two fits alike; None is another seed each time. verbose: show a progress bar. device:
-        `auto`, `cpu` or `cuda`.
+    rank : int, float or "auto", default="auto"
+        Width of the codes; a share of the variance below 1 means the smallest rank that keeps it, `auto` for the
+        smallest rank before errors rise steeply (see docs/numerics.md).
+    penalty : float, default=1e-3
+        Weight of the nuclear norm while the rank is found.
+    latent_dim : int, default=None
+        Width in which the rank is found; None: the number of linear directions of vectors, at most 128; 128 for images.
+    epochs : int, default=None
+        Passes over the data; None: as many as make 3,000 steps, at most 150.
+    batch_size : int, default=128
+    lr : float, default=None
+        Learning rate; None: 3e-3 for vectors, 1e-3 for images.
+    noise : float, default=0.3
+        Standard deviation of noise on latents in training, at most 1, against overfitting; 0 for many items.
+    standardize : bool, default=True
+        Divide each column of vectors by its deviation (undone by `inverse_transform`); otherwise all by the same.
+    random_state : int, RandomState or None, default=None
+        An int makes two fits alike.
+    verbose : bool, default=False
+        Show a progress bar.
+    device : {"auto", "cpu", "cuda"}, default="auto"
 
     Attributes
     ----------
-    rank_: int, width of the codes.
-    singular_values_: (rank_,), of the codes of the training items, as PCA's.
-    explained_variance_: (rank_,), variances of the codes.
-    explained_variance_ratio_: (rank_,), the share of the training variance that reconstructions keep, divided among
-        the codes in proportion to their variances.
-    n_features_in_: entries of an item. history_: a dict for each epoch, with `mse` and `rank`.
-    model_: the truncated `Autoencoder`. search_: what was tried to find the rank; None for a given one.
+    rank_ : int
+        Width of the codes.
+    singular_values_, explained_variance_ : array of shape (rank_,)
+        Of the codes of the training items, as in PCA.
+    explained_variance_ratio_ : array of shape (rank_,)
+        Share of the training variance that reconstructions keep, divided in proportion to the variances of the codes.
+    n_features_in_ : int
+        Entries of an item.
+    history_ : list of dict
+        For each epoch its number, `mse` and `rank`.
+    model_ : Autoencoder
+        The truncated model.
+    search_ : dict or None
+        Ranks tried and their errors; None for a given rank.
 
-    Source: Mazumder et al., WACV 2024 (arXiv:2310.16194), with proximal steps.
+    References
+    ----------
+    Mazumder et al., WACV 2024 (arXiv:2310.16194), here with proximal steps.
 
+    Examples
+    --------
     >>> from sklearn.datasets import load_iris
     >>> LoRAE(rank=2, epochs=2, random_state=0).fit_transform(load_iris().data).shape
     (150, 2)
@@ -155,14 +177,14 @@ class LoRAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  
         return self
 
     def transform(self, X: Any) -> NDArray[Any]:
-        """Codes (n, rank_) of items, in the floating dtype of X, float64 for others."""
+        """Return codes (n, rank_) of items, in the floating dtype of X, float64 for others."""
         check_is_fitted(self)
         items = self._validated(X, fitting=False)
         codes: NDArray[Any] = self._encode(items).astype(_floating(np.asarray(X).dtype), copy=False)
         return codes
 
     def inverse_transform(self, X: Any) -> NDArray[Any]:
-        """Items in their own units and shape, of codes (n, rank_); images float, clipped to [0, 1]."""
+        """Return items in their own units and shape, of codes (n, rank_); images float, clipped to [0, 1]."""
         check_is_fitted(self)
         codes = check_array(X, dtype=[np.float64, np.float32])
         if codes.shape[1] != self.rank_:
@@ -174,7 +196,7 @@ class LoRAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  
         return decoded.reshape(len(codes), *self._item_shape)
 
     def score(self, X: Any, y: Any = None) -> float:  # noqa: ARG002
-        """Share of the variance of X, about the training mean, that reconstructions keep; 1 is perfect."""
+        """Return the share of the variance of X, about the training mean, that reconstructions keep; 1 is perfect."""
         check_is_fitted(self)
         items = self._validated(X, fitting=False)
         return float(1 - self._error(items) / self._spread(items))
@@ -250,7 +272,7 @@ class LoRAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  
         return resolved.with_machine(device, choose_precision("auto", device, resolved.network))
 
     def _remember(self, items: NDArray[Any], seed: int) -> None:
-        """What is known of the fitted model; codes of vectors are computed in float64."""
+        """Set the fitted attributes; codes of vectors are computed in float64."""
         codes = self._encode(items).astype(np.float64)
         kept = np.random.default_rng(seed).permutation(len(codes))[:MOST_CODES]
         self._codes = codes[np.sort(kept)].astype(np.float32)
@@ -270,12 +292,12 @@ class LoRAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  
         return self.model_.squared_error(items)
 
     def _spread(self, items: NDArray[Any]) -> float:
-        """Mean squared distance of scaled items from the training mean: what predicting the mean costs."""
+        """Return the mean squared distance of scaled items from the training mean, the error of that mean."""
         squares = sum(float(np.square(part - self._centre).sum()) for part in self._scaled(items))
         return max(squares / items.size, float(np.finfo(np.float64).tiny))
 
     def _scaled(self, items: NDArray[Any]) -> Iterator[NDArray[np.float64]]:
-        """Items as networks take them, a few at once."""
+        """Yield scaled items, a few at once."""
         for start in range(0, len(items), CHUNK):
             part = torch.as_tensor(np.array(items[start : start + CHUNK]))
             yield self.model_.scaling(part).double().numpy()
@@ -285,7 +307,7 @@ class LoRAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  
         return np.float32 if self._images else np.float64
 
     def _validated(self, X: Any, *, fitting: bool) -> NDArray[Any]:
-        """Items as training takes them: float vectors (n, d), or images (n, c, h, w)."""
+        """Return items as training takes them: float vectors (n, d), or images (n, c, h, w)."""
         items: NDArray[Any]
         least = 3 if fitting else 1
         if np.asarray(X).ndim <= 2:  # asked of the array: not all that scikit-learn takes has a number of dimensions
@@ -298,24 +320,7 @@ class LoRAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  
             self.n_features_in_ = math.prod(shape)
         elif shape != self._item_shape:
             raise ValueError(f"X: got items of shape {shape}, expected {self._item_shape}, as in fit")
-        return self._as_images(items) if self._images else items
-
-    @staticmethod
-    def _as_images(items: NDArray[Any]) -> NDArray[Any]:
-        """Images (n, c, h, w), uint8 or float32; ValueError for other shapes and ranges."""
-        shape = items.shape[1:]
-        images: NDArray[Any] = items[:, None] if len(shape) == 2 else items
-        sides = images.shape[2:]
-        if images.ndim != 4 or images.shape[1] not in (1, 3) or any(side < 8 or side % 8 for side in sides):
-            raise ValueError(f"X: got images of shape {shape}, expected (h, w) or (c, h, w) with sides in steps of 8")
-        if images.dtype == np.uint8:
-            return images
-        if not np.issubdtype(images.dtype, np.floating) or images.min() < 0 or images.max() > 1:
-            raise ValueError(
-                f"X: got {images.dtype} images from {images.min():g} to {images.max():g}, expected uint8, or floats in "
-                "[0, 1]"
-            )
-        return images.astype(np.float32)
+        return as_images(items) if self._images else items
 
 
 @contextlib.contextmanager
@@ -330,7 +335,7 @@ def _value_errors() -> Iterator[None]:
 
 
 def _seed(random_state: Any) -> int:
-    """A seed from what scikit-learn takes; None draws one from the system, without moving NumPy's global state."""
+    """Return a seed for a `random_state`; None draws one from the system, not from NumPy's global state."""
     random_state = np.random.RandomState() if random_state is None else check_random_state(random_state)
     return int(random_state.randint(2**31 - 1))
 

@@ -51,7 +51,8 @@ def principal_axes(
     points = np.asarray(points, dtype=np.float64)
     covariance = np.cov(points, rowvar=False).reshape(points.shape[1], points.shape[1])
     variances, axes = np.linalg.eigh(covariance)
-    return points.mean(axis=0), np.ascontiguousarray(axes[:, ::-1]), variances[::-1].clip(min=0)
+    # Copies: torch takes no array with a negative stride.
+    return points.mean(axis=0), axes[:, ::-1].copy(), variances[::-1].clip(min=0).copy()
 
 
 def column_deviations(
@@ -80,7 +81,7 @@ def column_deviations(
 
 
 def nuclear_norm(matrix: Tensor, method: str = "auto") -> Tensor:
-    """Sum of the singular values of a matrix, differentiable at any rank.
+    """Return the sum of the singular values of a matrix, differentiable at any rank.
 
     The gradient is U V^T over the singular values above `NULL_SPACE` times the largest, 1e-5 times in float32; below,
     it fades to zero.
@@ -133,7 +134,7 @@ class _NuclearNorm(_KnownGradient):
 
 
 def spectral_penalty(matrix: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
-    """Sum of f(sigma) over the singular values sigma of a matrix, differentiable once, at any rank.
+    """Return the sum of f(sigma) over the singular values sigma of a matrix, differentiable once, at any rank.
 
     The gradient is U diag(f'(sigma)) V^T, without a derivative of the singular vectors, which repeated values do not
     have; where f'(0) is not zero, it fades to zero below `NULL_SPACE` times the largest, as for the nuclear norm.
@@ -168,19 +169,19 @@ def _slopes(function: Callable[[Tensor], Tensor], values: Tensor) -> Tensor:
 
 
 def _dual_factor_eigh(matrix: Tensor) -> Tensor:
-    """U V^T: the nuclear norm's slope is one at every singular value."""
+    """Return U V^T: the nuclear norm's slope is one at every singular value."""
     return _eigh_factor(matrix, torch.ones_like)[1]
 
 
 def _eigh_factor(matrix: Tensor, slope: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
-    """Singular values, ascending in float64, and U diag(slope) V^T.
+    """Return singular values, ascending in float64, and U diag(slope) V^T.
 
     From the eigenvectors V of M^T M and U = M V / |M V|, which needs no square root of small eigenvalues.
     """
     wide = matrix.shape[0] < matrix.shape[1]
     tall = (matrix.mT if wide else matrix).double()
     gram = tall.mT @ tall
-    # Of what is not finite eigh would raise: the loss shall say so, with its step. Without a branch, which
+    # eigh would raise for values that are not finite; the loss reports them, with its step. Without a branch, which
     # torch.compile could not take.
     finite = gram.diagonal().sum().isfinite()
     _, V = torch.linalg.eigh(torch.where(finite, gram, 0.0))
@@ -195,7 +196,7 @@ def _eigh_factor(matrix: Tensor, slope: Callable[[Tensor], Tensor]) -> tuple[Ten
 
 
 def _dual_factor_polar(matrix: Tensor) -> Tensor:
-    """U V^T by composed odd quintics, each the best one on the interval that the last one leaves."""
+    """Return U V^T by composed odd quintics, each the best one on the interval that the last one leaves."""
     # In float64 the squares of small and large numbers neither vanish nor overflow.
     norm = torch.linalg.vector_norm(matrix, dtype=torch.float64)
     X: Tensor = matrix / norm.clamp_min(torch.finfo(matrix.dtype).tiny).to(matrix.dtype)
@@ -249,7 +250,7 @@ _POLAR = polar_coefficients()
 def threshold_singular_values(
     matrix: Tensor, threshold: Tensor | float, max_rank: int | None = None
 ) -> tuple[Tensor, Tensor]:
-    """The matrix with every singular value lowered by `threshold`, those below it zero; and the values that are left.
+    """Lower every singular value of a matrix by `threshold`, to zero at least; return it and the values left.
 
     The proximal operator of threshold * |M|_*: argmin over X of |X - M|_F^2 / 2 + threshold * |X|_*, and with
     `max_rank` that of its sum with the constraint rank X <= max_rank. What is zero is exactly zero: the result is a
@@ -279,7 +280,7 @@ def threshold_singular_values(
         V = V if leading is None else leading @ V
         image = tall @ V  # its columns are singular values times left singular vectors, the largest last
         values = image.norm(dim=0)
-        # What a float32 matrix of low rank has in its other directions is rounding, also where the threshold is zero.
+        # In the other directions a float32 matrix of low rank holds rounding, even for a threshold of zero.
         kept = values - threshold > NULL_SPACE * values.max()
         if max_rank is not None:
             kept[values.argsort(descending=True)[max_rank:]] = False
@@ -289,7 +290,7 @@ def threshold_singular_values(
 
 
 def _leading_directions(gram: Tensor, threshold: float, max_rank: int | None) -> Tensor | None:
-    """Orthonormal columns (n, k) that hold all eigenvectors of a Gram matrix (n, n) which thresholding can leave.
+    """Return orthonormal columns (n, k) whose span has all eigenvectors of a Gram matrix that thresholding can leave.
 
     Two steps of subspace iteration from random columns, the same for every matrix. None unless the result proves
     itself: the Frobenius norm of what is left out, so each of its eigenvalues, is too small to stay, and it hardly
@@ -320,13 +321,13 @@ def _leading_directions(gram: Tensor, threshold: float, max_rank: int | None) ->
 
 @cache
 def _random_columns(rows: int, columns: int) -> Tensor:
-    """Standard normal, float64."""
+    """Return standard normal columns, float64, the same for every call."""
     generator = torch.Generator().manual_seed(0)
     return torch.randn(rows, columns, generator=generator, dtype=torch.float64)
 
 
 def squared_jacobian_norm(function: Callable[[Tensor], Tensor], points: Tensor) -> Tensor:
-    """Mean over `points` of |J|^2, the squared Frobenius norm of the Jacobian of `function` at each, estimated.
+    """Return mean over `points` of |J|^2, the squared Frobenius norm of the Jacobian of `function` at each, estimated.
 
     |J^T v|^2 with a standard normal v, new for each point, has that mean: one backward pass instead of one for each
     output. Differentiable in what `function` depends on, but not in the points. Runs outside autocast.

@@ -36,7 +36,7 @@ class Moments:
 
     @classmethod
     def of(cls, features: NDArray[Any]) -> "Moments":
-        """The moments of features (n, d).
+        """Return the moments of features (n, d).
 
         >>> Moments.of(np.array([[0.0], [2.0]])).covariance
         array([[2.]])
@@ -45,7 +45,7 @@ class Moments:
 
     @classmethod
     def streamed(cls, batches: Iterable[NDArray[Any]]) -> "Moments":
-        """The moments of features that come in batches (n_i, d); none of them is kept."""
+        """Return the moments of features that come in batches (n_i, d); none of them is kept."""
         stream = MomentStream()
         for batch in batches:
             stream.update(batch)
@@ -79,7 +79,7 @@ class MomentStream:
         self.n += len(features)
 
     def compute(self) -> Moments:
-        """The moments so far; LoraeError for fewer than two items."""
+        """Return the moments so far; LoraeError for fewer than two items."""
         if self.n < 2:
             raise LoraeError(f"features: got {self.n} items, expected at least 2 for a covariance")
         shift = self._sum / self.n
@@ -113,7 +113,7 @@ def frechet_distance(first: Moments, second: Moments) -> float:
 
 
 def root_product_trace(first: Matrix, second: Matrix) -> float:
-    """tr((C1 C2)^(1/2)) of two covariances, as the sum of the singular values of A1^T A2 where C = A A^T.
+    """Return tr((C1 C2)^(1/2)) of two covariances, as the sum of the singular values of A1^T A2 where C = A A^T.
 
     Unlike a square root of the product's eigenvalues it loses no digits at small ones, and no complex numbers appear.
     """
@@ -121,7 +121,7 @@ def root_product_trace(first: Matrix, second: Matrix) -> float:
 
 
 def _nuclear_product(first: Matrix, second: Matrix) -> float:
-    """The sum of the singular values of A1^T A2."""
+    """Return the sum of the singular values of A1^T A2."""
     product = torch.from_numpy(first).mT @ torch.from_numpy(second)
     return float(torch.linalg.svdvals(product).sum())
 
@@ -181,5 +181,5 @@ def extrapolated_distance(
 
 
 def canonical_order(features: NDArray[Any]) -> NDArray[np.int64]:
-    """Indices that sort the rows: what draws subsets in this order does not depend on the order of the items."""
+    """Return indices that sort the rows: what draws subsets in this order does not depend on the order of the items."""
     return np.lexsort(features.T[::-1]).astype(np.int64)

@@ -16,7 +16,7 @@ NEIGHBORS = 20
 
 
 def two_nn(points: NDArray[Any]) -> float:
-    """The intrinsic dimension of points (n, d) from the ratio of the distances to the two nearest neighbours.
+    """Return the intrinsic dimension of points (n, d) from the ratio of the distances to the two nearest neighbours.
 
     Fits -log(1 - F(mu)) = d log(mu) through the origin on the lower 90% of the ratios; repeated points count once.
     Raises LoraeError for fewer than ten different points. Source: Facco et al., Scientific Reports 2017
@@ -37,7 +37,7 @@ def two_nn(points: NDArray[Any]) -> float:
 
 
 def levina_bickel(points: NDArray[Any], neighbours: int = NEIGHBORS) -> float:
-    """The intrinsic dimension of points (n, d) by maximum likelihood from the distances to their nearest neighbours.
+    """Return the intrinsic dimension of points (n, d), by maximum likelihood from distances to nearest neighbours.
 
     With T_j the distance of a point to its j-th neighbour, the inverse is the mean of log(T_k / T_j) over j < k and all
     points: inverses are averaged, not dimensions, which would lean to too many. Of fewer points than k + 1, all others
@@ -59,7 +59,7 @@ def levina_bickel(points: NDArray[Any], neighbours: int = NEIGHBORS) -> float:
 
 
 def _different(points: NDArray[Any]) -> NDArray[Any]:
-    """Every point once, as rows; LoraeError where they are too few for a dimension."""
+    """Return every point once, as rows; LoraeError where they are too few for a dimension."""
     if not np.isfinite(points).all():
         raise LoraeError("points: got values that are not finite, expected finite ones")
     different: NDArray[Any] = np.unique(np.asarray(points).reshape(len(points), -1), axis=0)

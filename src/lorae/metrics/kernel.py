@@ -31,7 +31,7 @@ def kernel_distance(
     subset_size: int = SUBSET_SIZE,
     seed: int = 0,
 ) -> KernelDistance:
-    """The kernel inception distance of features (n, d) and (m, d), kernel (x.y / d + 1)^3.
+    """Return the kernel inception distance of features (n, d) and (m, d), kernel (x.y / d + 1)^3.
 
     Subsets are drawn from the sorted features, so their order does not matter. Where a set has fewer items than
     `subset_size`, subsets have as many as the smaller set. Raises LoraeError for different widths and for fewer than
@@ -59,7 +59,7 @@ def kernel_distance(
 
 
 def unbiased_discrepancy(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
-    """The unbiased estimate of the squared maximum mean discrepancy of two samples (n, d) and (m, d)."""
+    """Return the unbiased estimate of the squared maximum mean discrepancy of two samples (n, d) and (m, d)."""
     n, m = len(x), len(y)
     xx, yy = _kernel(x, x), _kernel(y, y)
     within_x = (xx.sum() - np.trace(xx)) / (n * (n - 1))

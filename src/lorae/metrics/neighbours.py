@@ -30,12 +30,12 @@ def distance_rows(queries: NDArray[Any], points: NDArray[Any]) -> Iterator[tuple
 
 
 def _copied(points: NDArray[Any]) -> Tensor:
-    """Float64, by way of NumPy: torch takes no reversed arrays and warns of read-only ones."""
+    """Convert to float64 by way of NumPy: torch takes no reversed arrays and warns of read-only ones."""
     return torch.from_numpy(np.array(points, dtype=np.float64, order="C"))
 
 
 def neighbor_distances(points: NDArray[Any], k: int) -> Tensor:
-    """Distances of each of n points to its k nearest others, ascending, float64 (n, k).
+    """Return distances of each of n points to its k nearest others, ascending, float64 (n, k).
 
     >>> neighbor_distances(np.array([[0.0], [1.0], [3.0]]), 1)[:, 0].tolist()
     [1.0, 1.0, 2.0]
@@ -44,7 +44,7 @@ def neighbor_distances(points: NDArray[Any], k: int) -> Tensor:
 
 
 def squared_neighbor_distances(points: NDArray[Any], k: int) -> Tensor:
-    """The squares of `neighbor_distances`, to the bit as `distance_rows` gives them."""
+    """Return the squares of `neighbor_distances`, to the bit as `distance_rows` gives them."""
     parts = []
     for start, squared in distance_rows(points, points):
         rows = torch.arange(len(squared))

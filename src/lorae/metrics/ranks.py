@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 
 def rank_at(values: NDArray[np.float64], tolerance: float) -> int:
-    """How many values exceed `tolerance` times the largest; 0 where all are zero.
+    """Count the values above `tolerance` times the largest; 0 where all are zero.
 
     >>> rank_at(np.array([4.0, 2.0, 1e-9]), 1e-3)
     2
@@ -16,7 +16,7 @@ def rank_at(values: NDArray[np.float64], tolerance: float) -> int:
 
 
 def energy_rank(values: NDArray[np.float64], share: float = 0.99) -> int:
-    """The smallest number of largest values whose sum reaches `share` of the total; 0 where all are zero.
+    """Return the smallest number of largest values whose sum reaches `share` of the total; 0 where all are zero.
 
     >>> energy_rank(np.array([90.0, 9.5, 0.5]))
     2
@@ -27,7 +27,7 @@ def energy_rank(values: NDArray[np.float64], share: float = 0.99) -> int:
 
 
 def entropy_rank(values: NDArray[np.float64]) -> float:
-    """Exponential of the entropy of the values taken as shares (Roy and Vetterli, 2007); 0 where all are zero.
+    """Return the exponential of the entropy of values taken as shares (Roy and Vetterli, 2007); 0 where all are zero.
 
     >>> round(entropy_rank(np.ones(5)), 6)
     5.0
@@ -40,7 +40,7 @@ def entropy_rank(values: NDArray[np.float64]) -> float:
 
 
 def stable_rank(values: NDArray[np.float64]) -> float:
-    """Sum of the values over the largest; 0 where all are zero.
+    """Return the sum of the values over the largest; 0 where all are zero.
 
     For eigenvalues of a covariance this is the squared Frobenius over the squared spectral norm of the data matrix.
 

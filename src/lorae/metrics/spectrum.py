@@ -26,11 +26,11 @@ class Spectrum:
 
     @property
     def rank(self) -> int:
-        """How many eigenvalues exceed `tolerance` times the largest (the paper's rank of the latent space)."""
+        """Number of eigenvalues above `tolerance` times the largest (the paper's rank of the latent space)."""
         return rank_at(self.eigenvalues, self.tolerance)
 
     def to_json(self) -> dict[str, Any]:
-        """Ranks by every definition with the eigenvalues and the protocol, as plain JSON values."""
+        """Return ranks by every definition with the eigenvalues and the protocol, as plain JSON values."""
         values = self.eigenvalues
         return {
             "rank": self.rank,
@@ -51,7 +51,7 @@ class Spectrum:
 
 
 def latent_spectrum(latents: NDArray[Any], split: str, tolerance: float = TOLERANCE) -> Spectrum:
-    """The spectrum of latents (n, latent_dim); computed in float64, rounding below zero clipped to zero.
+    """Return the spectrum of latents (n, latent_dim); computed in float64, rounding below zero clipped to zero.
 
     Raises LoraeError for fewer than two items and for values that are not finite.
 

@@ -40,7 +40,7 @@ class ModelSpec:
     width: float = 1.0
     bottleneck: str = "identity"
     bottleneck_options: dict[str, Any] = field(default_factory=dict)
-    # What ends the decoder of images: tanh as in the paper, or sigmoid for a likelihood of pixels.
+    # Last activation of the decoder of images: tanh as in the paper, or sigmoid for a likelihood of pixels.
     output: str = "tanh"
     # Whether the decoder's weights are divided by their spectral norms.
     spectral_norm: bool = False
@@ -49,7 +49,7 @@ class ModelSpec:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "ModelSpec":
-        """The inverse of `dataclasses.asdict` after a trip through JSON."""
+        """Return the specification of values read from `model.json`."""
         return cls(**values | {"shape": tuple(values["shape"])})
 
 
@@ -77,7 +77,7 @@ class Autoencoder(nn.Module):
         super().__init__()
         self.spec = spec
         self.scaling = Scaling(spec.shape)
-        # The networks first: with one seed they start alike whatever stands between them.
+        # The networks first: with one seed they start alike for every bottleneck.
         bottleneck = get_bottleneck(spec.bottleneck)
         width = bottleneck.input_width(spec.latent_dim)
         encoder, self.decoder = build_networks(
@@ -97,7 +97,7 @@ class Autoencoder(nn.Module):
     def start_as_principal_components(self, items: NDArray[Any]) -> None:
         """Set the linear paths of a `residual` network so that the model is the PCA of raw items, vectors (n, d).
 
-        Only where nothing stands between encoder and decoder, or M is the identity. With fewer principal components
+        Requires an identity bottleneck, or an M that is the identity. With fewer principal components
         than latent coordinates, those left over start at zero.
         """
         scaled = self.scaling(torch.as_tensor(np.array(items))).double()
@@ -146,23 +146,23 @@ class Autoencoder(nn.Module):
         return self._in_chunks(self._encode, items, self.spec.shape)
 
     def encoder_outputs(self, items: Array) -> Array:
-        """What the encoder alone gives, before M: float32 (n, latent_dim) of raw items."""
+        """Return the encoder's outputs before the bottleneck, float32 (n, input_dim), of raw items."""
         return self._in_chunks(lambda x: self.encoder(self.scaling(x)), items, self.spec.shape)
 
     def decode(self, latents: Array) -> Array:
-        """Images in [0, 1] (not clipped) or vectors in their own units, float32, of latents (n, latent_dim)."""
+        """Return images in [0, 1] (not clipped) or vectors in their own units, float32, of latents (n, latent_dim)."""
         return self._in_chunks(lambda z: self.scaling.inverse(self.decoder(z)), latents, (self.spec.latent_dim,))
 
     def reconstruct(self, items: Array) -> Array:
-        """What `decode(encode(items))` gives, in one pass."""
+        """Return `decode(encode(items))`, computed in one pass."""
         return self._in_chunks(lambda x: self.scaling.inverse(self.decoder(self._encode(x))), items, self.spec.shape)
 
     def spectrum(self, items: Array, split: str = "given", tolerance: float = TOLERANCE) -> Spectrum:
-        """The `Spectrum` of the latent covariance over raw items; `split` names them in the result."""
+        """Return the `Spectrum` of the latent covariance over raw items; `split` names them in the result."""
         return latent_spectrum(np.asarray(self.encode(items)), split, tolerance)
 
     def squared_error(self, items: Array) -> float:
-        """Mean squared error over all entries, float64: images in [0, 1], vectors in standardized units."""
+        """Return the mean squared error over all entries, float64: images in [0, 1], vectors in standardized units."""
 
         def errors(x: Tensor) -> Tensor:
             scaled = self.scaling(x)
@@ -172,12 +172,12 @@ class Autoencoder(nn.Module):
         return float(np.asarray(self._in_chunks(errors, items, self.spec.shape)).mean())
 
     def matrix_rank(self, tolerance: float = TOLERANCE) -> int | None:
-        """How many singular values of M exceed `tolerance` times the largest; None without a linear bottleneck."""
+        """Count the singular values of M above `tolerance` times the largest; None without a linear bottleneck."""
         values = self.singular_values()
         return None if values is None else rank_at(values, tolerance)
 
     def singular_values(self) -> NDArray[np.float64] | None:
-        """Singular values of M, descending, float64 (latent_dim,); None without a linear bottleneck."""
+        """Return singular values of M, descending, float64 (latent_dim,); None without a linear bottleneck."""
         matrix = self.bottleneck.matrix()
         if matrix is None:
             return None
@@ -185,7 +185,7 @@ class Autoencoder(nn.Module):
         return values
 
     def collapse(self) -> "Autoencoder":
-        """A copy with M folded into the encoder's last layer: the plain autoencoder's shape, the same outputs.
+        """Return a copy with M folded into the encoder's last layer: the plain autoencoder's shape, the same outputs.
 
         The product is taken in float64. A model without a linear bottleneck is copied as it is.
         """
@@ -203,7 +203,7 @@ class Autoencoder(nn.Module):
         return collapsed
 
     def truncate(self, items: Array, rank: int | None = None) -> "Autoencoder":
-        """A smaller copy without M, whose latent has one coordinate for each direction that is kept.
+        """Return a smaller copy without M, whose latent has one coordinate for each direction that is kept.
 
         The directions are the `rank` leading principal axes of the latents of `items`, within the range of M: codes
         are centered, uncorrelated and ordered by descending standard deviation over these items, along a direction that
@@ -259,7 +259,7 @@ class Autoencoder(nn.Module):
         return small.train(self.training)
 
     def parameter_counts(self) -> dict[str, int]:
-        """Trainable parameters of encoder, bottleneck and decoder."""
+        """Return trainable parameters of encoder, bottleneck and decoder."""
         parts = {"encoder": self.encoder, "bottleneck": self.bottleneck, "decoder": self.decoder}
         return {name: sum(p.numel() for p in part.parameters()) for name, part in parts.items()}
 

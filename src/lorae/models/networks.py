@@ -101,7 +101,7 @@ MLP_WIDTHS = (256, 256)
 
 
 class MissingEncoder(nn.Module):
-    """What a generator has in the encoder's place: an error that says so."""
+    """Placeholder for the encoder of a generator; raises LoraeError when called."""
 
     def forward(self, x: Tensor) -> Tensor:  # noqa: ARG002
         """Raises LoraeError."""
@@ -124,7 +124,7 @@ def build_networks(
     encoder_outputs: int | None = None,
     output: str = "tanh",
 ) -> tuple[Encoder, Decoder]:
-    """An encoder and a decoder for items of one shape.
+    """Return an encoder and a decoder for items of one shape.
 
     network: `mnist`, `celeba`, `mlp` or `residual`; shape: (c, h, w) with sides that are multiples of 8, or (d,);
     width: factor on all channel counts; encoder_outputs: where they are not `latent_dim`; output: `tanh` or `sigmoid`,
@@ -188,7 +188,7 @@ def _mlp_encoder(inputs: int, widths: list[int], latent_dim: int) -> Encoder:
 
 
 def _residual_pair(inputs: int, widths: list[int], latent_dim: int, outputs: int) -> tuple[Encoder, Decoder]:
-    """The MLP pair with a linear path beside each; the last layer before the sum starts at zero."""
+    """Return the MLP pair with a linear path beside each; the last layer before the sum starts at zero."""
     encoder = _mlp_encoder(inputs, widths, outputs)
     decoder = _mlp_decoder(inputs, widths, latent_dim)
     assert isinstance(decoder.features, nn.Sequential)

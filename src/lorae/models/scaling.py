@@ -78,3 +78,20 @@ class Units:
         mean, scale = torch.from_numpy(self.mean), torch.from_numpy(self.scale)
         scaling.shift.mul_(scale).add_(mean)
         scaling.scale.mul_(scale)
+
+
+def as_images(items: NDArray[Any]) -> NDArray[Any]:
+    """Return images (n, c, h, w), uint8 or float32; ValueError for other shapes and ranges."""
+    shape = items.shape[1:]
+    images: NDArray[Any] = items[:, None] if len(shape) == 2 else items
+    sides = images.shape[2:]
+    if images.ndim != 4 or images.shape[1] not in (1, 3) or any(side < 8 or side % 8 for side in sides):
+        raise ValueError(f"X: got images of shape {shape}, expected (h, w) or (c, h, w) with sides in steps of 8")
+    if images.dtype == np.uint8:
+        return images
+    if not np.issubdtype(images.dtype, np.floating) or images.min() < 0 or images.max() > 1:
+        raise ValueError(
+            f"X: got {images.dtype} images from {images.min():g} to {images.max():g}, expected uint8, or floats in "
+            "[0, 1]"
+        )
+    return images.astype(np.float32)

@@ -122,7 +122,7 @@ def find_truncation(encoder_outputs: Tensor, bottleneck: Bottleneck, rank: int) 
 
 
 def numerical_rank(matrix: Tensor) -> int:
-    """How many singular values of M are more than rounding: above `ROUNDING` of the largest.
+    """Count the singular values of M above `ROUNDING` times the largest.
 
     Raises LoraeError for a matrix that is zero, because a model without directions is none, or not finite.
 
@@ -141,7 +141,7 @@ def numerical_rank(matrix: Tensor) -> int:
 
 
 def _linear(weight: Tensor, bias: Tensor, like: Linear) -> Linear:
-    """A layer with these numbers, and the dtype and device of another; made without drawing any at random."""
+    """Return a layer with these numbers, and the dtype and device of another; made without drawing any at random."""
     outputs, inputs = weight.shape
     layer: Linear = skip_init(  # type: ignore[no-untyped-call]
         Linear, inputs, outputs, device=like.weight.device, dtype=like.weight.dtype

@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
-    """Load a state whose tensors may lie elsewhere; torch moves all of them but a rate that is a tensor."""
+    """Load a state from another device; torch moves all tensors but a learning rate."""
     devices = [group["lr"].device if isinstance(group["lr"], Tensor) else None for group in optimizer.param_groups]
     optimizer.load_state_dict(state)
     for group, device in zip(optimizer.param_groups, devices, strict=True):
@@ -39,5 +39,5 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
             group["lr"] = lr
 
 
-# Steps between two clearings of what has faded from Adam's averages; see `steps.flush_denormal_moments`.
+# Steps between two calls of `flush_denormal_moments`.
 FLUSH_EVERY = 100

@@ -43,7 +43,7 @@ class ProximalAdam(torch.optim.Adam):
         }
 
     def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
-        """One step of all parameters, from their gradients."""
+        """Take one step of all parameters, from their gradients."""
         gradient, self.matrix.grad = self.matrix.grad, None  # Adam passes over what has no gradient
         super().step(closure)
         self.matrix.grad = gradient
@@ -66,7 +66,7 @@ class ProximalAdam(torch.optim.Adam):
         state["pending"] += rate * self.weight
 
     def shrink(self, max_rank: int | None = None) -> Tensor:
-        """Apply the thresholds that have added up, and a bound on the rank; the singular values that M then has."""
+        """Apply the accumulated thresholds and a bound on the rank; return the remaining singular values of M."""
         state = self.state[self.matrix]
         with torch.no_grad():
             shrunk, values = threshold_singular_values(self.matrix, state["pending"], max_rank)

@@ -9,7 +9,7 @@ SOURCE = "Rifai et al., ICML 2011"
 
 
 def penalty(context: PenaltyContext) -> Tensor:
-    """Mean over the batch of |dh/dx|^2, estimated without bias by one random projection of h; float32.
+    """Return the mean over the batch of |dh/dx|^2, estimated without bias by one random projection of h; float32.
 
     The step's own h has no gradient with respect to x, and may have gone through bfloat16: h is computed again, which
     costs one more pass of the encoder and a backward pass of its gradient.

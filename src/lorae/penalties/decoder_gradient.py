@@ -9,7 +9,7 @@ SOURCE = "Ghosh et al., ICLR 2020 (arXiv:1903.12436), RAE-GP"
 
 
 def penalty(context: PenaltyContext) -> Tensor:
-    """Mean over the batch of |dD/dz|^2, estimated without bias by one random projection of the output; float32.
+    """Return mean over the batch of |dD/dz|^2, estimated without bias by one random projection of the output; float32.
 
     Acts on the decoder alone: it is there to smooth D, and the encoder could lower it without that, by moving latents
     to where D is flat already. (The authors' code takes the gradient of the sum of D's squared outputs, and lets it

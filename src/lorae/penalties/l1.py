@@ -8,5 +8,5 @@ SOURCE = "Goodfellow, Bengio, Courville, Deep Learning, MIT Press 2016, section 
 
 
 def penalty(context: PenaltyContext) -> Tensor:
-    """Sum over an item's latent, mean over the batch; scalar, float32."""
+    """Return the sum over an item's latent, mean over the batch; scalar, float32."""
     return context.latents.abs().sum(1).mean()

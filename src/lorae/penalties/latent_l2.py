@@ -8,5 +8,5 @@ SOURCE = "Ghosh et al., ICLR 2020 (arXiv:1903.12436), L_Z of the RAE loss"
 
 
 def penalty(context: PenaltyContext) -> Tensor:
-    """Sum over an item's latent, mean over the batch; scalar, float32."""
+    """Return the sum over an item's latent, mean over the batch; scalar, float32."""
     return context.latents.square().sum(1).mean() / 2

@@ -16,7 +16,7 @@ GAMMA = 2.0
 
 
 def of_matrix(matrix: Tensor) -> Tensor:
-    """Sum of LAMBDA sigma - sigma^2 / (2 GAMMA), constant from sigma = GAMMA * LAMBDA on; scalar, float32."""
+    """Return sum of LAMBDA sigma - sigma^2 / (2 GAMMA), constant from sigma = GAMMA * LAMBDA on; scalar, float32."""
     return spectral_penalty(matrix, _minimax_concave)
 
 

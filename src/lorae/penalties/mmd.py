@@ -28,7 +28,7 @@ def penalty(context: PenaltyContext) -> Tensor:
 
 
 def _kernel(a: Tensor, b: Tensor) -> Tensor:
-    """The sum of the kernels for each pair, (n, m), of points (n, latent_dim) and (m, latent_dim)."""
+    """Return the sum of the kernels for each pair, (n, m), of points (n, latent_dim) and (m, latent_dim)."""
     # Rounding may leave a distance slightly below zero.
     distances = (a.square().sum(1, keepdim=True) + b.square().sum(1) - 2 * a @ b.mT).clamp_min(0)
     sizes = [2 * a.shape[1] * scale for scale in SCALES]

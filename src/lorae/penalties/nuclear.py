@@ -8,5 +8,5 @@ SOURCE = "Mazumder et al., WACV 2024 (arXiv:2310.16194), equation 1"
 
 
 def of_matrix(matrix: Tensor) -> Tensor:
-    """The norm of M, the product of the bottleneck's linear layers; scalar, float32."""
+    """Return the norm of M, the product of the bottleneck's linear layers; scalar, float32."""
     return nuclear_norm(matrix)

@@ -1,4 +1,4 @@
-"""What every sampler fits: a mixture of Gaussians (or of one) in a subspace of the latent space."""
+"""Density that every sampler fits: a mixture of Gaussians (or of one) in a subspace of the latent space."""
 
 import io
 import json
@@ -35,7 +35,7 @@ class Subspace:
 
     @classmethod
     def of(cls, latents: NDArray[Any], tolerance: float = TOLERANCE) -> "Subspace":
-        """The subspace of latents (n, l) whose variances exceed `tolerance` times the largest.
+        """Return the subspace of latents (n, l) whose variances exceed `tolerance` times the largest.
 
         Raises LoraeError for fewer than two latents and values that are not finite, CollapsedError for equal latents.
         """
@@ -55,12 +55,12 @@ class Subspace:
         return cls(origin, np.ascontiguousarray(directions[:, kept]), float(np.sqrt(variances[0])), dropped)
 
     def project(self, latents: NDArray[Any]) -> Array:
-        """Coordinates (n, r) of latents (n, l), the largest direction at standard deviation 1."""
+        """Return coordinates (n, r) of latents (n, l), the largest direction at standard deviation 1."""
         coordinates: Array = (np.asarray(latents, dtype=np.float64) - self.origin) @ self.basis / self.scale
         return coordinates
 
     def lift(self, coordinates: Array) -> Array:
-        """The inverse of `project`, on the subspace."""
+        """Return the latents (n, l) of coordinates (n, r); the inverse of `project` on the subspace."""
         latents: Array = self.origin + self.scale * coordinates @ self.basis.T
         return latents
 
@@ -80,7 +80,7 @@ class Density:
     notes: dict[str, Any] = field(default_factory=dict)
 
     def sample(self, n: int, generator: np.random.Generator) -> NDArray[np.float32]:
-        """n latents, float32 (n, l); the generator alone decides them."""
+        """Return n latents, float32 (n, l); the generator alone decides them."""
         components = generator.choice(len(self.weights), size=n, p=self.weights)
         noise = generator.standard_normal((n, self.means.shape[1]))
         coordinates = self.means[components]
@@ -90,7 +90,7 @@ class Density:
         return self.subspace.lift(coordinates).astype(np.float32)
 
     def describe(self) -> dict[str, Any]:
-        """The density in words, for a protocol."""
+        """Return a description for a protocol, as plain values."""
         latent_dim, rank = self.subspace.basis.shape
         return {
             "sampler": self.sampler,
@@ -120,7 +120,7 @@ class Density:
 
     @classmethod
     def load(cls, path: Path) -> "Density":
-        """The inverse of `save`; LoraeError where the file holds something else."""
+        """Read the density that `save` wrote; LoraeError for another file."""
         try:
             # Opened here, since NumPy leaves a damaged file open.
             with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:

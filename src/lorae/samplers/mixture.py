@@ -14,7 +14,7 @@ ITERATIONS = 200
 
 
 def fit_mixture(latents: NDArray[Any], components: int, seed: int = 0) -> Density:
-    """A mixture of `components` Gaussians with full covariances, started by k-means from `seed`.
+    """Return a mixture of `components` Gaussians with full covariances, started by k-means from `seed`.
 
     Raises LoraeError for fewer latents than components.
     """

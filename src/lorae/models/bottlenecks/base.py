@@ -11,14 +11,14 @@ from lorae.errors import LoraeError
 
 @dataclass(frozen=True)
 class Latent:
-    """What a bottleneck hands to the decoder: z, float32 (n, latent_dim), and its own loss terms, unweighted."""
+    """Output of a bottleneck: z, float32 (n, latent_dim), for the decoder, and its own loss terms, unweighted."""
 
     z: Tensor
     terms: dict[str, Tensor] = field(default_factory=dict)
 
 
 class Bottleneck(nn.Module):
-    """From the encoder's output to the latent that the decoder takes.
+    """Map from the encoder's output to the latent.
 
     TERMS: names of the loss terms that it gives in every pass in training mode. Whatever is random happens in
     training mode only: in evaluation mode the latent is a function of h alone. READS_BACK: whether a pass in training
@@ -37,11 +37,11 @@ class Bottleneck(nn.Module):
 
     @classmethod
     def input_width(cls, latent_dim: int) -> int:
-        """Width of the encoder's output h."""
+        """Return the width of the encoder's output h."""
         return latent_dim
 
     def __call__(self, h: Tensor) -> Latent:
-        """The latent of h, computed outside autocast: divergences, codes and projections need full precision."""
+        """Return the latent of h, computed outside autocast: divergences, codes and projections need full precision."""
         with torch.autocast(h.device.type, enabled=False):
             latent: Latent = super().__call__(h)
             return latent
@@ -51,11 +51,11 @@ class Bottleneck(nn.Module):
         raise NotImplementedError
 
     def matrix(self) -> Tensor | None:
-        """The matrix M that penalties act on, (latent_dim, latent_dim); None where the bottleneck has none."""
+        """Return the matrix M that penalties act on, (latent_dim, latent_dim); None where the bottleneck has none."""
         return None
 
     def single_matrix(self) -> nn.Parameter:
-        """M as one parameter, for proximal steps; LoraeError where it is not one."""
+        """Return M as one parameter, for proximal steps; LoraeError where it is not one."""
         raise LoraeError(f"matrix_update: got 'prox', which needs one matrix M, but {type(self).__name__} has none")
 
     def affine(self) -> tuple[Tensor, Tensor] | None:

@@ -45,7 +45,7 @@ class TruncatedBottleneck(Bottleneck):
 
 
 def _truncated(h: Tensor, U: Tensor, V: Tensor) -> Tensor:
-    """h V V', (n, latent_dim), with a gradient that lets the leading singular vectors U and V of h turn.
+    """Return h V V', (n, latent_dim), with a gradient that lets the leading singular vectors U and V of h turn.
 
     The exact gradient has the differences s_i^2 - s_j^2 between kept and dropped singular values as denominators and
     may be of any size. This is its limit for small s_j: the projection of the incoming gradient G onto the tangent

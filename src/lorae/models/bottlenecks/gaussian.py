@@ -21,7 +21,7 @@ class GaussianBottleneck(Bottleneck):
 
     @classmethod
     def input_width(cls, latent_dim: int) -> int:
-        """Two numbers for each dimension of the latent."""
+        """Return twice the latent dimension: mean and log-variance."""
         return 2 * latent_dim
 
     def forward(self, h: Tensor) -> Latent:
@@ -40,10 +40,10 @@ def posterior(h: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def draw(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """One sample, (n, latent_dim), differentiable in mean and log-variance."""
+    """Return one sample, (n, latent_dim), differentiable in mean and log-variance."""
     return mean + (log_variance / 2).exp() * torch.randn_like(mean)
 
 
 def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """Kullback-Leibler divergence of each posterior from the standard normal, (n,), summed over dimensions."""
+    """Return Kullback-Leibler divergence of each posterior from the standard normal, (n,), summed over dimensions."""
     return (mean.square() + log_variance.expm1() - log_variance).sum(1) / 2

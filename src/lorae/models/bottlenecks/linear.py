@@ -47,7 +47,7 @@ class LinearBottleneck(Bottleneck):
         return product
 
     def single_matrix(self) -> nn.Parameter:
-        """M as a parameter, where it is one layer; LoraeError for a chain."""
+        """Return M as a parameter, where it is one layer; LoraeError for a chain."""
         if len(self.layers) != 1:
             found = len(self.layers)
             raise LoraeError(f"matrix_update: got 'prox', which needs one matrix M, but the bottleneck has {found}")
@@ -55,7 +55,7 @@ class LinearBottleneck(Bottleneck):
         return weight
 
     def affine(self) -> tuple[Tensor, Tensor]:
-        """M with the normalization folded in."""
+        """Return M with the normalization folded in."""
         scale, shift = self.normalizer.affine()
         matrix = self.matrix().double() * scale.double()
         return matrix, -matrix @ shift.double()

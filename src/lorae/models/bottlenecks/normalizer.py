@@ -33,7 +33,7 @@ class Normalizer(nn.Module):
         if kind not in KINDS:
             raise LoraeError(f"normalize: got {kind!r}, expected one of {', '.join(KINDS)}")
         self.kind = kind
-        # Where they are not used, they are not stored, but say which device and dtype the module has.
+        # Without normalization they are not stored, but give the module a device and a dtype.
         stored = kind != "none"
         self.register_buffer("mean", torch.zeros(width), persistent=stored)
         self.register_buffer("variance", torch.ones(1 if kind == "scale" else width), persistent=stored)
@@ -54,7 +54,7 @@ class Normalizer(nn.Module):
         return (self.variance + EPSILON).rsqrt().expand_as(self.mean), self.mean
 
     def _with_gradient_of_batch(self, h: Tensor) -> Tensor:
-        """h itself, but with the gradient that does not change the batch's mean and deviation."""
+        """Return h itself, but with the gradient that does not change the batch's mean and deviation."""
         mean = h.mean(0)
         variance = (h - mean).square().mean(0)
         if self.kind == "scale":

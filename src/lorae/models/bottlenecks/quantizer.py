@@ -53,7 +53,7 @@ class QuantizerBottleneck(Bottleneck):
         return Latent(z, {"commitment": (h - chosen).square().mean(), "unused_codes": unused})
 
     def nearest(self, vectors: Tensor) -> Tensor:
-        """Index of the nearest code, int64 (m,), of each vector, (m, latent_dim / groups)."""
+        """Return the index of the nearest code, int64 (m,), of each vector, (m, latent_dim / groups)."""
         # |v - c|^2 without |v|^2, which is the same for all codes.
         return (self.codebook.square().sum(1) - 2 * vectors @ self.codebook.mT).argmin(1)
 
