@@ -59,7 +59,7 @@ def test_a_current_record_stays_as_it_is(kind):
     assert upgrade(kind, record, "there") == record
 
 
-@pytest.mark.parametrize("found", [SCHEMA + 1, 99, "1.0", None])
+@pytest.mark.parametrize("found", [SCHEMA + 1, 99, -1, "1.0", None])
 def test_a_record_of_a_later_version_is_refused(found):
     with pytest.raises(LoraeError, match=r"^there: got schema .*, expected at most 1.*upgrade lorae$"):
         upgrade("config", {"schema": found}, "there")

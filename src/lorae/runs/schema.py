@@ -114,7 +114,7 @@ def upgrade(kind: Kind, record: Record, origin: object) -> Record:
         If a later version of the package wrote the file.
     """
     schema = record.get("schema", 0)
-    if not isinstance(schema, int) or schema > SCHEMA:
+    if not isinstance(schema, int) or not 0 <= schema <= SCHEMA:
         raise LoraeError(
             f"{origin}: got schema {schema!r}, expected at most {SCHEMA}: a later version of lorae wrote this file; "
             "upgrade lorae"
