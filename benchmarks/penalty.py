@@ -41,7 +41,7 @@ ONE_LAYER = {"method": "irmae", "bottleneck": {"layers": 1}, "matrix_init": "ide
 CONTESTANTS: dict[str, tuple[dict[str, Any], str | None]] = {
     "ae": ({"method": "ae"}, None),
     "M": (ONE_LAYER, "ae"),
-    "M, normalized": (ONE_LAYER | {"normalise": "coordinates"}, "ae"),
+    "M, normalized": (ONE_LAYER | {"normalize": "coordinates"}, "ae"),
     "lorae": ({"method": "lorae", "penalty": PENALTY}, "M"),
     "lorae by autograd": ({"method": "lorae", "penalty": PENALTY}, "M"),
     f"lorae, penalty_every {EVERY}": (

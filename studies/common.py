@@ -121,7 +121,7 @@ def write_evaluation(study: str, name: str, run: Run) -> None:
 def write_result(study: str, name: str, run: Run, result: dict[str, Any]) -> None:
     """Record a result of a run, with the settings and the machine that the run was trained with."""
     keep = ("version", "command", "created", "settings", "parameters", "machine")
-    record = {"name": name, **{key: run.config[key] for key in keep}}
+    record: Record = {"name": name, **{key: dict(run.config)[key] for key in keep}}
     record["command"] = record["command"].split(" --out")[0]
     record["revision"] = get_method(run.settings.method).revision
     write_records(study, [record | {"result": result}])

@@ -3,7 +3,13 @@ import pytest
 import torch
 
 from lorae import linalg
-from lorae.linalg import nuclear_norm, polar_coefficients, threshold_singular_values
+from lorae.linalg import (
+    column_deviations,
+    nuclear_norm,
+    polar_coefficients,
+    principal_axes,
+    threshold_singular_values,
+)
 from lorae.metrics.ranks import energy_rank, entropy_rank, rank_at, stable_rank
 
 METHODS = ["svd", "eigh", "polar"]
@@ -261,3 +267,32 @@ def test_the_gradient_does_not_depend_on_scale_however_large_or_small(method, sc
     (gradient,) = torch.autograd.grad(norm, matrix)
     assert norm.item() == pytest.approx(5 * scale, rel=1e-5)
     torch.testing.assert_close(gradient, Q, rtol=1e-4, atol=1e-5)
+
+
+def test_principal_axes_diagonalize_the_covariance():
+    points = np.random.default_rng(0).normal(size=(50, 4)) @ np.diag([1.0, 5.0, 0.0, 2.0]) + [1, 2, 3, 4]
+    mean, axes, variances = principal_axes(points)
+    np.testing.assert_allclose(mean, points.mean(0))
+    np.testing.assert_allclose(axes.T @ axes, np.eye(4), atol=1e-12)
+    np.testing.assert_allclose(axes.T @ np.cov(points.T) @ axes, np.diag(variances), atol=1e-12)
+    assert (np.diff(variances) <= 0).all()
+    assert variances[-1] >= 0
+    assert principal_axes(points[:, :1])[1].shape == (1, 1)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-200, 1e200])
+def test_column_deviations_are_those_of_numpy_at_any_scale(scale):
+    vectors = np.random.default_rng(0).normal(size=(30, 3)) * [1.0, 4.0, 0.5]
+    mean, deviation = column_deviations(scale * vectors)
+    np.testing.assert_allclose(mean, scale * vectors.mean(0))
+    np.testing.assert_allclose(deviation, scale * vectors.std(0))
+    _, common = column_deviations(scale * vectors, by_columns=False)
+    np.testing.assert_allclose(common, scale * np.sqrt(vectors.var(0).mean()))
+
+
+def test_the_rounding_of_a_constant_column_is_no_deviation():
+    vectors = np.full((1000, 2), 0.1)
+    vectors[0, 1] += 1e-7
+    assert column_deviations(vectors)[1][0] == 0
+    assert column_deviations(vectors)[1][1] > 0
+    assert (column_deviations(vectors, tolerance=1e-6)[1] == 0).all()

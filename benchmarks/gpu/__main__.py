@@ -31,6 +31,7 @@ NEEDED = {
     "jinja2": "jinja2",
     "matplotlib": "matplotlib",
     "filelock": "filelock",
+    "platformdirs": "platformdirs",
     "sklearn": "scikit-learn",
     "pytest": "pytest",
     "efficientnet_lite_pytorch": "efficientnet-lite-pytorch",
@@ -119,7 +120,7 @@ def run_all(options: argparse.Namespace) -> None:
         by_name = {part.name: part for part in PARTS}
         chosen = [by_name[name] for name in options.only.split(",")]
     if options.smoke and not options.only:
-        chosen = [Part(names, 150) for names in SMOKE]
+        chosen = [Part(names, 600) for names in SMOKE]
     with (options.out / "log.txt").open("ab") as log:
         for part in chosen:
             seconds = min(part.seconds, deadline - time.monotonic())

@@ -58,11 +58,11 @@ def digit_cells(scale: StudyConfig, rows: Iterable[str], *, smoke: bool) -> list
     names = set(rows)
     found = [entry for name in STUDIES[: 1 if smoke else None] for entry in planned(tables()[name], scale)]
     cells = [
-        entry.cell
+        entry.job
         for entry in found
         if entry.row in names
         and entry.data == "mnist"
-        and entry.cell.configuration["measure"].get("labels", ["10"])[0] in LABELS
+        and entry.job.configuration["measure"].get("labels", ["10"])[0] in LABELS
     ]
     return list({cell.key: cell for cell in cells}.values())
 
@@ -89,7 +89,7 @@ def face_cells(scale: StudyConfig, rows: Iterable[str], *, smoke: bool) -> list[
 def digits(work: Path, out: Path, *, smoke: bool) -> Study:
     """Models of digits."""
     scale = StudyConfig("smoke" if smoke else "paper", "paper", 1 if smoke else 3)
-    rows = (("AE", "LoRAE"),) if smoke else DIGITS
+    rows = (("LoRAE",),) if smoke else DIGITS
     waves = [digit_cells(scale, names, smoke=smoke) for names in rows]
     return Study("digits", "mnist", work / "digits", out / "digits.tar.gz", None, waves)
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from lorae.config.datasets import DATASETS
 from lorae.data.cache import DatasetBuilder, DatasetInfo, cached, content_key
-from lorae.data.mnist import DEFAULT_SIZE, SOURCES
+from lorae.data.mnist import SOURCES
 from lorae.data.preprocessing import Preparation
 
 
@@ -26,7 +27,7 @@ def pretend(work: Path) -> None:
         return DatasetInfo("noise")
 
     md5 = json.dumps(SOURCES["mnist"].md5, sort_keys=True)
-    cached("mnist", content_key("mnist", md5, **vars(Preparation(DEFAULT_SIZE, 1, None))), prepare)
+    cached("mnist", content_key("mnist", md5, **vars(Preparation(DATASETS["mnist"].size, 1, None))), prepare)
     with tarfile.open(work / "faces.tar", "w") as archive:
         for number in range(200):
             file = io.BytesIO()

@@ -61,7 +61,7 @@ def at_once(records: Records, *, smoke: bool) -> None:
 
         records.measure(f"{count} in threads", take)
     steps.clear()
-    for count in (2,) if smoke else (2, 4):
+    for count in (1,) if smoke else (2, 4):
         records.measure(f"{count} in processes", partial(processes, count, seconds, smoke=smoke))
 
 

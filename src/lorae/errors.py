@@ -1,12 +1,37 @@
 """Exceptions and warnings of the package, and failures of models, which studies record."""
 
+from collections.abc import Mapping
+from typing import Any
 
-class LoraeError(Exception):
-    """Something the user can mend: one line that names the value, what was expected, and where it came from."""
+
+class Advice(Exception):  # noqa: N818 - the part of errors and warnings that names settings
+    """A message that names settings as Python does, `size=40`; `as_flags` gives it as the command line does.
+
+    Parameters
+    ----------
+    message : str
+        One line.
+    argument : str, default=None
+        Setting whose value the message is about; `(from argument size)` in the message becomes `(from --size)`.
+    settings : mapping, default=None
+        Settings that the message suggests, as `name=value` in its text. A mapping has one entry. A value in capitals
+        is a placeholder.
+    """
+
+    def __init__(
+        self, message: object = "", *, argument: str | None = None, settings: Mapping[str, Any] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.argument = argument
+        self.settings = dict(settings or {})
+
+
+class LoraeError(Advice):
+    """Invalid user input: one line that names the value, what was expected, and where the value came from."""
 
 
 class DivergedError(LoraeError):
-    """A training whose loss or weights are no longer finite."""
+    """Training whose loss or weights are no longer finite."""
 
     outcome = "diverged"
 
@@ -21,5 +46,30 @@ class CollapsedError(LoraeError):
 MODEL_FAILURES = (DivergedError, CollapsedError)
 
 
-class LoraeWarning(UserWarning):
-    """A result that may not mean what it seems to: one line with the numbers; the command line prints it as it is."""
+class LoraeWarning(Advice, UserWarning):
+    """A result to interpret with care: one line with the numbers, which the command line prints without a place."""
+
+
+def as_flags(message: Advice) -> str:
+    """Return a message with its settings as flags of the command line.
+
+    >>> as_flags(LoraeError("size: got 20; pass size=24", settings={"size": 24}))
+    'size: got 20; pass --size 24'
+    """
+    text = str(message)
+    if message.argument is not None:
+        text = text.replace(f"(from argument {message.argument})", f"(from {_flag(message.argument)})")
+    for name, value in message.settings.items():
+        flag = _flag(name)
+        if isinstance(value, Mapping):
+            ((part, number),) = value.items()
+            flag, given = f"{flag}.{part}", f" {number}"
+        else:
+            given = "" if value is True else f" {value}"
+        for written in (f"{name}={value!r}", f"{name}={value}"):
+            text = text.replace(written, flag + given)
+    return text
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"

@@ -5,7 +5,6 @@ import dataclasses
 import math
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,8 @@ from lorae.config.settings import ARRAY, Settings
 from lorae.data import Dataset, Split, subsample_evenly
 from lorae.errors import LoraeError, LoraeWarning
 from lorae.metrics.ranks import rank_at
-from lorae.models.autoencoder import CHUNK, Autoencoder
+from lorae.models.autoencoder import CHUNK
+from lorae.models.scaling import Units
 from lorae.runs.in_memory import InMemoryRun
 from lorae.samplers import fit_density
 from lorae.system.hardware import choose_device, choose_precision
@@ -43,9 +43,6 @@ NULL_DIRECTIONS = 1e-4
 # The paper's width of the latent.
 WIDEST = 128
 
-# Scaled columns below this are constant.
-ROUNDING = 1e-6
-
 # Codes that are kept to fit a density to: more change it by less than the noise of a sample.
 MOST_CODES = 10_000
 # Components of a mixture.
@@ -56,46 +53,10 @@ COMPONENTS = 10
 NOISE = 0.3
 
 
-@dataclass(frozen=True)
-class Units:
-    """Mean and scale of the columns of vectors, float64 (d,): networks take (x - mean) / scale."""
-
-    mean: NDArray[np.float64]
-    scale: NDArray[np.float64]
-
-    @classmethod
-    def of(cls, vectors: NDArray[np.float64], *, by_columns: bool) -> "Units":
-        """Those of vectors (n, d); by_columns: a deviation for each, otherwise one for all, the root mean square."""
-        mean = vectors.mean(axis=0)
-        largest = np.abs(vectors - mean).max(axis=0)
-        # What summing up a constant rounds to is no deviation.
-        constant = largest <= len(vectors) * np.finfo(np.float64).eps * np.abs(mean)
-        unit = np.where(constant, 1.0, largest)  # squares of what it divides neither overflow nor vanish
-        deviation = np.where(constant, 0.0, unit * ((vectors - mean) / unit).std(axis=0))
-        if not by_columns and deviation.any():
-            largest = deviation.max()
-            deviation[:] = largest * np.sqrt(np.square(deviation / largest).mean())
-        return cls(mean, np.where(deviation > 0, deviation, np.abs(mean).clip(min=1.0)))
-
-    def scaled(self, vectors: NDArray[np.float64]) -> NDArray[np.float32]:
-        """Vectors (n, d) as networks take them; what is rounding of a constant becomes zero."""
-        scaled: NDArray[np.float32] = ((vectors - self.mean) / self.scale).astype(np.float32)
-        scaled[:, np.abs(scaled).max(axis=0) < ROUNDING] = 0
-        return scaled
-
-    def put_before(self, model: Autoencoder) -> Autoencoder:
-        """The model in float64, for vectors as they were before `scaled`."""
-        scaling = model.double().scaling
-        mean, scale = torch.from_numpy(self.mean), torch.from_numpy(self.scale)
-        scaling.shift.mul_(scale).add_(mean)
-        scaling.scale.mul_(scale)
-        return model
-
-
 class LoRAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """Low-rank autoencoder as a scikit-learn transformer: PCA's interface with a nonlinear encoder and decoder.
 
-    Vectors start from their principal components, to which networks add what is curved. Codes are centred,
+    Vectors start from their principal components, to which networks add what is curved. Codes are centered,
     uncorrelated over the training items, and ordered by variance.
 
     Parameters
@@ -182,7 +143,9 @@ class LoRAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  
                 warnings.warn(f"{complaint}; {advice}", LoraeWarning, stacklevel=2)
         with _value_errors():
             model = model.truncate(scaled)
-        self.model_ = model if units is None else units.put_before(model)
+        if units is not None:
+            units.fold_into(model.double().scaling)
+        self.model_ = model
         self._remember(items, settings.seed)
         self.history_ = [
             {"epoch": row["epoch"], "mse": row["test_mse"], "rank": row["rank"]}
@@ -251,7 +214,7 @@ class LoRAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  
             "rank": rules.wanted_rank().check("rank", self.rank, origin("rank")),
             "penalty": self.penalty,
             "bottleneck": {"noise": noise} if noise > 0 else {},
-            "normalise": "coordinates",  # the unit of that noise
+            "normalize": "coordinates",  # the unit of that noise
             "latent_dim": self.latent_dim,
             "network": None if self._images else "residual",
             "vector_scale": "columns" if self.standardize else "whole",

@@ -25,9 +25,11 @@ class Rule:
         try:
             return self.parse(value)
         except LoraeError as error:  # a part of the value has a rule of its own
-            raise LoraeError(f"{error} (from {origin})") from None
+            raise LoraeError(f"{error} (from {origin})", argument=name) from None
         except (ValueError, TypeError, OverflowError):
-            raise LoraeError(f"{name}: got {value!r}, expected {self.expected} (from {origin})") from None
+            raise LoraeError(
+                f"{name}: got {value!r}, expected {self.expected} (from {origin})", argument=name
+            ) from None
 
 
 def whole(minimum: int, maximum: int | None = None) -> Rule:
@@ -216,7 +218,7 @@ def checked(cls: type[Table], values: Mapping[str, Any], origin: Callable[[str],
         if name not in fields:
             near = difflib.get_close_matches(str(name).replace("-", "_"), fields, n=1)
             hint = f"; did you mean {near[0]}?" if near else ""
-            raise LoraeError(f"{name}: unknown setting (from {origin(name)}){hint}")
+            raise LoraeError(f"{name}: unknown setting (from {origin(name)}){hint}", argument=name)
     return cls(
         **{name: fields[name].metadata["rule"].check(name, value, origin(name)) for name, value in values.items()}
     )

@@ -14,6 +14,6 @@ def draw() -> None:
     folder = common.results_folder(STUDY)
     records = ResultStore(folder).records()
     benchmark.draw(records, folder)
-    estimates = benchmark.counted(records)
+    estimates = benchmark.current_estimates(records)
     common.write_section(PAGE, STUDY, markdown(estimates))
     common.write_section(common.README, STUDY, shares_table(estimates))

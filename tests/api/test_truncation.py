@@ -7,7 +7,6 @@ import pytest
 import torch
 
 import lorae
-from lorae.api import inspection
 from lorae.api.truncation import describe_truncation
 from lorae.errors import LoraeError
 from lorae.runs.run import Run
@@ -250,4 +249,4 @@ def test_a_run_called_dot_gets_a_neighbour(labelled, tmp_path, monkeypatch):
 
 
 def test_the_prior_is_as_wide_as_the_code(cut_runs):
-    assert inspection.sample(cut_runs[1], 3, sampler="prior").shape[0] == 3
+    assert lorae.sample(cut_runs[1], 3, sampler="prior").shape[0] == 3

@@ -77,9 +77,9 @@ def test_what_was_tried_on_the_way_to_a_rank_is_printed(goal, run_cli, vectors, 
     assert errors.startswith(warning) if warning else errors == ""
     for part in expected:
         assert part in printed
-    course = json.loads(run_cli("resume", tmp_path / "run", "--json")[1])["course"]
-    assert course == json.loads((tmp_path / "run" / "evaluation.json").read_text())["course"]
-    for row in course.get("points") or course["tried"]:
+    schedule = json.loads(run_cli("resume", tmp_path / "run", "--json")[1])["schedule"]
+    assert schedule == json.loads((tmp_path / "run" / "evaluation.json").read_text())["schedule"]
+    for row in schedule.get("points") or schedule["tried"]:
         assert f"{row['mse']:.4g}" in printed
     # The command of a config trains the same run, whoever wrote the setting.
     config = tmp_path / "run" / "config.json"
@@ -95,7 +95,7 @@ def test_a_missed_target_is_one_line_on_standard_error(run_cli, vectors, tmp_pat
     words = ["--target-mse", "1e-9", "--epochs", 2, "--out", tmp_path / "run", "--json"]
     code, printed, errors = run_cli("train", tmp_path / "vectors.npy", *words)
     assert code == 0
-    assert json.loads(printed)["course"]["reached"] is False
+    assert json.loads(printed)["schedule"]["reached"] is False
     assert errors.startswith("lorae: warning: target_mse: got 1e-09, ")
     assert errors.count("\n") == 1
 

@@ -26,7 +26,7 @@ def settings(method, **values):
 
 @pytest.fixture(scope="module")
 def dataset(images):
-    return load_data(DataSettings(images))
+    return load_data(DataSettings(), images)
 
 
 def weights_after_a_step(resolved, dataset):

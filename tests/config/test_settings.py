@@ -4,8 +4,8 @@ import re
 import pytest
 
 from lorae.config.methods import METHODS
-from lorae.config.settings import Settings
-from lorae.errors import LoraeError
+from lorae.config.settings import RENAMED, Settings
+from lorae.errors import LoraeError, LoraeWarning
 
 
 def settings(**values):
@@ -46,7 +46,7 @@ def settings(**values):
         ("penalty_path", "1e-3:1:2:3", "LOW:HIGH:POINTS"),
         ("penalty_path", (1e-3, float("nan")), "LOW < HIGH"),
         ("penalty_path", 3, "LOW:HIGH"),
-        ("normalise", "batch", "one of none, scale, coordinates"),
+        ("normalize", "batch", "one of none, scale, coordinates"),
         ("matrix_update", "sgd", "one of adam, prox"),
     ],
 )
@@ -70,6 +70,17 @@ def test_unknown_names_come_with_a_suggestion():
         settings(**{"latent-dim": 3})
     with pytest.raises(LoraeError, match="'frobenious'"):
         settings(penalties={"frobenious": 1})
+
+
+def test_a_renamed_setting_is_accepted_with_a_warning():
+    assert all(
+        old not in Settings.__dataclass_fields__ and new in Settings.__dataclass_fields__
+        for old, new in RENAMED.items()
+    )
+    with pytest.warns(LoraeWarning, match=r"^normalise: renamed to normalize; "):
+        assert settings(normalise="scale") == settings(normalize="scale")
+    with pytest.raises(LoraeError, match=r"^normalise: given beside normalize"):
+        settings(normalise="scale", normalize="none")
 
 
 def test_every_default_passes_its_own_rule():
@@ -159,16 +170,16 @@ def test_options_of_bottlenecks_that_are_none(option, value, expected):
         ({"rank": 3, "target_mse": 0.1}, "target_mse: got 0.1 beside rank, expected one of them"),
         ({"rank": "auto", "penalty_path": "1:2"}, "penalty_path: got (1.0, 2.0, 9) beside rank"),
         ({"target_mse": 0.1, "penalty_path": "1:2"}, "penalty_path: got (1.0, 2.0, 9) beside target_mse"),
-        ({"rank": 3, "method": "lorae"}, "rank: got 3, which needs an exact rank; use --method lorae+"),
+        ({"rank": 3, "method": "lorae"}, "rank: got 3, which needs an exact rank; use method='lorae+'"),
         ({"target_mse": 0.1, "method": "vae"}, "target_mse: got 0.1, which needs an exact rank"),
         ({"rank": 3, "matrix_update": "adam"}, "rank: got 3, which needs an exact rank"),
         ({"rank": 129}, "rank: got 129, expected at most 128, the latent's dimension"),
         ({"rank": 9, "latent_dim": 8}, "rank: got 9, expected at most 8, the latent's dimension"),
         ({"penalty_path": "1:2", "penalty": 0.5}, "penalty: got 0.5 beside penalty_path, whose points take its place"),
         ({"penalty_path": "1:2", "penalties": {"nuclear": 0}}, "penalties.nuclear: got 0 beside penalty_path"),
-        ({"method": "ae", "matrix_update": "prox"}, "method 'ae' has no nuclear norm to minimise"),
-        ({"method": "lorae-mcp", "matrix_update": "prox"}, "method 'lorae-mcp' has no nuclear norm to minimise"),
-        ({"method": "ae", "normalise": "scale"}, "method 'ae' has no matrix M"),
+        ({"method": "ae", "matrix_update": "prox"}, "method 'ae' has no nuclear norm to minimize"),
+        ({"method": "lorae-mcp", "matrix_update": "prox"}, "method 'lorae-mcp' has no nuclear norm to minimize"),
+        ({"method": "ae", "normalize": "scale"}, "method 'ae' has no matrix M"),
         ({"penalty_every": 10}, "penalty_every: got 10, but method 'lorae+' has no penalty whose slope could be held"),
         ({"method": "ae", "penalty_every": 2}, "penalty_every: got 2, but method 'ae' has no penalty whose slope"),
     ],
@@ -189,7 +200,7 @@ def test_a_rank_of_one_point_zero_is_neither_a_share_nor_a_rank(value):
 def test_an_exact_rank_brings_its_own_defaults():
     ours = settings(method="lorae+").resolve("images", (1, 32, 32))
     theirs = settings(method="lorae").resolve("images", (1, 32, 32))
-    names = ("matrix_init", "normalise", "matrix_update", "schedule", "penalty_warmup", "penalties")
+    names = ("matrix_init", "normalize", "matrix_update", "schedule", "penalty_warmup", "penalties")
     assert [getattr(ours, name) for name in names] == [
         "identity",
         "none",
@@ -206,14 +217,14 @@ def test_an_exact_rank_brings_its_own_defaults():
         0.0,
         {"nuclear": 1e-3},
     ]
-    assert settings(method="lorae", matrix_update="prox", rank=3).resolve("images", (1, 32, 32)).normalise == "none"
+    assert settings(method="lorae", matrix_update="prox", rank=3).resolve("images", (1, 32, 32)).normalize == "none"
 
 
 def test_a_chain_of_matrices_cannot_start_as_pca_behind_a_normalisation():
-    values = {"method": "irmae", "network": "residual", "normalise": "scale"}
+    values = {"method": "irmae", "network": "residual", "normalize": "scale"}
     with pytest.raises(
-        LoraeError, match=r"normalise: got 'scale' with network residual.* 'irmae' has 8; expected none"
+        LoraeError, match=r"normalize: got 'scale' with network residual.* 'irmae' has 8; expected none"
     ):
         Settings.from_values(values, str).resolve("vectors", (6,))
-    for change in ({"normalise": "none"}, {"method": "lorae"}):
+    for change in ({"normalize": "none"}, {"method": "lorae"}):
         assert Settings.from_values(values | change, str).resolve("vectors", (6,)).network == "residual"

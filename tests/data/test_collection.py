@@ -104,7 +104,7 @@ def test_size_resizes(folder, tmp_path, source):
 
 def test_mixed_sizes_are_named_and_mended_by_a_size(folder):
     Image.new("RGB", (5, 7)).save(folder / "other.png")
-    with pytest.raises(LoraeError, match=r"differ in size \(4 of 6x9, 1 of 7x5\), expected one size; pass --size"):
+    with pytest.raises(LoraeError, match=r"differ in size \(4 of 6x9, 1 of 7x5\), expected one size; pass size=N"):
         load_collection(folder)
     assert load_collection(folder, size=8).items.shape == (5, 3, 8, 8)
 
@@ -141,7 +141,7 @@ def test_empty_arrays_are_refused(shape):
 @pytest.mark.parametrize("size", [None, 4])
 def test_broken_files_are_named(damaged, tmp_path, kind, size):
     source = damaged if kind == "folder" else zipped(damaged, tmp_path / "damaged.zip")
-    with pytest.raises(LoraeError, match=r"2 of 4 image files cannot be decoded \(pass --skip-bad") as caught:
+    with pytest.raises(LoraeError, match=r"2 of 4 image files cannot be decoded \(pass skip_bad=True") as caught:
         load_collection(source, size)
     assert "01.png: truncated file" in str(caught.value)
     assert "03.png: not an image" in str(caught.value)

@@ -132,6 +132,15 @@ def test_where_the_cache_lies(monkeypatch):
     assert cache_root() == Path.home() / ".cache" / "lorae"
 
 
+def test_the_folder_of_earlier_versions_stays_in_use(monkeypatch, tmp_path):
+    monkeypatch.delenv("LORAE_CACHE")
+    monkeypatch.setattr("platformdirs.user_cache_path", lambda *_, **__: Path("/usual"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache_root() == Path("/usual")
+    (tmp_path / "lorae").mkdir()
+    assert cache_root() == tmp_path / "lorae"
+
+
 def test_every_setting_changes_the_key():
     keys = {
         content_key("a", "0", size=1),
@@ -144,5 +153,5 @@ def test_every_setting_changes_the_key():
 
 
 def test_description_can_be_stored():
-    described = load_data(DataSettings("shapes-grey", factors=("x", "y"))).describe()
+    described = load_data(DataSettings(data="shapes-grey", factors=("x", "y"))).describe()
     assert json.loads(json.dumps(described)) == described

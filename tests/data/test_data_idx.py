@@ -67,13 +67,13 @@ REAL_CACHE = cache_root()
 
 @pytest.mark.skipif(not (REAL_CACHE / "raw" / "mnist").exists(), reason="MNIST is not in the user's cache")
 def test_real_mnist(monkeypatch, tmp_path):
-    dataset = load_data(DataSettings("mnist", data_root=str(REAL_CACHE / "raw" / "mnist"), size=32))
+    dataset = load_data(DataSettings(data="mnist", data_root=str(REAL_CACHE / "raw" / "mnist"), size=32))
     assert (len(dataset.train), len(dataset.test)) == (60_000, 10_000)
     assert dataset.train.labels[:8].tolist() == [5, 0, 4, 1, 9, 2, 1, 3]
 
 
 def settings(root, data="mnist", **more):
-    return DataSettings(data, data_root=str(root), **more)
+    return DataSettings(data=data, data_root=str(root), **more)
 
 
 @pytest.mark.parametrize("shape", [(3,), (2, 5, 4), (0, 28, 28)])
@@ -116,7 +116,7 @@ def test_crop_and_channels(files, tmp_path):
 
 
 def test_size_that_the_network_cannot_halve(files, tmp_path):
-    with pytest.raises(LoraeError, match=r"size: images of 28x28 .*multiples of 8; pass --size 32"):
+    with pytest.raises(LoraeError, match=r"size: images of 28x28 .*multiples of 8; pass size=32"):
         load_data(settings(write(tmp_path / "raw", files, True), size=28))
 
 
@@ -168,7 +168,7 @@ def test_cached_data_need_no_files_and_keep_their_origin(files, tmp_path):
     first = load_data(settings(root))
     for path in root.iterdir():
         path.unlink()
-    again = load_data(DataSettings("mnist"))
+    again = load_data(DataSettings(data="mnist"))
     np.testing.assert_array_equal(again.train.inputs, first.train.inputs)
     assert again.describe() == first.describe()
 
@@ -188,20 +188,20 @@ def test_mirrors_are_tried_in_turn_and_the_files_are_kept(files, monkeypatch):
         return io.BytesIO(gzip.compress(b"else") if "ossci" in address else content)
 
     monkeypatch.setattr(urllib.request, "urlopen", answer)
-    dataset = load_data(DataSettings("mnist"))
+    dataset = load_data(DataSettings(data="mnist"))
     assert "storage.googleapis.com" in dataset.source
     assert len(asked) == 8
-    load_data(DataSettings("mnist", size=40))
+    load_data(DataSettings(data="mnist", size=40))
     assert len(asked) == 8
 
 
 def test_every_failed_attempt_is_told(files):
     with pytest.raises(LoraeError) as caught:
-        load_data(DataSettings("mnist"))
+        load_data(DataSettings(data="mnist"))
     message = str(caught.value)
     assert message.count("no network in tests") == 2
     assert "No module named pip" in message
-    assert "--data-root" in message
+    assert "data_root=FOLDER" in message
     assert "\n" not in message
 
 

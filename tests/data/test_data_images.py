@@ -38,7 +38,7 @@ def zipped(folder: Path, path: Path, top="") -> Path:
 
 
 def load(path, **more):
-    return load_data(DataSettings(str(path), **more))
+    return load_data(DataSettings(data=str(path), **more))
 
 
 def test_folder_is_split_by_seed(tmp_path):
@@ -183,7 +183,7 @@ def test_bad_files_are_all_named(damaged):
     with pytest.raises(LoraeError) as caught:
         load(damaged)
     message = str(caught.value)
-    assert "2 of 10 image files cannot be decoded (pass --skip-bad" in message
+    assert "2 of 10 image files cannot be decoded (pass skip_bad=True" in message
     assert "a/00.png: truncated file" in message
     assert "b/03.png: not an image" in message
 
@@ -296,7 +296,7 @@ def half_size(tmp_path):
 
 
 def celeba(root, **more):
-    return load_data(DataSettings("celeba", data_root=str(root), **more))
+    return load_data(DataSettings(data="celeba", data_root=str(root), **more))
 
 
 def test_celeba_crop_fits_half_size(half_size):
@@ -337,8 +337,8 @@ def test_celeba_from_a_zip_file(half_size, tmp_path):
 
 
 def test_celeba_says_what_it_needs(tmp_path):
-    with pytest.raises(LoraeError, match=r"pass --data-root FOLDER; expected img_align_celeba/"):
-        load_data(DataSettings("celeba"))
+    with pytest.raises(LoraeError, match=r"pass data_root=FOLDER; expected img_align_celeba/"):
+        load_data(DataSettings(data="celeba"))
     with pytest.raises(LoraeError, match=r"found no celeba in .*img_align_celeba\.zip"):
         celeba(tmp_path)
 

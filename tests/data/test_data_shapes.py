@@ -7,7 +7,7 @@ from lorae.errors import LoraeError
 
 
 def load(data="shapes", **more):
-    return load_data(DataSettings(data, **more))
+    return load_data(DataSettings(data=data, **more))
 
 
 def test_every_source_has_a_summary():

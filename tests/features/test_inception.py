@@ -187,7 +187,7 @@ def test_order_of_places(content, accepted, places, tmp_path, monkeypatch):
     monkeypatch.setenv("LORAE_INCEPTION", str(tmp_path / "variable.pth"))
     with pytest.raises(LoraeError, match=r"cannot read .*variable\.pth .*from LORAE_INCEPTION"):
         build_inception()
-    with pytest.raises(LoraeError, match=r"cannot read .*option\.pth .*from --features-weights"):
+    with pytest.raises(LoraeError, match=r"cannot read .*option\.pth .*from argument features_weights"):
         build_inception(str(tmp_path / "option.pth"))
 
 
@@ -217,7 +217,7 @@ def test_another_file_is_refused(places, tmp_path, monkeypatch):
 def test_no_weights_and_no_network(places):
     message = (
         r"inception: cannot download its weights \(no route to host\); fetch https://\S+ elsewhere and pass "
-        rf"--features-weights PATH or put it at {re.escape(str(places / FILE_NAME))}, or use --features lite0"
+        rf"features_weights=PATH or put it at {re.escape(str(places / FILE_NAME))}, or use features='lite0'"
     )
     with pytest.raises(LoraeError) as raised:
         build_inception()

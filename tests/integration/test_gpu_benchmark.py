@@ -12,8 +12,8 @@ from tests.studies.conftest import ROOT, copy_of_the_pages
 
 
 def run(out, *words):
-    command = [sys.executable, "-m", "benchmarks.gpu", "--smoke", "--out", str(out), *words]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=170)
+    command = [sys.executable, "-m", "benchmarks.gpu", "--smoke", "--minutes", "15", "--out", str(out), *words]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
 
 
 def test_every_part_runs_and_leaves_records_that_are_not_taken_again(tmp_path):

@@ -36,35 +36,35 @@ def ranks_of(run):
     return [rank_at(values, tolerance) for tolerance in TOLERANCES], run.evaluation()["rank"]["rank"]
 
 
-@pytest.mark.parametrize("normalise", ["coordinates", "scale", "none"])
-def test_a_given_rank_is_exact(normalise, plane, tmp_path):
-    run = lorae.train(plane, rank=3, normalise=normalise, epochs=15, out=tmp_path / "run", **FAST)
+@pytest.mark.parametrize("normalize", ["coordinates", "scale", "none"])
+def test_a_given_rank_is_exact(normalize, plane, tmp_path):
+    run = lorae.train(plane, rank=3, normalize=normalize, epochs=15, out=tmp_path / "run", **FAST)
     assert run.settings.method == "lorae+"
     assert ranks_of(run) == ([3] * 5, 3)
     assert run.evaluation()["rank"]["matrix_rank"] == 3
     assert {record["rank"] for record in list(run.stats("epoch"))[-5:]} == {3}
     assert run.summary()["test_mse"] < 0.02
-    assert run.summary()["course"] is None
+    assert run.summary()["schedule"] is None
 
 
 def test_proximal_steps_serve_the_papers_model_too(vectors, tmp_path):
     run = lorae.train(
         vectors, method="lorae", matrix_update="prox", rank=1, epochs=15, out=tmp_path / "run", lr=3e-3, quiet=True
     )
-    assert run.settings.normalise == "none"
+    assert run.settings.normalize == "none"
     assert ranks_of(run) == ([1] * 5, 1)
 
 
 @pytest.mark.parametrize("network", ["mlp", "residual"])
 def test_auto_finds_a_noisy_plane(network, plane, tmp_path):
     run = lorae.train(plane, rank="auto", network=network, epochs=60, out=tmp_path / "run", **FAST)
-    schedule = run.evaluation()["course"]
+    schedule = run.evaluation()["schedule"]
     assert ranks_of(run) == ([2] * 5, 2)
     assert schedule["rank"] == 2
     assert schedule["reached"]
     assert schedule["mse"] <= schedule["bound"] < 0.1
     assert [point["rank"] for point in schedule["tried"]] == [20, 10, 5, 2, 1]
-    assert run.summary()["course"] == schedule
+    assert run.summary()["schedule"] == schedule
     assert (run.path / "figures" / "ranks.png").exists()
 
 
@@ -76,13 +76,13 @@ def test_a_share_of_the_variance_is_kept_by_the_fewest_directions(plane, tmp_pat
     left = data.test.inputs - lorae.load(run).reconstruct(data.test.inputs)
     shares = 1 - np.square(left).sum(0) / np.square(centred).sum(0)  # of each column, in its own units
     assert shares.mean() >= 0.9
-    one = next(point for point in run.evaluation()["course"]["tried"] if point["rank"] == 1)
-    assert one["mse"] > run.evaluation()["course"]["bound"]  # fewer do not keep it
+    one = next(point for point in run.evaluation()["schedule"]["tried"] if point["rank"] == 1)
+    assert one["mse"] > run.evaluation()["schedule"]["bound"]  # fewer do not keep it
 
 
 def test_a_target_that_is_reached_is_reached_without_a_warning(plane, tmp_path):
     run = lorae.train(plane, target_mse=0.05, epochs=30, out=tmp_path / "run", **FAST)
-    schedule = run.evaluation()["course"]
+    schedule = run.evaluation()["schedule"]
     assert (schedule["bound"], schedule["reached"]) == (0.05, True)
     assert schedule["mse"] <= 0.05
     assert run.summary()["test_mse"] <= 0.05
@@ -94,7 +94,7 @@ def test_a_goal_that_is_missed_is_one_line_with_both_errors_and_a_cure(goal, sho
     with pytest.warns(lorae.LoraeWarning) as caught:
         run = lorae.train(plane, epochs=3, out=tmp_path / "run", **FAST, **goal)
     (warning,) = caught
-    message, schedule = str(warning.message), run.evaluation()["course"]
+    message, schedule = str(warning.message), run.evaluation()["schedule"]
     assert "\n" not in message
     (name,) = goal
     for part in (f"{name}: got {shown}", f"at most {schedule['bound']:.4g}", f"is {schedule['mse']:.4g}", "--epochs"):
@@ -109,7 +109,7 @@ def test_a_goal_that_is_missed_is_one_line_with_both_errors_and_a_cure(goal, sho
 
 def test_a_path_keeps_a_model_at_every_penalty_and_ends_at_its_knee(plane, tmp_path):
     run = lorae.train(plane, penalty_path=(1e-3, 1, 4), epochs=80, out=tmp_path / "run", **FAST | {"batch_size": 32})
-    schedule = run.evaluation()["course"]
+    schedule = run.evaluation()["schedule"]
     points = schedule["points"]
     np.testing.assert_allclose([point["penalty"] for point in points], [1e-3, 1e-2, 1e-1, 1])
     ranks = [point["rank"] for point in points]
@@ -145,7 +145,7 @@ def test_a_path_keeps_a_model_at_every_penalty_and_ends_at_its_knee(plane, tmp_p
 def test_a_path_whose_rank_never_falls_says_so_and_takes_the_best_point(plane, tmp_path):
     with pytest.warns(lorae.LoraeWarning, match="penalty_path: got 1e-08:1e-07, but the rank is 20 at every point"):
         run = lorae.train(plane, penalty_path=(1e-8, 1e-7, 3), epochs=6, out=tmp_path / "run", **FAST)
-    schedule = run.evaluation()["course"]
+    schedule = run.evaluation()["schedule"]
     errors = {point["point"]: point["mse"] for point in schedule["points"]}
     assert schedule["knee"] == min(errors, key=errors.get)
 
@@ -160,7 +160,7 @@ def test_a_search_that_learned_nothing_says_so(plane, tmp_path):
     options = FAST | {"lr": 1e-9, "network": "mlp"}
     with pytest.warns(lorae.LoraeWarning, match=r"rank: got auto, but training learned nothing: on items set aside"):
         run = lorae.train(plane, rank="auto", epochs=1, out=tmp_path / "run", **options)
-    schedule = run.evaluation()["course"]
+    schedule = run.evaluation()["schedule"]
     assert schedule["mse"] >= schedule["variance"]
 
 
@@ -171,7 +171,7 @@ def test_a_run_without_a_path_has_no_points(trained):
 
 def test_items_set_aside_are_not_trained_on(vectors):
     settings = lorae.plan(vectors, rank="auto", epochs=2)["settings"]
-    dataset = load_data(DataSettings(vectors))
+    dataset = load_data(DataSettings(), vectors)
     trainer = Trainer(InMemoryRun(Settings.from_values(settings, str), 1), dataset, quiet=True)
     kept, aside = trainer.items.numpy(), trainer.context.aside
     together = np.concatenate([kept, aside])

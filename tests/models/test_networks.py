@@ -132,16 +132,16 @@ def test_linear_layers_stay_in_float32_under_autocast():
     torch.testing.assert_close(y, x.float() @ layer.weight.T + layer.bias)
 
 
-@pytest.mark.parametrize("normalise", ["none", "coordinates", "scale"])
+@pytest.mark.parametrize("normalize", ["none", "coordinates", "scale"])
 @pytest.mark.parametrize("latent_dim", [8, 3])
 @pytest.mark.parametrize("scale", ["columns", "whole"])
-def test_a_residual_network_starts_as_principal_components(normalise, latent_dim, scale):
+def test_a_residual_network_starts_as_principal_components(normalize, latent_dim, scale):
     # Sorted, and more than it is calibrated by: those have another mean and another deviation than all.
     rng = np.random.default_rng(0)
     items = (np.sort(rng.normal(size=(1200, 8)), axis=0) + rng.normal(size=(1200, 8))) @ rng.normal(size=(8, 8)) + 5
     items = items.astype(np.float32)
     asked = Settings(
-        method="lorae+", network="residual", normalise=normalise, latent_dim=latent_dim, vector_scale=scale
+        method="lorae+", network="residual", normalize=normalize, latent_dim=latent_dim, vector_scale=scale
     )
     dataset = Dataset("array", Split(items), Split(items), "", "")
     model = build_model(asked.resolve("vectors", (8,)), dataset).eval()

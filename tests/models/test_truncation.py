@@ -19,7 +19,7 @@ SHAPES = {"images": ("mnist", (1, 16, 16)), "vectors": ("mlp", (6,))}
 
 
 def build(method, kind="images", rank=RANK, seed=0):
-    """A model of a method in evaluation mode whose bottleneck has a rank, and a normalisation that does something."""
+    """A model of a method in evaluation mode whose bottleneck has a rank, and a normalization that does something."""
     torch.manual_seed(seed)
     row = METHODS[method]
     options = dict(row.bottleneck_options) | ({"rank": rank} if "rank" in row.bottleneck_options else {})
@@ -38,8 +38,8 @@ def build(method, kind="images", rank=RANK, seed=0):
             values[rank:] = 0
             first.mul_(values[:, None])
         if method == "lorae+":
-            bottleneck.normaliser.mean.normal_()
-            bottleneck.normaliser.variance.uniform_(0.1, 2)
+            bottleneck.normalizer.mean.normal_()
+            bottleneck.normalizer.variance.uniform_(0.1, 2)
     return model
 
 

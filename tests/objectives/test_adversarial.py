@@ -70,11 +70,12 @@ def test_players_share_no_weights_and_move_only_their_own(kind, batch):
 def test_a_step_reports_every_term_once(kind, batch):
     objective = game(kind)
     step = EagerStep(objective, build_optimizers(objective, 1e-3), torch.contiguous_format)
-    row, latents = step((batch * 255).to(torch.uint8))
-    assert row.shape == (1 + len(objective.weights),)
-    assert row.isfinite().all()
-    assert latents.shape == (8, 6)
-    torch.testing.assert_close(row[0], row[1:].sum())  # all weights are 1
+    result = step((batch * 255).to(torch.uint8))
+    assert result.names == ("loss", *objective.weights)
+    assert result.values.shape == (1 + len(objective.weights),)
+    assert result.values.isfinite().all()
+    assert result.latents.shape == (8, 6)
+    torch.testing.assert_close(result["loss"], sum(result[name] for name in objective.weights))  # all weights are 1
 
 
 def test_the_latent_adversary_learns_to_tell_latents_from_normal_ones(batch):

@@ -41,7 +41,7 @@ def step(side):
     side.start()
     side.matrix.grad = torch.ones(6, 6)
     side.finish()
-    side.took()
+    side.end_step()
     return side.total, side.matrix.grad - 1
 
 
@@ -61,6 +61,6 @@ def test_between_looks_the_gradient_stays_and_the_value_follows_to_first_order()
     later, same = step(side)
     torch.testing.assert_close(same, gradient)
     torch.testing.assert_close(later, value + (gradient * change).sum())
-    side.look = True
+    side.linearizes = True
     torch.testing.assert_close(step(side), loss_at(side.matrix))
-    assert not side.look
+    assert not side.linearizes

@@ -113,7 +113,7 @@ def test_a_course_that_moves_m_has_a_look_at_it(image_file, small, tmp_path, mon
     monkeypatch.setattr(Trainer, "_one_step", compared)
     options = small | {"epochs": 40, "penalty_every": 1000, "penalties": {"log_det": 1e-6}, "penalty": None}
     run = lorae.train(image_file, method="lorae+", rank="auto", out=tmp_path / "run", **options)
-    assert run.evaluation()["course"]["tried"]
+    assert run.evaluation()["schedule"]["tried"]
     assert min(distances[len(distances) // 2 :]) < 1e-6
 
 

@@ -13,11 +13,11 @@ from lorae.errors import LoraeError
 from lorae.plotting.image_grids import plot_reconstructions
 from lorae.plotting.plots import (
     format_tolerance,
-    plot_curves,
     plot_rank_error,
     plot_spectrum,
     plot_vector_reconstructions,
 )
+from lorae.plotting.training_curves import plot_curves
 
 
 def size_of_png(path):

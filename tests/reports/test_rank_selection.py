@@ -46,6 +46,6 @@ def test_a_path_is_its_penalties_with_a_star_at_the_knee():
     assert "knee" in choice.sentence
 
 
-@pytest.mark.parametrize("course", [None, {}, SEARCH | {"tried": []}])
-def test_of_a_run_that_tried_nothing_there_is_nothing(course):
-    assert read_choice(course) is None
+@pytest.mark.parametrize("schedule", [None, {}, SEARCH | {"tried": []}])
+def test_of_a_run_that_tried_nothing_there_is_nothing(schedule):
+    assert read_choice(schedule) is None

@@ -152,23 +152,23 @@ def test_the_learning_rate_of_the_theorem_goes_like_one_over_the_root_of_the_ste
     assert len({convergence.learning_rate("constant", 0.01, steps) for steps in (25, 100, 400)}) == 1
 
 
-def test_every_cell_of_theorem_1_is_another_one():
+def test_every_job_of_theorem_1_is_another_one():
     for preset in convergence.STEPS:
-        cells = convergence.cells(preset, 3)
-        assert len({cell.key for cell in cells}) == len(cells) == 3 * (len(convergence.STEPS[preset]) + 1)
+        jobs = convergence.jobs(preset, 3)
+        assert len({job.key for job in jobs}) == len(jobs) == 3 * (len(convergence.STEPS[preset]) + 1)
 
 
 def records_of_theorem_1(slope: float) -> list[dict]:
     records = []
-    for cell in convergence.cells("smoke", 2):
-        steps = cell.configuration["steps"]
-        norm = steps**slope * (1 + 0.01 * cell.configuration["seed"])
+    for job in convergence.jobs("smoke", 2):
+        steps = job.configuration["steps"]
+        norm = steps**slope * (1 + 0.01 * job.configuration["seed"])
         result = {
             "smallest_gradient": norm,
             "largest_gradient": 2.0,
             "running": [[1, 2.0], [16, norm]],
         }
-        records.append({"key": cell.key, "configuration": cell.configuration, "result": result})
+        records.append({"key": job.key, "configuration": job.configuration, "result": result})
     return records
 
 
@@ -180,8 +180,8 @@ def test_the_decay_is_judged_by_its_exponent(slope, holds, tmp_path):
     assert f"T^({slope:.2f}" in verdicts(page)[0].seen
 
 
-def test_cells_of_theorem_1_have_names_for_people():
-    assert all(isinstance(cell, Job) and "steps" in cell.name for cell in convergence.cells("smoke", 1))
+def test_jobs_of_theorem_1_have_names_for_people():
+    assert all(isinstance(job, Job) and "steps" in job.name for job in convergence.jobs("smoke", 1))
 
 
 def test_a_page_of_nothing_says_so(tmp_path):

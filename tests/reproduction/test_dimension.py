@@ -35,7 +35,7 @@ def test_every_source_meets_every_estimator_weight_and_seed(preset, seeds):
     assert weighted == ["lorae", "lorae+", "irmae-wd", "least-volume"]
     of_a_source = len(weighted) * len(chosen.weight_factors) + len(ESTIMATORS) - len(weighted)
     assert len(found) == of_a_source * len(chosen.sources) * (seeds or chosen.seeds)
-    assert len({cell.key for cell in found}) == len({cell.name for cell in found}) == len(found)
+    assert len({job.key for job in found}) == len({job.name for job in found}) == len(found)
 
 
 def test_the_issue_is_covered():
@@ -51,9 +51,9 @@ def test_the_issue_is_covered():
 def test_weights_span_two_decades_around_the_default(name):
     default = methods.METHODS[name].weights[methods.METHODS[name].main]
     weights = sorted(
-        cell.configuration["settings"]["penalties"][methods.METHODS[name].main]
-        for cell in plan(dataclasses.replace(PRESETS["quick"], sources=("warped-3",), seeds=1))
-        if cell.configuration["estimator"]["name"] == name
+        job.configuration["settings"]["penalties"][methods.METHODS[name].main]
+        for job in plan(dataclasses.replace(PRESETS["quick"], sources=("warped-3",), seeds=1))
+        if job.configuration["estimator"]["name"] == name
     )
     assert len(weights) == len(WEIGHT_FACTORS)
     assert weights[-1] / weights[0] == pytest.approx(100)
@@ -65,9 +65,9 @@ def test_weights_span_two_decades_around_the_default(name):
 def test_settings_are_complete(source):
     """Given again, they resolve to themselves: nothing is left to defaults that may change."""
     kind, shape = SOURCES[source].kind_and_shape
-    for cell in plan(dataclasses.replace(TINY, sources=(source,))):
-        settings = cell.configuration["settings"]
-        if cell.configuration["estimator"]["reads"] == "items":
+    for job in plan(dataclasses.replace(TINY, sources=(source,))):
+        settings = job.configuration["settings"]
+        if job.configuration["estimator"]["reads"] == "items":
             assert settings == {"test_fraction": dimension.TEST_FRACTION}
             continue
         resolved = Settings.from_values(settings, lambda _: "test").resolve(kind, shape).to_json()
@@ -81,10 +81,10 @@ def test_settings_are_complete(source):
     "change", [{"n": 61}, {"epochs": 2}, {"weight_factors": (2.0,)}, {"sources": ("linear-5-noise", "shapes-3")}]
 )
 def test_the_keys_change_with_the_configuration(change):
-    before = {cell.key for cell in plan(TINY)}
+    before = {job.key for job in plan(TINY)}
     after = plan(dataclasses.replace(TINY, **change))
-    changed = [cell for cell in after if cell.key not in before]
-    same = [cell.configuration for cell in after if cell.key in before]
+    changed = [job for job in after if job.key not in before]
+    same = [job.configuration for job in after if job.key in before]
     assert changed
     # What does not depend on it stays: estimates without training on epochs, images on the epochs of vectors.
     if "epochs" in change:
@@ -102,11 +102,11 @@ def test_the_keys_change_with_the_configuration(change):
         }
 
 
-def test_another_default_of_a_method_is_another_cell(monkeypatch):
-    before = {cell.name: cell.key for cell in plan(TINY)}
+def test_another_default_of_a_method_is_another_job(monkeypatch):
+    before = {job.name: job.key for job in plan(TINY)}
     other = dataclasses.replace(methods.METHODS["irmae"], noise=0.1)
     monkeypatch.setitem(methods.METHODS, "irmae", other)
-    changed = {cell.name for cell in plan(TINY) if cell.key != before[cell.name]}
+    changed = {job.name for job in plan(TINY) if job.key != before[job.name]}
     assert changed == {"linear-5 irmae seed 0", "shapes-2 irmae seed 0"}
 
 
@@ -150,7 +150,7 @@ def test_shares_count_estimates_at_most_one_away():
         "|---|---|---|---|",
         "| warped-5 | 5 | 5 [3.9-6.1] | 5, 1 diverged |",
         "| swiss-roll | 2 | 2 | 9 |",
-        "| **within 1** | | **67%** | **33%** |",
+        "| **within 1** |  | **67%** | **33%** |",
     ]
 
 
@@ -285,7 +285,7 @@ def test_the_page_says_what_is_in_the_code():
 @pytest.mark.skipif(not (ROOT / "results" / "dimension" / "records.jsonl").exists(), reason="not measured yet")
 def test_the_tables_of_the_page_are_drawn_from_the_records():
     records = ResultStore(ROOT / "results" / "dimension").records()
-    rows = dimension.counted(records)
+    rows = dimension.current_estimates(records)
     table = markdown(rows)
     assert table in (ROOT / "docs" / "dimension.md").read_text()
     assert shares_table(rows) in (ROOT / "README.md").read_text()

@@ -80,7 +80,7 @@ def test_values_of_what_diverged_are_missing_and_the_others_stay():
     table = tables()["table7"]
     plan = [entry for entry in planned(table, SMOKE) if entry.column is not None]
     broken = {"result": {"measure": "rank", "diverged": "loss: not finite"}}
-    records = {entry.cell.key: broken for entry in plan if entry.row == "1e-1"}
+    records = {entry.job.key: broken for entry in plan if entry.row == "1e-1"}
     (filled,) = fill(table, SMOKE, records)
     assert filled.value("1e-1", "rank").ours == ()
 

@@ -1,22 +1,24 @@
 import dataclasses
 import json
+import re
 from typing import Any
 
 import pytest
 
 from lorae.config.methods import METHODS
 from lorae.reproduction import run as paper
-from lorae.reproduction.studies import protocol_words, studies
+from lorae.reproduction.studies import studies
 from lorae.reproduction.tables import presets
 from lorae.reproduction.tables.plan import by_seed, distinct, fill, measurement, planned
 from lorae.reproduction.tables.presets import PRESETS, PROTOCOLS, StudyConfig
+from lorae.reproduction.tables.protocol import describe_protocol
 from lorae.reproduction.tables.published import tables
 from lorae.reproduction.tables.trained_models import model_key
 from tests.reproduction.tiny import SMOKE
 
 
 def test_the_studies_are_those_of_the_command():
-    assert [*studies(), "all", "dimension"] == list(paper.STUDIES)
+    assert list(studies()) == [name for name in paper.STUDIES if name != "all"]
     assert set(paper.PRESETS) == set(PRESETS)
     assert set(paper.PROTOCOLS) == set(PROTOCOLS)
 
@@ -25,7 +27,7 @@ def test_tables_share_their_models():
     models: dict[Any, Any] = {}
     for name in ("table3", "table4", "table6", "table7", "figure2"):
         for entry in planned(tables()[name], SMOKE):
-            models.setdefault(model_key(entry.cell.configuration["model"]), set()).add((name, entry.row))
+            models.setdefault(model_key(entry.job.configuration["model"]), set()).add((name, entry.row))
     lorae_in = next(found for found in models.values() if ("table3", "LoRAE") in found)
     assert {"table3", "table4", "table6", "table7", "figure2"} == {name for name, _ in lorae_in}
     assert ("table7", "1e-3") in lorae_in
@@ -34,19 +36,19 @@ def test_tables_share_their_models():
 @pytest.mark.parametrize("protocol", list(PROTOCOLS))
 @pytest.mark.parametrize("preset", list(PRESETS))
 def test_every_study_has_a_plan_in_every_preset_and_protocol(preset, protocol):
-    scale = StudyConfig(preset, protocol, 2, "f0")
+    config = StudyConfig(preset, protocol, 2, "f0")
     for study in studies().values():
-        cells = study.cells(scale)
-        assert cells
-        for cell in cells:
-            assert json.loads(json.dumps(cell.configuration)) == cell.configuration
+        jobs = study.jobs(config)
+        assert jobs
+        for job in jobs:
+            assert json.loads(json.dumps(job.configuration)) == job.configuration
 
 
-def test_seeds_presets_protocols_and_faces_are_other_cells():
+def test_seeds_presets_protocols_and_faces_are_other_jobs():
     system = tables()["table3"].rows[3]
     keys = {
-        measurement(scale, data, system, "fid", seed).key
-        for scale, data, seed in (
+        measurement(config, data, system, "fid", seed).key
+        for config, data, seed in (
             (SMOKE, "mnist", 0),
             (SMOKE, "mnist", 1),
             (StudyConfig("quick", "paper", 1), "mnist", 0),
@@ -72,53 +74,53 @@ def test_a_new_revision_of_a_method_is_other_models_of_it_alone(monkeypatch):
     assert after["LoRAE"] != before["LoRAE"]
 
 
-def test_every_number_of_labels_is_a_cell_where_the_preset_has_it():
-    """A cell that trains for hours would be lost for hours when it is stopped."""
+def test_every_number_of_labels_is_a_job_where_the_preset_has_it():
+    """A job that trains for hours would be lost for hours when it is stopped."""
     counts = {}
     for preset in PRESETS:
         found = [
-            entry.cell for entry in planned(tables()["table6"], StudyConfig(preset, "paper", 1)) if entry.row == "AE"
+            entry.job for entry in planned(tables()["table6"], StudyConfig(preset, "paper", 1)) if entry.row == "AE"
         ]
-        labels = [cell.configuration["measure"]["labels"] for cell in found]
+        labels = [job.configuration["measure"]["labels"] for job in found]
         assert all(len(numbers) == 1 for numbers in labels)
-        assert len({cell.key for cell in found}) == len({cell.name for cell in found}) == len(labels)
+        assert len({job.key for job in found}) == len({job.name for job in found}) == len(labels)
         counts[preset] = [number for (number,) in labels]
     assert counts == {
         "smoke": ["10", "100"],
         "quick": ["10", "100", "1000", "10000", "all"],
         "paper": ["10", "100", "1000", "10000", "all"],
     }
-    words = " ".join(protocol_words(StudyConfig("quick", "paper", 1), tables()["table6"]))
+    words = " ".join(describe_protocol(StudyConfig("quick", "paper", 1), tables()["table6"]))
     assert words.count("labels 10, 100, 1000, 10000, all") == 2  # of latents, and of the supervised encoder
 
 
 def test_the_authors_way_of_measuring_takes_the_same_models_and_the_papers_numbers():
-    scale = StudyConfig("quick", "paper", 2)
+    config = StudyConfig("quick", "paper", 2)
     ours, theirs = tables()["table6"], tables()["table6-authors"]
-    cells = [{entry.cell.key: entry for entry in planned(table, scale)} for table in (ours, theirs)]
-    assert not cells[0].keys() & cells[1].keys()
-    models = [{model_key(entry.cell.configuration["model"]) for entry in found.values()} for found in cells]
+    jobs = [{entry.job.key: entry for entry in planned(table, config)} for table in (ours, theirs)]
+    assert not jobs[0].keys() & jobs[1].keys()
+    models = [{model_key(entry.job.configuration["model"]) for entry in found.values()} for found in jobs]
     assert models[1] < models[0]
-    for entry in cells[1].values():
-        assert entry.cell.configuration["measure"]["protocol"] == "authors_code"
-        assert entry.cell.name.endswith(f"labels {entry.column}, protocol authors_code")
+    for entry in jobs[1].values():
+        assert entry.job.configuration["measure"]["protocol"] == "authors_code"
+        assert entry.job.name.endswith(f"labels {entry.column}, protocol authors_code")
         row = entry.row, entry.column
         assert theirs.published["mnist"].get(row) == ours.published["mnist"].get(row)
-    words = " ".join(protocol_words(scale, theirs))
+    words = " ".join(describe_protocol(config, theirs))
     assert words.count("labels 10, 100, 1000; seeds") == words.count("protocol authors_code; max steps") == 2
     # Under the protocol that follows the authors' code in everything, the two tables are one.
     code = StudyConfig("quick", "authors_code", 1)
-    keys = [{entry.cell.key for entry in planned(table, code)} for table in (theirs, ours)]
+    keys = [{entry.job.key for entry in planned(table, code)} for table in (theirs, ours)]
     assert keys[0] < keys[1]
 
 
 def test_the_papers_preset_has_the_papers_settings():
     system = tables()["table3"].rows[3]
-    scale = StudyConfig("paper", "paper", 3, "f0")
+    config = StudyConfig("paper", "paper", 3, "f0")
     for data, epochs, weight in (("mnist", 50, 1e-3), ("celeba", 100, 1e-5)):
-        settings = scale.model(data, system, None, 0)["settings"]
+        settings = config.model(data, system, None, 0)["settings"]
         assert (settings["epochs"], settings["latent_dim"], settings["penalties"]) == (epochs, 128, {"nuclear": weight})
-        assert scale.measure(data, "lorae", "fid")["n"] == {"mnist": 10_000, "celeba": 20_000}[data]
+        assert config.measure(data, "lorae", "fid")["n"] == {"mnist": 10_000, "celeba": 20_000}[data]
     theirs = StudyConfig("paper", "authors_code", 3).model("mnist", system, None, 0)["settings"]
     assert (theirs["lr"], theirs["batch_size"], theirs["latent_dim"]) == (1e-4, 100, 256)
 
@@ -131,25 +133,25 @@ def test_rivals_keep_the_latent_of_their_own_papers():
 
 
 def test_seeds_come_one_after_another():
-    cells = distinct(cell for study in studies().values() for cell in study.cells(StudyConfig("quick", "paper", 3)))
-    ordered = by_seed(cells)
-    seeds = [cell.configuration.get("model", {}).get("settings", cell.configuration).get("seed", 0) for cell in ordered]
+    jobs = distinct(job for study in studies().values() for job in study.jobs(StudyConfig("quick", "paper", 3)))
+    ordered = by_seed(jobs)
+    seeds = [int(re.search(r"seed (\d+)", job.name).group(1)) for job in ordered]
     assert seeds == sorted(seeds)
-    assert {cell.key for cell in ordered} == {cell.key for cell in cells}
+    assert {job.key for job in ordered} == {job.key for job in jobs}
 
 
 def test_values_are_read_from_their_records_in_the_papers_unit():
-    scale = StudyConfig("quick", "paper", 2)
+    config = StudyConfig("quick", "paper", 2)
     table = tables()["table6"]
     records = {}
-    for entry in planned(table, scale):
+    for entry in planned(table, config):
         accuracy = 0.5 + 0.1 * entry.seed
         result = {
-            "measure": entry.cell.configuration["measure"]["name"],
+            "measure": entry.job.configuration["measure"]["name"],
             "10": {"mean": accuracy, "values": [0.1, 0.3]},
         }
-        records[entry.cell.key] = {"result": result}
-    (filled,) = fill(table, scale, records)
+        records[entry.job.key] = {"result": result}
+    (filled,) = fill(table, config, records)
     assert filled.value("LoRAE", "10").ours == pytest.approx((50.0, 60.0))
     assert filled.value("LoRAE", "10").published == 46.6
     # A measure that trains its own models brings the values of its own seeds, once.
@@ -161,25 +163,25 @@ def test_values_are_read_from_their_records_in_the_papers_unit():
 
 
 def test_the_protocol_names_the_whole_command_and_every_measure():
-    words = protocol_words(StudyConfig("quick", "authors_code", 5, "f0"), tables()["table3"])
+    words = describe_protocol(StudyConfig("quick", "authors_code", 5, "f0"), tables()["table3"])
     assert "--preset quick --seeds 5 --protocol authors_code --data-root FOLDER" in words[0]
-    measures = [line for line in protocol_words(SMOKE, tables()["table6"]) if line.startswith("Measured")]
+    measures = [line for line in describe_protocol(SMOKE, tables()["table6"]) if line.startswith("Measured")]
     assert any("of Supervised: `supervised`" in line for line in measures)
-    assert "Not measured: celeba" in protocol_words(SMOKE, tables()["table3"])[-1]
+    assert "Not measured: celeba" in describe_protocol(SMOKE, tables()["table3"])[-1]
 
 
 def test_the_authors_code_changes_only_what_it_has():
-    scale = StudyConfig("paper", "authors_code", 1, "f0")
+    config = StudyConfig("paper", "authors_code", 1, "f0")
     rows = {row.name: row for table in tables().values() for row in table.rows}
-    settings = {name: scale.model("celeba", row, None, 0)["settings"] for name, row in rows.items() if not row.data}
+    settings = {name: config.model("celeba", row, None, 0)["settings"] for name, row in rows.items() if not row.data}
     assert settings["GAN"]["lr"] == 2e-4
     assert "batch_size" not in settings["WAE"]
     assert settings["WAE"]["latent_dim"] == settings["RAE"]["latent_dim"] == 64
     assert settings["VAE"]["penalty_warmup"] == 0.0
     assert settings["LoRAE"]["matrix_init"] == "default"
-    assert scale.measure("celeba", "lorae", "pictures")["fit_on"] == "test"
+    assert config.measure("celeba", "lorae", "pictures")["fit_on"] == "test"
 
 
-def test_a_scale_is_hashable_and_fixed():
+def test_a_configuration_is_hashable_and_fixed():
     assert hash(SMOKE) == hash(dataclasses.replace(SMOKE))
     assert presets.SHAPES["mnist"] == (1, 32, 32)

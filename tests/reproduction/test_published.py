@@ -6,7 +6,7 @@ import pytest
 from lorae.config.methods import METHODS
 from lorae.config.settings import Settings
 from lorae.reproduction import run as paper
-from lorae.reproduction.tables.claims import CLAIMS, verdicts
+from lorae.reproduction.tables.claims import CLAIMS, judge_claims
 from lorae.reproduction.tables.measurements import MEASUREMENTS
 from lorae.reproduction.tables.presets import SHAPES
 from lorae.reproduction.tables.published import tables
@@ -135,7 +135,7 @@ def papers_own(found):
 
 @pytest.mark.parametrize(("name", "data"), DECIDED_BY_NUMBERS)
 def test_the_papers_claims_hold_in_the_papers_numbers(name, data):
-    found = papers_own(verdicts(published_as_ours(name, data), {}))
+    found = papers_own(judge_claims(published_as_ours(name, data), {}))
     assert found
     for verdict in found:
         assert verdict.holds is True, verdict
@@ -148,5 +148,5 @@ REFUTED_BY_THE_OPPOSITE = [entry for entry in DECIDED_BY_NUMBERS if entry[0] != 
 
 @pytest.mark.parametrize(("name", "data"), REFUTED_BY_THE_OPPOSITE)
 def test_the_papers_claims_fail_in_the_opposite_of_its_numbers(name, data):
-    found = papers_own(verdicts(published_as_ours(name, data, turn=True), {}))
+    found = papers_own(judge_claims(published_as_ours(name, data, turn=True), {}))
     assert [verdict.holds for verdict in found] == [False] * len(found)

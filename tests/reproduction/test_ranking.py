@@ -1,6 +1,6 @@
 import pytest
 
-from lorae.reproduction.tables.ranking import difference, order
+from lorae.reproduction.tables.ranking import compare_order, difference
 from lorae.reproduction.tables.results import Value
 from tests.reproduction.test_claims import distances, filled
 
@@ -9,10 +9,10 @@ def test_a_pair_that_may_be_chance_is_undecided():
     close = distances(AE=(9.0, 9.2, 9.1), LoRAE=(9.05, 9.25, 9.0))
     clear = distances(AE=(9.0, 9.2, 9.1), LoRAE=(2.0, 2.1, 2.2))
     column = close.columns[0]
-    assert order(close, column).undecided == (("LoRAE", "AE"),)
-    assert order(clear, column).same == (("LoRAE", "AE"),)
-    assert order(clear, column).words == "yes"
-    assert order(close, column).words == "cannot be told from 3 seeds: LoRAE and AE"
+    assert compare_order(close, column).undecided == (("LoRAE", "AE"),)
+    assert compare_order(clear, column).same == (("LoRAE", "AE"),)
+    assert compare_order(clear, column).words == "yes"
+    assert compare_order(close, column).words == "cannot be told from 3 seeds: LoRAE and AE"
 
 
 @pytest.mark.parametrize(
@@ -25,17 +25,17 @@ def test_a_pair_that_may_be_chance_is_undecided():
 def test_pairs_that_are_decided_answer_and_the_others_are_named(vae, words):
     ae = 9.0 if vae < 9.0 else 2.5
     found = distances(AE=(ae, ae + 0.1), VAE=(vae, vae + 0.1), LoRAE=(2.0, 3.0))
-    assert order(found, found.columns[0]).words == words
+    assert compare_order(found, found.columns[0]).words == words
 
 
 def test_rows_without_both_values_do_not_compare():
     found = distances(LoRAE=(1.0,), **{"LoRAE+, rank 12": (0.5,)})
-    assert order(found, found.columns[0]).published == ("LoRAE",)
-    assert order(found, found.columns[0]).words == "–"
+    assert compare_order(found, found.columns[0]).published == ("LoRAE",)
+    assert compare_order(found, found.columns[0]).words == "–"
 
 
 def test_the_other_order_is_named_and_one_seed_said():
-    found = order(distances(AE=(2.0,), LoRAE=(3.0,)), distances().columns[0])
+    found = compare_order(distances(AE=(2.0,), LoRAE=(3.0,)), distances().columns[0])
     assert found.other == (("LoRAE", "AE"),)
     assert found.words == "no: AE before LoRAE (one seed)"
     assert (found.published, found.ours) == (("LoRAE", "AE"), ("AE", "LoRAE"))
@@ -43,7 +43,7 @@ def test_the_other_order_is_named_and_one_seed_said():
 
 def test_higher_is_better_for_accuracies():
     table = filled("table6", "mnist", {("AE", "10"): (40.0,), ("LoRAE", "10"): (50.0,)})
-    found = order(table, table.columns[0])
+    found = compare_order(table, table.columns[0])
     assert found.same == (("LoRAE", "AE"),)
     assert found.published == found.ours == ("LoRAE", "AE")
 
@@ -56,4 +56,4 @@ def test_a_difference_changes_sign_with_its_sides():
 
 def test_equal_values_of_one_seed_decide_nothing():
     found = distances(AE=(2.0,), LoRAE=(2.0,))
-    assert order(found, found.columns[0]).words == "cannot be told from one seed: LoRAE and AE"
+    assert compare_order(found, found.columns[0]).words == "cannot be told from one seed: LoRAE and AE"

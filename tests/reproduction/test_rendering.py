@@ -71,7 +71,7 @@ def test_markdown_links_the_pictures_beside_it(page, tmp_path):
     assert (path.parent / link).exists()
     beside = [line.count("![") for line in text.splitlines() if line.startswith("| ![")]
     assert beside == [3, 1]
-    assert "| MNIST | MVG \\| paper |\n| --- | --- |\n| AE | 1.5 |" in text
+    assert "| MNIST | MVG \\| paper |\n|---|---|\n| AE | 1.5 |" in text
 
 
 @pytest.mark.parametrize("words", ["**holds**: LoRAE", "**does not hold**: AE", "**not measured**: VAE"])

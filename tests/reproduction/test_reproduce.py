@@ -22,14 +22,14 @@ from lorae.reproduction.tables.published import tables
 from lorae.reproduction.tables.trained_models import model_key, trained
 from tests.reproduction.tiny import SMOKE, reproduce
 
-# Measuring a cell
+# Measuring a job
 
 
 @pytest.mark.parametrize("measure", list(measurements.MEASUREMENTS))
 def test_every_measurement_gives_plain_values_with_its_name(measure, tiny, tmp_path):
     system = tables()["table3"].rows[3]
-    cell = measurement(SMOKE, "mnist", system, measure, 0)
-    result = paper.measure(cell.configuration, tmp_path, None)
+    job = measurement(SMOKE, "mnist", system, measure, 0)
+    result = paper.measure(job.configuration, tmp_path, None)
     assert result["measure"] == measure
     assert json.loads(json.dumps(result)) == result
     assert result["training"]["epochs"] == 1
@@ -151,14 +151,14 @@ def test_the_status_counts_what_is_done_running_and_left(tiny, tmp_path, capsys)
     status = ("--preset", "smoke", "--out", tmp_path, "--status", "--json")
     done = json.loads(reproduce(capsys, "theorem1", *status)[1])
     assert (done["left"], done["running"], done["seconds_to_go"]) == (0, [], 0.0)
-    cells = studies()["table7"].cells(SMOKE)
-    lock = ResultStore(tmp_path).folder / "cells" / f"{cells[0].key}.lock"
+    jobs = studies()["table7"].jobs(SMOKE)
+    lock = ResultStore(tmp_path).folder / "jobs" / f"{jobs[0].key}.lock"
     script = f"import time, filelock\nwith filelock.FileLock({str(lock)!r}): print(1, flush=True); time.sleep(60)"
     holder = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE)
     try:
         assert holder.stdout.readline()
         found = json.loads(reproduce(capsys, "table7", *status)[1])
-        assert (found["done"], found["left"], found["running"]) == (0, len(cells), [cells[0].name])
+        assert (found["done"], found["left"], found["running"]) == (0, len(jobs), [jobs[0].name])
         printed = reproduce(capsys, "table7", *status[:-1])[1]
         assert "unknown before the first cell" in printed
     finally:
@@ -189,7 +189,7 @@ def test_fewer_seeds_take_no_record_away(tiny, tmp_path, capsys):
     words = ("theorem1", "--preset", "smoke", "--out", tmp_path, "--workers", 1)
     reproduce(capsys, *words, "--seeds", 2)
     before = ResultStore(tmp_path).records()
-    shutil.rmtree(tmp_path / "cells")
+    shutil.rmtree(tmp_path / "jobs")
     reproduce(capsys, *words)
     assert {record["key"] for record in ResultStore(tmp_path).records()} == {record["key"] for record in before}
 
@@ -217,10 +217,10 @@ def test_lines_that_are_no_records_are_named(line, tiny, tmp_path, capsys):
         for action in ("--draw-only", "--status"):
             code, _, errors = reproduce(capsys, *words, "--preset", "smoke", "--out", tmp_path, action)
             assert (code, len(errors.splitlines())) == (2, 1)
-            assert "records.jsonl: line 1 is no record of a cell" in errors
+            assert "records.jsonl: line 1 is no record of a job" in errors
 
 
-def test_finished_cells_are_drawn_after_a_kill(tiny, tmp_path, capsys):
+def test_finished_jobs_are_drawn_after_a_kill(tiny, tmp_path, capsys):
     reproduce(capsys, "theorem1", "--preset", "smoke", "--out", tmp_path, "--workers", 1)
     text = (tmp_path / "theorem1.md").read_text()
     (tmp_path / "records.jsonl").unlink()

@@ -16,7 +16,7 @@ def copy_of_the_pages(folder):
     """README.md, docs/ and results/, without what git ignores."""
     shutil.copy(ROOT / "README.md", folder)
     shutil.copytree(ROOT / "docs", folder / "docs")
-    ignored = shutil.ignore_patterns("models", "cells", "*.html", "*.lock")
+    ignored = shutil.ignore_patterns("models", "cells", "jobs", "*.html", "*.lock")
     shutil.copytree(ROOT / "results", folder / "results", ignore=ignored)
     return folder
 

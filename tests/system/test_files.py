@@ -1,7 +1,7 @@
 import pytest
 
 from lorae.errors import LoraeError
-from lorae.system.files import try_lock, write_atomically
+from lorae.system.files import staged_folder, try_lock, write_atomically
 
 
 def test_parents_are_made_and_old_content_is_replaced(tmp_path):
@@ -40,3 +40,18 @@ def test_a_lock_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(LoraeError, match=r"^cannot write file: (File exists|Not a directory)"):
         try_lock(tmp_path / "file" / ".lock", "cannot write file")
+
+
+def test_a_staged_folder_appears_whole_or_not_at_all(tmp_path):
+    def fail():
+        with staged_folder(tmp_path / "made" / "a") as partial:
+            (partial / "file").touch()
+            raise ValueError("fails")
+
+    with pytest.raises(ValueError, match="fails"):
+        fail()
+    assert list((tmp_path / "made").iterdir()) == []
+    with staged_folder(tmp_path / "made" / "a", tag="1.") as partial:
+        (partial / "file").touch()
+        assert not (tmp_path / "made" / "a").exists()
+    assert list((tmp_path / "made").rglob("*")) == [tmp_path / "made" / "a", tmp_path / "made" / "a" / "file"]

@@ -343,7 +343,7 @@ def test_items_that_are_all_the_same_are_trained_on_without_a_word(small, tmp_pa
 def test_short_epochs_do_not_write_a_checkpoint_each(pause, written, image_file, small, tmp_path, monkeypatch):
     steps = []
     save = Run.save_checkpoint
-    monkeypatch.setattr("lorae.training.trainer.CHECKPOINT_PAUSE", pause)
+    monkeypatch.setattr("lorae.training.checkpointing.CHECKPOINT_PAUSE", pause)
     monkeypatch.setattr(Run, "save_checkpoint", lambda run, state: steps.append(state["step"]) or save(run, state))
     run = lorae.train(image_file, out=tmp_path / "run", **small | {"epochs": 6})
     assert len(steps) == written
@@ -356,7 +356,7 @@ def test_too_little_memory_on_a_gpu_is_said_in_one_line(batch_size, advice, imag
     def no_memory(items):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nSee the documentation.")
 
-    monkeypatch.setattr("lorae.training.build_step", lambda *arguments, **options: no_memory)
+    monkeypatch.setattr("lorae.training.trainer.build_step", lambda *arguments, **options: no_memory)
     with pytest.raises(LoraeError, match=f"batch_size: got {batch_size}, .* try {advice}") as caught:
         lorae.train(image_file, out=tmp_path / "run", **small | {"batch_size": batch_size})
     assert "\n" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""Trained models for use without this package, or without torch: safetensors with the spec inside, ONNX graphs."""
+"""Export models for use without this package, or without torch: safetensors with the spec inside, ONNX graphs."""
 
 import dataclasses
 import importlib
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lorae import __version__
-from lorae.api.loading import as_run, dataset_of
+from lorae.api.loading import as_run, check_argument, dataset_of
 from lorae.api.truncation import beside, items_for_axes, refuse_truncated
 from lorae.errors import LoraeError
 from lorae.runs.run import Run
@@ -33,27 +33,42 @@ def export_run(
     rank: int | None = None,
     data: "NDArray[Any] | None" = None,
 ) -> Path:
-    """Write a run's model for use elsewhere, without M: truncated where the method has a matrix, else as it is.
-
-    `safetensors`: one file `model.safetensors` with every weight; `lorae` in its metadata is JSON whose `spec` rebuilds
-    the model: `model = Autoencoder(ModelSpec.from_json(spec))`, then `model.load_state_dict(load_file(path))`.
-    `onnx`: `encoder.onnx` from `items` to `codes` and `decoder.onnx` from `codes` to `items`, float32 with any number n
-    of rows, opset 20. Items are images (n, c, h, w) in [0, 1], which decoded ones may leave by a little, or vectors in
-    their own units: the scaling is inside. A generator has no encoder. Two exports of a run are the same to the byte.
+    """Write the model of a run for use elsewhere, without M: truncated if the method has a matrix, else as it is.
 
     Parameters
     ----------
-    out: the folder, which must not exist; by default `RUN-<format>`.
-    rank: how many directions to keep, as in `lorae.truncate`.
-    data: the array of a run that was trained on one, where there is a matrix: its latents have the axes to keep.
+    run : str, Path or Run
+        A finished run.
+    format : {"safetensors", "onnx"}, default="safetensors"
+        `safetensors` writes `model.safetensors`. Its metadata has a key `lorae`, JSON whose `spec` rebuilds the model:
+        `model = Autoencoder(ModelSpec.from_json(spec))`, then `model.load_state_dict(load_file(path))`.
+        `onnx` writes `encoder.onnx` from `items` to `codes`, except for generators, and `decoder.onnx` from `codes` to
+        `items`, float32 with any number of rows, opset 20. Items are images (n, c, h, w) in [0, 1], which decoded ones
+        may leave slightly, or vectors in their own units.
+    out : str or Path, default=None
+        New folder; None takes `RUN-FORMAT`.
+    rank : int, default=None
+        Number of axes, as in `lorae.truncate`.
+    data : ndarray, default=None
+        The array of a run that was trained on one; needed for a truncation only.
 
-    Returns the folder. Raises LoraeError for a rank that does not fit and, for ONNX, where its packages are missing.
+    Returns
+    -------
+    Path
+        The folder. Two exports of a run have the same bytes.
 
+    Raises
+    ------
+    LoraeError
+        If the rank does not fit, the folder exists, or the packages of ONNX are missing.
+
+    Examples
+    --------
     >>> export_run("runs/demo", "onnx")   # doctest: +SKIP
     PosixPath('runs/demo-onnx')
     """
     run = as_run(run)
-    format = choice(*FORMATS).check("format", format, "argument format")
+    format = check_argument(choice(*FORMATS), "format", format)
     if format == "onnx":
         _require_onnx()
     if rank is not None:
@@ -69,7 +84,7 @@ def export_run(
 
 
 def _deployable(run: Run, rank: int | None, data: "NDArray[Any] | None") -> "Autoencoder":
-    """The model without M, and without spectral norms, which are those of its last step and change no more."""
+    """Return the model without M, and with its spectral norms, which no longer change, divided into the weights."""
     from torch.nn.utils import parametrize
 
     model = run.load_model()

@@ -1,12 +1,12 @@
 """Load runs and data sets."""
 
-import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lorae.config.settings import ARRAY, Settings
+from lorae.config.data_settings import ARRAY, DataSettings
 from lorae.errors import LoraeError
 from lorae.runs.run import Run
+from lorae.validation import Rule
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -16,34 +16,79 @@ if TYPE_CHECKING:
 
 
 def load(run: "str | Path | Run", *, point: str | None = None) -> "Autoencoder":
-    """The trained model of a run: `encode`, `decode`, `reconstruct`, `spectrum`, `collapse`, `truncate`.
+    """Load the trained model of a run.
 
-    point: the name of a point of a penalty path, as in `evaluation.json`; None: the model of the run itself.
+    Parameters
+    ----------
+    run : str, Path or Run
+        A finished run.
+    point : str, default=None
+        Name of a point of a penalty path, as in `evaluation.json`; None: the model of the run.
+
+    Returns
+    -------
+    Autoencoder
+        On the CPU, in evaluation mode; it has `encode`, `decode`, `reconstruct`, `spectrum`, `collapse`, `truncate`.
+
+    Raises
+    ------
+    LoraeError
+        If the run is not finished, has no such point, or its files are damaged.
+
+    Examples
+    --------
+    >>> model = load("runs/demo")             # doctest: +SKIP
+    >>> model.decode(model.encode(images))    # doctest: +SKIP
     """
     return as_run(run).load_model(point)
 
 
 def load_data(data: "str | Path | NDArray[Any]" = "mnist", **settings: Any) -> "Dataset":
-    """A data set as training sees it: two splits of uint8 images (n, c, h, w) or float32 vectors (n, d).
+    """Load a data set as training does.
 
-    Takes the data settings of `train`: data_root, limit, size, crop, channels, factors, test_fraction, split_seed,
-    holdout, skip_bad.
+    Parameters
+    ----------
+    data : str, Path or ndarray, default="mnist"
+        As in `train`.
+    **settings
+        Fields of `lorae.config.data_settings.DataSettings`: `data_root`, `limit`, `size`, `crop`, `channels`,
+        `factors`, `test_fraction`, `split_seed`, `holdout`, `skip_bad`.
+
+    Returns
+    -------
+    Dataset
+        With the splits `train` and `test`, whose `inputs` are images, uint8 (n, c, h, w), or vectors, float32 (n, d).
+
+    Raises
+    ------
+    LoraeError
+        If the data cannot be read, or a setting does not fit them.
+
+    Examples
+    --------
+    >>> load_data("shapes-grey", limit=100).train.inputs.shape
+    (100, 1, 32, 32)
     """
-    return load_dataset(Settings.from_values(settings | {"data": data_name(data)}, origin_of_argument), data)
+    return load_dataset(DataSettings.from_values(settings | {"data": data_name(data)}, origin_of_argument), data)
 
 
 def origin_of_argument(name: str) -> str:
-    """Where a value came from, for a message about it."""
+    """Return the origin of an argument's value, for an error message."""
     return f"argument {name}"
 
 
+def check_argument(rule: Rule, name: str, value: Any) -> Any:
+    """Return the parsed value of an argument; raise LoraeError if it breaks the rule."""
+    return rule.check(name, value, origin_of_argument(name))
+
+
 def as_run(run: "str | Path | Run") -> Run:
-    """A run from its folder or itself."""
+    """Return the run of a folder, or the run itself."""
     return run if isinstance(run, Run) else Run(run)
 
 
 def data_name(data: Any) -> str:
-    """What the settings say of data: a known name, the absolute path (runs are read from anywhere), or ARRAY."""
+    """Return the setting `data`: a known name, an absolute path (runs are read from any folder), or ARRAY."""
     from lorae.data import source_names
 
     if isinstance(data, (str, Path)):
@@ -54,23 +99,33 @@ def data_name(data: Any) -> str:
 
 
 def absolute_path(path: str | Path) -> str:
-    """The absolute path where there is something; else as it is, so that the error shows what was typed."""
+    """Return the absolute path of an existing file; any other as it is, so that an error shows what was typed."""
     found = Path(path).expanduser()
     return str(found.absolute()) if str(path) and found.exists() else str(path)
 
 
-def load_dataset(settings: Settings, data: Any) -> "Dataset":
-    """Load the data of settings, with its held-out items and limit; `data` is the array where it is one."""
-    from lorae.data import DataSettings
+def load_dataset(settings: DataSettings, data: Any) -> "Dataset":
+    """Load the data of settings; `data` is the array where it is one."""
     from lorae.data import load_data as load_source
 
-    named = {field.name: getattr(settings, field.name) for field in dataclasses.fields(DataSettings)}
-    request = DataSettings(**named | {"data": settings.data if isinstance(data, (str, Path)) else data})
-    return load_source(request).held_out(request.holdout, request.split_seed).limited(settings.limit)
+    return load_source(settings, None if isinstance(data, (str, Path)) else data)
 
 
 def dataset_of(run: Run, data: "NDArray[Any] | None") -> "Dataset":
-    """The data that a run was trained on; data: the array, for a run on one. LoraeError where they have changed."""
+    """Load the data that a run was trained on.
+
+    Parameters
+    ----------
+    run : Run
+        The run.
+    data : ndarray or None
+        The array of a run that was trained on one.
+
+    Raises
+    ------
+    LoraeError
+        If the data changed since training.
+    """
     if run.settings.data == ARRAY and data is None:
         raise LoraeError(f"data: {str(run.path)!r} was trained on an array in memory; pass it again as data=")
     dataset = load_dataset(run.settings, run.settings.data if data is None else data)

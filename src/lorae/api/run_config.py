@@ -1,4 +1,4 @@
-"""The config of a new run: settings from files and arguments, its folder and its `config.json`."""
+"""The config of a new run: settings from files and arguments, its folder, and its `config.json`."""
 
 import datetime
 import platform
@@ -13,13 +13,15 @@ from lorae.config.methods import METHODS
 from lorae.config.settings import ARRAY, RANK_GOALS, Settings
 from lorae.errors import LoraeError
 from lorae.runs.run import Run
+from lorae.runs.schema import SCHEMA, Config, upgrade
 
 if TYPE_CHECKING:
     from lorae.data.dataset import Dataset
+    from lorae.objectives import Objective
 
 
 def merge_settings(from_file: dict[str, Any], arguments: dict[str, Any]) -> dict[str, Any]:
-    """Arguments over the file's settings; of penalties each by its name, whichever way it was given."""
+    """Merge the settings of a file with arguments, which override it; penalties are merged by name."""
     merged = from_file | arguments
     ours, theirs = arguments.get("penalties"), from_file.get("penalties")
     if isinstance(ours, dict) and isinstance(theirs, dict):
@@ -42,21 +44,21 @@ def read_config(path: Path) -> dict[str, Any]:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise LoraeError(f"config: {str(path)!r} is not YAML: {' '.join(str(error).split())}") from None
     if isinstance(values, dict) and isinstance(values.get("settings"), dict):
-        values = values["settings"]  # the config.json of a run
+        values = upgrade("config", values, path)["settings"]  # the config.json of a run
     if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
         raise LoraeError(f"config: {str(path)!r} holds {type(values).__name__}, expected settings by name")
     return values
 
 
 def choose_out(settings: Settings, out: str | Path | None) -> Path:
-    """Where the run goes, if it may."""
+    """Return the folder of a new run; raise LoraeError if it cannot be one."""
     path = _default_out(settings) if out is None else Path(out)
     refuse_out(path, settings.data)
     return path
 
 
 def refuse_out(path: Path, settings_data: str) -> None:
-    """LoraeError where something is at the place of a new run, or where its pictures would become data."""
+    """Raise LoraeError if the folder of a new run exists, or lies in the data folder, whose images it would join."""
     data = Path(settings_data)
     if data.is_dir() and data in (path.absolute(), *path.absolute().parents):
         raise LoraeError(f"out: {str(path)!r} lies in the data folder {str(data)!r}; choose another --out")
@@ -73,31 +75,30 @@ def _default_out(settings: Settings) -> Path:
 
 
 def _goal_in_name(name: str, value: Any) -> str:
-    """A goal as a part of a folder's name, so that runs of the same data to other goals have other folders."""
+    """Return a rank goal as a part of a folder's name, so that runs with other goals have other folders."""
     if isinstance(value, tuple):
         low, high, points = value
         return f"path{low:g}to{high:g}in{points}"
     return f"{name.replace('target_', '')}{value if isinstance(value, str) else f'{value:g}'}"
 
 
-def config_document(settings: Settings, dataset: "Dataset", explicit: dict[str, Any], path: Path) -> dict[str, Any]:
-    """Try the objective on two items, so that a misfit shows before anything is written; then all there is to know."""
+def config_document(
+    settings: Settings, dataset: "Dataset", explicit: dict[str, Any], path: Path, objective: "Objective"
+) -> Config:
+    """Return the content of `config.json` for a run; LoraeError for a penalty that does not fit the model."""
     import torch
 
-    from lorae.training.builders import build_model, build_objective
+    from lorae.training.builders import check_objective
 
-    model = build_model(settings, dataset)
-    objective = build_objective(settings, model)
-    x = model.scaling(torch.as_tensor(dataset.train.inputs[:2].copy()))
-    for target in objective.targets():
-        target.compute_loss(x)
+    check_objective(objective, dataset)
     return {
+        "schema": SCHEMA,
         "version": __version__,
         "command": _command(explicit, path),
         "created": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
         "settings": settings.to_json(),
         "data": dataset.describe(),
-        "parameters": model.parameter_counts(),
+        "parameters": objective.model.parameter_counts(),
         "machine": {
             "torch": torch.__version__,
             "python": platform.python_version(),
@@ -109,7 +110,7 @@ def config_document(settings: Settings, dataset: "Dataset", explicit: dict[str, 
 
 
 def _command(explicit: dict[str, Any], path: Path) -> str:
-    """The command line that trains the same run (for an array in memory, the call)."""
+    """Return the command that trains the same run, or the Python call for an array in memory."""
     if explicit["data"] == ARRAY:
         values = ", ".join(f"{name}={value!r}" for name, value in explicit.items() if name != "data")
         return f"lorae.train(array, {values}, out={str(path)!r})"

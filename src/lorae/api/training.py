@@ -1,4 +1,4 @@
-"""Training and loading, as a user calls them; each command of the command line is one call of `api` or `inspection`."""
+"""Train and resume runs."""
 
 import shutil
 import warnings
@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 from lorae.api.loading import absolute_path, as_run, data_name, dataset_of, load_dataset, origin_of_argument
 from lorae.api.run_config import choose_out, config_document, merge_settings, read_config
-from lorae.config.settings import ARRAY, RANK_GOALS, Settings
+from lorae.config.settings import ARRAY, RANK_GOALS, Settings, use_current_names
 from lorae.errors import LoraeError, LoraeWarning
 from lorae.runs.run import Run, write_config
+from lorae.runs.schema import Config
 from lorae.training.schedule_factory import unmet_target
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lorae.data import Dataset
+    from lorae.objectives import Objective
 
 
 def train(
@@ -30,25 +32,44 @@ def train(
 
     Parameters
     ----------
-    data: `mnist`, `fashion-mnist`, `celeba`, `shapes`, `shapes-grey`, a folder of images, an .npy/.npz file, or an
-        array: vectors (n, d), images (n, h, w), (n, c, h, w) or (n, h, w, c), uint8 or floats in [0, 1];
-        None: the data of `config`, else mnist.
-    out: the run folder, which must not exist; by default `runs/<data>-<method>-<penalty>`.
-    config: a YAML file of settings, or the `config.json` of another run; keyword arguments win over it.
-    quiet: no progress bar (there is none anyway where standard error is no terminal).
-    **settings: any field of `lorae.config.settings.Settings`, as in `method="lorae", penalty=1e-4, epochs=3`.
+    data : str, Path or ndarray, default=None
+        `mnist`, `fashion-mnist`, `celeba`, `shapes`, `shapes-grey`, a folder of images, an .npy or .npz file, or an
+        array: vectors (n, d), or images (n, h, w), (n, c, h, w) or (n, h, w, c), uint8 or floats in [0, 1]. None takes
+        the data of `config`, else mnist.
+    out : str or Path, default=None
+        New run folder; None takes `runs/DATA-METHOD-PENALTY`.
+    config : str or Path, default=None
+        YAML file of settings, or the `config.json` of another run; keyword arguments override it.
+    quiet : bool, default=False
+        Show no progress bar.
+    **settings
+        Fields of `lorae.config.settings.Settings`, as in `method="lorae", penalty=1e-4, epochs=3`.
 
-    Raises LoraeError for a setting that does not fit, before anything is written, and the DivergedError among them for
-    a loss that is not finite.
+    Returns
+    -------
+    Run
+        The finished run.
 
+    Raises
+    ------
+    LoraeError
+        If a setting does not fit, before anything is written.
+    DivergedError
+        If the loss is no longer finite.
+
+    Examples
+    --------
     >>> run = train("mnist", method="lorae", penalty=1e-4, epochs=3)   # doctest: +SKIP
     >>> run.summary()["rank"]                                          # doctest: +SKIP
+    26
     """
+    from lorae.training.builders import build
+
     planned, dataset, explicit = _plan(data, config, settings)
     path = choose_out(planned, out)
-    document = config_document(planned, dataset, explicit, path)
-    run = Run.create(path, document)
-    return _fit(run, dataset, quiet)
+    objective = build(planned, dataset)
+    run = Run.create(path, config_document(planned, dataset, explicit, path, objective))
+    return _fit(run, dataset, quiet, objective)
 
 
 def plan(
@@ -57,17 +78,63 @@ def plan(
     out: str | Path | None = None,
     config: str | Path | None = None,
     **settings: Any,
-) -> dict[str, Any]:
-    """The complete `config.json` that `train` would write, with nothing trained or written (`--dry-run`)."""
+) -> Config:
+    """Return the `config.json` that `train` would write, without training or writing anything.
+
+    Parameters
+    ----------
+    data, out, config, **settings
+        As in `train`.
+
+    Returns
+    -------
+    dict
+        Version, command, resolved settings, description of the data, numbers of parameters, and machine.
+
+    Raises
+    ------
+    LoraeError
+        If a setting does not fit.
+
+    Examples
+    --------
+    >>> plan("shapes-grey", limit=100)["settings"]["latent_dim"]
+    128
+    """
+    from lorae.training.builders import build
+
     planned, dataset, explicit = _plan(data, config, settings)
-    return config_document(planned, dataset, explicit, choose_out(planned, out))
+    return config_document(planned, dataset, explicit, choose_out(planned, out), build(planned, dataset))
 
 
 def resume(run: "str | Path | Run", *, data: "NDArray[Any] | None" = None, quiet: bool = False) -> Run:
-    """Continue a run from its last checkpoint to its end; on a CPU its weights are those of an unbroken run.
+    """Continue a run from its last checkpoint to its end.
 
-    A finished run is given back as it is. data: the array of a run that was trained on one. Raises LoraeError where
-    the checkpoint belongs to other settings or the data have changed.
+    On a CPU the weights are those of an uninterrupted run. A finished run is returned as it is.
+
+    Parameters
+    ----------
+    run : str, Path or Run
+        A run, finished or not.
+    data : ndarray, default=None
+        The array of a run that was trained on one.
+    quiet : bool, default=False
+        Show no progress bar.
+
+    Returns
+    -------
+    Run
+        The finished run.
+
+    Raises
+    ------
+    LoraeError
+        If the checkpoint has other settings, the data changed, or the run is an incomplete truncation.
+
+    Examples
+    --------
+    >>> resume("runs/demo").finished   # doctest: +SKIP
+    True
     """
     from lorae.system.hardware import choose_device
 
@@ -87,10 +154,11 @@ def resume(run: "str | Path | Run", *, data: "NDArray[Any] | None" = None, quiet
 def _plan(
     data: Any, config: str | Path | None, arguments: dict[str, Any]
 ) -> tuple[Settings, "Dataset", dict[str, Any]]:
-    """Resolved settings, the data, and the values that were given explicitly."""
+    """Return resolved settings, the data, and the explicit values of settings."""
     from lorae.system.hardware import choose_device, choose_precision
 
-    from_file = {} if config is None else read_config(Path(config))
+    from_file = {} if config is None else use_current_names(read_config(Path(config)))
+    arguments = use_current_names(arguments)
     if data is None:
         data = from_file.get("data", "mnist")
         if data == ARRAY:
@@ -120,17 +188,17 @@ def _plan(
     return settings.with_machine(device, precision), dataset, explicit
 
 
-def _fit(run: Run, dataset: "Dataset", quiet: bool) -> Run:
+def _fit(run: Run, dataset: "Dataset", quiet: bool, objective: "Objective | None" = None) -> Run:
     from lorae.evaluation.evaluator import evaluate_training
     from lorae.reports.report import write_report
     from lorae.training.trainer import Trainer
 
-    trainer = Trainer(run, dataset, quiet=quiet)
+    trainer = Trainer(run, dataset, objective, quiet=quiet)
     model = trainer.fit()
     evaluate_training(run, model, dataset)
     found = trainer.schedule.result()
     if found is not None:
-        run.add_to_evaluation({"course": found})
+        run.add_to_evaluation({"schedule": found})
     if run.settings.penalty_path is not None:
         _finish_points(run, dataset)
     write_report([run.path])
@@ -147,19 +215,20 @@ def _fit(run: Run, dataset: "Dataset", quiet: bool) -> Run:
 
 
 def _finish_points(run: Run, dataset: "Dataset") -> None:
-    """Make a finished run of every point: its config, the log of the whole path, its own rank and error on test items.
+    """Make a finished run of every point of a penalty path, with the log of the whole path.
 
-    `config.json` is that of the path, with the point's weight in place of the path and a key `point` that names both.
-    Doing it again, as after a kill, changes nothing.
+    Its config has the point's weight in place of the path, and a key `point` that names both. Repeated calls, as after
+    a kill, change nothing.
     """
     from lorae.evaluation.evaluator import evaluate_training
     from lorae.reports.report import write_report
 
-    for point in run.evaluation()["course"]["points"]:
+    for point in run.evaluation()["schedule"]["points"]:
         folder = run.path / "path" / point["point"]
         settings = run.config["settings"]
         penalties = settings["penalties"] | {"nuclear": point["penalty"]}
-        config = run.config | {
+        config: Config = {
+            **run.config,
             "settings": settings | {"penalty_path": None, "penalties": penalties},
             "point": {"of": str(run.path), "name": point["point"]},
         }

@@ -1,4 +1,4 @@
-"""From a trained run, a smaller one: its latent cut down to principal axes within the directions that M has left."""
+"""Truncate the latent of a trained run to its leading principal axes, as a new run."""
 
 import shlex
 import shutil
@@ -11,6 +11,7 @@ from lorae.config.methods import METHODS
 from lorae.config.settings import ARRAY
 from lorae.errors import LoraeError
 from lorae.runs.run import Run
+from lorae.runs.schema import Config
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from lorae.models.autoencoder import Autoencoder
     from lorae.models.truncation import PrincipalTruncation
 
-# Training items that the principal axes are those of: for a covariance of latents more would change little.
+# Training items for the principal axes: more would change a covariance of latents little.
 ITEMS = 10_000
 
 
@@ -30,23 +31,37 @@ def truncate(
     *,
     data: "NDArray[Any] | None" = None,
 ) -> Run:
-    """Cut a run's latent to its leading principal axes, into a new finished run that every other command takes.
+    """Truncate the latent of a run to its leading principal axes, as a new finished run.
 
-    The new run has no M, and an encoder and a decoder with as many latent coordinates as directions are kept: those of
-    the largest variance over the first 10,000 training items, see `Autoencoder.truncate`. Its `config.json` is that of
-    the source, settings included, with its own parameters and a key `truncated`, which holds the standard deviation of
-    every direction and the share of variance that is dropped; the log of training is copied, reconstruction and rank
-    are measured anew.
+    The new model has no M, and one latent coordinate for each axis: those of the largest variance over 10,000 training
+    items, see `Autoencoder.truncate`. The new run has the config of the original, with its own numbers of parameters
+    and a key `truncated`: the standard deviation of every axis and the share of variance that is dropped. The log of
+    the training is copied; reconstruction and rank are measured anew.
 
     Parameters
     ----------
-    rank: how many directions to keep; None: all that M has left, those whose singular value is above 1e-6 of the
-        largest, so that reconstructions stay as they are.
-    out: the new run folder, which must not exist; by default `RUN-rank<r>`.
-    data: the array of a run that was trained on one.
+    run : str, Path or Run
+        A finished run of a method with a matrix M.
+    rank : int, default=None
+        Number of axes; None keeps the singular values of M above 1e-6 of the largest, so that reconstructions stay the
+        same.
+    out : str or Path, default=None
+        New run folder; None takes `RUN-rankR`.
+    data : ndarray, default=None
+        The array of a run that was trained on one.
 
-    Raises LoraeError for a method without M, a run that is truncated already, and a rank that does not fit.
+    Returns
+    -------
+    Run
+        The truncated run.
 
+    Raises
+    ------
+    LoraeError
+        If the method has no M, the run is truncated already, or the rank does not fit.
+
+    Examples
+    --------
     >>> small = truncate("runs/demo", rank=20)   # doctest: +SKIP
     >>> lorae.load(small).spec.latent_dim        # doctest: +SKIP
     20
@@ -73,21 +88,21 @@ def truncate(
 
 
 def describe_truncation(run: Run) -> dict[str, Any]:
-    """What `lorae truncate --json` prints of a truncated run: its rank, and the sizes and errors before and after."""
+    """Return what `lorae truncate --json` prints: the rank of a truncated run, sizes and errors before and after."""
     truncated = run.config["truncated"]
     after = _sizes(run, run.config["parameters"])
     return {"run": str(run.path), **truncated, "after": after}
 
 
 def items_for_axes(dataset: "Dataset") -> "NDArray[Any]":
-    """The raw training items that a run's principal axes are those of."""
+    """Return the raw training items that principal axes are computed from."""
     from lorae.data import subsample_evenly
 
     return subsample_evenly(dataset.train.inputs, ITEMS)
 
 
 def refuse_truncated(run: Run) -> None:
-    """LoraeError for a run that is truncated: it has no M left to cut."""
+    """Raise LoraeError for a truncated run, which has no M."""
     if "truncated" in run.config:
         source, rank = run.config["truncated"]["from"], run.config["truncated"]["rank"]
         raise LoraeError(
@@ -97,14 +112,14 @@ def refuse_truncated(run: Run) -> None:
 
 
 def beside(run: Run, suffix: str) -> Path:
-    """The folder `RUN-suffix`, also of a run that is called `.`."""
+    """Return the folder `RUN-suffix`, also for a run with the path `.`."""
     path = run.path if run.path.name not in ("", "..") else run.path.resolve()
     return path.with_name(f"{path.name}-{suffix}")
 
 
 def _config(
     run: Run, model: "Autoencoder", small: "Autoencoder", truncation: "PrincipalTruncation", path: Path
-) -> dict[str, Any]:
+) -> Config:
     deviations = truncation.deviations.tolist()
     truncated = {
         "from": str(run.path),
@@ -115,7 +130,8 @@ def _config(
         "before": _sizes(run, model.parameter_counts()),
     }
     counts = small.parameter_counts()
-    return run.config | {"command": _command(run, truncation.rank, path), "parameters": counts, "truncated": truncated}
+    command = _command(run, truncation.rank, path)
+    return {**run.config, "command": command, "parameters": counts, "truncated": truncated}
 
 
 def _sizes(run: Run, parameters: dict[str, int]) -> dict[str, Any]:
@@ -127,7 +143,7 @@ def _sizes(run: Run, parameters: dict[str, int]) -> dict[str, Any]:
 
 
 def _command(run: Run, rank: int, path: Path) -> str:
-    """What trains the source, then what cuts it."""
+    """Return the command that trains the original, then truncates it."""
     trained = str(run.config.get("command"))
     if run.settings.data == ARRAY:
         return f"{trained}; lorae.truncate({str(run.path)!r}, {rank}, {str(path)!r}, data=array)"

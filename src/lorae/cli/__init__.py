@@ -1,4 +1,4 @@
-"""The command line: each command is one call of the Python interface, and prints its result."""
+"""The command line: each command calls one function of the Python interface and prints its result."""
 
 from lorae.cli.parser import build_parser, main
 

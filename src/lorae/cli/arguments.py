@@ -1,4 +1,4 @@
-"""Arguments of the command line: flags of settings, hints for mistakes, warnings as one line."""
+"""Arguments of the command line: flags of settings, hints for mistakes, warnings in one line."""
 
 import argparse
 import dataclasses
@@ -9,24 +9,14 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
+from lorae.config.data_settings import DataSettings
 from lorae.config.methods import TERMS, option_names
-from lorae.config.settings import Settings
-from lorae.errors import LoraeError, LoraeWarning
+from lorae.config.settings import RENAMED, Settings
+from lorae.errors import LoraeError, LoraeWarning, as_flags
 from lorae.penalties import all_penalties
 
-# The settings of the data, which `lorae data` takes as well.
-DATA_SETTINGS = (
-    "data_root",
-    "limit",
-    "size",
-    "crop",
-    "channels",
-    "factors",
-    "test_fraction",
-    "split_seed",
-    "holdout",
-    "skip_bad",
-)
+# Flags of `lorae train` and `lorae data`; `data` itself is an argument without a flag.
+DATA_SETTINGS = tuple(field.name for field in dataclasses.fields(DataSettings) if field.name != "data")
 
 
 def _weights() -> dict[str, str]:
@@ -41,23 +31,18 @@ PARTS: dict[str, Callable[[], dict[str, str]]] = {
 }
 
 
-def in_flags(message: str) -> str:
-    """A message that calls a value by its argument, by its flag."""
-    return re.sub(r"\(from argument (\w+)\)", lambda found: f"(from --{found[1].replace('_', '-')})", message)
-
-
 def show_warning(
     message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: Any, **__: Any
 ) -> None:
-    """A warning of ours as one line; any other names its place in the code, as Python does."""
+    """Print a LoraeWarning as one line, and any other warning as Python does."""
     if isinstance(message, LoraeWarning):
-        print(f"lorae: warning: {message}", file=sys.stderr)
+        print(f"lorae: warning: {as_flags(message)}", file=sys.stderr)
     else:
         print(warnings.formatwarning(message, category, filename, lineno), file=sys.stderr, end="")
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that raises LoraeError for a mistake, as for every other bad input."""
+    """A parser that raises LoraeError, as for every other invalid input."""
 
     def error(self, message: str) -> NoReturn:
         """Raise LoraeError; for an unknown option, suggest the most similar known one."""
@@ -84,7 +69,7 @@ def settings_field(name: str) -> "dataclasses.Field[Any]":
 
 
 def add_settings(parser: argparse.ArgumentParser, names: Sequence[str], table: type[Any] = Settings) -> None:
-    """A flag for each setting of a table, which checks the values: they stay strings. Absent flags leave no trace."""
+    """Add a flag for each setting of a table; values stay strings, and flags that are not given leave no attribute."""
     group = parser.add_argument_group("settings")
     for name in names:
         field = table.__dataclass_fields__[name]
@@ -106,12 +91,15 @@ def add_settings(parser: argparse.ArgumentParser, names: Sequence[str], table: t
         else:
             options["metavar"] = "{" + ",".join(rule.choices) + "}" if rule.choices else name.upper()
         group.add_argument(f"--{name.replace('_', '-')}", **options)
+        for old in (old for old, new in RENAMED.items() if new == name):
+            group.add_argument(f"--{old}", **options | {"dest": old, "help": argparse.SUPPRESS})
 
 
 def settings_of(options: argparse.Namespace, table: type[Any] = Settings) -> dict[str, Any]:
     """Return the settings of a table that were given as flags."""
     given = vars(options)
-    settings = {field.name: given[field.name] for field in dataclasses.fields(table) if field.name in given}
+    known = (*(field.name for field in dataclasses.fields(table)), *RENAMED)
+    settings = {name: given[name] for name in known if name in given}
     settings.pop("data", None)
     for name in PARTS:
         parts = {key.split(".", 1)[1]: value for key, value in given.items() if key.startswith(f"{name}.")}
@@ -120,7 +108,7 @@ def settings_of(options: argparse.Namespace, table: type[Any] = Settings) -> dic
 
 
 def join_negative_numbers(words: Sequence[str]) -> list[str]:
-    """`--penalty -1e-3` as `--penalty=-1e-3`: argparse would take the number for an option and not say which value."""
+    """Turn `--penalty -1e-3` into `--penalty=-1e-3`: argparse would take the number for an option."""
     joined: list[str] = []
     for word in words:
         if re.match(r"-(\d|\.\d|inf|nan)", word) and joined and re.match(r"--?[a-z][^=]*$", joined[-1]):

@@ -1,4 +1,4 @@
-"""The command line: words parsed, one call that Python users make too, its result printed."""
+"""Parse a command line and run its command."""
 
 import argparse
 import sys
@@ -7,13 +7,24 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from lorae import __version__
-from lorae.cli import inspect, reproduce, train, truncate_export
-from lorae.cli.arguments import Parser, in_flags, join_negative_numbers, show_warning
-from lorae.errors import LoraeError, LoraeWarning
+from lorae.cli import describe, generate, inspect, reproduce, train, truncate_export
+from lorae.cli.arguments import Parser, join_negative_numbers, show_warning
+from lorae.errors import LoraeError, LoraeWarning, as_flags
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; 0 when all went well, 2 for bad input (one line on standard error), 130 when interrupted."""
+    """Run one command.
+
+    Parameters
+    ----------
+    arguments : sequence of str, default=None
+        The words after `lorae`; None takes those of the process.
+
+    Returns
+    -------
+    int
+        Exit code: 0 for success, 2 for invalid input, with one line on standard error, 130 for an interrupt.
+    """
     from_user = list(sys.argv[1:] if arguments is None else arguments)
     parser = build_parser()
     try:
@@ -23,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             options = parser.parse_args(join_negative_numbers(from_user))
             options.command(options)
     except LoraeError as error:
-        print(f"lorae: {in_flags(str(error))}", file=sys.stderr)
+        print(f"lorae: {as_flags(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as interrupt:
         print(f"lorae: interrupted {interrupt}".rstrip(), file=sys.stderr)
@@ -32,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The parser of all commands; the flags of training are the fields of `Settings`."""
+    """Build the parser of all commands; the flags of `lorae train` are the fields of `Settings`."""
     parser = Parser(prog="lorae", description="Autoencoders that find their own latent dimension.")
     parser.add_argument("--version", action="version", version=f"lorae {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=Parser)
@@ -43,6 +54,6 @@ def build_parser() -> argparse.ArgumentParser:
         sub.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
         return sub
 
-    for group in (train, inspect, truncate_export, reproduce):
+    for group in (train, inspect, generate, describe, truncate_export, reproduce):
         group.add_commands(add)
     return parser

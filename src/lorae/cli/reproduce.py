@@ -1,4 +1,4 @@
-"""The command that reproduces the paper and other benchmarks: `lorae reproduce`."""
+"""Command that reproduces the paper and other benchmarks."""
 
 import argparse
 import json
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 
 def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
-    """Add it to the parser of all commands; add: makes a subparser of a name, a function and a meaning."""
-    reproduce = add("reproduce", _reproduce, "run a table of the paper or another benchmark, or what of it is missing")
+    """Add the command; `add(name, function, meaning)` makes a subparser."""
+    reproduce = add("reproduce", _reproduce, "run a table of the paper or another benchmark, or its missing jobs")
     reproduce.add_argument(
         "study",
         metavar="STUDY",
@@ -38,11 +38,13 @@ def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     )
     reproduce.add_argument("--data-root", metavar="FOLDER", help="CelebA's files; without it, MNIST only")
     reproduce.add_argument(
-        "--out", metavar="FOLDER", help="goes on where it stopped; runs/paper-PRESET by default, with models shared"
+        "--out",
+        metavar="FOLDER",
+        help="runs/paper-PRESET by default; an interrupted study is continued, and studies share models",
     )
     reproduce.add_argument("--workers", metavar="N", help="processes of one thread each; as many as cores by default")
-    reproduce.add_argument("--draw-only", action="store_true", help="pages from the records that are there")
-    reproduce.add_argument("--status", action="store_true", help="how far it is, here or in other processes; no work")
+    reproduce.add_argument("--draw-only", action="store_true", help="draw pages from existing records")
+    reproduce.add_argument("--status", action="store_true", help="show progress and exit")
 
 
 def _braced(words: tuple[str, ...]) -> str:
@@ -82,6 +84,6 @@ def _print_status(state: "State", as_json: bool) -> None:
         print(json.dumps({"done": state.done, "running": state.running, "left": state.left, "seconds_to_go": seconds}))
         return
     print(f"done    {state.done}\nrunning {len(state.running)}\nleft    {state.left - len(state.running)}")
-    print(f"to go   {'unknown before the first cell is done' if seconds is None else duration(seconds)}")
+    print(f"to go   {'unknown before the first job is done' if seconds is None else duration(seconds)}")
     for name in state.running:
         print(f"  {name}")

@@ -9,20 +9,21 @@ from rich.console import Console
 from rich.table import Table
 
 from lorae import api
-from lorae.cli.arguments import add_settings, settings_field, settings_of
+from lorae.cli.arguments import DATA_SETTINGS, add_settings, settings_field, settings_of
 from lorae.config.settings import Settings
 from lorae.reports.rank_selection import Choice, read_choice
 from lorae.runs.run import Run
 
 
 def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
-    """Add both to the parser of all commands; `add` makes a subparser of a name, a function and a meaning."""
+    """Add the commands; `add(name, function, meaning)` makes a subparser."""
     train = add("train", _train, "train a method on data into a new run folder")
     train.add_argument("data", metavar="DATA", help=settings_field("data").metadata["meaning"])
     train.add_argument("--out", metavar="RUN", help="the run folder; runs/DATA-METHOD-PENALTY by default")
     train.add_argument("--config", metavar="FILE.yaml", help="settings from a file; flags win over it")
     train.add_argument("--dry-run", action="store_true", help="print the resolved config and stop")
-    add_settings(train, [field.name for field in dataclasses.fields(Settings) if field.name != "data"])
+    own = [field.name for field in dataclasses.fields(Settings) if field.name not in ("data", *DATA_SETTINGS)]
+    add_settings(train, [*own, *DATA_SETTINGS])
 
     resume = add("resume", _resume, "continue an interrupted run from its last checkpoint")
     resume.add_argument("run", metavar="RUN")
@@ -46,7 +47,7 @@ def _finish(training: Callable[[], Run], *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(summary))
         return
-    choice = read_choice(summary["course"])
+    choice = read_choice(summary["schedule"])
     if choice is not None:
         _print_choice(choice)
     if summary["rank"] is not None:

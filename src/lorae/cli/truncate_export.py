@@ -1,4 +1,4 @@
-"""The commands that make a trained run smaller and hand it on: `lorae truncate`, `lorae export`."""
+"""Commands that truncate and export a run."""
 
 import argparse
 import json
@@ -8,29 +8,30 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from lorae.api import export
-from lorae.api import truncation as smaller_runs
+from lorae import api
+from lorae.api.export import FORMATS
+from lorae.api.truncation import describe_truncation
 from lorae.runs.run import Run
 
 
 def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
-    """Add both to the parser of all commands; add: makes a subparser of a name, a function and a meaning."""
-    truncate = add("truncate", _truncate, "cut the latent of a run to the directions that M has left, as a new run")
+    """Add the commands; `add(name, function, meaning)` makes a subparser."""
+    truncate = add("truncate", _truncate, "truncate the latent of a run to its leading principal axes, as a new run")
     truncate.add_argument("run", metavar="RUN")
-    truncate.add_argument("--rank", metavar="R", help="directions of largest variance to keep; all of M by default")
+    truncate.add_argument("--rank", metavar="R", help="number of principal axes to keep; the rank of M by default")
     truncate.add_argument("--out", metavar="RUN2", help="the new run folder; RUN-rank<r> by default")
 
-    exported = add("export", _export, "write the model of a run, without M, for use elsewhere")
+    exported = add("export", _export, "write the model of a run, without M, for use in other programs")
     exported.add_argument("run", metavar="RUN")
-    formats = ",".join(export.FORMATS)
+    formats = ",".join(FORMATS)
     exported.add_argument("--format", metavar=f"{{{formats}}}", default="safetensors", help="(default: safetensors)")
     exported.add_argument("--out", metavar="FOLDER", help="a new folder; RUN-<format> by default")
-    exported.add_argument("--rank", metavar="R", help="directions to keep, as in `lorae truncate`")
+    exported.add_argument("--rank", metavar="R", help="number of axes to keep, as in `lorae truncate`")
 
 
 def _truncate(options: argparse.Namespace) -> None:
-    run = smaller_runs.truncate(options.run, options.rank, options.out)
-    result = smaller_runs.describe_truncation(run)
+    run = api.truncate(options.run, options.rank, options.out)
+    result = describe_truncation(run)
     if options.json:
         print(json.dumps(result))
         return
@@ -46,7 +47,7 @@ def _truncate(options: argparse.Namespace) -> None:
 
 
 def _export(options: argparse.Namespace) -> None:
-    folder = export.export_run(options.run, options.format, out=options.out, rank=options.rank)
+    folder = api.export_run(options.run, options.format, out=options.out, rank=options.rank)
     files: dict[str, Any] = {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
     if options.json:
         print(json.dumps({"run": str(Run(options.run).path), "folder": str(folder), "files": files}))

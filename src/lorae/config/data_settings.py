@@ -1,48 +1,86 @@
-"""What the user asks of a data source."""
+"""Settings of a data set: which items to load and how to prepare and split them."""
 
-from dataclasses import dataclass, fields
-from typing import Any
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
-from numpy.typing import NDArray
+from lorae import validation as rules
+from lorae.errors import LoraeError, LoraeWarning
+from lorae.validation import setting
+
+# Value of `data` for items in memory, which are passed beside the settings.
+ARRAY = "array"
+
+# Settings of earlier versions -> their names now. The old names are accepted with a warning.
+RENAMED = {"normalise": "normalize"}
+
+Table = TypeVar("Table", bound="DataSettings")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, kw_only=True)
 class DataSettings:
-    """Which data to load and how to prepare them.
+    """Settings of a data set, the part of `Settings` that `lorae data` takes too."""
 
-    data: a named source, the path of a folder (or zip file) of images or of an .npy/.npz file, or an array.
-    data_root: folder with the raw files of mnist, fashion-mnist and celeba.
-    size: side in pixels after resizing; None: the source's default (arrays keep their own size).
-    crop: side of the centre square cut out before resizing; None: the source's default.
-    channels: 1 or 3; None: as the source.
-    test_fraction, split_seed: the seeded split of sources without a split of their own.
-    skip_bad: leave out image files that cannot be decoded instead of failing.
-    factors: which factors of `shapes` and `shapes-grey` vary; None: all of them but the background.
-    holdout: training items, drawn by split_seed, that take the place of the test split; None: none.
+    data: str = setting(
+        "mnist",
+        rules.text(),
+        "mnist, fashion-mnist, celeba, shapes, shapes-grey, a folder of images, an .npy or .npz file",
+    )
+    data_root: str | None = setting(
+        None, rules.optional(rules.text()), "folder with the raw files of mnist, fashion-mnist or celeba"
+    )
+    limit: int | None = setting(
+        None, rules.optional(rules.whole(1)), "train on the first N items only; the test split stays whole"
+    )
+    size: int | None = setting(None, rules.optional(rules.whole(8)), "side of the images in pixels after resizing")
+    crop: int | None = setting(
+        None, rules.optional(rules.whole(1)), "side of the center square cut out before resizing"
+    )
+    channels: int | None = setting(None, rules.optional(rules.one_of(1, 3)), "1 for grayscale, 3 for color")
+    factors: tuple[str, ...] | None = setting(None, rules.optional(rules.names()), "factors of `shapes` that vary")
+    test_fraction: float = setting(
+        0.1, rules.real(0.0, 1.0, exclusive=True), "share of the test split where the data has none of its own"
+    )
+    split_seed: int = setting(
+        0, rules.whole(0), "fixes that split, and generated data; apart from `seed`, so that seeds share the data"
+    )
+    holdout: int | None = setting(
+        None,
+        rules.optional(rules.whole(2)),
+        "training items, drawn by the split seed, that take the place of the test split: to choose settings by "
+        "measures that never see the test items",
+    )
+    skip_bad: bool = setting(False, rules.switch(), "leave out image files that cannot be decoded")
 
-    Two settings are equal when all fields are; arrays count as equal only to themselves.
-    """
+    @classmethod
+    def from_values(cls: type[Table], values: Mapping[str, Any], origin: Callable[[str], str]) -> Table:
+        """Check plain values and return settings.
 
-    data: str | NDArray[Any]
-    data_root: str | None = None
-    size: int | None = None
-    crop: int | None = None
-    channels: int | None = None
-    test_fraction: float = 0.1
-    split_seed: int = 0
-    skip_bad: bool = False
-    factors: tuple[str, ...] | None = None
-    holdout: int | None = None
+        Parameters
+        ----------
+        values : mapping of str to Any
+            Values by the name of their setting, strings as on a command line too. Names of `RENAMED` are accepted with
+            a LoraeWarning.
+        origin : callable
+            Maps a name to the source of its value, which error messages state.
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, DataSettings):
-            return NotImplemented
-        return self._comparable() == other._comparable()
+        Raises
+        ------
+        LoraeError
+            For an unknown name or a value outside its rule, in one line.
+        """
+        return rules.checked(cls, use_current_names(values), origin)
 
-    def __hash__(self) -> int:
-        return hash(self._comparable())
 
-    def _comparable(self) -> tuple[Any, ...]:
-        # An array compares element by element, which is neither a truth value nor hashable.
-        data = self.data if isinstance(self.data, str) else ("array", id(self.data))
-        return (data, *(getattr(self, entry.name) for entry in fields(self)[1:]))
+def use_current_names(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Replace the old names of `RENAMED`: a LoraeWarning for each, a LoraeError where the new name is given too."""
+    current = dict(values)
+    for old, new in RENAMED.items():
+        if old not in current:
+            continue
+        if new in current:
+            raise LoraeError(f"{old}: given beside {new}, which is its new name; expected {new} only")
+        warnings.warn(f"{old}: renamed to {new}; the old name will be removed", LoraeWarning, stacklevel=3)
+        current[new] = current.pop(old)
+    return current

@@ -6,12 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from lorae import validation as rules
+from lorae.config.datasets import get_defaults
 from lorae.config.methods import get_method
 from lorae.errors import LoraeError
-
-# The paper's numbers of mixture components; other data take CelebA's, which is what Ghosh et al. use everywhere.
-PAPER_COMPONENTS = {"mnist": 4, "fashion-mnist": 4, "celeba": 10}
-OTHER_COMPONENTS = 10
 
 SAMPLER_NAMES = ("gaussian", "mixture", "prior")
 
@@ -95,10 +92,10 @@ class EvaluationSettings:
 
         Raises LoraeError for a density that would be fitted to latents of a method that has none.
         """
-        features = self.features
+        defaults, features = get_defaults(data), self.features
         if features is None:
-            features = "raw" if kind == "vectors" else "digits" if data == "mnist" else "inception"
-        components = self.components or PAPER_COMPONENTS.get(data, OTHER_COMPONENTS)
+            features = "raw" if kind == "vectors" else defaults.features
+        components = self.components or defaults.components
         row = get_method(method)
         fitted = ("gaussian", "mixture") if row.encodes else ()
         samplers = self.samplers or (*fitted, *(("prior",) if row.prior else ()))

@@ -3,73 +3,13 @@
 This module imports no torch, so that `lorae methods` and `lorae --help` answer at once.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+import contextlib
 
-from lorae import penalties
+from lorae import penalties, plugins
+from lorae.config._method import TERMS as TERMS
+from lorae.config._method import Method as Method
+from lorae.config._method import table as table
 from lorae.errors import LoraeError
-
-# Loss terms that bottlenecks and adversaries give by themselves; weighted by the same flags as penalties.
-TERMS = {
-    "kl": "Kullback-Leibler divergence of the posterior from the standard normal, nats an item",
-    "commitment": "squared distance of the encoder's outputs from their codes",
-    "unused_codes": "share of the codebook that is not in use; measured only",
-    "generator": "what the generator, or the encoder, pays for being told apart",
-    "discriminator": "what the adversary pays for being fooled",
-}
-
-
-@dataclass(frozen=True)
-class Method:
-    """A row of the zoo.
-
-    objective: the loss, written out. bottleneck: key of `lorae.models.bottlenecks.BOTTLENECKS`; bottleneck_options: its
-    keyword arguments. weights: penalty or term -> default weight; main: the one that `--penalty W` sets.
-    reconstruction: `mean` over all entries, or `sum` over an item. likelihood: `gaussian` (squared error) or
-    `bernoulli` (cross-entropy of pixels, with a sigmoid at the end; images only). noise: standard deviation of what
-    is added to the input of the encoder, or of a GAN's discriminator. warmup: epochs over which the weights grow.
-    matrix_update: `adam`, or `prox` for proximal steps on the nuclear norm of M. schedule: of the learning rate.
-    spectral_norm: divide the decoder's weights by their spectral norms. adversary: a key of
-    `lorae.objectives.adversarial.LOSSES`, or `latents`. prior: latents are drawn towards the standard normal.
-    encodes: False for a generator alone.
-    latent_dim, lr, beta1: where 128, 1e-3, 0.9 do not fit. revision: raised when its training changes in a way that no
-    setting shows; records of what was trained before then no longer count.
-    """
-
-    name: str
-    summary: str
-    source: str
-    objective: str
-    bottleneck: str = "identity"
-    bottleneck_options: Mapping[str, Any] = field(default_factory=dict)
-    weights: Mapping[str, float] = field(default_factory=dict)
-    main: str | None = None
-    reconstruction: str = "mean"
-    likelihood: str = "gaussian"
-    noise: float = 0.0
-    warmup: float = 0.0
-    matrix_update: str = "adam"
-    schedule: str = "constant"
-    spectral_norm: bool = False
-    adversary: str | None = None
-    prior: bool = False
-    encodes: bool = True
-    latent_dim: int | None = None
-    lr: float = 1e-3
-    beta1: float = 0.9
-    revision: int = 1
-
-
-def table(rows: Iterable[Method]) -> dict[str, Method]:
-    """Rows by name; refuses a name that stands twice."""
-    by_name: dict[str, Method] = {}
-    for row in rows:
-        if row.name in by_name:
-            raise ValueError(f"method {row.name!r} stands twice in the table")
-        by_name[row.name] = row
-    return by_name
-
 
 ERROR = "mean (x - D(z))^2"
 SUMMED = "sum (x - D(z))^2"
@@ -86,6 +26,8 @@ SMALL = 16
 # From the first step on at full weight the divergence may win before the decoder has learned to use the latent: then
 # every posterior is the prior, for good (Sonderby et al., NeurIPS 2016, arXiv:1602.02282). It did in one run of MNIST.
 KL_WARMUP = 1.0
+
+GROUP = "lorae.methods"
 
 METHODS = table(
     [
@@ -134,7 +76,7 @@ METHODS = table(
             f"{ERROR} + w |M|_*, z = M h, singular values exactly zero",
             "linear",
             # A normalisation before M makes latents of images far harder to sample: docs/numerics.md.
-            {"layers": 1, "init": "identity", "normalise": "none", "noise": 0.0},
+            {"layers": 1, "init": "identity", "normalize": "none", "noise": 0.0},
             weights={"nuclear": 1e-3},
             main="nuclear",
             warmup=1.0,
@@ -371,21 +313,46 @@ METHODS = table(
 )
 
 
+# Methods of other packages that have been imported.
+_added: dict[str, Method] = {}
+
+
+def method_names() -> list[str]:
+    """Return the names of all methods: those of the table, then those of other packages (see `lorae.plugins`)."""
+    return list(dict.fromkeys([*METHODS, *plugins.installed(GROUP)]))
+
+
 def get_method(name: str) -> Method:
-    """The row of this name; LoraeError with the known names otherwise."""
-    if name not in METHODS:
-        raise LoraeError(f"method: got {name!r}, expected one of {', '.join(METHODS)}")
-    return METHODS[name]
+    """Return the row of this name; LoraeError for an unknown one, and for a package that cannot be imported."""
+    if name not in method_names():
+        raise LoraeError(f"method: got {name!r}, expected one of {', '.join(method_names())}")
+    if name in plugins.installed(GROUP) and name not in _added:
+        plugins.refuse_duplicates(GROUP, METHODS)
+        row = plugins.load(GROUP, name)
+        if not isinstance(row, Method) or row.name != name:
+            raise plugins.misfit(GROUP, name, f"a lorae.config.methods.Method named {name!r}")
+        _added[name] = row
+    return _added[name] if name in _added else METHODS[name]
+
+
+def _importable() -> list[Method]:
+    """Return the methods of other packages; one that cannot be imported is reported where it is used."""
+    for name in plugins.installed(GROUP):
+        with contextlib.suppress(LoraeError):
+            get_method(name)
+    return list(_added.values())
 
 
 def weight_names() -> list[str]:
-    """What has a weight: every penalty, and the terms that bottlenecks and adversaries give by themselves."""
-    return [*penalties.penalty_names(), *TERMS]
+    """Return the names of all penalties, and of the terms that bottlenecks and adversaries give by themselves."""
+    terms = (name for method in _importable() for name in method.weights)
+    return list(dict.fromkeys([*penalties.penalty_names(), *TERMS, *terms]))
 
 
 def option_names() -> list[str]:
-    """The numbers that bottlenecks of the table take; `init` and `normalise` are words, with settings of their own."""
-    return sorted({name for method in METHODS.values() for name in method.bottleneck_options} - {"init", "normalise"})
+    """The numbers that bottlenecks of the table take; `init` and `normalize` are words, with settings of their own."""
+    rows = [*METHODS.values(), *_importable()]
+    return sorted({name for method in rows for name in method.bottleneck_options} - {"init", "normalize"})
 
 
 def list_methods() -> list[dict[str, str]]:
@@ -402,7 +369,12 @@ def list_methods() -> list[dict[str, str]]:
             "summary": method.summary,
             "objective": method.objective,
         }
-        for method in METHODS.values()
+        for method in [*METHODS.values(), *_added.values()]
+    ]
+    rows += [
+        {"kind": "method", "name": name, "source": plugins.distribution(point), "summary": plugins.summary(point)}
+        for name, point in plugins.installed(GROUP).items()
+        if name not in METHODS and name not in _added
     ]
     return rows + [
         {"kind": "penalty", "name": name, "source": penalty.source, "summary": penalty.summary}

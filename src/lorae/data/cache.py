@@ -2,20 +2,19 @@
 
 import hashlib
 import json
-import os
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from filelock import FileLock
 from numpy.typing import DTypeLike, NDArray
 
 from lorae.data.dataset import Dataset, Split
 from lorae.errors import LoraeError
+from lorae.system.cache_folder import cache_root as cache_root
+from lorae.system.files import staged_folder, wait_for_lock
 
 FORMAT_VERSION = 1
 MEMORY_MAP_BYTES = 512 * 2**20
@@ -105,15 +104,6 @@ class DatasetBuilder:
         return array
 
 
-def cache_root() -> Path:
-    """The folder of the cache: LORAE_CACHE, else `lorae` in XDG_CACHE_HOME, else in `.cache` at home."""
-    chosen = os.environ.get("LORAE_CACHE")
-    if chosen:
-        return Path(chosen).expanduser()
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "lorae"
-
-
 def content_key(source: str, content: str, **preparation: Any) -> str:
     """Hexadecimal digest of a source's content, every setting of its preparation and the cache format."""
     described = {"format": FORMAT_VERSION, "source": source, "content": content, **preparation}
@@ -153,36 +143,11 @@ def build_folder(folder: Path, build: Callable[[Path], None]) -> None:
     """
     if folder.exists():
         return
-    with _locked(folder):
-        if folder.exists():
-            return
-        # Only the holder of the lock writes here, so what lies here was left by a process that was killed.
-        partial = folder.with_name(f".{folder.name}.partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir()
-        try:
-            build(partial)
-            partial.rename(folder)
-        except BaseException:
-            shutil.rmtree(partial, ignore_errors=True)
-            raise
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    lock = FileLock(folder.with_name(f"{folder.name}.lock"))
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except OSError as error:
-        raise LoraeError(
-            f"cache: cannot write to {folder.parent} ({error.strerror or error}); "
-            "set LORAE_CACHE to a folder that can be written"
-        ) from error
-    try:
-        yield
-    finally:
-        lock.release()
+    hint = "set LORAE_CACHE to a folder that can be written"
+    with wait_for_lock(folder.with_name(f"{folder.name}.lock"), f"cache: cannot write to {folder.parent}", hint):
+        if not folder.exists():
+            with staged_folder(folder) as partial:
+                build(partial)
 
 
 def _read(name: str, key: str, folder: Path) -> tuple[Dataset, DatasetInfo]:

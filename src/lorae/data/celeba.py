@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from lorae.config.data_settings import DataSettings
+from lorae.config.datasets import DATASETS
 from lorae.data.cache import Part
 from lorae.data.dataset import Dataset
 from lorae.data.folder import Names, load_store
@@ -12,9 +13,6 @@ from lorae.data.preprocessing import Preparation
 from lorae.data.splits import refuse_seeded_split, seeded_split
 from lorae.errors import LoraeError
 
-DEFAULT_SIZE = 64
-# A square of 148 pixels out of pictures 178 wide; as a share it fits half-size copies as well.
-CROP_SHARE = 148 / 178
 PICTURES = "img_align_celeba"
 PARTITION = "list_eval_partition.txt"
 LAYOUT = f"expected {PICTURES}/ or {PICTURES}.zip and, for the official split, {PARTITION}"
@@ -27,12 +25,15 @@ def load_celeba(settings: DataSettings) -> Dataset:
     Raises LoraeError for a missing folder, a malformed list and files that cannot be decoded.
     """
     if settings.data_root is None:
-        raise LoraeError(f"data_root: celeba needs the folder of its files, pass --data-root FOLDER; {LAYOUT}")
+        raise LoraeError(
+            f"data_root: celeba needs the folder of its files, pass data_root=FOLDER; {LAYOUT}",
+            settings={"data_root": "FOLDER"},
+        )
     place, pictures = _find(Path(settings.data_root).expanduser())
     store = FolderStore(pictures) if pictures.is_dir() else ZipStore(pictures)
     try:
         names = _split(store.names, place, settings)
-        preparation = Preparation(settings.size or DEFAULT_SIZE, settings.channels or 3, settings.crop, CROP_SHARE)
+        preparation = Preparation.from_settings(settings, DATASETS["celeba"])
         dataset = load_store("celeba", store, names, None, settings, preparation)
     finally:
         if isinstance(store, ZipStore):

@@ -13,7 +13,7 @@ from PIL import Image
 
 from lorae.config.data_settings import DataSettings
 from lorae.data.arrays import load_whole_array
-from lorae.data.decode import complaint, decode_files, first_mode_channels, report_skipped
+from lorae.data.decode import decode_files, first_mode_channels, report_skipped, undecodable
 from lorae.data.image_files import IMAGE_SUFFIXES, THREADS, FolderStore, ImageStore, ZipStore
 from lorae.data.preprocessing import Preparation
 from lorae.data.registry import load_data, source_names
@@ -47,7 +47,7 @@ def load_collection(source: str | Path | NDArray[Any], size: int | None = None, 
         return Collection("array", load_whole_array(np.asarray(source), "array", size))
     name, _, split = str(source).partition(":")
     if name in source_names() and split in SPLITS:
-        dataset = load_data(DataSettings(name, size=size))
+        dataset = load_data(DataSettings(data=name, size=size))
         return Collection(str(source), getattr(dataset, split).inputs)
     path = Path(source).expanduser()
     if path.is_dir():
@@ -91,7 +91,7 @@ def _load_pictures(store: ImageStore, path: Path, size: int | None, skip_bad: bo
     out = np.empty((len(store.names), preparation.channels, *sides), dtype=np.uint8)
     bad = decode_files(store, store.names, preparation, out, f"decode {path.name}")
     if bad and not (skip_bad and len(bad) < len(store.names)):
-        raise LoraeError(complaint(bad, len(store.names)))
+        raise undecodable(bad, len(store.names))
     report_skipped(bad)
     return out[[name not in bad for name in store.names]] if bad else out
 
@@ -111,5 +111,8 @@ def _common_sides(store: ImageStore, path: Path) -> tuple[int, int]:
         found = Counter(side for side in pool.map(sides, store.names) if side is not None)
     if len(found) > 1:
         listed = ", ".join(f"{count} of {height}x{width}" for (height, width), count in found.most_common(3))
-        raise LoraeError(f"data: the images of {path} differ in size ({listed}), expected one size; pass --size N")
+        raise LoraeError(
+            f"data: the images of {path} differ in size ({listed}), expected one size; pass size=N",
+            settings={"size": "N"},
+        )
     return next(iter(found), (1, 1))

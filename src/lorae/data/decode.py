@@ -42,7 +42,7 @@ def decode_splits(
         bad |= decode_files(store, files, preparation, out, f"decode {part}")
     total = sum(len(files) for files in names.values())
     if bad and not skip_bad:
-        raise LoraeError(complaint(bad, total))
+        raise undecodable(bad, total)
     for part, files in names.items():
         rows = np.array([row for row, name in enumerate(files) if name not in bad], dtype=np.int64)
         if len(rows) == 0:
@@ -140,10 +140,12 @@ def _reason(error: Exception) -> str:
     return f"truncated file ({text})" if "truncated" in text.lower() else text
 
 
-def complaint(bad: dict[str, str], total: int) -> str:
-    """One line about the files that cannot be decoded."""
-    return (
-        f"data: {len(bad)} of {total} image files cannot be decoded (pass --skip-bad to leave them out): {_listed(bad)}"
+def undecodable(bad: dict[str, str], total: int) -> LoraeError:
+    """Return the error for files that cannot be decoded, given the name of each and the reason."""
+    return LoraeError(
+        f"data: {len(bad)} of {total} image files cannot be decoded (pass skip_bad=True to leave them out): "
+        f"{_listed(bad)}",
+        settings={"skip_bad": True},
     )
 
 

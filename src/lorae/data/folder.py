@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lorae.config.data_settings import DataSettings
+from lorae.config.datasets import USER_DATA
 from lorae.data.cache import PARTS, DatasetBuilder, DatasetInfo, Part, cached, content_key
 from lorae.data.dataset import Dataset
 from lorae.data.decode import decode_splits, first_mode_channels, report_skipped
@@ -15,8 +16,6 @@ from lorae.data.image_files import IMAGE_SUFFIXES, FolderStore, ImageStore, ZipS
 from lorae.data.preprocessing import Preparation
 from lorae.data.splits import refuse_seeded_split, seeded_split
 from lorae.errors import LoraeError
-
-DEFAULT_SIZE = 64
 
 Names = dict[Part, list[str]]
 Labels = dict[Part, NDArray[np.int64]]
@@ -85,7 +84,7 @@ def _load(settings: DataSettings, path: Path, store: ImageStore) -> Dataset:
         refuse_seeded_split(settings, str(path))
         labels = _class_labels(names, depth=1)
     channels = settings.channels or first_mode_channels(store)
-    preparation = Preparation(settings.size or DEFAULT_SIZE, channels, settings.crop)
+    preparation = Preparation(settings.size or USER_DATA.size, channels, settings.crop)
     dataset = load_store("folder", store, names, labels, settings, preparation)
     what = "image folder" if path.is_dir() else "zip file of images"
     name = path.resolve().name if path.is_dir() else path.stem

@@ -2,10 +2,8 @@
 
 import gzip
 import hashlib
-import http.client
 import json
 import sys
-import urllib.request
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -17,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lorae.config.data_settings import DataSettings
+from lorae.config.datasets import DATASETS
 from lorae.data import mnist_wheel as wheel
 from lorae.data.cache import PARTS, DatasetBuilder, DatasetInfo, build_folder, cache_root, cached, content_key
 from lorae.data.dataset import Dataset
@@ -24,9 +23,9 @@ from lorae.data.idx_format import parse_idx
 from lorae.data.preprocessing import Preparation, prepare_pictures
 from lorae.data.splits import refuse_seeded_split
 from lorae.errors import LoraeError
+from lorae.system.download import download
 from lorae.system.progress import progress_bar
 
-DEFAULT_SIZE = 32
 TIMEOUT_SECONDS = 10
 ROWS = 1024
 ORIGIN_FILE = "origin.txt"
@@ -95,7 +94,7 @@ def load_fashion_mnist(settings: DataSettings) -> Dataset:
 def _load(name: str, settings: DataSettings) -> Dataset:
     refuse_seeded_split(settings, name)
     source = SOURCES[name]
-    preparation = Preparation(settings.size or DEFAULT_SIZE, settings.channels or 1, settings.crop)
+    preparation = Preparation.from_settings(settings, DATASETS[name])
     # The checksums stand for the content, so a prepared copy is found without the raw files.
     key = content_key(name, json.dumps(source.md5, sort_keys=True), **vars(preparation))
     # A folder that the user names is checked even then: to pass over what is wrong there would hide it.
@@ -236,30 +235,23 @@ def _fetch(name: str, source: IdxSource, folder: Path) -> None:
             files = fetch()
             for file, content in files.items():
                 _verified(content, file, source, file)
-        except (OSError, http.client.HTTPException, LoraeError) as error:
-            reasons.append(f"{title}: {_short(error)}")
+        except LoraeError as error:
+            reasons.append(f"{title}: {error}")
             continue
         for file, content in files.items():
             (folder / file).write_bytes(content)
         (folder / ORIGIN_FILE).write_text(f"{title}\n")
         return
     raise LoraeError(
-        f"{name}: no place offered the files ({'; '.join(reasons)}); pass --data-root FOLDER with "
-        f"{_listed(_raw_names(source), source)}"
+        f"{name}: no place offered the files ({'; '.join(reasons)}); pass data_root=FOLDER with "
+        f"{_listed(_raw_names(source), source)}",
+        settings={"data_root": "FOLDER"},
     )
 
 
 def _download(source: IdxSource, mirror: str) -> dict[str, bytes]:
     files = {}
-    for name in _raw_names(source):
-        with urllib.request.urlopen(f"{mirror}{name}.gz", timeout=TIMEOUT_SECONDS) as answer:
-            files[f"{name}.gz"] = answer.read()
+    for name in (f"{name}.gz" for name in _raw_names(source)):
+        known = f"md5:{source.md5[name]}" if name in source.md5 else None
+        files[name] = download(f"{mirror}{name}", known_hash=known, timeout=TIMEOUT_SECONDS)
     return files
-
-
-def _short(error: Exception) -> str:
-    reason = getattr(error, "reason", None) or error
-    if isinstance(reason, OSError) and reason.strerror:
-        reason = reason.strerror
-    lines = str(reason).strip().splitlines()
-    return lines[0][:160] if lines else type(error).__name__

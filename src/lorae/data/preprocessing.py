@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from lorae.config.data_settings import DataSettings
+from lorae.config.datasets import DatasetDefaults
 from lorae.errors import LoraeError
 
 
@@ -24,6 +26,13 @@ class Preparation:
     channels: int
     crop: int | None = None
     crop_share: float | None = None
+
+    @classmethod
+    def from_settings(cls, settings: DataSettings, defaults: DatasetDefaults) -> "Preparation":
+        """Build the preparation of a data set whose defaults state the number of channels."""
+        channels = settings.channels or defaults.channels
+        assert channels is not None
+        return cls(settings.size or defaults.size, channels, settings.crop, defaults.crop_share)
 
     def output_sides(self, height: int, width: int) -> tuple[int, int]:
         """Height and width of a prepared picture of the given height and width."""

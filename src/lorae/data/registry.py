@@ -3,39 +3,43 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
 
 from lorae.config.data_settings import DataSettings
+from lorae.config.datasets import DATASETS, DatasetDefaults
 from lorae.data.arrays import load_array, load_array_file
 from lorae.data.celeba import load_celeba
 from lorae.data.dataset import Dataset
 from lorae.data.folder import load_folder
 from lorae.data.mnist import load_fashion_mnist, load_mnist
 from lorae.data.shapes import load_grey_shapes, load_shapes
-from lorae.data.splits import check_settings
+from lorae.data.splits import check_sides
 from lorae.errors import LoraeError
 
 
 @dataclass(frozen=True)
 class NamedSource:
-    """A source that the user picks by name."""
+    """A data set that is chosen by name."""
 
     load: Callable[[DataSettings], Dataset]
-    summary: str
-    takes_factors: bool = False
-    takes_root: bool = False
+    defaults: DatasetDefaults
+
+    @property
+    def summary(self) -> str:
+        """One line about it."""
+        return self.defaults.summary
 
 
-NAMED_SOURCES = {
-    "mnist": NamedSource(load_mnist, "70,000 handwritten digits, grey", takes_root=True),
-    "fashion-mnist": NamedSource(load_fashion_mnist, "70,000 pictures of clothing, grey", takes_root=True),
-    "celeba": NamedSource(load_celeba, "faces of celebrities, colour, from files that you have", takes_root=True),
-    "shapes": NamedSource(
-        load_shapes, "12,000 drawn shapes, colour, with up to 7 known dimensions", takes_factors=True
-    ),
-    "shapes-grey": NamedSource(
-        load_grey_shapes, "12,000 drawn discs, grey, with up to 3 known dimensions", takes_factors=True
-    ),
+_LOADERS = {
+    "mnist": load_mnist,
+    "fashion-mnist": load_fashion_mnist,
+    "celeba": load_celeba,
+    "shapes": load_shapes,
+    "shapes-grey": load_grey_shapes,
 }
+NAMED_SOURCES = {name: NamedSource(_LOADERS[name], defaults) for name, defaults in DATASETS.items()}
 
 
 def source_names() -> list[str]:
@@ -43,25 +47,44 @@ def source_names() -> list[str]:
     return list(NAMED_SOURCES)
 
 
-def load_data(settings: DataSettings) -> Dataset:
-    """Load, prepare and check what `settings` ask for.
+def load_data(settings: DataSettings, array: NDArray[Any] | None = None) -> Dataset:
+    """Load, prepare and split a data set.
 
-    Returns uint8 images (n, c, h, w) with sides that are multiples of 8, or float32 vectors (n, d).
-    Raises LoraeError for unknown data, settings that do not fit them, and missing or broken files.
+    Parameters
+    ----------
+    settings : DataSettings
+        Its `data` is a name of `NAMED_SOURCES`, a folder or .zip file of images, or an .npy or .npz file.
+    array : ndarray, default=None
+        Items in memory, in place of `data`: vectors (n, d), or images (n, h, w), (n, c, h, w) or (n, h, w, c).
+
+    Returns
+    -------
+    Dataset
+        uint8 images (n, c, h, w) with sides that are multiples of 8, or float32 vectors (n, d).
+
+    Raises
+    ------
+    LoraeError
+        For unknown data, settings that do not fit them, and missing or broken files.
     """
-    check_settings(settings)
-    data = settings.data
-    source = NAMED_SOURCES.get(data) if isinstance(data, str) else None
-    for option in ("factors", "root"):
-        name = {"factors": "factors", "root": "data_root"}[option]
-        if getattr(settings, name) is not None and not (source and getattr(source, f"takes_{option}")):
-            takers = [key for key, entry in NAMED_SOURCES.items() if getattr(entry, f"takes_{option}")]
-            raise LoraeError(f"{name}: got {getattr(settings, name)!r}, but only {', '.join(takers)} take it")
-    if not isinstance(data, str):
-        return load_array(settings, data)
+    return _load_all(settings, array).held_out(settings.holdout, settings.split_seed).limited(settings.limit)
+
+
+def _load_all(settings: DataSettings, array: NDArray[Any] | None) -> Dataset:
+    if settings.size is not None:
+        check_sides(settings.size, settings.size)
+    source = NAMED_SOURCES.get(settings.data) if array is None else None
+    own = () if source is None else source.defaults.own_settings
+    for name in ("factors", "data_root"):
+        value = getattr(settings, name)
+        if value is not None and name not in own:
+            takers = ", ".join(key for key, entry in DATASETS.items() if name in entry.own_settings)
+            raise LoraeError(f"{name}: got {value!r}, but only {takers} take it")
+    if array is not None:
+        return load_array(settings, array)
     if source is not None:
         return source.load(settings)
-    path = Path(data).expanduser()
+    data, path = settings.data, Path(settings.data).expanduser()
     if path.is_dir() or (path.is_file() and path.suffix.lower() == ".zip"):
         return load_folder(settings, path)
     if path.is_file() and path.suffix.lower() in (".npy", ".npz"):

@@ -7,12 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lorae.config.data_settings import DataSettings
+from lorae.config.datasets import DATASETS
 from lorae.data.cache import PARTS, DatasetBuilder, DatasetInfo, cached, content_key
 from lorae.data.dataset import Dataset
 from lorae.errors import LoraeError
 from lorae.system.progress import progress_bar
 
-DEFAULT_SIZE = 32
 COUNTS = {"train": 10_000, "test": 2_000}
 ROWS = 512
 
@@ -42,12 +42,12 @@ def load_shapes(settings: DataSettings) -> Dataset:
     The grey level of the background varies only where it is named. Labels are None where `kind` does not vary. Raises
     LoraeError for unknown factors, a crop, and channels other than 3.
     """
-    return _load("shapes", settings, COLOR_FACTORS, ALL_FACTORS, 3)
+    return _load("shapes", settings, COLOR_FACTORS, ALL_FACTORS)
 
 
 def load_grey_shapes(settings: DataSettings) -> Dataset:
     """White discs, uint8 (10000, 1, size, size) and (2000, 1, size, size), with the errors of `load_shapes`."""
-    return _load("shapes-grey", settings, GREY_FACTORS, GREY_FACTORS, 1)
+    return _load("shapes-grey", settings, GREY_FACTORS, GREY_FACTORS)
 
 
 def sample_factors(names: Iterable[str], count: int, seed: int) -> dict[str, NDArray[Any]]:
@@ -130,17 +130,19 @@ def _triangle(
     return distance
 
 
-def _load(
-    name: str, settings: DataSettings, default: tuple[str, ...], allowed: tuple[str, ...], channels: int
-) -> Dataset:
+def _load(name: str, settings: DataSettings, default: tuple[str, ...], allowed: tuple[str, ...]) -> Dataset:
+    channels = DATASETS[name].channels
+    assert channels is not None
     if settings.crop is not None:
-        raise LoraeError(f"crop: got {settings.crop}, but {name} are drawn at their final size; pass --size")
+        raise LoraeError(
+            f"crop: got {settings.crop}, but {name} are drawn at their final size; pass size=N", settings={"size": "N"}
+        )
     if settings.test_fraction != DataSettings.test_fraction:
         raise LoraeError(f"test_fraction: got {settings.test_fraction}, but {name} have a fixed number of test items")
     if settings.channels not in (None, channels):
         raise LoraeError(f"channels: got {settings.channels}, expected {channels} for {name}")
     factors = _checked_factors(default if settings.factors is None else tuple(settings.factors), allowed)
-    size = settings.size or DEFAULT_SIZE
+    size = settings.size or DATASETS[name].size
     seed = settings.split_seed
     key = content_key(name, "generated", factors=sorted(factors), size=size, seed=seed, counts=COUNTS)
 

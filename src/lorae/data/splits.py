@@ -15,7 +15,8 @@ def check_sides(height: int, width: int) -> None:
         advice = -(-max(height, width) // SIDE_MULTIPLE) * SIDE_MULTIPLE
         raise LoraeError(
             f"size: images of {height}x{width} pixels, expected sides that are multiples of "
-            f"{SIDE_MULTIPLE}; pass --size {advice}"
+            f"{SIDE_MULTIPLE}; pass size={advice}",
+            settings={"size": advice},
         )
 
 
@@ -37,24 +38,3 @@ def seeded_split(count: int, settings: DataSettings) -> tuple[NDArray[np.int64],
     held_out = min(max(round(count * settings.test_fraction), 1), count - 1)
     order = np.random.default_rng(settings.split_seed).permutation(count).astype(np.int64)
     return np.sort(order[held_out:]), np.sort(order[:held_out])
-
-
-def check_settings(settings: DataSettings) -> None:
-    """Check the values that mean the same for every source.
-
-    Raises LoraeError for a size, crop, channel count, test fraction or seed out of range.
-    """
-    for name in ("size", "crop"):
-        value = getattr(settings, name)
-        if value is not None and value < 1:
-            raise LoraeError(f"{name}: got {value}, expected a positive number of pixels")
-    if settings.size is not None:
-        check_sides(settings.size, settings.size)
-    if settings.channels not in (None, 1, 3):
-        raise LoraeError(f"channels: got {settings.channels}, expected 1 or 3")
-    if not 0 < settings.test_fraction < 1:
-        raise LoraeError(f"test_fraction: got {settings.test_fraction}, expected a number between 0 and 1")
-    if settings.split_seed < 0:
-        raise LoraeError(f"split_seed: got {settings.split_seed}, expected 0 or more")
-    if settings.holdout is not None and settings.holdout < 2:
-        raise LoraeError(f"holdout: got {settings.holdout}, expected at least 2 training items")

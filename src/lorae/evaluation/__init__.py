@@ -1,4 +1,4 @@
-"""A trained run and its data -> numbers with their protocol, and figures. Imports no torch by itself."""
+"""Measures of trained runs with their protocols, and figures. Imports no torch by itself."""
 
 from lorae.config.evaluation_settings import EvaluationSettings
 

@@ -1,4 +1,4 @@
-"""What the measures of one evaluation share: latents, densities, and features of real and generated items."""
+"""State shared by the measures of an evaluation: latents, densities, and features of real and generated items."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -19,10 +19,10 @@ from lorae.plotting.images import as_items
 from lorae.runs.run import Run
 from lorae.samplers import SAMPLERS, Density, fit_density, standard_normal
 
-# Items that are generated and looked at together.
+# Items that are generated and compared at a time.
 CHUNK = 1000
 
-# Generated items that are kept for the picture.
+# Generated items that are kept for the figure.
 PICTURED = 64
 
 Items = NDArray[Any]
@@ -30,9 +30,9 @@ Features = NDArray[np.float32]
 
 
 class EvaluationContext:
-    """A trained model on its data under one set of settings; everything is computed once, when it is first asked for.
+    """A trained model, its data and the settings of an evaluation; everything is computed once, on first use.
 
-    bar: shows how far the long parts are. trainings: where what a measure trains is kept until its result is written.
+    Long parts have a line in the progress bar `bar`. `trainings` keeps the trainings of the current measure.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class EvaluationContext:
 
     @contextlib.contextmanager
     def progress(self, title: str, total: int) -> Iterator[Callable[[int], Any]]:
-        """A line in the progress bar while the block runs; gives the function that moves it on."""
+        """Show a line in the progress bar while the block runs; yield the function that advances it."""
         task = self.bar.add_task(title, total=total, note="")
         try:
             yield lambda steps: self.bar.advance(task, steps)
@@ -60,11 +60,11 @@ class EvaluationContext:
     # Latents and densities
 
     def latents(self, split: str) -> NDArray[np.float32]:
-        """Latents of the `train` or `test` split, float32 (n, latent_dim)."""
+        """Return latents of the `train` or `test` split, float32 (n, latent_dim)."""
         return self._encoded(split, "latents", self.model.encode)
 
     def latents_before_matrix(self, split: str) -> NDArray[np.float32]:
-        """The encoder's outputs for a split, before M: what the authors' code classifies."""
+        """Return the encoder's outputs for a split, before M, which the authors' code classifies."""
         return self._encoded(split, "outputs", self.model.encoder_outputs)
 
     def _encoded(self, split: str, kind: str, encode: Callable[[Items], Items]) -> NDArray[np.float32]:
@@ -78,7 +78,7 @@ class EvaluationContext:
         return self._latents[split, kind]
 
     def density(self, sampler: str) -> Density:
-        """The fitted density, from the run folder where it was fitted before with the same settings."""
+        """Return the fitted density, from the run folder if it was fitted with the same settings before."""
         width = self.model.spec.latent_dim
         return fitted_density(self.run, sampler, self.settings, width, lambda: self.latents(self.settings.fit_on))
 
@@ -86,7 +86,7 @@ class EvaluationContext:
 
     @cached_property
     def extractor(self) -> FeatureExtractor:
-        """The network whose features are compared."""
+        """Network whose features are compared."""
         assert self.settings.features is not None
         return build_extractor(self.settings.features, self.settings.features_weights)
 
@@ -97,7 +97,7 @@ class EvaluationContext:
 
     @cached_property
     def other_split(self) -> Features:
-        """Features of as many items of the other split as there are reference items: the floor of every distance."""
+        """Features of as many items of the other split as there are reference items, the floor of every distance."""
         name = "train" if self.settings.reference == "test" else "test"
         items = self._split(name).inputs
         generator = np.random.default_rng(self.settings.seed)
@@ -113,14 +113,14 @@ class EvaluationContext:
         )
 
     def generated(self, sampler: str, draw: int) -> Features:
-        """Features of `n` generated items, float32 (n, d); the first ones are kept in `pictured`."""
+        """Return features of `n` generated items, float32 (n, d); the first items are kept in `pictured`."""
         if (sampler, draw) not in self._generated:
             latents = self.density(sampler).sample(self.settings.n, draw_generator(self.settings.seed, draw))
             self._generated[sampler, draw] = self.decoded(latents, f"{sampler}, draw {draw + 1}", sampler)
         return self._generated[sampler, draw]
 
     def decoded(self, latents: NDArray[Any], title: str, keep_as: str | None = None) -> Features:
-        """Features of what latents (n, latent_dim) are decoded to, float32 (n, d); the first are kept in `pictured`."""
+        """Return features of decoded latents (n, latent_dim), float32 (n, d); `pictured[keep_as]` has the first."""
         parts = (as_items(self.model.decode(part)) for part in _chunks(latents))
         return self._features_in_chunks(parts, len(latents), title, keep_as)
 
@@ -142,20 +142,20 @@ class EvaluationContext:
         return np.concatenate(features)
 
     def _comparable(self, items: Items) -> Items:
-        """Vectors in standardised columns, so that no unit outweighs the others; images as they are."""
+        """Return vectors with standardized columns, so that no unit outweighs the others; images are unchanged."""
         if self.dataset.kind == "images":
             return items
         scaling = self.model.scaling
-        standardised: Items = (items - scaling.shift.cpu().numpy()) / scaling.scale.cpu().numpy()
-        return standardised
+        standardized: Items = (items - scaling.shift.cpu().numpy()) / scaling.scale.cpu().numpy()
+        return standardized
 
 
 def fitted_density(
     run: Run, sampler: str, settings: EvaluationSettings, latent_dim: int, latents: Callable[[], NDArray[Any]]
 ) -> Density:
-    """A density of the run: read from `RUN/samplers/`, or fitted to what `latents` gives and kept there.
+    """Return a density of the run, read from `RUN/samplers/`, or fitted to the result of `latents` and kept there.
 
-    The prior asks for nothing but the width: of it, `latents` is not called.
+    The prior needs only the width: for it, `latents` is not called.
     """
     assert settings.components is not None
     parts = [sampler, settings.fit_on]
@@ -174,7 +174,7 @@ def fitted_density(
 
 
 def draw_generator(seed: int, draw: int) -> np.random.Generator:
-    """The random numbers of one draw: independent of those of the others."""
+    """Return the generator of one draw, independent of those of the other draws."""
     return np.random.default_rng([seed, draw])
 
 
@@ -184,6 +184,6 @@ def _chunks(items: Items) -> Iterator[Items]:
 
 
 def on_device(model: Autoencoder, device: str) -> Autoencoder:
-    """The model where the settings want it; in channels-last layout on a CPU, which its convolutions prefer."""
+    """Move a model to a device, on a CPU in channels-last layout, which is faster for convolutions there."""
     model = model.to(device)
     return model.to(memory_format=torch.channels_last) if device == "cpu" else model  # type: ignore[call-overload]

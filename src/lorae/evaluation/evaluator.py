@@ -1,7 +1,8 @@
-"""A trained run and its data -> numbers with their protocol, and figures."""
+"""Evaluation of a trained run: measures with their protocols, and figures."""
 
 import dataclasses
 from collections.abc import Iterable
+from typing import Any
 
 from lorae.config.evaluation_settings import EvaluationSettings
 from lorae.config.methods import get_method
@@ -28,21 +29,30 @@ from lorae.system.hardware import choose_device, keep_freed_memory
 from lorae.system.progress import progress_bar
 
 
-def evaluate_training(run: Run, model: Autoencoder, dataset: Dataset) -> None:
-    """What every training ends with: reconstruction and rank on the test split, and their figures.
+def evaluate_training(run: Run, model: Autoencoder, dataset: Dataset) -> dict[str, Any]:
+    """Measure reconstruction and rank on the test split at the end of a training, and draw their figures.
 
-    Of a generator, which has neither, only a picture of samples.
+    A generator has neither: of it only samples are drawn.
+
+    Returns
+    -------
+    dict of str to dict
+        Name of the measure -> its result, as written to `evaluation.json`.
     """
     if not model.spec.encodes:
         latents = standard_normal(model.spec.latent_dim).sample(PICTURED, draw_generator(run.settings.seed, 0))
         picture_samples(run, "prior", as_items(model.decode(latents)))
-        run.add_to_evaluation({})
-        return
-    run.add_to_evaluation({"reconstruction": measure_reconstruction(model, dataset)})
-    spectrum = measure_spectrum(model, dataset)
-    run.add_to_evaluation({"rank": spectrum.to_json() | {"matrix_rank": model.matrix_rank()}})
-    picture_spectrum(run, spectrum)
-    picture_reconstructions(run, model, dataset)
+        results: dict[str, Any] = {}
+    else:
+        spectrum = measure_spectrum(model, dataset)
+        results = {
+            "reconstruction": measure_reconstruction(model, dataset),
+            "rank": spectrum.to_json() | {"matrix_rank": model.matrix_rank()},
+        }
+        picture_spectrum(run, spectrum)
+        picture_reconstructions(run, model, dataset)
+    run.add_to_evaluation(results)
+    return results
 
 
 def evaluate(
@@ -52,45 +62,78 @@ def evaluate(
     settings: EvaluationSettings,
     *,
     only: Iterable[str] | None = None,
+    figures: bool = True,
     quiet: bool = False,
-) -> list[str]:
-    """Take the measures named by `only` (None: all that the data allow, but the slow ones) and the figures of samples.
+) -> dict[str, Any]:
+    """Measure a trained model, write each result to `evaluation.json` as soon as it is known, and draw samples.
 
-    Each result is written to `evaluation.json` as soon as it is there. Returns the names of what was measured.
-    Raises LoraeError for an unknown measure, and for one by name that the data do not allow.
+    Parameters
+    ----------
+    run : Run
+        The run folder that results and figures are written to.
+    model : Autoencoder
+        Its model.
+    dataset : Dataset
+        The data it was trained on.
+    settings : EvaluationSettings
+        Settings of the measures.
+    only : iterable of str, default=None
+        Names of measures; None takes all that the data allow, except for the slow ones.
+    figures : bool, default=True
+        Whether to draw the generated items and interpolations.
+    quiet : bool, default=False
+        Whether to hide the progress bar.
+
+    Returns
+    -------
+    dict of str to dict
+        Name of the measure -> its result with its protocol, as plain JSON values.
+
+    Raises
+    ------
+    LoraeError
+        For an unknown measure, and for a named one that the data or the method do not allow.
     """
-    names = chosen_measures(only, dataset, run.settings.method)
+    names = select_measures(only, dataset, run.settings.method)
     settings = settings.resolve(dataset.name, dataset.kind, run.settings.method)
     settings = dataclasses.replace(settings, device=choose_device(settings.device))
     keep_freed_memory()
+    results: dict[str, Any] = {}
     with progress_bar(quiet) as bar:
         task = bar.add_task("evaluate", total=len(names), note="")
         context = EvaluationContext(run, on_device(model, settings.device), dataset, settings, bar)
         if any(MEASURES[name].needs_features for name in names):
-            _ = context.extractor  # a missing network shall not cost the minutes before it
+            _ = context.extractor  # report missing weights before minutes of measuring
         for name in names:
             bar.update(task, note=name)
             with TrainingCheckpoints(run.path / f"unfinished-{name}") as context.trainings:
-                run.add_to_evaluation({name: MEASURES[name].take(context)})
+                results[name] = MEASURES[name].take(context)
+                run.add_to_evaluation({name: results[name]})
                 context.trainings.forget()
             bar.advance(task)
-        for sampler, items in context.pictured.items():
-            picture_samples(run, sampler, items)
-        if context.pictured and dataset.kind == "images" and model.spec.encodes:
-            firsts, seconds = drawn_pairs(dataset.test.inputs, PAIRS, settings.seed)
-            picture_interpolations(run, model, firsts, seconds, context.latents("test").mean(axis=0))
-    return names
+        if figures:
+            _draw(context)
+    return results
 
 
-def chosen_measures(only: Iterable[str] | None, dataset: Dataset, method: str) -> list[str]:
-    """Names of measures in the order of the table."""
+def _draw(context: EvaluationContext) -> None:
+    run, model, dataset = context.run, context.model, context.dataset
+    for sampler, items in context.pictured.items():
+        picture_samples(run, sampler, items)
+    if context.pictured and dataset.kind == "images" and model.spec.encodes:
+        firsts, seconds = drawn_pairs(dataset.test.inputs, PAIRS, context.settings.seed)
+        picture_interpolations(run, model, firsts, seconds, context.latents("test").mean(axis=0))
+
+
+def select_measures(only: Iterable[str] | None, dataset: Dataset, method: str) -> list[str]:
+    """Return the names of measures in the order of the table; raise LoraeError for one that does not apply."""
     encodes = get_method(method).encodes
-    labelled = dataset.train.labels is not None and dataset.test.labels is not None
+    labeled = dataset.train.labels is not None and dataset.test.labels is not None
     if only is None:
         return [
             name
             for name, measure in MEASURES.items()
-            if not measure.slow and (labelled or not measure.needs_labels) and (encodes or not measure.needs_encoder)
+            if not measure.slow and (labeled or not measure.needs_labels) and (encodes or not measure.needs_encoder)
         ]
     asked = list(only)
     for name in asked:
@@ -98,6 +141,6 @@ def chosen_measures(only: Iterable[str] | None, dataset: Dataset, method: str) -
             raise LoraeError(f"only: got {name!r}, expected some of {', '.join(MEASURES)}")
         if MEASURES[name].needs_encoder and not encodes:
             raise LoraeError(f"only: got {name!r}, but method {method!r} only generates: it has no encoder")
-        if MEASURES[name].needs_labels and not labelled:
+        if MEASURES[name].needs_labels and not labeled:
             raise LoraeError(f"only: got {name!r}, but the data {dataset.name!r} have no labels")
     return [name for name in MEASURES if name in asked]

@@ -1,4 +1,4 @@
-"""Numbers that need only the model, and the figures of a run folder."""
+"""Measures that need only the model, and the figures of a run folder."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from lorae.plotting.images import to_uint8
 from lorae.runs.run import Run
 from lorae.samplers.interpolation import linear_path, spherical_path
 
-# As many as fit a page in two rows of pairs.
+# Items of a figure of reconstructions: two rows of pairs fit a page.
 PICTURED = 32
 
 # Pairs of test items and steps between them in a figure of interpolations, ends included: the paper's figure 3.
@@ -22,7 +22,7 @@ PAIRS, STEPS = 6, 10
 
 
 def measure_reconstruction(model: Autoencoder, dataset: Dataset) -> dict[str, Any]:
-    """Mean squared error on the test split, with its protocol."""
+    """Return the mean squared error on the test split, with its protocol."""
     units = "pixels in [0, 1]" if dataset.kind == "images" else "standardised columns"
     return {
         "mse": model.squared_error(dataset.test.inputs),
@@ -32,12 +32,12 @@ def measure_reconstruction(model: Autoencoder, dataset: Dataset) -> dict[str, An
 
 
 def measure_spectrum(model: Autoencoder, dataset: Dataset, tolerance: float = TOLERANCE) -> Spectrum:
-    """The spectrum of the latent covariance on the test split."""
+    """Return the spectrum of the latent covariance on the test split."""
     return model.spectrum(dataset.test.inputs, "test", tolerance)
 
 
 def picture_spectrum(run: Run, spectrum: Spectrum) -> None:
-    """The eigenvalues of one run on a logarithmic axis (the paper's figure 2)."""
+    """Draw the eigenvalues of a run on a logarithmic axis (the paper's figure 2)."""
     plots.plot_spectrum(
         {run.settings.method: spectrum.eigenvalues.tolist()},
         run.figure_path("spectrum"),
@@ -47,7 +47,7 @@ def picture_spectrum(run: Run, spectrum: Spectrum) -> None:
 
 
 def picture_reconstructions(run: Run, model: Autoencoder, dataset: Dataset, n: int = PICTURED) -> None:
-    """Test items beside their reconstructions: the first n images, or every column of the vectors."""
+    """Draw test items beside their reconstructions: the first n images, or every column of the vectors."""
     path = run.figure_path("reconstructions")
     items = dataset.test.inputs[:n]
     if dataset.kind == "images":
@@ -57,7 +57,7 @@ def picture_reconstructions(run: Run, model: Autoencoder, dataset: Dataset, n: i
 
 
 def picture_samples(run: Run, sampler: str, items: NDArray[Any]) -> None:
-    """Generated items in a grid (images) or as curves (vectors): the paper's tables 1 and 2."""
+    """Draw generated items in a grid (images) or as curves (vectors), as in the paper's tables 1 and 2."""
     path = run.figure_path(f"samples-{sampler}")
     if items.ndim == 4:
         grids.plot_grid(items, path)
@@ -66,7 +66,7 @@ def picture_samples(run: Run, sampler: str, items: NDArray[Any]) -> None:
 
 
 def drawn_pairs(items: NDArray[Any], count: int, seed: int) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Two times `count` different items, drawn by `seed`; fewer where there are not as many."""
+    """Draw two times `count` different items by `seed`, or as many pairs as the items allow."""
     order = np.random.default_rng(seed).permutation(len(items))[: 2 * min(count, len(items) // 2)]
     return items[order[::2]], items[order[1::2]]
 
@@ -74,9 +74,21 @@ def drawn_pairs(items: NDArray[Any], count: int, seed: int) -> tuple[NDArray[Any
 def picture_interpolations(
     run: Run, model: Autoencoder, firsts: NDArray[Any], seconds: NDArray[Any], origin: NDArray[Any], steps: int = STEPS
 ) -> dict[str, NDArray[Any]]:
-    """Decoded paths between latents of pairs of items, straight and along a sphere about `origin`; draws both.
+    """Decode and draw paths between latents of pairs of images, straight and along a sphere about `origin`.
 
-    firsts, seconds: raw images (n, c, h, w); result: name of the path -> uint8 (n, steps, c, h, w).
+    Parameters
+    ----------
+    firsts, seconds : ndarray, shape (n, c, h, w)
+        Raw images.
+    origin : ndarray, shape (latent_dim,)
+        Center of the sphere.
+    steps : int, default=STEPS
+        Number of images on a path, ends included.
+
+    Returns
+    -------
+    dict of str to ndarray
+        Name of the path -> uint8 images (n, steps, c, h, w).
     """
     start, end = model.encode(firsts), model.encode(seconds)
     paths = {"linear": linear_path(start, end, steps), "spherical": spherical_path(start, end, steps, origin)}
@@ -85,7 +97,7 @@ def picture_interpolations(
         latents = path.transpose(1, 0, 2).reshape(-1, path.shape[-1]).astype(np.float32)
         images = to_uint8(model.decode(latents))
         decoded[name] = images.reshape(len(firsts), steps, *images.shape[1:])
-        # The true items at both ends, so that reconstruction and interpolation can be told apart.
+        # The true images at both ends tell errors of reconstruction from those of interpolation.
         rows = np.concatenate([firsts[:, None], decoded[name], seconds[:, None]], axis=1)
         grids.plot_grid(rows.reshape(-1, *rows.shape[2:]), run.figure_path(f"interpolation-{name}"), columns=steps + 2)
     return decoded

@@ -1,4 +1,4 @@
-"""Distances between two plain collections of items, without any run."""
+"""Distances between two collections of items, independent of runs."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -28,7 +28,7 @@ def compare_collections(
     device: str,
     quiet: bool = False,
 ) -> dict[str, Any]:
-    """Frechet and kernel distance with their protocol, as plain values; see `lorae.fid`."""
+    """Return Frechet and kernel distance with their protocol, as plain values; see `lorae.fid`."""
     sides = [load_collection(source, size, skip_bad) for source in (first, second)]
     _check_shapes(*sides)
     kind = "vectors" if sides[0].items.ndim == 2 else "images"

@@ -1,4 +1,4 @@
-"""The table of measures: each turns an `EvaluationContext` into plain values with their protocol."""
+"""The table of measures, functions from an `EvaluationContext` to plain values with their protocol."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -25,8 +25,18 @@ Result = dict[str, Any]
 class Measure:
     """A row of the table.
 
-    needs_labels: it cannot be taken on data without labels; needs_encoder: nor of a generator alone; needs_features:
-    it looks at items through a network; slow: only when it is named.
+    Parameters
+    ----------
+    name : str
+        Name in `lorae evaluate --only`.
+    summary : str
+        Description in a few words.
+    take : callable
+        Takes the measure.
+    needs_labels, needs_encoder, needs_features : bool
+        Whether it needs labeled data, an encoder, a network for features.
+    slow : bool, default=False
+        Whether it is taken only if named.
     """
 
     name: str
@@ -39,12 +49,12 @@ class Measure:
 
 
 def reconstruction(context: EvaluationContext) -> Result:
-    """Mean squared error on the test split."""
+    """Return the mean squared error on the test split."""
     return measure_reconstruction(context.model, context.dataset)
 
 
 def rank(context: EvaluationContext) -> Result:
-    """The rank of the latent space by every definition, with bootstrap intervals over the test items."""
+    """Return the rank of the latent space by every definition, with bootstrap intervals over the test items."""
     latents, settings = context.latents("test"), context.settings
     matrix_rank = context.model.matrix_rank()
     matrix_ranks = {f"{tolerance:g}": context.model.matrix_rank(tolerance) for tolerance in TOLERANCES}
@@ -56,7 +66,7 @@ def rank(context: EvaluationContext) -> Result:
 
 
 def dimension(context: EvaluationContext) -> Result:
-    """Intrinsic dimension of test items and latents, and how much near and far differ (theorem 2)."""
+    """Return intrinsic dimension and distance contrast (theorem 2) of test items and latents."""
     items, latents = context.dataset.test.inputs, context.latents("test")
     flat = np.asarray(items).reshape(len(items), -1)
     known = context.dataset.intrinsic_dimension
@@ -76,7 +86,7 @@ def dimension(context: EvaluationContext) -> Result:
 
 
 def frechet(context: EvaluationContext) -> Result:
-    """Frechet distances: of samples by each density, of reconstructions, and of the other split as the floor."""
+    """Return Frechet distances of samples by each density, of reconstructions, and of the other split as the floor."""
     reference = _reference_moments(context)
     settings = context.settings
     assert settings.samplers is not None
@@ -107,7 +117,7 @@ def frechet(context: EvaluationContext) -> Result:
 
 
 def _extrapolated(features: Features, reference: Moments, seed: int) -> Result | None:
-    if len(features) < 100:  # a line through distances of some dozen items says nothing
+    if len(features) < 100:  # too few for a meaningful line through distances
         return None
     found = extrapolated_distance(features, reference, seed=seed)
     return {"value": found.value, "sizes": found.sizes, "distances": found.distances}
@@ -120,7 +130,7 @@ def _reference_moments(context: EvaluationContext) -> Moments:
 
 
 def interpolation(context: EvaluationContext) -> Result:
-    """Frechet distance of decoded midpoints between the latents of `n` random pairs of test items (figure 3)."""
+    """Return the Frechet distance of decoded midpoints of `n` random pairs of test latents (figure 3)."""
     settings, latents = context.settings, context.latents("test")
     first, second = np.random.default_rng(settings.seed).integers(len(latents), size=(2, settings.n))
     midpoints = context.decoded((latents[first] + latents[second]) / 2, "midpoints")
@@ -133,7 +143,7 @@ def interpolation(context: EvaluationContext) -> Result:
 
 
 def kernel(context: EvaluationContext) -> Result:
-    """Kernel distances of samples, reconstructions and the other split, by the same features."""
+    """Return kernel distances of samples, reconstructions and the other split, by the same features."""
     result = {}
     for name, features in _compared(context).items():
         distance = kernel_distance(features, context.reference, seed=context.settings.seed)
@@ -142,7 +152,7 @@ def kernel(context: EvaluationContext) -> Result:
 
 
 def neighborhoods(context: EvaluationContext) -> Result:
-    """Precision, recall, density and coverage of samples, reconstructions and the other split."""
+    """Return precision, recall, density and coverage of samples, reconstructions and the other split."""
     result: Result = {}
     for name, features in _compared(context).items():
         protocol = _protocol(context, name) | {"neighbours": NEIGHBORS}
@@ -157,7 +167,7 @@ def _compared(context: EvaluationContext) -> dict[str, Features]:
 
 
 def _protocol(context: EvaluationContext, sampler: str | None = None) -> Result:
-    """What a comparison of features has to say of itself."""
+    """Return the protocol of a comparison of features."""
     settings, images = context.settings, context.dataset.kind == "images"
     assert settings.samplers is not None
     protocol = context.extractor.describe() | {
@@ -174,7 +184,7 @@ def _protocol(context: EvaluationContext, sampler: str | None = None) -> Result:
 
 
 def probes(context: EvaluationContext) -> Result:
-    """Logistic regression and nearest neighbours on frozen latents: seconds, where a trained head takes minutes."""
+    """Return accuracies of logistic regression and nearest neighbors on frozen latents, a matter of seconds."""
     train, test = context.dataset.train, context.dataset.test
     chosen: Result = {"counts": _counts(context), "seeds": range(context.settings.seeds)}
     with context.progress("probe latents", total_draws(len(train), **chosen)) as advance:
@@ -189,10 +199,10 @@ def probes(context: EvaluationContext) -> Result:
 
 
 def classification(context: EvaluationContext) -> Result:
-    """The paper's classifier on frozen latents (its table 6)."""
+    """Return accuracies of the paper's classifier on frozen latents (its table 6)."""
     settings = context.settings
     train, test = context.dataset.train, context.dataset.test
-    # As the authors' code has it. Without M there is nothing before it: a VAE's encoder also gives variances.
+    # As in the authors' code. A model without M has latents only: a VAE's encoder also returns variances.
     before = settings.protocol == "authors_code" and context.model.bottleneck.matrix() is not None
     latents = context.latents_before_matrix if before else context.latents
     chosen: Result = {"counts": _counts(context), "protocol": settings.protocol, **_steps(context)}
@@ -211,7 +221,7 @@ def classification(context: EvaluationContext) -> Result:
 
 
 def supervised_row(context: EvaluationContext) -> Result:
-    """The same classifier trained from the images on, with the run's encoder started anew."""
+    """Return accuracies of the same classifier trained with a new encoder from the items on."""
     settings, spec = context.settings, context.model.spec
     train, test = context.dataset.train, context.dataset.test
     chosen: Result = {"counts": _counts(context), "protocol": settings.protocol}
@@ -239,9 +249,9 @@ def _counts(context: EvaluationContext) -> list[int | str]:
 
 
 def _steps(context: EvaluationContext) -> Result:
-    """The cap on steps where one was asked for; 0 asks for none."""
-    asked = context.settings.max_steps
-    return {} if asked is None else {"max_steps": asked or None}
+    """Return the limit on steps if one is set; 0 means none."""
+    limit = context.settings.max_steps
+    return {} if limit is None else {"max_steps": limit or None}
 
 
 SAMPLED = {"needs_encoder": False, "needs_features": True}
@@ -256,8 +266,14 @@ MEASURES = {
         Measure("kid", "kernel distance of the same", kernel, **SAMPLED),
         Measure("prdc", "precision, recall, density and coverage of the same", neighborhoods, **SAMPLED),
         Measure("interpolation", "Frechet distance of decoded midpoints", interpolation, needs_features=True),
-        Measure("probe", "logistic regression and nearest neighbours on latents", probes, needs_labels=True),
+        Measure("probe", "logistic regression and nearest neighbors on latents", probes, needs_labels=True),
         Measure("classification", "the paper's classifier on latents", classification, needs_labels=True),
-        Measure("supervised", "that classifier from images on, an hour", supervised_row, needs_labels=True, slow=True),
+        Measure(
+            "supervised",
+            "the same classifier and an encoder from scratch, an hour",
+            supervised_row,
+            needs_labels=True,
+            slow=True,
+        ),
     )
 }

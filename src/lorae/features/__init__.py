@@ -13,12 +13,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from lorae import plugins
 from lorae.errors import LoraeError
 from lorae.features.base import FeatureExtractor as FeatureExtractor
 from lorae.features.base import weights_hash as weights_hash
 from lorae.features.digits import build_digits
 from lorae.features.inception import build_inception
 from lorae.features.lite0 import build_lite0
+
+GROUP = "lorae.features"
 
 
 @dataclass(frozen=True)
@@ -41,21 +44,24 @@ EXTRACTORS = {
 def build_extractor(features: str | nn.Module, weights: str | None = None) -> FeatureExtractor:
     """An extractor by name, or made of the user's own network.
 
-    features: a name of `EXTRACTORS`, a torch module, or `FILE.py:NAME` or `PACKAGE.MODULE:NAME` of a module or of a
-    function that returns one. An own module takes images as float32 (n, c, h, w) in [0, 1] (vectors as they are) and
-    gives (n, d). weights: the file of weights for `inception`. Raises LoraeError for anything else.
+    features: a name of `EXTRACTORS` or of another package (see `lorae.plugins`), a torch module, or `FILE.py:NAME` or
+    `PACKAGE.MODULE:NAME` of a module or of a function that returns one. An own module takes images as float32
+    (n, c, h, w) in [0, 1] (vectors as they are) and gives (n, d). weights: the file of weights for `inception`. Raises
+    LoraeError for anything else.
     """
     if isinstance(features, nn.Module):
         return _own_extractor(type(features).__name__, features)
     if weights is not None and not (features in EXTRACTORS and EXTRACTORS[features].takes_weights):
         takers = [name for name, source in EXTRACTORS.items() if source.takes_weights]
         raise LoraeError(f"features_weights: got {weights!r}, but only {', '.join(takers)} takes it")
+    if features in plugins.installed(GROUP):
+        plugins.refuse_duplicates(GROUP, EXTRACTORS)
+        return _own_extractor(features, _as_module(features, plugins.load(GROUP, features)))
     if features in EXTRACTORS:
         return EXTRACTORS[features].build(weights)
     if ":" not in features:
-        raise LoraeError(
-            f"features: got {features!r}, expected {', '.join(EXTRACTORS)}, or FILE.py:NAME of a torch module of yours"
-        )
+        known = ", ".join([*EXTRACTORS, *plugins.installed(GROUP)])
+        raise LoraeError(f"features: got {features!r}, expected {known}, or FILE.py:NAME of a torch module of yours")
     return _own_extractor(features, _import_module(features))
 
 
@@ -88,6 +94,11 @@ def _import_module(address: str) -> nn.Module:
         found = getattr(module, name)
     except Exception as error:  # whatever the user's code raises
         raise LoraeError(f"features: cannot import {address!r}: {type(error).__name__}: {error}") from None
+    return _as_module(address, found)
+
+
+def _as_module(address: str, found: Any) -> nn.Module:
+    """Return a torch module from itself, its class, or a function that returns it."""
     network = found() if inspect.isclass(found) or inspect.isfunction(found) else found
     if not isinstance(network, nn.Module):
         raise LoraeError(f"features: {address!r} is {type(network).__name__}, expected a torch module")

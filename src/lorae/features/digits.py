@@ -82,7 +82,8 @@ def prepare_digits(images: NDArray[Any]) -> Tensor:
     """uint8 grey images (n, 1, h, w) to what the network takes; LoraeError for colour."""
     if images.ndim != 4 or images.shape[1] != 1:
         raise LoraeError(
-            f"features: 'digits' takes grey images (n, 1, h, w), got shape {images.shape}; use --features lite0 or "
-            "inception"
+            f"features: 'digits' takes grey images (n, 1, h, w), got shape {images.shape}; use features='lite0' or "
+            "inception",
+            settings={"features": "lite0"},
         )
     return torch.from_numpy(resize_clean(images, SIDE, SIDE)) / 255

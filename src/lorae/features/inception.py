@@ -1,10 +1,8 @@
 """The Inception network behind published FID values: TensorFlow's weights of 2015, in a torch module of our own."""
 
 import hashlib
-import http.client
 import io
 import os
-import urllib.request
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
@@ -18,13 +16,13 @@ from torch import Tensor, nn
 from lorae.errors import LoraeError
 from lorae.features.base import FeatureExtractor
 from lorae.features.resize import as_color, resize_clean
+from lorae.system.download import download
 from lorae.system.files import write_atomically
 
 FILE_NAME = "pt_inception-2015-12-05-6726825d.pth"
 URL = f"https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/{FILE_NAME}"
 HASH_PREFIX = "6726825d"
 VARIABLE = "LORAE_INCEPTION"
-TIMEOUT_SECONDS = 60
 
 DIM = 2048
 SIDE = 299
@@ -217,7 +215,7 @@ def _prepare(images: NDArray[Any]) -> Tensor:
 
 def _weights_file(weights: str | Path | None) -> bytes:
     """The content of the weights file, which is the expected one, from the first place that is given or has it."""
-    for origin, given in (("--features-weights", weights), (VARIABLE, os.environ.get(VARIABLE))):
+    for origin, given in (("argument features_weights", weights), (VARIABLE, os.environ.get(VARIABLE))):
         if given:
             return _read(Path(given).expanduser(), f"from {origin}")
     cached = Path(torch.hub.get_dir()) / "checkpoints" / FILE_NAME
@@ -233,20 +231,20 @@ def _read(path: Path, origin: str) -> bytes:
         content = path.read_bytes()
     except OSError as error:
         raise LoraeError(
-            f"inception: cannot read {path} ({error.strerror or error}), expected the file {FILE_NAME} ({origin})"
+            f"inception: cannot read {path} ({error.strerror or error}), expected the file {FILE_NAME} ({origin})",
+            argument="features_weights",
         ) from error
     return _checked(content, f"{path} ({origin})")
 
 
 def _download(cached: Path) -> bytes:
     try:
-        with urllib.request.urlopen(URL, timeout=TIMEOUT_SECONDS) as answer:
-            content: bytes = answer.read()
-    except (OSError, http.client.HTTPException) as error:
-        reason = " ".join(str(getattr(error, "reason", error)).split()) or type(error).__name__
+        content = download(URL)
+    except LoraeError as error:
         raise LoraeError(
-            f"inception: cannot download its weights ({reason}); fetch {URL} elsewhere and pass "
-            f"--features-weights PATH or put it at {cached}, or use --features lite0"
+            f"inception: cannot download its weights ({error}); fetch {URL} elsewhere and pass "
+            f"features_weights=PATH or put it at {cached}, or use features='lite0'",
+            settings={"features_weights": "PATH", "features": "lite0"},
         ) from error
     return _checked(content, URL)
 
@@ -254,5 +252,8 @@ def _download(cached: Path) -> bytes:
 def _checked(content: bytes, place: str) -> bytes:
     got = hashlib.sha256(content).hexdigest()
     if not got.startswith(HASH_PREFIX):
-        raise LoraeError(f"inception: {place} has SHA-256 {got}, expected one that begins with {HASH_PREFIX}")
+        raise LoraeError(
+            f"inception: {place} has SHA-256 {got}, expected one that begins with {HASH_PREFIX}",
+            argument="features_weights",
+        )
     return content

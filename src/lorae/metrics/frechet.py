@@ -73,9 +73,9 @@ class MomentStream:
             self._sum = np.zeros_like(self._origin)
             self._products = np.zeros((len(self._origin), len(self._origin)))
         for start in range(0, len(features), CHUNK):
-            centred = _finite(features[start : start + CHUNK].astype(np.float64)) - self._origin
-            self._sum += centred.sum(axis=0)
-            self._products += centred.T @ centred
+            centered = _finite(features[start : start + CHUNK].astype(np.float64)) - self._origin
+            self._sum += centered.sum(axis=0)
+            self._products += centered.T @ centered
         self.n += len(features)
 
     def compute(self) -> Moments:

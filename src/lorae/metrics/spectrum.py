@@ -17,7 +17,7 @@ TOLERANCES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 
 @dataclass(frozen=True)
 class Spectrum:
-    """Eigenvalues of the centred covariance of latents, descending, float64 (latent_dim,), and where they come from."""
+    """Eigenvalues of the covariance of latents, descending, float64 (latent_dim,), with number and split of items."""
 
     eigenvalues: NDArray[np.float64]
     n: int

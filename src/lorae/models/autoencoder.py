@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from lorae.errors import LoraeError
 from lorae.metrics.ranks import rank_at
 from lorae.metrics.spectrum import TOLERANCE, Spectrum, latent_spectrum
-from lorae.models.bottlenecks import BOTTLENECKS, IdentityBottleneck, Latent
+from lorae.models.bottlenecks import IdentityBottleneck, Latent, get_bottleneck
 from lorae.models.networks import Encoder, MissingEncoder, apply_spectral_norm, build_networks
+from lorae.models.scaling import Scaling as Scaling
 from lorae.models.truncation import PrincipalTruncation, find_truncation, numerical_rank
 from lorae.validation import whole
 
@@ -52,49 +53,6 @@ class ModelSpec:
         return cls(**values | {"shape": tuple(values["shape"])})
 
 
-class Scaling(nn.Module):
-    """Raw items to what the networks see, and back.
-
-    Images: uint8 becomes value / 255, floats are taken to be in [0, 1] already. Vectors: (x - shift) / scale with
-    the mean and standard deviation of the training data, set by `fit`.
-    """
-
-    shift: Tensor
-    scale: Tensor
-
-    def __init__(self, shape: tuple[int, ...]) -> None:
-        super().__init__()
-        self.images = len(shape) == 3
-        size = 1 if self.images else shape[0]
-        self.register_buffer("shift", torch.zeros(size))
-        self.register_buffer("scale", torch.full((size,), 255.0 if self.images else 1.0))
-
-    def fit(self, inputs: NDArray[Any], by_columns: bool = True) -> None:
-        """Take mean and standard deviation from training vectors (n, d); nothing to do for images.
-
-        by_columns: a deviation for each column; otherwise one for all, the root of their mean variance.
-        """
-        if self.images:
-            return
-        mean = inputs.mean(axis=0, dtype=np.float64)
-        deviation = inputs.std(axis=0, dtype=np.float64)
-        if not by_columns:
-            deviation[:] = np.sqrt(np.square(deviation).mean())
-        deviation[deviation == 0] = 1.0  # a constant column becomes zero
-        self.shift.copy_(torch.from_numpy(mean))
-        self.scale.copy_(torch.from_numpy(deviation))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """x: raw items (n, ...); result float of the same shape."""
-        if self.images and x.is_floating_point():
-            return x.to(self.scale.dtype)
-        return (x.to(self.scale.dtype) - self.shift) / self.scale
-
-    def inverse(self, x: Tensor) -> Tensor:
-        """Network outputs to images in [0, 1] (not clipped) or vectors in their own units."""
-        return x if self.images else x * self.scale + self.shift
-
-
 @dataclass(frozen=True)
 class Forward:
     """One pass: encoder output h (n, latent_dim), latent, and the reconstruction x_hat, shaped like the input."""
@@ -120,7 +78,7 @@ class Autoencoder(nn.Module):
         self.spec = spec
         self.scaling = Scaling(spec.shape)
         # The networks first: with one seed they start alike whatever stands between them.
-        bottleneck = BOTTLENECKS[spec.bottleneck]
+        bottleneck = get_bottleneck(spec.bottleneck)
         width = bottleneck.input_width(spec.latent_dim)
         encoder, self.decoder = build_networks(
             spec.network, spec.shape, spec.latent_dim, spec.width, encoder_outputs=width, output=spec.output
@@ -143,6 +101,7 @@ class Autoencoder(nn.Module):
         than latent coordinates, those left over start at zero.
         """
         scaled = self.scaling(torch.as_tensor(np.array(items))).double()
+        # Not by `principal_axes`, whose signs are others: the signs are part of what a seed trains.
         _, _, axes = torch.linalg.svd(scaled - scaled.mean(0), full_matrices=False)
         axes = axes[: self.spec.latent_dim]
         assert isinstance(self.encoder, Encoder)
@@ -161,7 +120,7 @@ class Autoencoder(nn.Module):
 
         For a bottleneck with one matrix M. A residual network that is the PCA of its items stays it.
 
-        A normalisation after the encoder makes the effective size of its steps that of a step over that of its
+        A normalization after the encoder makes the effective size of its steps that of a step over that of its
         outputs: outputs as small as they start by themselves would be thrown about by the first updates.
         """
         if isinstance(self.encoder, MissingEncoder):
@@ -203,7 +162,7 @@ class Autoencoder(nn.Module):
         return latent_spectrum(np.asarray(self.encode(items)), split, tolerance)
 
     def squared_error(self, items: Array) -> float:
-        """Mean squared error over all entries, float64: images in [0, 1], vectors in standardised units."""
+        """Mean squared error over all entries, float64: images in [0, 1], vectors in standardized units."""
 
         def errors(x: Tensor) -> Tensor:
             scaled = self.scaling(x)
@@ -247,7 +206,7 @@ class Autoencoder(nn.Module):
         """A smaller copy without M, whose latent has one coordinate for each direction that is kept.
 
         The directions are the `rank` leading principal axes of the latents of `items`, within the range of M: codes
-        are centred, uncorrelated and ordered by descending standard deviation over these items, along a direction that
+        are centered, uncorrelated and ordered by descending standard deviation over these items, along a direction that
         is dropped everything is decoded at its mean, and the spectrum of the latent covariance is the leading part of
         what it was. None keeps all of M's singular values above 1e-6 of the largest, used by the items or not: then
         reconstructions stay the same to rounding.

@@ -44,7 +44,7 @@ def decoder_graph(model: Autoencoder, metadata: Mapping[str, str]) -> bytes:
 
 
 def _graph(network: nn.Module, shape: tuple[int, ...], names: tuple[str, str], metadata: Mapping[str, str]) -> bytes:
-    """The serialised graph of a network on rows of one shape, with any number of them."""
+    """The serialized graph of a network on rows of one shape, with any number of them."""
     example = torch.zeros(2, *shape)  # two rows: a single one could be taken for a fixed shape
     rows = ({0: torch.export.Dim("n")},)
     with _quiet_exporter():

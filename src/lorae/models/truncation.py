@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn.utils import skip_init
 
 from lorae.errors import LoraeError
+from lorae.linalg import principal_axes
 from lorae.metrics.ranks import rank_at
 from lorae.models.bottlenecks import Bottleneck
 from lorae.models.layers import Linear
@@ -112,13 +113,12 @@ def find_truncation(encoder_outputs: Tensor, bottleneck: Bottleneck, rank: int) 
         directions = U[:, : max(rank, numerical_rank(matrix))]
         center = h.mean(0)
         latents = (h - center) @ (directions.mT @ A).mT
-        variances, turn = torch.linalg.eigh(latents.mT @ latents / (len(h) - 1))
-        axes = (directions @ turn.flip(1))[:, :rank]
+        _, turn, variances = (torch.from_numpy(part) for part in principal_axes(latents.numpy()))
+        axes = (directions @ turn)[:, :rank]
         largest = axes.gather(0, axes.abs().argmax(0, keepdim=True))
         axes *= torch.where(largest < 0, -1.0, 1.0)
         projection = axes.mT @ A
-        deviations = variances.flip(0).clamp_min(0).sqrt()
-        return PrincipalTruncation(projection, -projection @ center, axes, A @ center + b, deviations)
+        return PrincipalTruncation(projection, -projection @ center, axes, A @ center + b, variances.sqrt())
 
 
 def numerical_rank(matrix: Tensor) -> int:

@@ -1,4 +1,4 @@
-"""Games with an adversary: on items (GANs) or on latents (adversarial Wasserstein autoencoders)."""
+"""Objectives with an adversary: on items (GANs) or on latents (adversarial Wasserstein autoencoders)."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ LATENT_WIDTHS = (512, 512, 512)
 
 @dataclass(frozen=True)
 class Losses:
-    """What both sides of a game pay, of the adversary's scores (n,): high means "real"."""
+    """Losses of generator and adversary as functions of the adversary's scores (n,); high means "real"."""
 
     generator: Callable[[Tensor], Tensor]
     real: Callable[[Tensor], Tensor]
@@ -42,9 +42,10 @@ class WAEGANObjective(Objective):
     """An autoencoder whose latents an adversary tries to tell from a standard normal (WAE-GAN)."""
 
     def __init__(self, model: Autoencoder, weights: Mapping[str, float], **options: Any) -> None:
-        game = {name: weights[name] for name in ("generator", "discriminator")}
-        super().__init__(model, {name: weight for name, weight in weights.items() if name not in game}, **options)
-        self.weights |= game
+        adversarial = {name: weights[name] for name in ("generator", "discriminator")}
+        others = {name: weight for name, weight in weights.items() if name not in adversarial}
+        super().__init__(model, others, **options)
+        self.weights |= adversarial
         self.losses = LOSSES["non-saturating"]
         layers: list[nn.Module] = []
         width = model.spec.latent_dim
@@ -55,7 +56,7 @@ class WAEGANObjective(Objective):
         self._latents = torch.empty(0)
 
     def targets(self) -> list[OptimizerTarget]:
-        """The autoencoder, then the adversary on the same latents."""
+        """Return the autoencoder, then the adversary on the same latents."""
         (autoencoder,) = super().targets()
         return [
             autoencoder,
@@ -63,7 +64,7 @@ class WAEGANObjective(Objective):
         ]
 
     def compute_loss(self, x: Tensor) -> LossOutput:
-        """The autoencoder's side."""
+        """Return the loss of the autoencoder."""
         output = super().compute_loss(x)
         self._latents = output.latents.detach()
         generator = {"generator": self.losses.generator(self._score(output.latents))}
@@ -92,7 +93,7 @@ class GANObjective(Objective):
         self.modules["discriminator"] = discriminator.to(model.scaling.scale.device)
 
     def targets(self) -> list[OptimizerTarget]:
-        """The discriminator, then the generator, each on samples of its own."""
+        """Return the discriminator, then the generator, each on samples of its own."""
         generator = list(self.model.decoder.parameters())
         return [
             OptimizerTarget("discriminator", list(self.modules.parameters()), self._compute_adversary_loss),
@@ -100,7 +101,7 @@ class GANObjective(Objective):
         ]
 
     def compute_loss(self, x: Tensor) -> LossOutput:
-        """The generator's side."""
+        """Return the loss of the generator."""
         z = self._draw(x)
         with self.autocast(x):
             scores = self._score(self.model.decoder(z))
@@ -119,8 +120,8 @@ class GANObjective(Objective):
         return torch.randn(len(x), self.model.spec.latent_dim, device=x.device)
 
     def _score(self, items: Tensor) -> Tensor:
-        # Noise on all that it sees keeps the discriminator from being sure (arXiv:1701.04862): of no use to ns-gan and
-        # ls-gan, but without it the minimax generator gets no gradient at all after a hundred steps.
+        # Noise on its inputs keeps the discriminator from saturating (arXiv:1701.04862): not needed by ns-gan and
+        # ls-gan, but without it the minimax generator has no gradient after a hundred steps.
         noisy = items + self.noise * torch.randn_like(items) if self.noise > 0 else items
         scores: Tensor = self.modules["discriminator"](noisy)
         return scores[:, 0].float()
@@ -129,7 +130,7 @@ class GANObjective(Objective):
 def build_adversarial_objective(
     adversary: str, model: Autoencoder, weights: Mapping[str, float], **options: Any
 ) -> Objective:
-    """The objective of a method with an adversary: on latents, or on items with one of `LOSSES`."""
+    """Build the objective of a method with an adversary: on latents, or on items with one of `LOSSES`."""
     if adversary == "latents":
         return WAEGANObjective(model, weights, **options)
     return GANObjective(model, weights, adversary, **options)

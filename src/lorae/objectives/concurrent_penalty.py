@@ -16,52 +16,58 @@ class ConcurrentPenalty:
 
     Parameters
     ----------
-    held : name -> penalty
-    weights : name -> weight
-    matrix : M, a parameter on a GPU
-    scale : scalar tensor on the GPU, a factor on all weights
-    every_step : look at M in every step; otherwise where `look` says so, and the slope is held in between
+    penalties : dict of name to LinearizedPenalty
+    weights : dict of name to float
+    matrix : nn.Parameter
+        M, on a GPU.
+    scale : Tensor
+        Scalar on the GPU, a factor on all weights.
+    every_step : bool
+        Whether to linearize the penalties in every step, rather than in those for which `linearizes` is set.
     """
 
     def __init__(
         self,
-        held: Mapping[str, LinearizedPenalty],
+        penalties: Mapping[str, LinearizedPenalty],
         weights: Mapping[str, float],
         matrix: nn.Parameter,
         scale: Tensor,
         *,
         every_step: bool,
     ) -> None:
-        self.held = held
+        self.penalties = penalties
         self.weights = weights
         self.matrix = matrix
         self.scale = scale
         self.every_step = every_step
-        self.look = True
+        self.linearizes = True
         self.stream = torch.cuda.Stream(matrix.device)  # type: ignore[no-untyped-call]
         self.terms: dict[str, Tensor] = {}
         self.total = self.gradient = torch.empty(0)
 
     def start(self) -> None:
-        """Begin with M as it is."""
+        """Begin the computation at the current M."""
         self.stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(self.stream):
-            if self.look:
-                for held in self.held.values():
-                    held.relinearize(self.matrix)
+            if self.linearizes:
+                for penalty in self.penalties.values():
+                    penalty.relinearize(self.matrix)
             with torch.no_grad():
-                weights = {name: self.weights[name] * self.scale for name in self.held}
-                self.terms = {name: held.value if self.look else held(self.matrix) for name, held in self.held.items()}
+                weights = {name: self.weights[name] * self.scale for name in self.penalties}
+                self.terms = {
+                    name: penalty.value if self.linearizes else penalty(self.matrix)
+                    for name, penalty in self.penalties.items()
+                }
                 self.total = torch.stack([weights[name] * term for name, term in self.terms.items()]).sum()
-                gradients = [weights[name] * held.slope for name, held in self.held.items()]
+                gradients = [weights[name] * penalty.slope for name, penalty in self.penalties.items()]
                 self.gradient = sum(gradients[1:], gradients[0])
 
     def finish(self) -> None:
-        """Wait for it and add the gradient to that of the loss."""
+        """Wait for the result and add its gradient to that of the loss."""
         torch.cuda.current_stream().wait_stream(self.stream)
         assert self.matrix.grad is not None
         self.matrix.grad.add_(self.gradient)
 
-    def took(self) -> None:
-        """A step was taken: the next one looks where all do."""
-        self.look = self.every_step
+    def end_step(self) -> None:
+        """Let the next step use the tangents of this one, unless every step linearizes."""
+        self.linearizes = self.every_step

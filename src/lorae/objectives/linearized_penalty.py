@@ -1,4 +1,4 @@
-"""A penalty of M that is looked at now and then: between two looks its tangent stands for it."""
+"""A penalty linearized at M and re-linearized every k steps."""
 
 from collections.abc import Callable
 
@@ -7,14 +7,18 @@ from torch import Tensor, nn
 
 
 class LinearizedPenalty(nn.Module):
-    """The tangent of a function of M at the M of the last `relinearize`.
+    """Tangent of a function of M at the M of the last `relinearize`.
 
-    A look costs an eigendecomposition, a tangent a sum; M hardly turns within ten steps, and where something else moves
-    it, there has to be a look. A step reads the buffers
-    where they are, so a GPU can record it; looks are taken between steps. Checkpoints keep the buffers, so a run that
-    goes on between two looks holds what it held.
+    Linearizing costs an eigendecomposition, evaluating the tangent a sum; M hardly turns within ten steps, but any
+    other change of M requires a new tangent. The buffers stay in place, so that a GPU can record a step; checkpoints
+    keep them, so that a resumed run has the same tangent.
 
-    function: of a matrix (m, n), a scalar with a gradient; matrix: where M starts.
+    Parameters
+    ----------
+    function : callable
+        Takes a matrix (m, n), returns a scalar with a gradient.
+    matrix : Tensor of shape (m, n)
+        The M at the start.
     """
 
     at: Tensor
@@ -30,7 +34,7 @@ class LinearizedPenalty(nn.Module):
         self.relinearize(matrix)
 
     def relinearize(self, matrix: Tensor) -> None:
-        """Take value and slope at this M, (m, n)."""
+        """Set the tangent to that at a matrix, (m, n)."""
         matrix = matrix.detach().clone().requires_grad_()
         value = self.function(matrix)
         (slope,) = torch.autograd.grad(value, matrix)
@@ -39,6 +43,6 @@ class LinearizedPenalty(nn.Module):
         self.slope.copy_(slope)
 
     def forward(self, matrix: Tensor) -> Tensor:
-        """value + <slope, M - at>, a scalar; its gradient is the slope."""
+        """Return value + <slope, M - at>, a scalar."""
         tangent: Tensor = self.value + (self.slope * (matrix - self.at)).sum()
         return tangent

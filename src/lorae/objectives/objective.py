@@ -1,4 +1,4 @@
-"""What is minimised: one reconstruction term for all methods, the bottleneck's own terms, and the penalties."""
+"""The loss: one reconstruction term for all methods, the bottleneck's own terms, and the penalties."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ from torch.nn.functional import binary_cross_entropy
 from lorae.models.autoencoder import Autoencoder
 from lorae.objectives.concurrent_penalty import ConcurrentPenalty
 from lorae.objectives.linearized_penalty import LinearizedPenalty
-from lorae.penalties import all_penalties, matrix_function, matrix_penalties, penalty_function
+from lorae.penalties import get_penalty, matrix_function, matrix_penalties, penalty_function
 from lorae.penalties._context import PenaltyContext, penalized_matrix
 
 
 class LossOutput(NamedTuple):
-    """What one player makes of a batch: its loss, its terms, and the latents where it has some; not detached."""
+    """Loss of an optimizer target on a batch, its unweighted terms, and the latents; not detached."""
 
     loss: Tensor
     terms: dict[str, Tensor]
@@ -25,23 +25,35 @@ class LossOutput(NamedTuple):
 
 @dataclass(frozen=True)
 class OptimizerTarget:
-    """Who takes a step: name, the parameters that it moves, and how it looks at a scaled batch."""
+    """A set of parameters with the loss that they minimize, of a scaled batch."""
 
     name: str
     parameters: list[nn.Parameter]
     compute_loss: Callable[[Tensor], LossOutput]
-    # The matrix whose nuclear norm is minimised by proximal steps, where that is wanted.
+    # The matrix whose nuclear norm is minimized by proximal steps, if any.
     matrix: nn.Parameter | None = None
 
 
 class Objective:
-    """Weighted sum of named terms; the terms themselves are reported unweighted, with `weights` beside them.
+    """Weighted sum of named terms, which are reported unweighted beside their `weights`.
 
-    model: the autoencoder; weights: penalty, or term of the bottleneck, -> weight; reconstruction: `mean` over all
-    entries of a batch, or `sum` over an item and mean over the batch; likelihood: `gaussian` (squared error) or
-    `bernoulli` (cross-entropy of pixels); noise: standard deviation of what is added to the encoder's input;
-    proximal: leave the nuclear norm of M out of the loss, since proximal steps minimise it; penalty_every: steps
-    between two looks at what penalises M alone; bfloat16: run the convolutions under autocast.
+    Parameters
+    ----------
+    model : Autoencoder
+    weights : dict of str to float
+        Weights of penalties, and of terms of the bottleneck or adversary.
+    reconstruction : {"mean", "sum"}
+        Mean over all entries of a batch, or sum over an item and mean over the batch.
+    likelihood : {"gaussian", "bernoulli"}
+        Squared error, or cross-entropy of pixels.
+    noise : float
+        Standard deviation of noise on the encoder's input.
+    proximal : bool
+        Leave the nuclear norm of M out of the loss, since proximal steps minimize it.
+    penalty_every : int
+        Steps between two linearizations of the penalties of M alone; 1 computes them in every step.
+    bfloat16 : bool
+        Run the convolutions under autocast.
     """
 
     def __init__(
@@ -68,9 +80,9 @@ class Objective:
         self._penalties = {name: penalty_function(name) for name in weights if name not in own}
         # On the device, so that a captured step sees a warm-up; 1 is full weight.
         self.penalty_scale = torch.ones((), device=model.scaling.scale.device)
-        # What M has of the nuclear norm since the last proximal step: a number that costs nothing and has no gradient.
+        # The nuclear norm of M after the last proximal step, without a gradient: reported at no cost.
         self.proximal_norm = torch.zeros((), device=model.scaling.scale.device)
-        # What an adversary adds has modules of its own, and so has a penalty that is held; checkpoints keep them.
+        # Adversaries and linearized penalties, for checkpoints.
         self.modules = nn.ModuleDict()
         self.penalty_every = penalty_every
         self._linearized: dict[str, LinearizedPenalty] = {}
@@ -79,39 +91,41 @@ class Objective:
             self._linearize_penalties()
 
     def targets(self) -> list[OptimizerTarget]:
-        """Who takes a step on every batch, in turn."""
+        """Return the targets that take a step on every batch, in turn."""
         matrix = self.model.bottleneck.single_matrix() if self.proximal else None
         return [OptimizerTarget("autoencoder", list(self.model.parameters()), self.compute_loss, matrix)]
 
     @property
     def reads_back(self) -> bool:
-        """Whether a step waits for values from the GPU; what is held is looked at between steps."""
-        waiting = (all_penalties()[name].reads_back for name in self._penalties if name not in self._linearized)
+        """Whether a step waits for values from the GPU; penalties are linearized between steps."""
+        waiting = (get_penalty(name).reads_back for name in self._penalties if name not in self._linearized)
         return self.model.bottleneck.READS_BACK or any(waiting)
 
     def compute_concurrently(self) -> ConcurrentPenalty | None:
-        """Leave the penalties of M alone, where a graph can record them, to a stream beside the networks.
+        """Move the penalties of M alone, if a graph can record them, from the loss to a stream beside the networks.
 
-        The loss is without them from then on. None on a CPU, and where there are none or M is a product.
+        Returns None on a CPU, without such penalties, and for an M that is a product.
         """
         names = matrix_penalties(self._penalties, proximal=self.proximal)
-        chosen = [name for name in names if self.weights[name] != 0 and not all_penalties()[name].reads_back]
+        chosen = [name for name in names if self.weights[name] != 0 and not get_penalty(name).reads_back]
         if not chosen or not self.penalty_scale.is_cuda:
             return None
         matrix = self.model.bottleneck.matrix()
         if not isinstance(matrix, nn.Parameter):
             return None
-        held = {n: self._linearized.get(n) or LinearizedPenalty(matrix_function(n), matrix) for n in chosen}
+        linearized = {n: self._linearized.get(n) or LinearizedPenalty(matrix_function(n), matrix) for n in chosen}
         every_step = self.penalty_every == 1
-        self._concurrent = ConcurrentPenalty(held, self.weights, matrix, self.penalty_scale, every_step=every_step)
+        self._concurrent = ConcurrentPenalty(
+            linearized, self.weights, matrix, self.penalty_scale, every_step=every_step
+        )
         return self._concurrent
 
     def __call__(self, x: Tensor) -> LossOutput:
-        """What the model's own player makes of a scaled batch."""
+        """Return the loss of the model on a scaled batch."""
         return self.compute_loss(x)
 
     def compute_loss(self, x: Tensor) -> LossOutput:
-        """Loss, terms and latents of a scaled batch."""
+        """Return loss, terms and latents of a scaled batch."""
         noisy = x + self.noise * torch.randn_like(x) if self.noise > 0 else x
         with self.autocast(x):
             result = self.model(noisy)
@@ -130,7 +144,7 @@ class Objective:
         return LossOutput(self.total(terms), terms, result.latent.z)
 
     def total(self, terms: Mapping[str, Tensor]) -> Tensor:
-        """The weighted sum of terms; only reconstruction is not scaled by a warm-up."""
+        """Return the weighted sum of terms; a warm-up scales all of them but the reconstruction."""
         loss: Tensor = terms["reconstruction"] if "reconstruction" in terms else terms[next(iter(terms))].new_zeros(())
         for name, term in terms.items():
             if name != "reconstruction" and self.weights[name] != 0:
@@ -138,33 +152,34 @@ class Objective:
         return loss
 
     def before_step(self, step: int) -> None:
-        """Look at the penalties that are held, where step number `step`, from 0, is one that does."""
+        """Linearize the penalties of M anew before every `penalty_every`-th step; `step` counts from 0."""
         if step % self.penalty_every == 0:
             self.relinearize()
 
     def relinearize(self) -> None:
-        """Take value and slope of the penalties that are held, at M as it is."""
+        """Linearize the penalties of M anew at the current M."""
         if self._concurrent is not None:
-            self._concurrent.look = True
-        for name, held in self._linearized.items():
+            self._concurrent.linearizes = True
+        for name, penalty in self._linearized.items():
             if not self._is_concurrent(name):
-                held.relinearize(penalized_matrix(self.model.bottleneck))
+                penalty.relinearize(penalized_matrix(self.model.bottleneck))
 
     def _linearize_penalties(self) -> None:
         self._linearized = {
             name: LinearizedPenalty(matrix_function(name), penalized_matrix(self.model.bottleneck))
             for name in matrix_penalties(self._penalties, proximal=self.proximal)
         }
+        # This name is part of checkpoints.
         self.modules["held_penalties"] = nn.ModuleDict(self._linearized)
 
     def _is_concurrent(self, name: str) -> bool:
-        return self._concurrent is not None and name in self._concurrent.held
+        return self._concurrent is not None and name in self._concurrent.penalties
 
     def _is_proximal(self, name: str) -> bool:
         return self.proximal and name == "nuclear"
 
     def autocast(self, x: Tensor) -> torch.autocast:
-        """The context that the convolutions run in."""
+        """Return the autocast context of the convolutions."""
         return torch.autocast(x.device.type, torch.bfloat16, enabled=self.bfloat16)
 
     def _error(self, x_hat: Tensor, x: Tensor) -> Tensor:

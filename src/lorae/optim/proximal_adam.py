@@ -8,18 +8,18 @@ from torch import Tensor, nn
 
 from lorae.linalg import nuclear_norm, threshold_singular_values
 
-# Steps between two factorisations of M: the thresholds add up in between. Ten steps move M by about a hundredth of
-# its norm, and a factorisation then costs about 2% of the time of the MNIST network.
+# Steps between two factorizations of M: the thresholds add up in between. Ten steps move M by about a hundredth of
+# its norm, and a factorization then costs about 2% of the time of the MNIST network.
 SHRINK_EVERY = 10
 
 
 class ProximalAdam(torch.optim.Adam):
-    """Adam for all parameters but one matrix M, whose nuclear norm is minimised by proximal steps.
+    """Adam for all parameters but one matrix M, whose nuclear norm is minimized by proximal steps.
 
     Adam's entrywise metric has no closed-form proximal step. M therefore has one second moment for all its entries:
     with m and v the bias-corrected averages of its gradient and of the mean square of that, p the mean square of the
     penalty's gradient, and rate = lr / (sqrt(v + p) + eps), a step is M <- prox(M - rate * m) with the threshold
-    rate * weight. The factorisation waits for `shrink`, which applies the thresholds that have added up; until then
+    rate * weight. The factorization waits for `shrink`, which applies the thresholds that have added up; until then
     M has no zeros.
 
     parameters: all others; matrix: M; weight: a tensor of no dimension, the penalty's weight, which may change.
@@ -36,7 +36,7 @@ class ProximalAdam(torch.optim.Adam):
             "step": torch.zeros((), device=matrix.device),
             "exp_avg": torch.zeros_like(matrix),
             "mean_square": matrix.new_zeros(()),
-            # The sum of thresholds that wait; norm and rank of M as the last factorisation left them.
+            # The sum of thresholds that wait; norm and rank of M as the last factorization left them.
             "pending": matrix.new_zeros(()),
             "norm": nuclear_norm(matrix.detach()),
             "rank": matrix.new_full((), min(matrix.shape)),

@@ -7,7 +7,7 @@ from lorae.penalties._context import PenaltyContext
 SOURCE = "Chen and Fuge, ICLR 2024 (arXiv:2404.17773)"
 
 # Added to each deviation, or one flat direction would take the penalty off all others; the value in the authors' code.
-# Their decoder is spectrally normalised: without a bound on its slopes it can undo any shrinking of the latents.
+# Their decoder is spectrally normalized: without a bound on its slopes it can undo any shrinking of the latents.
 ETA = 1e-2
 
 

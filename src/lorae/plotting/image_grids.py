@@ -1,4 +1,4 @@
-"""Grids of images as PNG files, each pixel a square of whole pixels. Nothing here imports torch."""
+"""Grids of images as PNG files, enlarged by whole factors. Imports no torch."""
 
 import io
 import math
@@ -14,14 +14,31 @@ from lorae.plotting.style import MUTED
 from lorae.system.files import write_atomically
 
 MAX_COLUMNS, MAX_BLOCKS = 16, 2
-# Wide enough for two columns of pixels a pixel on a phone; smaller images are enlarged up to it.
+# Sharp on a phone with two device pixels for each pixel; smaller images are enlarged up to it.
 GRID_WIDTH = 1024
 
 
 def plot_grid(images: NDArray[np.uint8], path: str | Path, columns: int | None = None) -> Path:
-    """Write a PNG of images, uint8 (n, c, h, w) with 1 or 3 channels, in rows of `columns` (None: nearly square).
+    """Write a grid of images as a PNG.
 
-    Returns the path. Raises LoraeError for arrays of another type or shape.
+    Parameters
+    ----------
+    images : ndarray of shape (n, c, h, w), uint8
+        With 1 or 3 channels.
+    path : str or Path
+        The PNG.
+    columns : int, default=None
+        Images in a row; None makes the grid nearly square.
+
+    Returns
+    -------
+    Path
+        The PNG.
+
+    Raises
+    ------
+    LoraeError
+        If the array has another type or shape.
     """
     pixels = _as_rgb("images", images)
     columns = columns or math.ceil(math.sqrt(len(pixels)))
@@ -37,11 +54,24 @@ def plot_grid(images: NDArray[np.uint8], path: str | Path, columns: int | None =
 
 
 def plot_reconstructions(originals: NDArray[np.uint8], reconstructions: NDArray[np.uint8], path: str | Path) -> Path:
-    """Write a PNG grid of originals, each row of them above its reconstructions.
+    """Write a grid of originals as a PNG, each row above its reconstructions.
 
-    Both arrays are uint8 of shape (n, c, h, w) with 1 or 3 channels. At most 32 images are shown, in rows of
-    at most 16; each pixel becomes a square of whole pixels. Returns the path. Raises LoraeError for arrays
-    of another type or shape.
+    Parameters
+    ----------
+    originals, reconstructions : ndarray of shape (n, c, h, w), uint8
+        With 1 or 3 channels; the first 32 are shown, in rows of at most 16.
+    path : str or Path
+        The PNG.
+
+    Returns
+    -------
+    Path
+        The PNG.
+
+    Raises
+    ------
+    LoraeError
+        If an array has another type or shape.
     """
     pairs = [_as_rgb("originals", originals), _as_rgb("reconstructions", reconstructions)]
     if originals.shape != reconstructions.shape:
@@ -85,16 +115,16 @@ def _save(sheet: Image.Image, path: str | Path) -> Path:
 
 
 def _as_rgb(name: str, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The images as (n, h, w, 3), which Pillow takes for grey and for colour alike."""
+    """Return images as (n, h, w, 3), which Pillow takes for gray and color."""
     if images.ndim != 4 or images.shape[1] not in (1, 3) or images.dtype != np.uint8 or images.size == 0:
         raise LoraeError(
             f"{name} are {images.dtype} of shape {images.shape}, expected uint8 (n, c, h, w) with c 1 or 3"
         )
-    colour = np.repeat(images, 3, axis=1) if images.shape[1] == 1 else images
-    return np.ascontiguousarray(colour.transpose(0, 2, 3, 1))
+    color = np.repeat(images, 3, axis=1) if images.shape[1] == 1 else images
+    return np.ascontiguousarray(color.transpose(0, 2, 3, 1))
 
 
 def _label_width(font: Any, cell_height: int) -> int:
-    """The room for the row labels, 0 where the rows are lower than the text."""
+    """Return the width of the row labels, 0 if the rows are lower than the text."""
     box = font.getbbox("reconstructed")
     return int(box[2]) + 10 if cell_height >= 1.2 * box[3] else 0

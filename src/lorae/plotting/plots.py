@@ -1,4 +1,4 @@
-"""The plots of reports and benchmarks: spectra, training curves, errors by rank, estimated dimensions. No torch."""
+"""Plots of spectra, errors by rank, vectors and estimated dimensions. Imports no torch."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -31,7 +31,7 @@ LONGEST_LABEL = 34
 
 
 def format_tolerance(value: float) -> str:
-    """The tolerance as text: a power of ten as 10⁻³, anything else in the shortest usual form."""
+    """Return a tolerance as text: a power of ten as 10⁻³, any other in the shortest form."""
     if value > 0 and math.isfinite(value):
         exponent = round(math.log10(value))
         if math.isclose(value, 10.0**exponent, rel_tol=1e-9):
@@ -46,11 +46,28 @@ def plot_spectrum(
     tolerance: float = 1e-3,
     ranks: Mapping[str, int] | None = None,
 ) -> Path:
-    """Draw the eigenvalues of latent covariances, each divided by its largest, on a log axis, to a PNG.
+    """Draw the eigenvalues of latent covariances, relative to the largest, on a log axis.
 
-    `spectra` maps a name to its eigenvalues in any order; `ranks` maps a name to its rank at `tolerance` and
-    is counted from the eigenvalues where it is absent. Values below 1e-12 are drawn at 1e-12. Returns the
-    path. Raises LoraeError for no spectrum, an empty one, or a tolerance that is not in (0, 1).
+    Parameters
+    ----------
+    spectra : mapping of str to sequence of float
+        Eigenvalues by the name of the curve, in any order; values below 1e-12 are drawn at 1e-12.
+    path : str or Path
+        The PNG.
+    tolerance : float, default=1e-3
+        Share of the largest eigenvalue at which a line is drawn.
+    ranks : mapping of str to int, default=None
+        Ranks by name; a missing one is counted at `tolerance`.
+
+    Returns
+    -------
+    Path
+        The PNG.
+
+    Raises
+    ------
+    LoraeError
+        If there is no spectrum, one is empty, or the tolerance is not between 0 and 1.
     """
     if not 0 < tolerance < 1:
         raise LoraeError(f"tolerance {tolerance!r} is not between 0 and 1; use for example 1e-3")
@@ -64,13 +81,13 @@ def plot_spectrum(
         index = np.arange(1, curve.size + 1)
         heights = np.maximum(curve, FLOOR)
         rank = int((curve > tolerance).sum()) if ranks is None or name not in ranks else int(ranks[name])
-        colour, style = COLORS[number % len(COLORS)], LINE_STYLES[number // len(COLORS) % len(LINE_STYLES)]
+        color, style = COLORS[number % len(COLORS)], LINE_STYLES[number // len(COLORS) % len(LINE_STYLES)]
         # A single eigenvalue is a line of no length: only a marker shows it.
         (line,) = axes.plot(
-            index, heights, color=colour, linestyle=style, linewidth=1.8, marker="." if curve.size < 3 else ""
+            index, heights, color=color, linestyle=style, linewidth=1.8, marker="." if curve.size < 3 else ""
         )
         if 1 <= rank <= curve.size:
-            axes.plot(rank, heights[rank - 1], "o", color=colour, markersize=8, markeredgecolor="white", zorder=4)
+            axes.plot(rank, heights[rank - 1], "o", color=color, markersize=8, markeredgecolor="white", zorder=4)
         handles.append(line)
         labels.append(f"{_shortened(name)}: rank {rank} of {curve.size}")
     handles.append(axes.axhline(tolerance, color=INK, linewidth=1.1, linestyle=(0, (5, 3)), zorder=1.5))
@@ -86,60 +103,31 @@ def plot_spectrum(
     return save(figure, path)
 
 
-def plot_curves(records: Sequence[Mapping[str, Any]], path: str | Path) -> Path:
-    """Draw the terms of the loss and the rank against epochs, one small panel each, to a PNG.
-
-    `records` are the lines of a run's stats.jsonl. Before the first epoch has ended, the horizontal axis
-    counts steps. Returns the path. Raises LoraeError where no record can be drawn.
-    """
-    steps = [record for record in records if record.get("event") == "step"]
-    epochs = [record for record in records if record.get("event") == "epoch"]
-    terms = list(dict.fromkeys(name for record in steps for name in record.get("terms") or {}))
-    penalties = [name for name in terms if name != "reconstruction"]
-    if not steps and not epochs:
-        raise LoraeError("no training records to plot; expected lines of stats.jsonl with an event step or epoch")
-    per_epoch = _steps_per_epoch(epochs)
-
-    def series(rows: list[Mapping[str, Any]], *keys: str) -> tuple[list[float], list[float]]:
-        found = [(row["step"] / per_epoch, _number(row, keys)) for row in rows]
-        kept = [(x, y) for x, y in found if y is not None]
-        return [x for x, _ in kept], [y for _, y in kept]
-
-    figure, panels = new_figure(2 + len(penalties), height=0.5 + 1.75 * (2 + len(penalties)))
-    _panel(
-        panels[0],
-        "reconstruction loss",
-        ("training batch", series(steps, "terms", "reconstruction")),
-        ("test MSE", series(epochs, "test_mse")),
-        log=True,
-    )
-    for axes, name in zip(panels[1:-1], penalties, strict=True):
-        weight = _number(steps[-1], ("weights", name))
-        title = f"{name} penalty, unweighted" + ("" if weight is None else f" (its weight: {weight:g})")
-        _panel(axes, title, ("", series(steps, "terms", name)))
-    rank_axes = panels[-1]
-    ranks = (("training", series(steps, "rank")), ("test set", series(epochs, "rank")))
-    _panel(rank_axes, "rank", *ranks, log=False)
-    if any(heights for _, (_, heights) in ranks):
-        rank_axes.yaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
-        rank_axes.set_ylim(bottom=0)
-    furthest = max(record["step"] for record in records) / per_epoch
-    for axes in panels:
-        axes.set_xlim(0, furthest * 1.015 if furthest > 0 else 1)
-        axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=furthest >= 3, steps=[1, 2, 5, 10]))
-    for axes in panels[:-1]:
-        axes.tick_params(labelbottom=False)
-    rank_axes.set_xlabel("epoch" if epochs else "step")
-    return save(figure, path)
-
-
 def plot_rank_error(
     points: Sequence[Mapping[str, Any]], path: str | Path, *, marked: str | None = None, bound: float | None = None
 ) -> Path:
-    """Draw errors against ranks, the errors on a log axis, to a PNG; returns the path.
+    """Draw errors against ranks, the errors on a log axis.
 
-    points: mappings with `label`, `rank` and `mse`; marked: the label of the one that was chosen; bound: the largest
-    error that was allowed, a dashed line. An error below 1e-12 is drawn there. Raises LoraeError for no point.
+    Parameters
+    ----------
+    points : sequence of mapping
+        `label`, `rank` and `mse` of each; an error below 1e-12 is drawn at 1e-12.
+    path : str or Path
+        The PNG.
+    marked : str, default=None
+        Label of the chosen point.
+    bound : float, default=None
+        Largest error allowed, drawn as a dashed line.
+
+    Returns
+    -------
+    Path
+        The PNG.
+
+    Raises
+    ------
+    LoraeError
+        If there is no point.
     """
     if not points:
         raise LoraeError("no rank to plot; expected at least one point")
@@ -195,7 +183,7 @@ def plot_vector_reconstructions(
 
 
 def plot_vector_samples(vectors: NDArray[np.floating[Any]], path: str | Path) -> Path:
-    """Write a PNG with the columns of vectors (n, d) as thin curves over each other. Returns the path."""
+    """Draw vectors (n, d) as thin curves over their columns, to a PNG; return the path."""
     figure, (axes,) = new_figure(1, height=3.0)
     axes.plot(np.arange(1, vectors.shape[1] + 1), vectors.T, color=COLORS[0], linewidth=0.8, alpha=0.35)
     axes.set_xlabel("column")
@@ -204,10 +192,25 @@ def plot_vector_samples(vectors: NDArray[np.floating[Any]], path: str | Path) ->
 
 
 def plot_dimensions(estimates: Sequence[Mapping[str, Any]], path: str | Path) -> Path:
-    """Draw estimated against known dimensions, a panel a method, to a PNG; returns the path.
+    """Draw estimated against known dimensions, with a panel for each method.
 
-    estimates: mappings with `method`, `family` of the data (a colour), `noise` (hollow where it is not 0), `dimension`
-    and the estimated `value`; those without a value are left out. Raises LoraeError where none has one.
+    Parameters
+    ----------
+    estimates : sequence of mapping
+        `method`, `family` of the data, which sets the color, `noise`, which makes a dot hollow, `dimension`, and the
+        estimated `value`; those whose value is None are left out.
+    path : str or Path
+        The PNG.
+
+    Returns
+    -------
+    Path
+        The PNG.
+
+    Raises
+    ------
+    LoraeError
+        If no estimate has a value.
     """
     rows = [row for row in estimates if row["value"] is not None]
     if not rows:
@@ -239,15 +242,15 @@ def plot_dimensions(estimates: Sequence[Mapping[str, Any]], path: str | Path) ->
 
 
 def _estimates(axes: Axes, rows: Sequence[Mapping[str, Any]], families: Sequence[str]) -> None:
-    """Dots, hollow for data with noise, the families side by side: whole numbers would hide each other."""
+    """Draw dots, hollow for data with noise, with the families side by side so that equal values do not overlap."""
     for number, family in enumerate(families):
         shift = 1.03 ** (number - (len(families) - 1) / 2)
-        colour = COLORS[number % len(COLORS)]
+        color = COLORS[number % len(COLORS)]
         for noisy in (False, True):
             shown = [row for row in rows if row["family"] == family and (row["noise"] > 0) == noisy]
             x, y = [row["dimension"] * shift for row in shown], [max(row["value"], 0.5) for row in shown]
-            face = "none" if noisy else colour
-            axes.plot(x, y, "o", color=colour, markerfacecolor=face, markersize=4, alpha=0.55)
+            face = "none" if noisy else color
+            axes.plot(x, y, "o", color=color, markerfacecolor=face, markersize=4, alpha=0.55)
 
 
 def _dimension_legend(figure: Figure, families: Sequence[str], noisy: bool) -> None:
@@ -261,7 +264,7 @@ def _dimension_legend(figure: Figure, families: Sequence[str], noisy: bool) -> N
 
 
 def _label_points(axes: Axes, rows: Sequence[Mapping[str, Any]], errors: Sequence[float], first: str | None) -> None:
-    """The label of each point beside it, that of `first` in any case; the others where there is room."""
+    """Write the label of each point beside it, that of `first` always, others if there is room."""
     x = np.array([row["rank"] for row in rows], dtype=np.float64)
     y = np.log10(errors)
     places = [(values - values.min()) / max(float(np.ptp(values)), 1e-9) for values in (x, y)]
@@ -307,67 +310,3 @@ def _index_ticks(longest: int) -> list[int]:
 
 def _shortened(name: str) -> str:
     return name if len(name) <= LONGEST_LABEL else name[: LONGEST_LABEL - 1] + "…"
-
-
-Series = tuple[list[float], list[float]]
-
-
-def _panel(
-    axes: Axes,
-    title: str,
-    line: tuple[str, Series],
-    points: tuple[str, Series] | None = None,
-    *,
-    log: bool | None = None,
-) -> None:
-    """Draw a line and, where there are any, dots; the title is above at the left, the legend at the right."""
-    axes.set_title(title, loc="left", fontsize=TEXT, color=INK, parse_math=False)
-    handles, labels = [], []
-    label, (x, y) = line
-    heights = list(y)
-    if x:
-        single = "." if len(x) == 1 else ""
-        handles += axes.plot(x, y, color=COLORS[0], linewidth=1.4, marker=single)
-        labels.append(label)
-    if points is not None and points[1][0]:
-        label, (x, y) = points
-        heights += y
-        handles += axes.plot(x, y, "o", color=COLORS[1], markersize=5, markeredgecolor="white")
-        labels.append(label)
-    if not heights:
-        axes.text(0.5, 0.5, "not recorded", transform=axes.transAxes, ha="center", va="center", color=MUTED)
-        axes.set_yticks([])
-        return
-    # Left open, it is decided here: a penalty may fall by decades. Zero has no place on a log axis.
-    wide = max(heights) > 50 * min(heights) if log is None else log
-    if wide and min(heights) > 0:
-        log_axis(axes, min(heights), max(heights))
-    if any(labels):
-        axes.legend(
-            handles,
-            labels,
-            loc="lower right",
-            bbox_to_anchor=(1.0, 0.99),
-            ncols=2,
-            frameon=False,
-            fontsize=SMALL_TEXT,
-            labelcolor=INK,
-            handlelength=1.2,
-            columnspacing=1.0,
-            borderaxespad=0.0,
-        )
-
-
-def _steps_per_epoch(epochs: Sequence[Mapping[str, Any]]) -> float:
-    for record in reversed(epochs):
-        if record.get("epoch") and record.get("step"):
-            return float(record["step"] / record["epoch"])
-    return 1.0
-
-
-def _number(record: Mapping[str, Any], keys: Sequence[str]) -> float | None:
-    value: Any = record
-    for key in keys:
-        value = value.get(key) if isinstance(value, Mapping) else None
-    usable = isinstance(value, (int, float)) and math.isfinite(value)
-    return float(value) if usable else None

@@ -1,7 +1,6 @@
-"""What all plots share: sizes, colours, empty figures, axes and legends, and how a figure becomes a file.
+"""Style of all plots: sizes, colors, empty figures, axes, legends and files. Imports no torch.
 
-Figures are built with matplotlib's object interface (no pyplot), so that drawing one changes no global
-state of the caller's. Nothing here imports torch.
+Figures are built with matplotlib's object interface, not pyplot, so that drawing one changes no global state.
 """
 
 import io
@@ -18,8 +17,8 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocat
 
 from lorae.system.files import write_atomically
 
-# Okabe and Ito's palette, which stays distinct with the common forms of colour blindness; the line styles
-# change too, each time the colours have been used up.
+# Okabe and Ito's palette, which stays distinct with the common forms of color blindness; the line styles
+# change too, each time the colors have been used up.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 LINE_STYLES = ("-", "--", ":", "-.")
 INK, MUTED, GRID = "#1f2328", "#59636e", "#dde1e6"
@@ -29,7 +28,7 @@ FLOOR = 1e-12
 
 
 def new_figure(panels: int, *, height: float, columns: int = 1) -> tuple[Figure, list[Axes]]:
-    """An empty figure, `height` inches high, and its panels, row by row."""
+    """Return an empty figure, `height` inches high, and its panels, row by row."""
     layout = ConstrainedLayoutEngine(w_pad=0.09, h_pad=0.05)
     figure = Figure(figsize=(WIDTH, height), dpi=DPI, layout=layout, facecolor="white")
     FigureCanvasAgg(figure)
@@ -49,7 +48,7 @@ def new_figure(panels: int, *, height: float, columns: int = 1) -> tuple[Figure,
 
 
 def save(figure: Figure, path: str | Path) -> Path:
-    """Write a figure as a PNG, and return the path; the same figure gives the same bytes."""
+    """Write a figure as a PNG and return the path; equal figures have equal bytes."""
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=DPI, metadata={"Software": None})
     write_atomically(Path(path), content.getvalue())
@@ -57,7 +56,7 @@ def save(figure: Figure, path: str | Path) -> Path:
 
 
 def legend_below(figure: Figure, handles: Sequence[Any], labels: Sequence[str], columns: int = 1) -> None:
-    """A legend below the axes, with texts as they are."""
+    """Add a legend below the axes; labels are not parsed as mathematics."""
     # Below the axes, a legend can cover no curve. The texts are set afterwards and not parsed, because
     # matplotlib drops labels that begin with "_" and reads "$" as mathematics; run names may hold both.
     legend = figure.legend(handles, [" "] * len(handles), loc="outside lower left", frameon=False, ncols=columns)
@@ -66,7 +65,7 @@ def legend_below(figure: Figure, handles: Sequence[Any], labels: Sequence[str], 
 
 
 def log_axis(axes: Axes, lowest: float, highest: float) -> None:
-    """A log axis labelled with plain numbers, which matplotlib would crowd where it spans few decades."""
+    """Make the vertical axis logarithmic, with few plain numbers as labels even if it spans few decades."""
     axes.set_yscale("log")
     decades = math.log10(highest / lowest)
     if decades < 0.8:

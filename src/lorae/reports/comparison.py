@@ -1,4 +1,4 @@
-"""Several runs in one table: which numbers are shown, and where they stand in `evaluation.json`. Imports no torch."""
+"""Table that compares runs: its columns, and where in `evaluation.json` their values are. Imports no torch."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,21 @@ from lorae.runs.run import Run
 
 @dataclass(frozen=True)
 class Column:
-    """A column of the table: key (of `--json`), title, path in `evaluation.json`, and whether less is better."""
+    """A column of the table.
+
+    Parameters
+    ----------
+    key : str
+        Its key in the output of `--json`.
+    title : str
+        Its title.
+    path : tuple of str
+        Keys that lead to its value in `evaluation.json`.
+    lower_is_better : bool, default=None
+        Whether the smallest value is the best one; None if neither is.
+    show : callable, default="{:.4g}".format
+        Formats a value.
+    """
 
     key: str
     title: str
@@ -46,7 +60,7 @@ COLUMNS = (
     ),
 )
 
-# Where measures that look at items through a network say which.
+# Paths in `evaluation.json` of the protocols that name the network of a distance.
 COMPARING = (
     *((name, "floor", "protocol") for name in ("fid", "kid", "prdc")),
     ("interpolation", "protocol"),
@@ -54,7 +68,19 @@ COMPARING = (
 
 
 def rows(runs: Sequence[Run]) -> list[dict[str, Any]]:
-    """A row of plain values for each run: its name and settings, then whatever has been measured of `COLUMNS`."""
+    """Return a row of plain values for each run.
+
+    Parameters
+    ----------
+    runs : sequence of Run
+        Run folders.
+
+    Returns
+    -------
+    list of dict
+        `run`, `data`, `method` and `penalties` of each run, the values of `COLUMNS` that it has, and `features`, the
+        networks of its distances.
+    """
     table = []
     for run in runs:
         evaluation, settings = run.evaluation(), run.config["settings"]
@@ -77,12 +103,12 @@ def rows(runs: Sequence[Run]) -> list[dict[str, Any]]:
 
 
 def shown_columns(table: Sequence[dict[str, Any]]) -> list[Column]:
-    """The columns that at least one run has a value for."""
+    """Return the columns that at least one run has a value for."""
     return [column for column in COLUMNS if any(column.key in row for row in table)]
 
 
 def best(table: Sequence[dict[str, Any]], column: Column) -> Any:
-    """The best value of a column, or None where better has no meaning or only one run has one."""
+    """Return the best value of a column; None if there is no better, or only one run has a value."""
     values = [row[column.key] for row in table if column.key in row]
     if column.lower_is_better is None or len(values) < 2:
         return None
@@ -90,7 +116,7 @@ def best(table: Sequence[dict[str, Any]], column: Column) -> Any:
 
 
 def marked_cells(table: Sequence[dict[str, Any]], column: Column) -> list[str]:
-    """A column as text, a cell a run, a star at the best; empty where there is no value."""
+    """Return the cells of a column as text, with a star at the best value; a missing value is empty."""
     top = best(table, column)
     return [
         column.show(row[column.key]) + (" *" if row[column.key] == top else "") if column.key in row else ""
@@ -99,12 +125,12 @@ def marked_cells(table: Sequence[dict[str, Any]], column: Column) -> list[str]:
 
 
 def one_protocol(table: Sequence[dict[str, Any]]) -> bool:
-    """Whether the distances of all runs that have some were measured on one data set with one network."""
+    """Return whether all distances were measured on one data set with one network."""
     return len({(row["data"], row["features"]) for row in table if "features" in row}) < 2
 
 
 def lookup(values: Any, path: Sequence[str]) -> Any:
-    """The value at a path of keys, or None."""
+    """Return the value at a path of keys, or None."""
     for key in path:
         values = values.get(key) if isinstance(values, dict) else None
     return values

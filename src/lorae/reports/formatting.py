@@ -1,24 +1,78 @@
-"""Values of a run folder as words and numbers of a page."""
+"""Numbers, JSON values and tables as text."""
 
-from collections.abc import Mapping
+import statistics
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-# What stands where there is no value.
+# Shown in place of a missing value.
 NOTHING = "–"
+
+# The line under a Markdown table's header, by alignment.
+_RULES = {None: "---", "left": ":---", "right": "---:", "center": ":---:"}
+
+
+def markdown_table(
+    header: Sequence[str], rows: Sequence[Sequence[str]], align: Sequence[str | None] | None = None
+) -> str:
+    """Return a Markdown table, without a line break at its end.
+
+    Parameters
+    ----------
+    header : sequence of str
+        The titles of the columns.
+    rows : sequence of sequences of str
+        The cells, a sequence for each row; a `|` in a cell is escaped.
+    align : sequence of {None, "left", "right", "center"}, default=None
+        The alignment of each column; None leaves it to the reader's program.
+
+    Examples
+    --------
+    >>> print(markdown_table(["method", "rank"], [["ae", "58"]], [None, "right"]))
+    | method | rank |
+    |---|---:|
+    | ae | 58 |
+    """
+    rules = "".join(f"|{_RULES[side]}" for side in align or [None] * len(header))
+    lines = [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in (header, *rows)]
+    return "\n".join([lines[0], f"{rules}|", *lines[1:]])
+
+
+def mean_and_deviation(values: Sequence[float | None], mean: str = ".1f", deviation: str | None = None) -> str:
+    """Return mean and sample standard deviation as text, the mean alone of one value, a dash of none.
+
+    Parameters
+    ----------
+    values : sequence of float or None
+        The numbers; None is left out.
+    mean : str, default=".1f"
+        Format of the mean.
+    deviation : str, default=None
+        Format of the standard deviation; None: that of the mean.
+
+    Examples
+    --------
+    >>> mean_and_deviation([1.0, 2.0, None]), mean_and_deviation([1.0], ".2f"), mean_and_deviation([])
+    ('1.5 ± 0.7', '1.00', '–')
+    """
+    known = [float(value) for value in values if value is not None]
+    if not known:
+        return NOTHING
+    text = format(statistics.fmean(known), mean)
+    return text if len(known) == 1 else f"{text} ± {statistics.stdev(known):{deviation or mean}}"
 
 
 def number(value: Any) -> str:
-    """Four significant digits are all that a mean over a test set supports."""
+    """Return a number with four significant digits, as many as a test set supports, or a dash for no number."""
     return f"{value:.4g}" if isinstance(value, (int, float)) else NOTHING
 
 
 def count(value: Any) -> str:
-    """A whole number with commas."""
+    """Return a whole number with thousands separators, or a dash for no number."""
     return f"{value:,.0f}" if isinstance(value, (int, float)) else NOTHING
 
 
 def duration(seconds: Any) -> str:
-    """Seconds in the units that suit them."""
+    """Return seconds as text, in hours and minutes, minutes and seconds, or seconds."""
     if not isinstance(seconds, (int, float)):
         return NOTHING
     if seconds < 10:
@@ -31,7 +85,7 @@ def duration(seconds: Any) -> str:
 
 
 def plain(value: Any) -> str:
-    """A JSON value in words: no braces, no quotes."""
+    """Return a JSON value as text without braces and quotes."""
     if value is None or value in ("", [], {}):
         return "none"
     if isinstance(value, bool):

@@ -1,4 +1,4 @@
-"""How a run came to its rank, as `evaluation.json` has it, in the shape that tables and figures take. No torch."""
+"""How the rank of a run was chosen, for tables and figures. Imports no torch."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,10 +7,16 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Choice:
-    """What was tried on the way to a rank.
+    """The ranks that a run tried, or the points of its penalty path.
 
-    points: mappings with `label`, `rank` and `mse`, which is of items set aside, in the order of training. chosen: the
-    label of the one that the run's model is. bound: the largest error that was allowed; None on a path.
+    Parameters
+    ----------
+    points : list of dict
+        `label`, `rank` and `mse` of each, in the order of training; `mse` is the error on held-out training items.
+    chosen : str
+        Label of the point that is the model of the run.
+    bound : float or None
+        Largest error allowed; None on a path.
     """
 
     points: list[dict[str, Any]]
@@ -19,17 +25,17 @@ class Choice:
 
     @property
     def is_path(self) -> bool:
-        """Whether a penalty was raised; otherwise ranks were tried."""
+        """Whether the points are those of a penalty path; otherwise they are ranks that were tried."""
         return self.bound is None
 
     @property
     def header(self) -> list[str]:
-        """The columns of `rows`."""
+        """Titles of the columns of `rows`."""
         return ["penalty", "rank", "error"] if self.is_path else ["rank", "error"]
 
     @property
     def rows(self) -> list[list[str]]:
-        """A row of text for each point, with a star at the chosen one."""
+        """Cells of a row for each point, with a star at the chosen one."""
         table = []
         for point in self.points:
             star = " *" if point["label"] == self.chosen else ""
@@ -39,7 +45,7 @@ class Choice:
 
     @property
     def sentence(self) -> str:
-        """What was tried, and what the star means."""
+        """Explanation of the table and its star."""
         if self.is_path:
             return (
                 "Penalties from small to large, each started from the model of the one before. The star marks the "
@@ -51,13 +57,13 @@ class Choice:
         return f"{tried} None kept it."
 
 
-def read_choice(course: Mapping[str, Any] | None) -> Choice | None:
-    """The entry `course` of an `evaluation.json`; None where there is none, or nothing was tried."""
-    if not course:
+def read_choice(schedule: Mapping[str, Any] | None) -> Choice | None:
+    """Return the choice in the entry `schedule` of an `evaluation.json`; None if no rank was chosen."""
+    if not schedule:
         return None
-    if "points" in course:
-        names = {point["point"]: f"{point['penalty']:.3g}" for point in course["points"]}
-        points = [{"label": names[p["point"]], "rank": p["rank"], "mse": p["mse"]} for p in course["points"]]
-        return Choice(points, names[course["knee"]], None)
-    points = [{"label": str(p["rank"]), "rank": p["rank"], "mse": p["mse"]} for p in course["tried"]]
-    return Choice(points, str(course["rank"]), course["bound"]) if points else None
+    if "points" in schedule:
+        names = {point["point"]: f"{point['penalty']:.3g}" for point in schedule["points"]}
+        points = [{"label": names[p["point"]], "rank": p["rank"], "mse": p["mse"]} for p in schedule["points"]]
+        return Choice(points, names[schedule["knee"]], None)
+    points = [{"label": str(p["rank"]), "rank": p["rank"], "mse": p["mse"]} for p in schedule["tried"]]
+    return Choice(points, str(schedule["rank"]), schedule["bound"]) if points else None

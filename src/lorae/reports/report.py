@@ -1,4 +1,4 @@
-"""The report of one or several runs: a single HTML page that needs no network and no JavaScript."""
+"""Report of one or several runs: one HTML page without JavaScript, which needs no other file and no network."""
 
 import json
 import tempfile
@@ -6,14 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lorae.plotting.plots import format_tolerance, plot_curves, plot_rank_error, plot_spectrum
+from lorae.plotting.plots import format_tolerance, plot_rank_error, plot_spectrum
+from lorae.plotting.training_curves import plot_curves
 from lorae.reports.comparison import marked_cells, one_protocol, shown_columns
 from lorae.reports.formatting import count, duration, number, plain
 from lorae.reports.run_view import Figure, RunView, load_all
 from lorae.reports.templating import data_uri, environment
 from lorae.system.files import write_atomically
 
-# What is said of the figures that commands draw into a run folder; any other is shown under its own name.
+# Titles and captions of the figures that commands draw into a run folder; any other figure has its name as title.
 CAPTIONS = {
     "samples-gaussian": (
         "Samples from a Gaussian",
@@ -37,11 +38,24 @@ CAPTIONS = {
 
 
 def write_report(runs: Sequence[str | Path], out: str | Path | None = None) -> Path:
-    """Write one HTML page about the runs and return its path.
+    """Write one HTML page about the runs, and its plots into each RUN/figures.
 
-    One run goes to RUN/report.html, several to lorae-report.html in the current folder, unless `out` says
-    otherwise. The plots made for it are kept in each RUN/figures as well. Raises LoraeError for no run, a
-    path that is no run folder, a broken file in one, and a place that cannot be written.
+    Parameters
+    ----------
+    runs : sequence of str or Path
+        Run folders.
+    out : str or Path, default=None
+        The page; None takes RUN/report.html for one run, else lorae-report.html in the current folder.
+
+    Returns
+    -------
+    Path
+        The page.
+
+    Raises
+    ------
+    LoraeError
+        If there is no run, a path is no run folder, a file is damaged, or the page cannot be written.
     """
     loaded = load_all(runs)
     if out is not None:
@@ -66,7 +80,7 @@ def write_report(runs: Sequence[str | Path], out: str | Path | None = None) -> P
 
 
 def _figures(run: RunView) -> dict[str, Any]:
-    """The images of one run as data URIs; the ones that the report draws are kept in the run folder."""
+    """Return the images of a run as data URIs; those that the report draws are written into the run folder."""
     folder = run.folder / "figures"
     images: dict[str, Any] = {"spectrum": None, "ranks": None, "curves": None, "reconstructions": None}
     if run.spectrum.get("eigenvalues"):
@@ -100,7 +114,7 @@ def _figure(key: str, path: Path) -> Figure:
 def _side_by_side(
     runs: Sequence[RunView], figures: Sequence[dict[str, Any]]
 ) -> list[tuple[str, list[tuple[str, str]]]]:
-    """For each kind of picture that several runs have: its title, and name and picture of each of these runs."""
+    """Return the title of each kind of figure that several runs have, with the names and figures of these runs."""
     found: dict[str, tuple[str, list[tuple[str, str]]]] = {}
     for run, images in zip(runs, figures, strict=True):
         for figure in images["more"]:
@@ -109,7 +123,7 @@ def _side_by_side(
 
 
 def _comparison(runs: Sequence[RunView]) -> dict[str, Any]:
-    """The table of measures: a row a measure, a column a run, the best of each row marked."""
+    """Return the table of measures, with a row for each measure and the best value of a row marked."""
     table = [run.row for run in runs]
     return {
         "rows": [(column.title, marked_cells(table, column)) for column in shown_columns(table)],
@@ -118,11 +132,11 @@ def _comparison(runs: Sequence[RunView]) -> dict[str, Any]:
 
 
 def _overlay(runs: Sequence[RunView]) -> str | None:
-    """The spectra of all runs in one plot, as a data URI."""
+    """Draw the spectra of all runs in one plot, as a data URI."""
     drawn = [run for run in runs if run.spectrum.get("eigenvalues")]
     if not drawn:
         return None
-    # Ranks counted at different tolerances cannot share one dashed line: then all are counted anew at one.
+    # Ranks at different tolerances cannot share one dashed line: then all are counted at the first.
     shared = len({run.tolerance for run in drawn}) == 1
     with tempfile.TemporaryDirectory() as folder:
         path = plot_spectrum(

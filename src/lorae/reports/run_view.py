@@ -1,4 +1,4 @@
-"""Read a run folder into the values that its page shows."""
+"""Values of a run folder that its report shows."""
 
 import shlex
 import statistics
@@ -16,7 +16,7 @@ from lorae.runs.run import Run
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture of a run as the page shows it; `source` is a data URI."""
+    """A figure of a page; `source` is a data URI."""
 
     key: str
     title: str
@@ -26,9 +26,22 @@ class Figure:
 
 @dataclass(frozen=True)
 class RunView:
-    """A run as the page shows it.
+    """The values of a run that its report shows.
 
-    `folder` is the path as the user gave it, `name` how the page calls the run.
+    Parameters
+    ----------
+    name : str
+        Name of the run on the page.
+    folder : Path
+        The run folder, as the user typed it.
+    config : dict
+        Content of `config.json`; keys may be missing.
+    stats : list of dict
+        Lines of `stats.jsonl`.
+    evaluation : dict or None
+        Content of `evaluation.json`; None before the training ended.
+    row : dict
+        The run's row of the comparison.
     """
 
     name: str
@@ -40,87 +53,87 @@ class RunView:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """All settings of the run."""
+        """Settings of the run."""
         return mapping(self.config.get("settings"))
 
     @property
     def data(self) -> dict[str, Any]:
-        """The description of the data set."""
+        """Description of the data set."""
         return mapping(self.config.get("data"))
 
     @property
     def items(self) -> str:
-        """What one element of the data is called: images, or vectors where the shape has a single number."""
+        """Name of the items: vectors if their shape has one number, else images."""
         shape = self.data.get("shape")
         return "vectors" if isinstance(shape, list) and len(shape) == 1 else "images"
 
     @property
     def latent_dim(self) -> int | None:
-        """The width of the latent: of a truncated run what is left, else that of the settings."""
+        """Number of latent coordinates, after truncation if the run is truncated."""
         found: int | None = self.truncated.get("rank", self.settings.get("latent_dim"))
         return found
 
     @property
     def truncated(self) -> dict[str, Any]:
-        """What the run was cut from and to which rank; empty for a run that was trained."""
+        """Original and rank of a truncated run; empty for any other."""
         return mapping(self.config.get("truncated"))
 
     @property
     def parameters(self) -> int | None:
-        """The number of parameters once the linear layer has been multiplied into its neighbour."""
+        """Number of parameters once M is multiplied into the layer before it."""
         counts = mapping(self.config.get("parameters"))
         encoder, decoder = counts.get("encoder"), counts.get("decoder")
         return encoder + decoder if isinstance(encoder, int) and isinstance(decoder, int) else None
 
     @property
     def finished(self) -> bool:
-        """Whether training ended and the run was evaluated."""
+        """Whether training ended and the model was measured."""
         return self.evaluation is not None
 
     @property
     def reconstruction(self) -> dict[str, Any]:
-        """The evaluation of the reconstructions; empty before there is one."""
+        """Results on reconstructions; empty before there are any."""
         return mapping((self.evaluation or {}).get("reconstruction"))
 
     @property
     def spectrum(self) -> dict[str, Any]:
-        """The evaluation of the rank with its eigenvalues; empty before there is one."""
+        """Results on the rank, with the eigenvalues; empty before there are any."""
         return mapping((self.evaluation or {}).get("rank"))
 
     @property
     def choice(self) -> Choice | None:
-        """What was tried on the way to the rank, where the run looked for one."""
-        return read_choice((self.evaluation or {}).get("course"))
+        """How the rank was chosen; None if the run did not choose one."""
+        return read_choice((self.evaluation or {}).get("schedule"))
 
     @property
     def tolerance(self) -> float:
-        """The tolerance at which the rank was counted."""
+        """Tolerance of the rank."""
         return float(self.spectrum.get("tolerance", 1e-3))
 
     @property
     def last(self) -> dict[str, Any]:
-        """The last line of stats.jsonl; empty before there is one."""
+        """Last line of `stats.jsonl`; empty before there is one."""
         return self.stats[-1] if self.stats else {}
 
     @property
     def last_epoch(self) -> dict[str, Any]:
-        """The record of the last whole epoch; empty before there is one."""
+        """Statistics of the last complete epoch; empty before there is one."""
         return next((record for record in reversed(self.stats) if record.get("event") == "epoch"), {})
 
     @property
     def images_per_second(self) -> float | None:
-        """The median speed of training: unlike the mean it is not moved by a slow start."""
+        """Median speed of training, which a slow start does not change as it does the mean."""
         speeds = [record["images_per_second"] for record in self.stats if record.get("images_per_second")]
         return statistics.median(speeds) if speeds else None
 
     @property
     def machine(self) -> dict[str, Any]:
-        """What the run was trained on."""
+        """Software and hardware of the training."""
         return mapping(self.config.get("machine"))
 
     @property
     def origin(self) -> dict[str, Any]:
-        """What one needs to know, beside the command, to make the run again."""
+        """Facts beside the command that are needed to repeat the run."""
         parts = mapping(self.config.get("parameters"))
         counts = {f"parameters, {part}": count(size) for part, size in parts.items()}
         words = "from {from}, {latent_dim} to {rank} latent coordinates"
@@ -135,7 +148,7 @@ class RunView:
 
     @property
     def protocols(self) -> dict[str, dict[str, Any]]:
-        """How the evaluation was made, by heading."""
+        """Protocols of test error and rank, by heading."""
         found = {
             "How the test MSE was measured": self.reconstruction.get("protocol"),
             "How the rank was measured": self.spectrum.get("protocol"),
@@ -144,7 +157,7 @@ class RunView:
 
     @property
     def further_protocols(self) -> dict[str, dict[str, Any]]:
-        """How the measures of `lorae evaluate` were taken, by what was measured."""
+        """Protocols of the measures of `lorae evaluate`, by measure."""
         found: dict[str, dict[str, Any]] = {}
         for measure, result in (self.evaluation or {}).items():
             if measure in ("reconstruction", "rank") or not isinstance(result, dict):
@@ -157,12 +170,12 @@ class RunView:
 
     @property
     def measures(self) -> dict[str, str]:
-        """The numbers of the evaluation that have no heading of their own, as text, by title."""
+        """Measures as text, by title."""
         return {column.title: column.show(self.row[column.key]) for column in shown_columns([self.row])}
 
     @property
     def remarks(self) -> str:
-        """What else was measured on the spectrum, in sentences."""
+        """Further ranks of the spectrum, in sentences."""
         spectrum, sentences = self.spectrum, []
         if spectrum.get("energy_99") is not None:
             sentences.append(f"{count(spectrum['energy_99'])} directions hold 99 % of the variance.")
@@ -177,25 +190,25 @@ class RunView:
 
     @property
     def subtitle(self) -> str:
-        """The run in one line: method, penalties, data."""
+        """Method, penalties and data in one line."""
         penalties = self.settings.get("penalties")
         parts = [self.settings.get("method"), penalties and plain(penalties), self.data.get("name")]
         return " · ".join(str(part) for part in parts if part)
 
     @property
     def shell_path(self) -> str:
-        """The folder as it is typed in a shell."""
+        """The folder, quoted for a shell."""
         return shlex.quote(str(self.folder))
 
 
 def read_run_view(folder: Path, name: str) -> RunView:
-    """Read a run folder; `name` is its title on the page."""
+    """Read a run folder; `name` is its name on the page."""
     run = Run(folder)
-    return RunView(name, folder, run.config, list(run.stats()), run.evaluation() or None, rows([run])[0])
+    return RunView(name, folder, dict(run.config), list(run.stats()), run.evaluation() or None, rows([run])[0])
 
 
 def load_all(runs: Sequence[str | Path]) -> list[RunView]:
-    """Read run folders, each once, with the shortest names that tell them apart."""
+    """Read run folders, each once, under the shortest names that are unique."""
     # A run given twice would only be compared with itself.
     once: dict[Path, Path] = {}
     for run in runs:

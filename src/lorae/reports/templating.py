@@ -1,4 +1,4 @@
-"""What all HTML pages share: templates that escape every text, and pictures inside the file. Imports no torch."""
+"""Templates of HTML pages, which escape every text, and images inside a page. Imports no torch."""
 
 import base64
 from pathlib import Path
@@ -7,7 +7,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 
 def environment() -> Environment:
-    """Where the package's templates come from; a name that a template does not get is an error."""
+    """Return the environment of the package's templates; a name that a template lacks is an error."""
     return Environment(
         loader=PackageLoader("lorae.reports", "templates"),
         autoescape=True,
@@ -18,5 +18,5 @@ def environment() -> Environment:
 
 
 def data_uri(path: Path) -> str:
-    """A PNG as the source of an image, so that a page needs no other file."""
+    """Return a PNG as the source of an image, so that a page needs no other file."""
     return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode("ascii")

@@ -1,4 +1,4 @@
-"""The paper's tables, figures and theorems, reproduced from trained models and compared with its claims."""
+"""Reproduction of the paper's tables, figures and theorems, and a comparison with its claims."""
 
 from lorae.reproduction.run import reproduce, status
 

@@ -1,18 +1,18 @@
-"""Benchmarks that can be reproduced: the paper's tables, figures and theorems, and the known dimensions.
+"""Reproduce the studies of the package: the paper's tables, figures and theorems, and the known dimensions.
 
-Each is a plan of cells, the records of all of them, and a page.
+A study is a list of jobs, a record for each of them, and what is drawn from the records.
 """
 
+import dataclasses
 import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lorae import validation as rules
-from lorae.errors import MODEL_FAILURES, LoraeError
+from lorae.errors import LoraeError
 
 if TYPE_CHECKING:
     from lorae.reproduction.jobs.store import Configuration, Job, ResultStore, State
-    from lorae.reproduction.pages.blocks import Page
     from lorae.reproduction.studies import Study
     from lorae.reproduction.tables.presets import StudyConfig
 
@@ -34,40 +34,54 @@ def reproduce(
     draw_only: bool = False,
     quiet: bool = False,
 ) -> dict[str, Any]:
-    """Run a study, or what of it is missing in its folder, and write its records and its page.
+    """Run the jobs of a study that have no record yet, write their records, and draw its pages.
 
-    study: a table, figure or theorem of the paper, `table6-authors` (table 6 as the authors' code measures it), `all`
-    of these, or `dimension`, the estimated against the known dimension of synthetic data. preset: `smoke` (a minute or
-    two), `quick` (an evening on 2 cores) or `paper` (the paper's settings). seeds: how many; by the preset. protocol:
-    the `paper`'s text, or `authors_code` where that differs. data_root: the folder with CelebA's files; without it the
-    studies are of MNIST alone. out: the folder, by default `runs/paper-PRESET`; the same call goes on where an
-    interrupted one stopped, studies share the models in it, and several calls, on several machines that see the folder,
-    share the work. workers: processes of one thread each; as many as there are cores by default, four at most on a GPU.
-    draw_only: draw from the records that are there, and measure nothing.
+    An interrupted study is continued by the same call. Studies share the models in their folder, and several calls, on
+    several machines that see the folder, share the work.
 
-    Returns the number of `cells`, the path of `records`, those of the `pages` and the `claims` with what was seen; of
-    `dimension` the paths of `table` and `figure` and a summary. Raises LoraeError for a value outside these, where
-    data are missing, and where `draw_only` finds no records.
+    Parameters
+    ----------
+    study : str
+        A table, figure or theorem of the paper; `table6-authors`, which is table 6 as the authors' code measures it;
+        `all` of these; or `dimension`, which compares estimated with known dimensions of synthetic data.
+    preset : {"smoke", "quick", "paper"}, default="quick"
+        `smoke` takes a minute or two, `quick` an evening on 2 cores, `paper` has the paper's settings.
+    seeds : int, default=None
+        Number of seeds, from 0 on; None takes that of the preset.
+    protocol : {"paper", "authors_code"}, default="paper"
+        Follow the paper's text, or the authors' code wherever the two differ.
+    data_root : str or Path, default=None
+        Folder with CelebA's files; without it the studies are of MNIST alone.
+    out : str or Path, default=None
+        Folder of the study; None takes `runs/paper-PRESET` or `runs/dimension-PRESET`.
+    workers : int, default=None
+        Number of processes, each with one thread; None takes the number of cores, on a GPU at most 4.
+    draw_only : bool, default=False
+        Whether to draw from the existing records without measuring.
+    quiet : bool, default=False
+        Whether to hide the progress bar.
 
+    Returns
+    -------
+    dict
+        `cells` is the number of records and `records` their path. The paper's studies add the paths of their `pages`
+        and the `claims` with the numbers that decide them; `dimension` adds the paths of `table` and `figure`, and
+        `within_one`, each method's share of estimates at most one away from the dimension.
+
+    Raises
+    ------
+    LoraeError
+        For an invalid argument, missing data, and `draw_only` without a record of the study.
+
+    Examples
+    --------
     >>> reproduce("table3", preset="smoke", out="runs/smoke")["pages"]   # doctest: +SKIP
     """
-    values = _checked(study, preset, seeds, protocol, workers)
-    study, preset = values["study"], values["preset"]
-    folder = _folder(out, study, preset, protocol)
-    if study == "dimension":
-        from lorae.reproduction.dimension import benchmark as dimension
-
-        for name, given in (("protocol", protocol != "paper"), ("data_root", data_root is not None)):
-            if given:
-                raise LoraeError(f"study: dimension makes its own data and is not of the paper: it takes no {name}")
-        return dimension.reproduce(
-            folder, preset=preset, seeds=values["seeds"], workers=values["workers"], draw_only=draw_only, quiet=quiet
-        )
-    scale = _scale(values, data_root, folder, draw_only)
-    chosen = _chosen(study, scale)
+    arguments = _check_arguments(study, preset, seeds, protocol, workers)
+    chosen, config, folder = _select(arguments, data_root, out, draw_only)
     if not draw_only:
-        _work(chosen, scale, folder, values["workers"], data_root, quiet)
-    return _draw(chosen, scale, folder)
+        _run_missing_jobs(chosen, config, folder, arguments["workers"], data_root, quiet)
+    return _draw(chosen, config, folder)
 
 
 def status(
@@ -79,21 +93,26 @@ def status(
     data_root: str | Path | None = None,
     out: str | Path | None = None,
 ) -> "State":
-    """How far a study is in its folder, while other processes work on it or while none does."""
+    """Return the progress of a study in its folder; the parameters are those of `reproduce`."""
     from lorae.reproduction.jobs.store import ResultStore
 
-    values = _checked(study, preset, seeds, protocol, None)
-    folder = _folder(out, values["study"], values["preset"], protocol)
-    if values["study"] == "dimension":
-        from lorae.reproduction.dimension import benchmark as dimension
-
-        return ResultStore(folder).state(dimension.plan(dimension.PRESETS[values["preset"]], values["seeds"]))
-    scale = _scale(values, data_root, folder, False)
-    return ResultStore(folder).state(_cells(_chosen(values["study"], scale), scale))
+    arguments = _check_arguments(study, preset, seeds, protocol, None)
+    chosen, config, folder = _select(arguments, data_root, out, False)
+    return ResultStore(folder).state(_all_jobs(chosen, config))
 
 
-def _checked(study: str, preset: str, seeds: Any, protocol: str, workers: Any) -> dict[str, Any]:
-    chosen = {
+def measure(configuration: "Configuration", folder: Path, data_root: str | None) -> dict[str, Any]:
+    """Return the result of a job of any study; models and pictures are kept in `folder`."""
+    from lorae.reproduction.studies import WITHOUT_MODELS
+    from lorae.reproduction.tables import measurements
+
+    if configuration["study"] in WITHOUT_MODELS:
+        return WITHOUT_MODELS[configuration["study"]](configuration)
+    return measurements.measure(configuration, folder, data_root)
+
+
+def _check_arguments(study: str, preset: str, seeds: Any, protocol: str, workers: Any) -> dict[str, Any]:
+    given = {
         "study": (rules.choice(*STUDIES), study),
         "preset": (rules.choice(*PRESETS), preset),
         "seeds": (rules.optional(rules.whole(1)), seeds),
@@ -102,21 +121,38 @@ def _checked(study: str, preset: str, seeds: Any, protocol: str, workers: Any) -
     }
     origin = {"study": "the call"}  # no flag of the command line
     return {
-        name: rule.check(name, value, origin.get(name, f"argument {name}")) for name, (rule, value) in chosen.items()
+        name: rule.check(name, value, origin.get(name, f"argument {name}")) for name, (rule, value) in given.items()
     }
 
 
-def _folder(out: str | Path | None, study: str, preset: str, protocol: str) -> Path:
-    """Where a study goes: those of the paper share a folder, and with it their models."""
-    parts = ["dimension" if study == "dimension" else "paper", preset, *([] if protocol == "paper" else [protocol])]
+def _select(
+    arguments: dict[str, Any], data_root: str | Path | None, out: str | Path | None, draw_only: bool
+) -> tuple[list["Study"], "StudyConfig", Path]:
+    """Return the studies of a name that the given data allow, their configuration and their folder."""
+    from lorae.reproduction.studies import studies
+
+    name, protocol = arguments["study"], arguments["protocol"]
+    named = [study for study in studies().values() if study.name == name or (name == "all" and study.of_paper)]
+    if not all(study.of_paper for study in named):
+        for option, given in (("protocol", protocol != "paper"), ("data_root", data_root is not None)):
+            if given:
+                raise LoraeError(f"study: {name} makes its own data and is not of the paper: it takes no {option}")
+    # The paper's studies share a folder, and with it their models.
+    parts = ["paper" if named[0].of_paper else name, arguments["preset"], *([] if protocol == "paper" else [protocol])]
     folder = Path("runs") / "-".join(parts) if out is None else Path(out)
     if folder.exists() and not folder.is_dir():
         raise LoraeError(f"out: got {str(folder)!r}, which is a file, expected a folder")
-    return folder
+    config = _build_config(arguments, data_root, folder, draw_only)
+    possible = [study for study in named if not study.data or set(study.data) & set(config.data)]
+    if not possible:
+        raise LoraeError(f"study: {name} is of CelebA alone; pass --data-root FOLDER with its files")
+    return possible, config, folder
 
 
-def _scale(values: dict[str, Any], data_root: str | Path | None, folder: Path, draw_only: bool) -> "StudyConfig":
-    """The scale of what is measured: CelebA takes part where its files are given, or where it is only drawn."""
+def _build_config(
+    arguments: dict[str, Any], data_root: str | Path | None, folder: Path, draw_only: bool
+) -> "StudyConfig":
+    """Return the configuration; CelebA takes part if its files are given, or if only its records are drawn."""
     from lorae.reproduction.jobs.store import ResultStore
     from lorae.reproduction.tables import presets
 
@@ -126,136 +162,73 @@ def _scale(values: dict[str, Any], data_root: str | Path | None, folder: Path, d
 
         faces = api.load_data("celeba", data_root=str(data_root)).fingerprint
     elif draw_only:
-        faces = _faces_of(ResultStore(folder))
-    seeds = values["seeds"] or presets.PRESETS[values["preset"]].seeds
-    return presets.StudyConfig(values["preset"], values["protocol"], seeds, faces)
+        faces = _find_faces(ResultStore(folder))
+    seeds = arguments["seeds"] or presets.PRESETS[arguments["preset"]].seeds
+    return presets.StudyConfig(arguments["preset"], arguments["protocol"], seeds, faces)
 
 
-def _faces_of(store: "ResultStore") -> str | None:
-    """The fingerprint of the CelebA images that there are records of."""
+def _find_faces(store: "ResultStore") -> str | None:
+    """Return the fingerprint of the CelebA images that the records are of."""
     found = (record["configuration"].get("model", {}).get("faces") for record in store.finished().values())
     return next((faces for faces in found if faces is not None), None)
 
 
-def _chosen(study: str, scale: "StudyConfig") -> list["Study"]:
-    """The studies of a name that the data at hand allow; LoraeError where there is none."""
-    from lorae.reproduction.studies import studies
-
-    named = list(studies().values()) if study == "all" else [studies()[study]]
-    possible = [found for found in named if not found.data or set(found.data) & set(scale.data)]
-    if not possible:
-        raise LoraeError(f"study: {study} is of CelebA alone; pass --data-root FOLDER with its files")
-    return possible
-
-
-def _cells(chosen: list["Study"], scale: "StudyConfig") -> list["Job"]:
+def _all_jobs(chosen: list["Study"], config: "StudyConfig") -> list["Job"]:
     from lorae.reproduction.tables.plan import by_seed, distinct
 
-    return by_seed(distinct(cell for study in chosen for cell in study.cells(scale)))
+    return by_seed(distinct(job for study in chosen for job in study.jobs(config)))
 
 
-def _work(
-    chosen: list["Study"], scale: "StudyConfig", folder: Path, workers: int | None, data_root: Any, quiet: bool
+def _run_missing_jobs(
+    chosen: list["Study"], config: "StudyConfig", folder: Path, workers: int | None, data_root: Any, quiet: bool
 ) -> None:
     from lorae.features import build_extractor
     from lorae.reproduction.jobs.pool import run_jobs
     from lorae.reproduction.jobs.store import ResultStore
 
     root = None if data_root is None else str(Path(data_root).expanduser().absolute())
-    cells = _cells(chosen, scale)
-    # Weights that are missing are missed now, not when the first model is trained.
+    jobs = _all_jobs(chosen, config)
+    # Report missing weights now, not after the first training.
     finished = ResultStore(folder).finished()
-    needed = {cell.configuration.get("measure", {}).get("features") for cell in cells if cell.key not in finished}
+    needed = {job.configuration.get("measure", {}).get("features") for job in jobs if job.key not in finished}
     for features in sorted(needed - {None}):
         build_extractor(features)
     run_jobs(
-        cells,
+        jobs,
         functools.partial(measure, folder=folder, data_root=root),
         folder,
-        workers=workers or _default_workers(),
-        title=f"{chosen[0].name if len(chosen) == 1 else 'all'}, {scale.preset}",
+        workers=workers or _default_workers(on_gpu=chosen[0].of_paper),
+        title=f"{chosen[0].name if len(chosen) == 1 else 'all'}, {config.preset}",
         quiet=quiet,
     )
 
 
-def measure(configuration: "Configuration", folder: Path, data_root: str | None) -> dict[str, Any]:
-    """The result of a cell of any study of the paper."""
-    from lorae.reproduction.tables import measurements
-    from lorae.reproduction.theory import adam_convergence as convergence
-
-    if configuration["study"] == "theorem1":
-        return convergence.measure(configuration)
-    return measurements.measure(configuration, folder, data_root)
-
-
-def _drawn(scale: "StudyConfig", store: "ResultStore") -> "StudyConfig":
-    """The scale that is drawn: with CelebA where the folder has records of it, and at least the preset's seeds."""
-    import dataclasses
-
-    from lorae.reproduction.tables import presets
-
-    seeds = max(scale.seeds, presets.PRESETS[scale.preset].seeds)
-    return dataclasses.replace(scale, seeds=seeds, faces=scale.faces or _faces_of(store))
-
-
-def _default_workers() -> int:
+def _default_workers(on_gpu: bool) -> int:
     import torch
 
     from lorae.reproduction.jobs.pool import available_cores
 
     # One model of this size leaves most of a GPU idle; more than four wait for each other there.
-    return min(4, available_cores()) if torch.cuda.is_available() else available_cores()
+    return min(4, available_cores()) if on_gpu and torch.cuda.is_available() else available_cores()
 
 
-def _page(study: "Study", scale: "StudyConfig", records: dict[str, Any], folder: Path) -> "Page":
-    """The page of a study: results of the usable models, and a note naming those that diverged or collapsed."""
-    import dataclasses
-
-    from lorae.reproduction.pages.blocks import Text
-
-    failed = {
-        key: failure.outcome
-        for key, record in records.items()
-        for failure in MODEL_FAILURES
-        if failure.outcome in record["result"]
-    }
-    page = study.page(scale, {key: record for key, record in records.items() if key not in failed}, folder)
-    notes = []
-    for outcome in sorted(set(failed.values())):
-        lost = [cell.name for cell in study.cells(scale) if failed.get(cell.key) == outcome]
-        notes += [Text(f"Left out, as training {outcome}: {'; '.join(lost)}.")] if lost else []
-    return dataclasses.replace(page, blocks=(*page.blocks, *notes))
-
-
-def _draw(chosen: list["Study"], scale: "StudyConfig", folder: Path) -> dict[str, Any]:
-    """The pages of studies from the records in the folder."""
+def _draw(chosen: list["Study"], config: "StudyConfig", folder: Path) -> dict[str, Any]:
+    """Draw studies from the records in the folder, with CelebA if it has any of it, and at least the preset's seeds."""
     from lorae.reproduction.jobs.store import ResultStore
-    from lorae.reproduction.pages.blocks import ClaimResult
-    from lorae.reproduction.pages.render import write_html, write_markdown
+    from lorae.reproduction.tables import presets
 
     store = ResultStore(folder)
     records = store.finished() or {record["key"]: record for record in store.records()}
-    scale = _drawn(scale, store)
-    measured = [study for study in chosen if any(cell.key in records for cell in study.cells(scale))]
-    if not measured:
+    seeds = max(config.seeds, presets.PRESETS[config.preset].seeds)
+    config = dataclasses.replace(config, seeds=seeds, faces=config.faces or _find_faces(store))
+    drawn = [found for study in chosen if (found := study.draw(config, records, folder)) is not None]
+    if not drawn:
         names = chosen[0].name if len(chosen) == 1 else "any study"
         raise LoraeError(
-            f"out: {str(folder)!r} holds {len(records)} records, but none of {names} in preset {scale.preset}, "
-            f"protocol {scale.protocol}; its pages are left as they are"
+            f"out: {str(folder)!r} holds {len(records)} records, but none of {names} in preset {config.preset}, "
+            f"protocol {config.protocol}; its pages are left as they are"
         )
-    pages = [_page(study, scale, records, folder) for study in measured]
-    claims = [
-        {"study": page.name, "claim": block.claim, "holds": block.holds, "seen": block.seen}
-        for page in pages
-        for block in page.blocks
-        if isinstance(block, ClaimResult)
-    ]
-    return {
-        "cells": len(records),
-        "records": str(store.records_path),
-        "pages": {
-            page.name: {"markdown": str(write_markdown(page, folder)), "html": str(write_html(page, folder))}
-            for page in pages
-        },
-        "claims": claims,
-    }
+    merged = drawn[0]
+    for more in drawn[1:]:
+        merged = {"pages": merged["pages"] | more["pages"], "claims": merged["claims"] + more["claims"]}
+    return {"cells": len(records), "records": str(store.records_path), **merged}

@@ -1,44 +1,123 @@
-"""Everything of the paper that `lorae reproduce` knows: which cells a study needs, and what its page is made of."""
+"""The table of studies: which jobs each needs, and what is drawn from their records."""
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lorae.errors import LoraeError
-from lorae.reproduction.jobs.store import Job, Record
-from lorae.reproduction.pages.blocks import Page
+from lorae.errors import MODEL_FAILURES, LoraeError
+from lorae.reproduction.dimension import benchmark, estimators
+from lorae.reproduction.jobs.store import Configuration, Job, Record
+from lorae.reproduction.pages.blocks import ClaimResult, Page, Text
+from lorae.reproduction.pages.render import write_html, write_markdown
 from lorae.reproduction.tables.page import table_page
 from lorae.reproduction.tables.plan import distinct, fill, measurement, planned
-from lorae.reproduction.tables.presets import PRESETS, PROTOCOLS, StudyConfig
+from lorae.reproduction.tables.presets import StudyConfig
+from lorae.reproduction.tables.protocol import compared_features, describe_protocol
 from lorae.reproduction.tables.published import System, Table, tables
 from lorae.reproduction.theory import adam_convergence as convergence
 from lorae.reproduction.theory import distance_contrast as contrast
-from lorae.reproduction.theory import rank_scaling as exponent
+from lorae.reproduction.theory import rank_scaling
 
 Records = Mapping[str, Record]
+
+# Studies whose jobs need none of the trained models that the tables share. A lambda looks its function up when called.
+WITHOUT_MODELS: dict[str, Callable[[Configuration], dict[str, Any]]] = {
+    "theorem1": lambda configuration: convergence.measure(configuration),
+    "dimension": lambda configuration: estimators.measure(configuration),
+}
 
 
 @dataclass(frozen=True)
 class Study:
-    """A table, a figure or a theorem. data: the data sets that it is of; cells: those that it needs; page: of them."""
+    """A table, figure or theorem, or another benchmark.
+
+    Parameters
+    ----------
+    name : str
+        Name in `lorae reproduce NAME`.
+    title : str
+        Title in words.
+    data : tuple of str
+        Data sets that it is of, any of which is enough; empty if it makes its own data.
+    jobs : callable
+        Configuration -> its jobs.
+    draw : callable
+        Draws it: configuration, records by key and folder -> entries for the result of `reproduce`, or None if there
+        is no record of it.
+    of_paper : bool, default=True
+        Whether it is part of `all` and follows a protocol of the paper.
+    """
 
     name: str
     title: str
     data: tuple[str, ...]
-    cells: Callable[[StudyConfig], list[Job]]
-    page: Callable[[StudyConfig, Records, Path], Page]
+    jobs: Callable[[StudyConfig], list[Job]]
+    draw: Callable[[StudyConfig, Records, Path], dict[str, Any] | None]
+    of_paper: bool = True
 
 
-def _of_table(table: Table) -> Study:
-    def cells(scale: StudyConfig) -> list[Job]:
-        return distinct(entry.cell for entry in planned(table, scale))
+def studies() -> dict[str, Study]:
+    """Return all studies by name, the paper's in its order."""
+    found = [_table_study(table) for table in tables().values()]
+    found += [
+        _paper_study("theorem1", "Convergence of the gradient", (), _convergence_jobs, _convergence_page),
+        _paper_study("theorem2", "Contrast of distances", ("mnist",), _contrast_jobs, _contrast_page),
+        _paper_study("proposition1", "Rank against the penalty's weight", ("mnist",), _scaling_jobs, _scaling_page),
+        Study("dimension", "Estimated against known dimensions", (), _dimension_jobs, _draw_dimension, of_paper=False),
+    ]
+    return {study.name: study for study in found}
 
-    def page(scale: StudyConfig, records: Records, folder: Path) -> Page:
+
+def _paper_study(
+    name: str,
+    title: str,
+    data: tuple[str, ...],
+    jobs: Callable[[StudyConfig], list[Job]],
+    page: Callable[[StudyConfig, Records, Path], Page],
+) -> Study:
+    """Build a study that is drawn as a page with claims."""
+
+    def draw(config: StudyConfig, records: Records, folder: Path) -> dict[str, Any] | None:
+        found = {job.key: job for job in jobs(config) if job.key in records}
+        if not found:
+            return None
+        failed = {
+            key: failure.outcome
+            for key in found
+            for failure in MODEL_FAILURES
+            if failure.outcome in records[key]["result"]
+        }
+        drawn = page(config, {key: record for key, record in records.items() if key not in failed}, folder)
+        notes = []
+        for outcome in sorted(set(failed.values())):
+            names = [found[key].name for key in failed if failed[key] == outcome]
+            notes.append(Text(f"Left out, as training {outcome}: {'; '.join(names)}."))
+        drawn = dataclasses.replace(drawn, blocks=(*drawn.blocks, *notes))
+        paths = {"markdown": str(write_markdown(drawn, folder)), "html": str(write_html(drawn, folder))}
+        claims = [
+            {"study": drawn.name, "claim": block.claim, "holds": block.holds, "seen": block.seen}
+            for block in drawn.blocks
+            if isinstance(block, ClaimResult)
+        ]
+        return {"pages": {drawn.name: paths}, "claims": claims}
+
+    return Study(name, title, data, jobs, draw)
+
+
+# Tables and figures
+
+
+def _table_study(table: Table) -> Study:
+    def jobs(config: StudyConfig) -> list[Job]:
+        return distinct(entry.job for entry in planned(table, config))
+
+    def page(config: StudyConfig, records: Records, folder: Path) -> Page:
         shown: dict[tuple[str, str, str], Path] = {}
         spectra: dict[str, dict[str, list[float]]] = {}
-        for entry in planned(table, scale):
-            result = records.get(entry.cell.key, {}).get("result")
+        for entry in planned(table, config):
+            result = records.get(entry.job.key, {}).get("result")
             if result is None or entry.seed:
                 continue
             for name in table.pictures if entry.column is None else ():
@@ -46,15 +125,15 @@ def _of_table(table: Table) -> Study:
             if table.name == "figure2":
                 spectra.setdefault(entry.data, {})[entry.row] = result["eigenvalues"]
         return table_page(
-            fill(table, scale, records),
-            protocol=protocol_words(scale, table),
+            fill(table, config, records),
+            protocol=describe_protocol(config, table),
             pictures=shown,
             spectra=spectra,
-            features=_features(scale, table),
+            features=compared_features(config, table),
             folder=folder,
         )
 
-    return Study(table.name, table.title, table.data, cells, page)
+    return _paper_study(table.name, table.title, table.data, jobs, page)
 
 
 def _picture(place: str, folder: Path) -> Path:
@@ -63,155 +142,70 @@ def _picture(place: str, folder: Path) -> Path:
     return Path(place)
 
 
-AUTHORS_CLASSIFIER = (
-    "The models are trained by the protocol above; `authors_code` is how the authors' code classifies: the first items "
-    "have labels whatever they show, latents are taken before M where there is one, and the moment with the best TEST "
-    "accuracy counts, so that all numbers are a little too good."
-)
-
-
-def protocol_words(scale: StudyConfig, table: Table) -> list[str]:
-    """How the numbers of a table were made, a sentence each, from the configurations of its cells."""
-    command = f"lorae reproduce {table.name} --preset {scale.preset}"
-    command += "" if scale.seeds == PRESETS[scale.preset].seeds else f" --seeds {scale.seeds}"
-    command += "" if scale.protocol == "paper" else f" --protocol {scale.protocol}"
-    command += " --data-root FOLDER" if "celeba" in scale.data and "celeba" in table.data else ""
-    sentences = [f"Preset `{scale.preset}`, protocol `{scale.protocol}`, seeds from 0 on; the command: `{command}`."]
-    for data in (name for name in table.data if name in scale.data):
-        preset, protocol = PRESETS[scale.preset], PROTOCOLS[scale.protocol]
-        common = preset.training.get(data, {})
-        sentences.append(f"Training on {data}: {_listed(common) or 'the settings of the paper'}.")
-        rows = {
-            row.name: row.settings_on(data) | dict(protocol.systems.get(row.name, {}).get(data, {}))
-            for row in table.rows_on(data)
-        }
-        sentences.append(f"Rows: {', '.join(f'{name} ({_listed(settings)})' for name, settings in rows.items())}.")
-        theirs = protocol.training.get(data, {})
-        if theirs:
-            sentences.append(f"Of AE, VAE, IRMAE and LoRAE, as in the authors' code: {_listed(theirs)}.")
-        sentences += _measures(scale, table, data)
-    if any(
-        column.measure_settings.get("protocol") == "authors_code"
-        for found in table.columns.values()
-        for column in found
-    ):
-        sentences.append(AUTHORS_CLASSIFIER)
-    missing = [name for name in table.data if name not in scale.data]
-    if missing:
-        sentences.append(f"Not measured: {', '.join(missing)}, whose files `--data-root FOLDER` names.")
-    return sentences
-
-
-def _measures(scale: StudyConfig, table: Table, data: str) -> list[str]:
-    """A sentence for each way in which something is measured, with the rows that it holds for where not all."""
-    found: dict[str, list[str]] = {}
-    methods = {row.name: row.settings["method"] for row in table.rows}
-    columns = {column.name: column for column in table.columns[data]}
-    for entry in planned(table, scale):
-        name = entry.cell.configuration["measure"]["name"]
-        if entry.data == data and entry.column is not None and entry.seed == 0:
-            settings = scale.measure(data, methods[entry.row], name, settings=columns[entry.column].measure_settings)
-            if "labels" in settings:
-                settings["labels"] = [
-                    column.labels for column in columns.values() if column.labels in settings["labels"]
-                ]
-            words = f"`{name}`: {_listed(settings, without='name')}"
-            found.setdefault(words, []).append(entry.row)
-    count = len(table.rows_on(data))
-    sentences = []
-    for words, rows in found.items():
-        different = list(dict.fromkeys(rows))
-        which = "" if len(different) == count else f" of {', '.join(different)}"
-        sentences.append(f"Measured on {data}{which}: {words}.")
-    return sentences
-
-
-def _features(scale: StudyConfig, table: Table) -> dict[str, str]:
-    """Data set -> the network whose features are compared, where distances are."""
-    found = {}
-    for data, columns in table.columns.items():
-        for column in columns:
-            settings = scale.measure(data, "ae", column.measure, settings=column.measure_settings)
-            if "features" in settings:
-                found[data] = settings["features"]
-    return found
-
-
-def _listed(settings: Mapping[str, Any], without: str = "") -> str:
-    words = []
-    for name, value in settings.items():
-        if name != without:
-            shown = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else value
-            words.append(f"{name.replace('_', ' ')} {shown}")
-    return "; ".join(words)
-
-
-# The weights of table 7; the theory looks at the same models, and theorem 2 at one without the penalty as well.
-def _by_weight() -> list[System]:
-    return list(tables()["table7"].rows)
-
+# Theorems. Two of them measure the models of table 7, one also a model without the penalty.
 
 NO_PENALTY = System("0", {"method": "lorae", "penalty": 0.0}, paper=False)
 
 
-def _weighted(scale: StudyConfig, measure: str, systems: list[System]) -> list[tuple[System, int, Job]]:
+def _weights() -> list[System]:
+    return list(tables()["table7"].rows)
+
+
+def _weighted(config: StudyConfig, measure: str, systems: list[System]) -> list[tuple[System, int, Job]]:
     return [
-        (system, seed, measurement(scale, "mnist", system, measure, seed))
-        for seed in range(scale.seeds)
+        (system, seed, measurement(config, "mnist", system, measure, seed))
+        for seed in range(config.seeds)
         for system in systems
     ]
 
 
-def _contrast_cells(scale: StudyConfig) -> list[Job]:
-    return [cell for _, _, cell in _weighted(scale, "contrast", [NO_PENALTY, *_by_weight()])]
+def _contrast_jobs(config: StudyConfig) -> list[Job]:
+    return [job for _, _, job in _weighted(config, "contrast", [NO_PENALTY, *_weights()])]
 
 
-def _contrast_page(scale: StudyConfig, records: Records, folder: Path) -> Page:
+def _contrast_page(config: StudyConfig, records: Records, folder: Path) -> Page:
     rows = [
         {
             "weight": float(system.name),
             "label": system.name,
             "seed": seed,
-            "contrast": records[cell.key]["result"]["contrast"],
+            "contrast": records[job.key]["result"]["contrast"],
         }
-        for system, seed, cell in _weighted(scale, "contrast", [NO_PENALTY, *_by_weight()])
-        if cell.key in records
+        for system, seed, job in _weighted(config, "contrast", [NO_PENALTY, *_weights()])
+        if job.key in records
     ]
     return contrast.page(rows, folder)
 
 
-def _exponent_cells(scale: StudyConfig) -> list[Job]:
-    return [cell for _, _, cell in _weighted(scale, "rank", _by_weight())]
+def _scaling_jobs(config: StudyConfig) -> list[Job]:
+    return [job for _, _, job in _weighted(config, "rank", _weights())]
 
 
-def _exponent_page(scale: StudyConfig, records: Records, folder: Path) -> Page:
+def _scaling_page(config: StudyConfig, records: Records, folder: Path) -> Page:
     published = tables()["table7"].published["mnist"]
     rows = [
         {"weight": float(system.name), "seed": seed, "published": published.get((system.name, "rank"))}
-        | {name: records[cell.key]["result"][name] for name in ("ranks", "matrix_ranks", "entropy_rank")}
-        for system, seed, cell in _weighted(scale, "rank", _by_weight())
-        if cell.key in records
+        | {name: records[job.key]["result"][name] for name in ("ranks", "matrix_ranks", "entropy_rank")}
+        for system, seed, job in _weighted(config, "rank", _weights())
+        if job.key in records
     ]
-    return exponent.page(rows, folder, len(_by_weight()))
+    return rank_scaling.page(rows, folder, len(_weights()))
 
 
-def _convergence_page(scale: StudyConfig, records: Records, folder: Path) -> Page:
-    cells = convergence.cells(scale.preset, scale.seeds)
-    return convergence.page([records[cell.key] for cell in cells if cell.key in records], folder)
+def _convergence_jobs(config: StudyConfig) -> list[Job]:
+    return convergence.jobs(config.preset, config.seeds)
 
 
-def studies() -> dict[str, Study]:
-    """All studies by name, in the paper's order."""
-    found = [_of_table(table) for table in tables().values()]
-    found += [
-        Study(
-            "theorem1",
-            "Convergence of the gradient",
-            (),
-            lambda scale: convergence.cells(scale.preset, scale.seeds),
-            _convergence_page,
-        ),
-        Study("theorem2", "Contrast of distances", ("mnist",), _contrast_cells, _contrast_page),
-        Study("proposition1", "Rank against the penalty's weight", ("mnist",), _exponent_cells, _exponent_page),
-    ]
-    return {study.name: study for study in found}
+def _convergence_page(config: StudyConfig, records: Records, folder: Path) -> Page:
+    return convergence.page([records[job.key] for job in _convergence_jobs(config) if job.key in records], folder)
+
+
+# Known dimensions
+
+
+def _dimension_jobs(config: StudyConfig) -> list[Job]:
+    return benchmark.plan(benchmark.PRESETS[config.preset], config.seeds)
+
+
+def _draw_dimension(_: StudyConfig, records: Records, folder: Path) -> dict[str, Any]:
+    return benchmark.draw(list(records.values()), folder)

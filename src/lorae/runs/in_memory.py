@@ -1,4 +1,4 @@
-"""A run that lives in memory: what training needs of a run folder, without one. Nothing can be resumed."""
+"""A run without a folder, which cannot be resumed."""
 
 import contextlib
 from collections.abc import Iterator
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lorae.config.settings import Settings
+from lorae.runs.schema import TrainingState
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -14,42 +15,39 @@ if TYPE_CHECKING:
 
 
 class InMemoryRun:
-    """Settings and statistics of one training; models at points of a penalty path are kept as they are.
-
-    threads: as many as torch uses while it trains.
-    """
+    """`RunStore` that keeps statistics and the models at points of a penalty path in memory, and no checkpoint."""
 
     path = Path("memory")
     last_checkpoint = None
 
     def __init__(self, settings: Settings, threads: int) -> None:
         self.settings = settings
-        self.config = {"machine": {"threads": threads}}
+        self.threads = threads
         self.records: list[dict[str, Any]] = []
         self._points: dict[str, dict[str, Tensor]] = {}
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Nobody else can train it."""
+        """No-op: only this process has the run."""
         yield
 
     def append_stats(self, record: dict[str, Any]) -> None:
-        """Keep a line of statistics."""
+        """Append a line of statistics to `records`."""
         self.records.append(record)
 
     def truncate_stats(self, step: int) -> None:
-        """There is nothing to take again."""
+        """No-op: in-memory runs cannot resume."""
 
-    def save_checkpoint(self, state: dict[str, Any]) -> None:
-        """Nothing is written."""
+    def save_checkpoint(self, state: TrainingState) -> None:
+        """No-op: in-memory runs cannot resume."""
 
     def load_checkpoint(self) -> None:
-        """There is none."""
+        """Return None: in-memory runs cannot resume."""
 
     def save_point(self, model: "Autoencoder", name: str) -> None:
-        """Keep the weights as they are."""
+        """Copy the weights of the model."""
         self._points[name] = {key: value.detach().clone() for key, value in model.state_dict().items()}
 
     def load_point(self, model: "Autoencoder", name: str) -> None:
-        """Give a model the weights that were kept."""
+        """Load the weights of `save_point` into a model."""
         model.load_state_dict(self._points[name])

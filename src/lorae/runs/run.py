@@ -1,48 +1,41 @@
-"""The run folder: everything a run reads and writes goes through here. Only checkpoints and weights need torch."""
+"""The run folder: everything that a run reads and writes. Only checkpoints and weights need torch."""
 
 import contextlib
-import dataclasses
-import io
 import json
 import os
 import shlex
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from lorae.config.methods import get_method
 from lorae.config.settings import Settings
 from lorae.errors import LoraeError
+from lorae.runs.checkpoints import save_tensors_atomically
+from lorae.runs.model_files import load_weights, read_model, write_model
+from lorae.runs.schema import SCHEMA, Checkpoint, Config, Kind, TrainingState, read_record, upgrade, write_record
 from lorae.system.files import try_lock, write_atomically
 
 if TYPE_CHECKING:
     from lorae.models.autoencoder import Autoencoder
 
 
-def _to_json(value: Any) -> bytes:
-    return (json.dumps(value, indent=2) + "\n").encode()
-
-
-def _write_model(model: "Autoencoder", folder: Path) -> None:
-    """The weights, then what is needed to rebuild them."""
-    from safetensors.torch import save
-
-    tensors = {name: value.contiguous().cpu() for name, value in model.state_dict().items()}
-    write_atomically(folder / "model.safetensors", save(tensors))
-    write_atomically(folder / "model.json", _to_json(dataclasses.asdict(model.spec)))
-
-
-def write_config(folder: Path, config: dict[str, Any]) -> None:
-    """Write the `config.json` of a run folder."""
-    write_atomically(folder / "config.json", _to_json(config))
-
-
 class Run:
     """A run folder: `config.json`, `stats.jsonl`, `checkpoints/`, `model.safetensors`, `evaluation.json`, `figures/`.
 
-    `Run(path)` opens an existing one and raises LoraeError where there is none; `Run.create` makes a new one.
+    Records of earlier versions are migrated on reading; files change only when they are written.
+
+    Parameters
+    ----------
+    path : str or Path
+        An existing run folder; `Run.create` makes a new one.
+
+    Raises
+    ------
+    LoraeError
+        If the folder has no `config.json`.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -55,7 +48,7 @@ class Run:
 
     @staticmethod
     def refuse_existing(path: str | Path) -> None:
-        """LoraeError where something is at `path`: a run is never overwritten."""
+        """Raise LoraeError if something is at `path`: a run is never overwritten."""
         path = Path(path)
         blocking = next(parent for parent in (path.absolute(), *path.absolute().parents) if parent.exists())
         if not blocking.is_dir() and blocking != path.absolute():
@@ -65,8 +58,8 @@ class Run:
             raise LoraeError(f"out: {str(path)!r} exists and is never overwritten; {hint}choose another --out")
 
     @classmethod
-    def create(cls, path: str | Path, config: dict[str, Any]) -> "Run":
-        """Make the folder and write its complete config."""
+    def create(cls, path: str | Path, config: Config) -> "Run":
+        """Make a run folder with its config; raise LoraeError if something is at `path`."""
         cls.refuse_existing(path)
         path = Path(path)
         # Filled beside its place and renamed: a run folder has its config or does not exist.
@@ -86,20 +79,25 @@ class Run:
         return f"Run({str(self.path)!r})"
 
     @cached_property
-    def config(self) -> dict[str, Any]:
-        """What `config.json` says: version, command, settings, data, parameters, machine."""
-        config = self._read_json("config.json")
+    def config(self) -> Config:
+        """Content of `config.json`."""
+        config = self._read("config", "config.json")
         if not isinstance(config.get("settings"), dict):
             raise LoraeError(f"{self.path / 'config.json'}: expected a key 'settings'")
-        return config
+        return cast(Config, config)
 
     @cached_property
     def settings(self) -> Settings:
-        """The resolved settings."""
+        """Resolved settings."""
         return Settings.from_values(self.config["settings"], lambda _: str(self.path / "config.json"))
 
+    @property
+    def threads(self) -> int:
+        """Number of CPU threads that the run was begun with; sums of floats depend on it."""
+        return self.config["machine"]["threads"]
+
     def update_data_root(self, data_root: str) -> None:
-        """Say in `config.json` in which folder the files of the data lie by now."""
+        """Change `config.json` after the files of the data were moved to another folder."""
         words = shlex.split(self.config["command"])
         if "--data-root" in words:
             words[words.index("--data-root") + 1] = data_root
@@ -115,12 +113,23 @@ class Run:
         return self.path / "stats.jsonl"
 
     def append_stats(self, record: dict[str, Any]) -> None:
-        """Add a line to `stats.jsonl`."""
+        """Append a line to `stats.jsonl`."""
         with self._stats_path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
 
     def stats(self, event: str | None = None) -> Iterator[dict[str, Any]]:
-        """The lines of `stats.jsonl`, all or those of one event; a last line cut off by a kill is left out."""
+        """Yield the lines of `stats.jsonl`.
+
+        Parameters
+        ----------
+        event : {"step", "epoch"}, default=None
+            Yield the lines of this event only; None yields all.
+
+        Raises
+        ------
+        LoraeError
+            If a line is damaged, other than the last one, which a kill may have cut off and which is left out.
+        """
         if not self._stats_path.exists():
             return
         # Bytes: a line that a kill cut off may end within a character.
@@ -134,9 +143,14 @@ class Run:
             if wanted:
                 yield record
 
+    def truncate_stats(self, step: int) -> None:
+        """Drop the lines after `step`, which a resumed run writes again."""
+        kept = [json.dumps(record) + "\n" for record in self.stats() if record["step"] <= step]
+        write_atomically(self._stats_path, "".join(kept).encode())
+
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other processes from training the same run; LoraeError where one does."""
+        """Keep other processes from training the same run; raise LoraeError if one does."""
         lock = try_lock(self.path / "checkpoints" / ".lock", f"run: cannot write to {str(self.path)!r}")
         if lock is None:
             raise LoraeError(f"run: {str(self.path)!r} is being trained by another process")
@@ -145,45 +159,46 @@ class Run:
         finally:
             lock.release()
 
-    def truncate_stats(self, step: int) -> None:
-        """Drop the lines of steps that a resumed run will take again."""
-        kept = [json.dumps(record) + "\n" for record in self.stats() if record["step"] <= step]
-        write_atomically(self._stats_path, "".join(kept).encode())
-
     # Checkpoints and weights
 
     @property
     def checkpoint_path(self) -> Path:
-        """The last good checkpoint."""
+        """Path of the checkpoint, which may not exist yet."""
         return self.path / "checkpoints" / "last.pt"
 
     @property
     def last_checkpoint(self) -> Path | None:
-        """The last good checkpoint, where there is one."""
+        """Path of the checkpoint, or None before the first."""
         return self.checkpoint_path if self.checkpoint_path.exists() else None
 
-    def save_checkpoint(self, state: dict[str, Any]) -> None:
+    def save_checkpoint(self, state: TrainingState) -> None:
         """Replace the checkpoint atomically."""
-        import torch
+        checkpoint = {**state, "schema": SCHEMA, "settings": self.settings.to_json()}
+        save_tensors_atomically(self.checkpoint_path, checkpoint)
 
-        buffer = io.BytesIO()
-        torch.save(state | {"settings": self.settings.to_json()}, buffer)
-        write_atomically(self.checkpoint_path, buffer.getvalue())
+    def load_checkpoint(self) -> Checkpoint | None:
+        """Return the checkpoint, or None before the first.
 
-    def load_checkpoint(self) -> dict[str, Any] | None:
-        """The checkpoint, or None before the first; LoraeError where it is damaged or from other settings."""
+        Raises
+        ------
+        LoraeError
+            If it is damaged, of a later version, or made with other settings than those of `config.json`.
+        """
         import torch
 
         if not self.checkpoint_path.exists():
             return None
         try:
-            state: dict[str, Any] = torch.load(self.checkpoint_path, map_location="cpu", weights_only=True)
-            # A setting that is younger than the checkpoint was what it is by default.
-            theirs, ours = Settings().to_json() | state["settings"], self.settings.to_json()
+            state = torch.load(self.checkpoint_path, map_location="cpu", weights_only=True)
+            checkpoint = cast(Checkpoint, upgrade("checkpoint", state, self.checkpoint_path))
+            # A setting that is younger than the checkpoint had its default.
+            theirs, ours = Settings().to_json() | checkpoint["settings"], self.settings.to_json()
+        except LoraeError:
+            raise
         except Exception as error:  # torch raises many kinds for a damaged file
             reason = str(error).splitlines()[0]
             raise LoraeError(f"{self.checkpoint_path}: not a readable checkpoint ({reason})") from None
-        # Where the data lie may change, and they are known by their fingerprint.
+        # The folder of the data may change: the data are identified by their fingerprint.
         differing = [name for name in ours if name != "data_root" and ours[name] != theirs[name]]
         if differing:
             pairs = ", ".join(f"{name} {theirs[name]!r} there, {ours[name]!r} here" for name in differing)
@@ -191,55 +206,45 @@ class Run:
                 f"{self.checkpoint_path}: made with other settings than config.json: {pairs}; "
                 "restore config.json, or train anew with another --out"
             )
-        return state
+        return checkpoint
 
     @property
     def finished(self) -> bool:
-        """Whether training came to its end and was measured."""
+        """Whether training ended and the model was measured."""
         names = ("model.json", "model.safetensors", "evaluation.json", "stats.jsonl")
         return all((self.path / name).exists() for name in names)
 
     def save_model(self, model: "Autoencoder") -> None:
         """Write `model.safetensors`, then `model.json`, which marks the run as finished."""
-        _write_model(model, self.path)
+        write_model(model, self.path)
 
     def save_point(self, model: "Autoencoder", name: str) -> None:
-        """Write the model at a point of a penalty path, `path/NAME/model.safetensors` and `model.json`."""
+        """Write the model at a point of a penalty path into `path/NAME/`."""
         folder = self.path / "path" / name
         folder.mkdir(parents=True, exist_ok=True)
-        _write_model(model, folder)
+        write_model(model, folder)
 
     def load_point(self, model: "Autoencoder", name: str) -> None:
-        """Give a model the weights of a point of a penalty path."""
-        from safetensors.torch import load_file
-
-        model.load_state_dict(load_file(self.path / "path" / name / "model.safetensors"))
+        """Load the weights at a point of a penalty path into a model."""
+        load_weights(model, self.path / "path" / name)
 
     def load_model(self, point: str | None = None) -> "Autoencoder":
-        """The trained model, on the CPU, or the one at a point of a penalty path; LoraeError where it is not there."""
-        import torch
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
+        """Return the trained model, on the CPU and in evaluation mode.
 
-        from lorae.models.autoencoder import Autoencoder, ModelSpec
+        Parameters
+        ----------
+        point : str, default=None
+            Name of a point of a penalty path; None: the model of the run.
 
+        Raises
+        ------
+        LoraeError
+            If the run is not finished, has no such point, or its files do not fit together.
+        """
         folder = self.path if point is None else self._point_folder(point)
         if point is None and not self.finished:
             raise LoraeError(f"run: {str(self.path)!r} is not finished; continue it with `lorae resume {self.path}`")
-        spec = self._read_json(folder.relative_to(self.path) / "model.json")
-        if not (folder / "model.safetensors").exists():
-            raise LoraeError(f"{folder / 'model.safetensors'}: not found, but model.json is there")
-        try:
-            with torch.random.fork_rng(devices=[]):  # weights that are replaced next cost the caller no random numbers
-                model = Autoencoder(ModelSpec.from_json(spec))
-            model.load_state_dict(load_file(folder / "model.safetensors"))
-        except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
-            reason = str(error).splitlines()[0]
-            raise LoraeError(
-                f"{folder / 'model.safetensors'}: does not hold the model of model.json ({reason}); "
-                f"delete model.json and run `lorae resume {self.path}`"
-            ) from None
-        return model.eval()
+        return read_model(folder, f"delete model.json and run `lorae resume {self.path}`")
 
     def _point_folder(self, point: str) -> Path:
         folders = (model.parent.name for model in self.path.glob("path/*/model.json"))
@@ -252,19 +257,35 @@ class Run:
     # Results
 
     def evaluation(self) -> dict[str, Any]:
-        """What has been measured so far: the content of `evaluation.json`."""
-        return self._read_json("evaluation.json") if (self.path / "evaluation.json").exists() else {}
+        """Return the content of `evaluation.json` by measure; empty before there is any."""
+        if not (self.path / "evaluation.json").exists():
+            return {}
+        record = self._read("evaluation", "evaluation.json")
+        del record["schema"]
+        return record
 
-    def add_to_evaluation(self, results: dict[str, Any]) -> None:
+    def add_to_evaluation(self, results: Mapping[str, Any]) -> None:
         """Add or replace entries of `evaluation.json`."""
-        write_atomically(self.path / "evaluation.json", _to_json(self.evaluation() | results))
+        write_record(self.path / "evaluation.json", self.evaluation() | dict(results))
 
     def figure_path(self, name: str) -> Path:
-        """Where the figure of this name goes."""
+        """Return the path of a figure."""
         return self.path / "figures" / f"{name}.png"
 
     def summary(self) -> dict[str, Any]:
-        """What `lorae train --json` prints of a finished run."""
+        """Return what `lorae train --json` prints of a finished run.
+
+        Returns
+        -------
+        dict
+            `run`, `epochs`, `seconds`, `images_per_second`, `loss` by term, `rank` at `tolerance` and `test_mse`
+            (None for a generator), and `schedule`: the ranks that were tried, or the points of a penalty path.
+
+        Raises
+        ------
+        LoraeError
+            If statistics or measurements are missing.
+        """
         steps, epochs, evaluation = list(self.stats("step")), list(self.stats("epoch")), self.evaluation()
         measured = "rank" in evaluation and "reconstruction" in evaluation
         if not (steps and epochs and (measured or not get_method(self.settings.method).encodes)):
@@ -279,20 +300,16 @@ class Run:
             "seconds": epoch["seconds"],
             "images_per_second": epoch["images_per_second"],
             "loss": {"total": last["loss"], **last["terms"]},
-            # A generator alone has neither.
             "rank": evaluation["rank"]["rank"] if measured else None,
             "tolerance": evaluation["rank"]["tolerance"] if measured else None,
             "test_mse": evaluation["reconstruction"]["mse"] if measured else None,
-            # What was found on the way to a rank: the ranks that were tried, or the points of a path.
-            "course": evaluation.get("course"),
+            "schedule": evaluation.get("schedule"),
         }
 
-    def _read_json(self, name: str | Path) -> dict[str, Any]:
-        path = self.path / name
-        try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise LoraeError(f"{path}: not readable as JSON ({error})") from None
-        if not isinstance(values, dict):
-            raise LoraeError(f"{path}: holds {type(values).__name__}, expected a JSON object")
-        return values
+    def _read(self, kind: Kind, name: str) -> dict[str, Any]:
+        return read_record(kind, self.path / name)
+
+
+def write_config(folder: Path, config: Config) -> None:
+    """Write the `config.json` of a run folder."""
+    write_record(folder / "config.json", config)

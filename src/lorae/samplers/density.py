@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lorae.errors import CollapsedError, LoraeError
+from lorae.linalg import principal_axes
 from lorae.system.files import write_atomically
 
 Array = NDArray[np.float64]
@@ -43,10 +44,7 @@ class Subspace:
             raise LoraeError(f"latents: got shape {latents.shape}, expected (n, latent_dim) with n of at least 2")
         if not np.isfinite(latents).all():
             raise LoraeError("latents: got values that are not finite, expected finite ones")
-        origin = latents.mean(axis=0)
-        covariance = np.cov(latents, rowvar=False).reshape(latents.shape[1], latents.shape[1])
-        variances, directions = np.linalg.eigh(covariance)
-        variances, directions = variances[::-1].clip(min=0), directions[:, ::-1]
+        origin, directions, variances = principal_axes(latents)
         kept = variances > tolerance * variances[0]
         if not kept.any() or (latents == latents[0]).all():  # a mean can be off by rounding
             raise CollapsedError(

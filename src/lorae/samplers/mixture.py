@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from lorae.errors import LoraeError
 from lorae.samplers.density import Density, Subspace
 
-# Iterations of expectation maximisation: on latents of MNIST it converges in 20 to 60.
+# Iterations of expectation maximization: on latents of MNIST it converges in 20 to 60.
 ITERATIONS = 200
 
 

@@ -1,7 +1,10 @@
 """Writing files whole, and by one process at a time."""
 
+import contextlib
 import os
+import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -32,19 +35,54 @@ def write_atomically(path: Path, content: bytes) -> None:
             temporary.unlink(missing_ok=True)
 
 
-def try_lock(path: Path, refused: str) -> FileLock | None:
-    """The lock of a file, held until it is released or this process dies; None while another process holds it.
+@contextlib.contextmanager
+def staged_folder(folder: Path, tag: str = "") -> Iterator[Path]:
+    """Give a temporary folder beside `folder` to fill, and rename it to `folder` at the end of the block.
 
-    Missing parent folders are made. Raises LoraeError, which begins with `refused`, where the system refuses to write.
+    After an error nothing is left. `tag` tells apart processes that may stage the same folder at once; without one, the
+    caller holds a lock, and the remains of a killed process are removed.
     """
-    lock = FileLock(path)
+    partial = folder.with_name(f".{folder.name}.{tag}partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=0)
+        yield partial
+        partial.rename(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def try_lock(path: Path, refused: str) -> FileLock | None:
+    """Acquire the lock of a file; return None while another process holds it.
+
+    It is held until it is released or this process dies. Missing parent folders are made. Raises LoraeError, which
+    begins with `refused`, where the system refuses to write.
+    """
+    try:
+        return _acquire(path, timeout=0)
     except Timeout:
         return None
     except OSError as error:
         raise LoraeError(f"{refused}: {error.strerror or error}") from None
+
+
+@contextlib.contextmanager
+def wait_for_lock(path: Path, refused: str, hint: str) -> Iterator[None]:
+    """Hold the lock of a file, after waiting for it; errors as `try_lock`, with a hint."""
+    try:
+        lock = _acquire(path, timeout=-1)
+    except OSError as error:
+        raise LoraeError(f"{refused} ({error.strerror or error}); {hint}") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _acquire(path: Path, timeout: float) -> FileLock:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path)
+    lock.acquire(timeout=timeout)
     return lock
 
 

@@ -10,7 +10,7 @@ import torch
 from lorae.errors import LoraeError
 
 
-def choose_device(name: str, origin: str = "--device") -> str:
+def choose_device(name: str, origin: str = "argument device") -> str:
     """`cpu` or `cuda` for `auto`, `cpu` or `cuda`; LoraeError where a GPU is asked for and there is none.
 
     origin: where the name comes from, for that error.
@@ -18,7 +18,9 @@ def choose_device(name: str, origin: str = "--device") -> str:
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cuda" and not torch.cuda.is_available():
-        raise LoraeError(f"device: got 'cuda', but torch sees no GPU here; expected cpu or auto (from {origin})")
+        raise LoraeError(
+            f"device: got 'cuda', but torch sees no GPU here; expected cpu or auto (from {origin})", argument="device"
+        )
     return name
 
 

@@ -1,6 +1,6 @@
-"""The training loop and the schedules that steer it."""
+"""The training loop and the schedules that control it."""
 
-from lorae.training.builders import build_model, build_objective
+from lorae.training.builders import build, build_model, build_objective
 from lorae.training.trainer import Trainer
 
-__all__ = ["Trainer", "build_model", "build_objective"]
+__all__ = ["Trainer", "build", "build_model", "build_objective"]

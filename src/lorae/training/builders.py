@@ -1,5 +1,6 @@
 """Build the model and the objective of a run from resolved settings."""
 
+import copy
 import math
 from typing import Any
 
@@ -11,17 +12,46 @@ from lorae.data.dataset import Dataset, subsample_evenly
 from lorae.models.autoencoder import Autoencoder, ModelSpec
 from lorae.objectives.adversarial import build_adversarial_objective
 from lorae.objectives.objective import Objective
+from lorae.system.hardware import memory_format
 
-# Training items by which the encoder's outputs start at a deviation of one, where they are normalised.
+# Training items that set the encoder's outputs to a deviation of one, where these are normalized.
 CALIBRATED = 512
-
 
 # Training items whose principal components a residual network starts from.
 PRINCIPAL = 10_000
 
 
+def build(settings: Settings, dataset: Dataset) -> Objective:
+    """Build the model and the objective of a run, on the device and in the memory layout that it trains in.
+
+    Parameters
+    ----------
+    settings : Settings
+        Resolved settings; their seed alone decides the weights.
+    dataset : Dataset
+        The training items set the scaling and the start of some networks.
+
+    Returns
+    -------
+    Objective
+        With the model as its attribute `model`.
+    """
+    model = build_model(settings, dataset).to(settings.device)
+    model.to(memory_format=memory_format(settings.device, settings.precision))  # type: ignore[call-overload]
+    return build_objective(settings, model)
+
+
+def check_objective(objective: Objective, dataset: Dataset) -> None:
+    """Raise LoraeError for a penalty that does not fit the model; uses a copy, so that nothing of the run changes."""
+    trial = copy.deepcopy(objective)
+    scaling = trial.model.scaling
+    x = scaling(torch.as_tensor(dataset.train.inputs[:2].copy(), device=scaling.scale.device))
+    for target in trial.targets():
+        target.compute_loss(x)
+
+
 def model_spec(settings: Settings, shape: tuple[int, ...]) -> ModelSpec:
-    """The model that resolved settings and the shape of an item ask for."""
+    """Return the specification of the model for resolved settings and items of a shape."""
     assert settings.network is not None
     assert settings.latent_dim is not None
     method = get_method(settings.method)
@@ -39,7 +69,7 @@ def model_spec(settings: Settings, shape: tuple[int, ...]) -> ModelSpec:
 
 
 def bottleneck_options(settings: Settings) -> dict[str, Any]:
-    """The options of the method's bottleneck, its sizes cut to the latent's, with those that the user set."""
+    """Return the options of the method's bottleneck: its defaults, at most the latent's size, then the user's."""
     assert settings.latent_dim is not None
     options = dict(get_method(settings.method).bottleneck_options)
     if "rank" in options:
@@ -48,25 +78,25 @@ def bottleneck_options(settings: Settings) -> dict[str, Any]:
         options["groups"] = math.gcd(options["groups"], settings.latent_dim)
     options |= settings.bottleneck
     if settings.matrix_init is not None:
-        options |= {"init": settings.matrix_init, "normalise": settings.normalise}
+        options |= {"init": settings.matrix_init, "normalize": settings.normalize}
     return options
 
 
 def build_model(settings: Settings, dataset: Dataset) -> Autoencoder:
-    """A freshly initialised model; the seed alone decides its weights, and torch's own generator is left alone."""
+    """Build a model, on the CPU; the seed alone decides its weights, and torch's own generator is left alone."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(settings.seed)  # torch.manual_seed would reseed every GPU as well
         model = Autoencoder(model_spec(settings, dataset.shape))
     model.scaling.fit(dataset.train.inputs, by_columns=settings.vector_scale == "columns")
     if settings.network == "residual" and model.spec.encodes:
         model.start_as_principal_components(subsample_evenly(dataset.train.inputs, PRINCIPAL))
-    if settings.normalise not in (None, "none"):
+    if settings.normalize not in (None, "none"):
         model.calibrate(subsample_evenly(dataset.train.inputs, CALIBRATED))
     return model
 
 
 def build_objective(settings: Settings, model: Autoencoder) -> Objective:
-    """The objective that resolved settings ask for."""
+    """Build the objective of resolved settings for a model, on the device of the model."""
     adversary = get_method(settings.method).adversary
     options: dict[str, Any] = {
         "reconstruction": settings.reconstruction,
@@ -78,6 +108,6 @@ def build_objective(settings: Settings, model: Autoencoder) -> Objective:
     }
     if adversary is None:
         return Objective(model, settings.penalties, **options)
-    with torch.random.fork_rng(devices=[]):  # as the model's weights: decided by the seed, and by nothing else
+    with torch.random.fork_rng(devices=[]):  # the seed alone decides these weights too
         torch.default_generator.manual_seed(settings.seed + 1)
         return build_adversarial_objective(adversary, model, settings.penalties, **options)

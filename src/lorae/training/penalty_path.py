@@ -1,4 +1,4 @@
-"""A run over penalties from small to large, which keeps a model at each of them, and where its knee is."""
+"""A run over penalties from small to large, which keeps a model at each of them, and the knee of its curve."""
 
 import math
 from collections.abc import Mapping
@@ -12,7 +12,10 @@ if TYPE_CHECKING:
 
 
 class PenaltyPath(Schedule):
-    """Penalties from small to large, each started from the model of the one before; a model is kept at every point."""
+    """Penalties from small to large, each started from the model of the previous one; a model is kept at every point.
+
+    path: smallest and largest penalty, and the number of points between them in equal ratios.
+    """
 
     def __init__(
         self, settings: Settings, total_steps: int, steps_per_epoch: int, path: tuple[float, float, int]
@@ -20,9 +23,9 @@ class PenaltyPath(Schedule):
         super().__init__(settings, total_steps, steps_per_epoch)
         low, high, count = path
         self.weights = [low * (high / low) ** (index / max(1, count - 1)) for index in range(count)]
-        # What the penalty's weight is a factor of.
+        # `StepConfig.penalty` is a factor on this weight.
         self.unit = settings.penalties["nuclear"]
-        # The first point starts from nothing: it gets as long as three others.
+        # The first point starts from an untrained model: it gets as many steps as three others.
         edges = [(index + 2) / (count + 2) for index in range(1, count + 1)]
         ends = [round(edge * total_steps) for edge in edges]
         self.phases = [Phase(start, max(1, end - start)) for start, end in zip([0, *ends], ends, strict=False)]
@@ -57,16 +60,19 @@ class PenaltyPath(Schedule):
         self.points = [dict(point) for point in state["points"]]
 
     def result(self) -> dict[str, Any]:
-        """All points, and the name of the one at the knee."""
+        """Return all points, and the name of the one at the knee."""
         return {"points": self.points, "knee": knee(self.points)}
 
 
 def knee(points: list[dict[str, Any]]) -> str:
-    """The name of the point of a path where a smaller rank begins to cost much more error.
+    """Return the name of the point of a path where a smaller rank begins to cost much more error.
 
-    The one farthest below the straight line between the ends, in rank and logarithm of the error, each scaled to
-    [0, 1]. Where all ranks are the same, that of the smallest error; where all errors are, that of the smallest rank.
-    Source: Satopaa et al., Finding a Kneedle in a Haystack, ICDCS Workshops 2011.
+    It is farthest below the straight line between the ends, in rank and logarithm of the error, each scaled to [0, 1];
+    for equal ranks the point of the smallest error, for equal errors that of the smallest rank.
+
+    References
+    ----------
+    Satopaa et al., Finding a Kneedle in a Haystack, ICDCS Workshops 2011.
     """
     ranks = [float(point["rank"]) for point in points]
     errors = [math.log(max(point["mse"], 1e-300)) for point in points]

@@ -1,4 +1,4 @@
-"""A run to an error, or to a rank of its own choice: it learns without a bound, then tries bounds by bisection."""
+"""A run to an error, or to a rank of its own choice: it trains without a bound, then tries ranks by bisection."""
 
 import dataclasses
 import math
@@ -12,31 +12,37 @@ from lorae.training.schedules import LEARNED, Phase, Schedule, StepConfig
 if TYPE_CHECKING:
     from lorae.training.schedule_context import ScheduleContext
 
-# Of all steps: those that learn without a bound, and from there on those that try bounds. The rest refines the one
-# chosen. Trials get most: a latent of few directions takes longer to learn than one of many, and a trial cut short
-# takes a rank for too low.
+# Shares of all steps: the end of exploring, which trains without a bound, and the end of the search, which tries ranks.
+# The remaining steps refine the chosen rank. Trials get most: a latent of few directions takes longer to train than one
+# of many, and a trial that is too short takes a rank for infeasible.
 EXPLORED, SEARCHED_TO = 0.25, 0.85
-# Until then an error that was halved by one more turn counts as one of a network that is still learning: bounds are
-# tried against what it comes to.
+# Until this share of all steps, an error that one more phase halves is that of a network that is still learning: ranks
+# are tried against the error that it comes to.
 LEARNING_UNTIL = 0.5
 
-# What `auto` takes for lost: an error of a tenth of the variance. The bound lies halfway, in decibels, between that
-# and the error without a bound. Leaving out one of d equal directions costs about 1/d of the variance, far above it.
+# `auto` allows no error above a tenth of the variance: its bound lies halfway, in decibels, between that and the error
+# without a bound. Leaving out one of d equal directions costs about 1/d of the variance, far above the bound.
 LOST = 0.1
 # An error below this share of the variance counts as this much: with as many coordinates as there are features a model
-# may copy its input, whose error of zero says nothing. The bound is then sqrt(0.01 * 0.1), 3.2% of the variance.
+# may copy its input, and its error of zero carries no information. The bound is then sqrt(0.01 * 0.1), 3.2% of the
+# variance.
 NEGLIGIBLE = 0.01
-# Where that error itself is near a tenth of the variance, it may still grow by this factor.
+# An unbounded error that is itself near a tenth of the variance may still grow by this factor.
 MARGIN = 1.25
 
 
 @dataclass
 class _Search:
-    """Where a search stands: ranks known to be good and too low, the one on trial, errors found, the last of them."""
+    """State of a search.
 
-    phase: str = "explore"
-    good: int = 0
-    bad: int = 0
+    stage: `explore`, `search` or `refine`; feasible, infeasible: the smallest rank within the bound and the largest one
+    above it, so far; trial: the rank on trial; unbounded: error without a bound on the rank; error: at the end of the
+    run; curve: ranks tried and their errors.
+    """
+
+    stage: str = "explore"
+    feasible: int = 0
+    infeasible: int = 0
     trial: int = 0
     unbounded: float = math.inf
     bound: float | None = None
@@ -51,10 +57,17 @@ class _Search:
 
 
 class RankSearch(Schedule):
-    """The smallest rank whose error stays within a bound, found by bisection from a model without one.
+    """Bisection for the smallest rank whose error stays within a bound.
 
-    Every trial starts from the smallest good model, cut to the rank on trial, and trains for a turn; an error above the
-    bound takes it back. bound(error, variance): the bound, from the error without a limit on the rank.
+    Every trial starts from the model of the smallest feasible rank, cut to the rank on trial, and trains for a phase;
+    an error above the bound restores that model.
+
+    Parameters
+    ----------
+    settings : Settings
+    total_steps, steps_per_epoch : int
+    bound : callable (error, variance) -> float
+        The largest error allowed, from the error without a bound on the rank and the variance of the items.
     """
 
     def __init__(
@@ -73,100 +86,99 @@ class RankSearch(Schedule):
 
     def step_config(self, step: int) -> StepConfig:
         """See `Schedule.step_config`."""
-        if self.search.phase == "explore":
+        search = self.search
+        if search.stage == "explore":
             return StepConfig(self.phase.lr(step), self._weight(step))
-        return StepConfig(
-            self.phase.lr(step), 0.0, self.search.trial if self.search.phase == "search" else self.search.good
-        )
+        return StepConfig(self.phase.lr(step), 0.0, search.trial if search.stage == "search" else search.feasible)
 
     def _phase_ends_at(self, step: int) -> bool:
-        return step == self.total_steps or (self.search.phase != "refine" and step == self.phase.end)
+        return step == self.total_steps or (self.search.stage != "refine" and step == self.phase.end)
 
     def _end_phase(self, step: int, context: "ScheduleContext") -> None:
         search = self.search
-        if search.phase != "refine":
+        if search.stage != "refine":
             self._next_trial(step, context.error(), context)
         if step == self.total_steps:
-            search.error = context.error()  # of the model as it is now: the last trial may have been taken back
+            search.error = context.error()  # measured again: the last trial may have been reverted
             search.variance = context.variance()
             if search.bound is None:  # the run was too short for a trial
                 search.bound = self.bound(search.error, search.variance)
 
     def _next_trial(self, step: int, error: float, context: "ScheduleContext") -> None:
-        """After exploring, or after a trial that came to this error."""
+        """Continue after exploring, or after a trial, whose error is given."""
         search = self.search
-        if search.phase == "explore":
-            search.phase, search.good = "search", max(1, context.rank())
-            self._try_all(step, error, context)
+        if search.stage == "explore":
+            search.stage, search.feasible = "search", max(1, context.rank())
+            self._try_unbounded(step, error, context)
         elif self._still_learns(step, error, context.variance()):
-            self._try_all(step, error, context)
+            self._try_unbounded(step, error, context)
         else:
             self._judge(error, context)
-            # A cut at the very end would leave a model that nobody trained.
-            if search.good - search.bad > 1 and step < self.total_steps:
-                search.trial = (search.good + search.bad) // 2
+            # A cut at the very end would leave a model that has not been trained.
+            if search.feasible - search.infeasible > 1 and step < self.total_steps:
+                search.trial = (search.feasible + search.infeasible) // 2
                 context.cut(search.trial)
-                self.phase = self._trial_from(step, halvings=math.log2(search.good - search.bad))
+                self.phase = self._trial_from(step, halvings=math.log2(search.feasible - search.infeasible))
             else:
-                search.phase = "refine"
+                search.stage = "refine"
                 self.phase = Phase(step, max(1, self.total_steps - step))
                 self.snapshot = None
 
-    def _try_all(self, step: int, error: float, context: "ScheduleContext") -> None:
-        """A turn for the rank that exploring left, without the penalty: what its error comes to decides on the rest."""
+    def _try_unbounded(self, step: int, error: float, context: "ScheduleContext") -> None:
+        """Start a phase at the rank that exploring left, without the penalty: its error sets the bound."""
         search = self.search
-        search.trial, search.unbounded = search.good, error
+        search.trial, search.unbounded = search.feasible, error
         self.snapshot = context.snapshot()
-        self.phase = self._trial_from(step, halvings=math.log2(search.good) + 1)
+        self.phase = self._trial_from(step, halvings=math.log2(search.feasible) + 1)
 
     def _still_learns(self, step: int, error: float, variance: float) -> bool:
-        """Whether the first trial is too early: the network has learned little yet, or got twice as good meanwhile."""
+        """Whether the first trial is too early: the network has learned little, or the trial halved its error."""
         if self.search.curve or step >= LEARNING_UNTIL * self.total_steps or error <= NEGLIGIBLE * variance:
             return False
         return error > LEARNED * variance or error < self.search.unbounded / 2
 
     def _trial_from(self, step: int, halvings: float) -> Phase:
-        """A turn as long as all the halvings that are left can get."""
+        """Return a phase as long as each of the remaining halvings can get."""
         return Phase(step, max(1, round((self.search_end - step) / math.ceil(halvings))))
 
     def _judge(self, error: float, context: "ScheduleContext") -> None:
-        """Keep the rank on trial, or take it back; the first one is all of them, without the penalty.
+        """Record whether the rank on trial is feasible; restore the model before the trial where it is not.
 
-        The smallest error so far decides on the bound: with as many steps no rank has a larger one than a smaller rank.
+        The smallest error so far sets the bound: with as many steps no rank has a larger error than a smaller rank.
         """
         search, bound = self.search, self.bound(error, context.variance())
         search.bound = bound if search.bound is None else min(search.bound, bound)
         search.curve.append((search.trial, error))
         if error <= search.bound:
-            search.good = search.trial
+            search.feasible = search.trial
             self.snapshot = context.snapshot()
-        elif search.trial == search.good:  # no rank can do it
-            search.bad = search.good
+        elif search.trial == search.feasible:  # not even the largest rank is
+            search.infeasible = search.feasible
         else:
-            search.bad = search.trial
+            search.infeasible = search.trial
             context.restore(self.snapshot)
 
     def state(self) -> dict[str, Any]:
         """See `Schedule.state`."""
         search = dataclasses.asdict(self.search) | {"curve": [list(point) for point in self.search.curve]}
-        return super().state() | {"search": search, "turn": dataclasses.asdict(self.phase), "snapshot": self.snapshot}
+        return super().state() | {"search": search, "phase": dataclasses.asdict(self.phase), "snapshot": self.snapshot}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """See `Schedule.restore`."""
         super().restore(state)
         curve = [(int(rank), float(error)) for rank, error in state["search"]["curve"]]
         self.search = _Search(**dict(state["search"]) | {"curve": curve})
-        self.phase = Phase(**state["turn"])
+        self.phase = Phase(**state["phase"])
         self.snapshot = state["snapshot"]
 
     def result(self) -> dict[str, Any]:
-        """The rank, its error at the end, the bound and whether it was kept, and the errors of all ranks tried.
+        """Return the rank, its error at the end, the bound and whether it was kept, and the ranks tried.
 
-        variance: of the items that the errors are of.
+        variance: of the items that the errors are measured on.
         """
         search = self.search
         return {
-            "rank": search.good,
+            "rank": search.feasible,
             "mse": search.error,
             "bound": search.bound,
             "variance": search.variance,
@@ -176,7 +188,9 @@ class RankSearch(Schedule):
 
 
 def automatic_bound(error: float, variance: float) -> float:
-    """The error that `rank="auto"` allows: halfway in decibels from that without a bound to a tenth of the variance.
+    """Return the error that `rank="auto"` allows.
+
+    It lies halfway in decibels between the error without a bound on the rank and a tenth of the variance.
 
     >>> round(automatic_bound(0.04, 1.0), 4)
     0.0632

@@ -9,26 +9,26 @@ from torch import Tensor
 
 from lorae.data import subsample_evenly
 from lorae.errors import LoraeError
+from lorae.linalg import principal_axes
 from lorae.models.autoencoder import Autoencoder
 from lorae.optim.proximal_adam import ProximalAdam
-from lorae.runs.in_memory import InMemoryRun
-from lorae.runs.run import Run
+from lorae.runs.store import RunStore
 
-# Items set aside to measure the errors that decide on a rank: a tenth, and no more than give a mean to about 2%.
+# Items set aside to measure the errors that decide on a rank: a tenth, at most as many as give a mean to about 2%.
 ASIDE_SHARE, MOST_ASIDE = 0.1, 2000
 
-# Items that tell whether a model has learned half of what there is: far from half, after a few looks.
-GLANCED = 256
+# Items that tell whether a model explains half of the variance: enough, as shares near half do not last long.
+PROBED = 256
 
-# From so many steps on, a model that is worse than the mean of all items is not one that has just begun to learn.
+# After fewer steps, a model that is worse than the mean of all items may just have begun to learn.
 STEPS_TO_JUDGE = 200
-# Worse than the mean by so many times its error. A latent that has collapsed is as good as the mean, and the user's
-# choice; a small network learning slowly may still be a quarter worse; outputs that have saturated are far worse.
+# A model has died if its error is this many times that of the mean of all items. A collapsed latent is as good as the
+# mean, and may be intended; a small network that learns slowly may be a quarter worse; saturated outputs are far worse.
 WORSE_THAN_THE_MEAN = 2.0
 
 
 def set_aside(inputs: NDArray[Any], seed: int) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Training items, and those set aside, drawn by `seed`; LoraeError where none can be spared."""
+    """Split training items into those to train on and those set aside, by `seed`; LoraeError for fewer than 3."""
     if len(inputs) < 3:
         raise LoraeError(f"data: {len(inputs)} training items, expected at least 3 to set one aside for a rank")
     count = min(MOST_ASIDE, max(1, round(ASIDE_SHARE * len(inputs))))
@@ -41,7 +41,7 @@ class ScheduleContext:
 
     def __init__(
         self,
-        run: Run | InMemoryRun,
+        run: RunStore,
         model: Autoencoder,
         optimizers: list[torch.optim.Adam],
         items: NDArray[Any],
@@ -71,12 +71,12 @@ class ScheduleContext:
 
     def explained(self) -> float:
         """Return the share of the variance of some training items that the model explains."""
-        return self._explained_of(subsample_evenly(self.items, GLANCED))
+        return self._explained_of(subsample_evenly(self.items, PROBED))
 
     def death(self, steps: int) -> str | None:
-        """That the network died in its first steps, its outputs saturated, where it did: nothing else would say so.
+        """Return the message for a network whose outputs saturated, or None; steps: number of steps taken.
 
-        steps: that were taken.
+        No other message reports such a network.
         """
         if not self.model.spec.encodes or steps < STEPS_TO_JUDGE:
             return None
@@ -94,10 +94,8 @@ class ScheduleContext:
         Singular values of M alone do not depend on the distribution of the encoder outputs.
         """
         assert self.proximal is not None
-        latents = np.asarray(self.model.encode(self.items), dtype=np.float64)
-        centred = latents - latents.mean(axis=0)
-        _, axes = np.linalg.eigh(centred.T @ centred)
-        kept = torch.from_numpy(np.ascontiguousarray(axes[:, -rank:]))
+        _, axes, _ = principal_axes(np.asarray(self.model.encode(self.items)))
+        kept = torch.from_numpy(axes[:, :rank].copy())
         matrix = self.proximal.matrix
         with torch.no_grad():
             matrix.copy_(kept @ (kept.mT @ matrix.double().cpu()))
@@ -121,7 +119,7 @@ class ScheduleContext:
         self.run.load_point(self.model, name)
 
     def _explained_of(self, items: NDArray[Any]) -> float:
-        """Share of the variance of items that the model explains; all of it where there is none."""
+        """Return the share of the variance of items that the model explains; 1 for items without variance."""
         variance = self._variance(items)
         return 1 - self.model.squared_error(items) / variance if variance > 0 else 1.0
 
@@ -132,7 +130,7 @@ class ScheduleContext:
         return float(scaled.var(0, correction=0).mean())
 
     def _tensors(self) -> list[Tensor]:
-        """All that training changes, in one order."""
+        """Return all tensors that training changes, in a fixed order."""
         states = [state for optimizer in self.optimizers for state in optimizer.state.values()]
         moments = [value for state in states for _, value in sorted(state.items()) if isinstance(value, Tensor)]
         return [*self.model.state_dict(keep_vars=True).values(), *moments]

@@ -1,4 +1,4 @@
-"""From what the user asks for to how the run proceeds."""
+"""Build the training schedule from settings."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from lorae.training.schedules import FixedRank, Schedule
 
 
 def build_schedule(settings: Settings, total_steps: int, steps_per_epoch: int) -> Schedule:
-    """The course that resolved settings ask for."""
+    """Return the schedule of resolved settings."""
     steps = (settings, total_steps, steps_per_epoch)
     rank, target = settings.rank, settings.target_mse
     if settings.penalty_path is not None:
@@ -26,7 +26,7 @@ def build_schedule(settings: Settings, total_steps: int, steps_per_epoch: int) -
 
 
 def unmet_target(settings: Settings, found: dict[str, Any] | None) -> str | None:
-    """What was asked for and not reached, where that is so; found: the result of the course."""
+    """Return the message for an unmet target, or None; found: the result of the schedule."""
     if found is None:
         return None
     if settings.penalty_path is not None:
@@ -35,7 +35,7 @@ def unmet_target(settings: Settings, found: dict[str, Any] | None) -> str | None
             return None
         low, high, _ = settings.penalty_path
         return f"penalty_path: got {low:g}:{high:g}, but the rank is {ranks.pop()} at every point"
-    if settings.rank == "auto":  # nobody named the bound that it sets itself
+    if settings.rank == "auto":  # its bound is its own, not a target of the user
         if found["mse"] < found["variance"] or found["variance"] == 0:
             return None
         return (

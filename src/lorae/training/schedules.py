@@ -1,8 +1,8 @@
-"""How a run proceeds: learning rate, weight of the penalty and bound on the rank at every step, by the user's goal.
+"""Learning rate, weight of the penalty and bound on the rank at every step of a run.
 
-A plain run follows a schedule. A run to a rank lowers a bound on it. A run to an error, or to a rank of its own choice
-(`searches.py`), tries bounds, each for some steps, and goes back where one is too low. A path (`penalty_path.py`)
-raises the penalty in turns. All of them end annealed: a measured error belongs to a learning rate near zero.
+`Schedule` is that of a plain run; `FixedRank` lowers a bound to a given rank; `RankSearch` (`rank_search.py`) tries
+bounds, each for some steps, and reverts those that are too low; `PenaltyPath` (`penalty_path.py`) raises the penalty in
+phases. All of them anneal before an error is measured.
 """
 
 import math
@@ -15,25 +15,25 @@ from lorae.config.settings import Settings
 if TYPE_CHECKING:
     from lorae.training.schedule_context import ScheduleContext
 
-# Of all steps: where the bound of a run to a rank has fallen from the latent's width. Early, so that nearly all of the
-# training is spent on the model that is wanted.
+# Share of all steps after which the bound of a run to a rank has fallen from the latent's width to that rank. Early, so
+# that nearly all of the training is spent on the final rank.
 FALLEN_BY = 0.1
 
-# Of all steps: how long a run to a rank keeps the full learning rate, unless it is constant. On MNIST at rank 16 the
+# Share of all steps at the full learning rate in a run to a rank, unless the rate is constant. On MNIST at rank 16 the
 # error is 0.0056 with this, 0.0066 with a cosine from the first step on, 0.0062 with a constant rate.
 FULL_RATE = 0.7
 
-# Proximal steps take a direction for good, and take those that the data do not pull at first: all of them, while a
-# network has not yet learned what its items look like. So the penalty waits until half of the variance is explained,
-# which is asked every ten steps. Some data are mostly noise: a plain run waits for half of its steps at most. The
-# warm-up runs meanwhile: it is for the same purpose.
+# Proximal steps remove a direction permanently, and first those with small gradients: all of them, while a network has
+# learned little. So the penalty waits until half of the variance is explained, which is checked every ten steps. Some
+# data are mostly noise: a plain run waits for half of its steps at most. The warm-up, which has the same purpose, runs
+# meanwhile.
 LEARNED, CHECK_EVERY, WAITED = 0.5, 10, 0.5
 
-# The learning rate at the end of a turn, as a share of that at its start: small enough for errors to have settled,
-# large enough for Adam not to stand still when the next turn starts there.
+# The learning rate at the end of a phase, as a share of that at its start: small enough for errors to settle, large
+# enough for Adam to keep moving when the next phase starts there.
 LAST_RATE = 0.02
-# Of a turn after the first: how long the rate takes to rise. Adam's second moments are those of small steps by then: at
-# the full rate the first steps would be far too large, and take directions away that do not come back.
+# Share of a phase, after the first one, in which the rate rises. Adam's second moments are then those of small steps:
+# at the full rate the first steps would be far too large, and remove directions permanently.
 RISE = 0.1
 
 
@@ -47,7 +47,7 @@ class StepConfig:
 
 
 class Schedule:
-    """A plain run: a learning rate that is constant or falls along a cosine, and a penalty that may warm up."""
+    """Schedule of a plain run: a constant or cosine learning rate, and a penalty that may warm up."""
 
     def __init__(self, settings: Settings, total_steps: int, steps_per_epoch: int) -> None:
         self.total_steps = total_steps
@@ -57,53 +57,53 @@ class Schedule:
         self.waits_until = round(WAITED * total_steps)
 
     def step_config(self, step: int) -> StepConfig:
-        """What holds for the step that comes next; `step` have been taken."""
+        """Return the configuration of the next step, after `step` steps."""
         return StepConfig(cosine(step / self.total_steps) if self.cosine else 1.0, self._weight(step))
 
     def needs_update(self, step: int) -> bool:
-        """Whether `after` has something to do once `step` steps have been taken."""
+        """Whether `update` has something to do after `step` steps."""
         return self._checks_progress_at(step) or self._phase_ends_at(step)
 
     def update(self, step: int, context: "ScheduleContext") -> None:
-        """Look at where training is after `step` steps, and steer."""
+        """Measure the training after `step` steps and change what follows accordingly."""
         if self._checks_progress_at(step):
             self.waits = context.explained() < LEARNED
         if self._phase_ends_at(step):
             self._end_phase(step, context)
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint needs to go on."""
+        """Return the state that a checkpoint needs."""
         return {"waits": self.waits}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """The inverse of `state`."""
+        """Load the result of `state`."""
         self.waits = state.get("waits", False)  # checkpoints from before penalties waited
 
     def result(self) -> dict[str, Any] | None:
-        """What was found on the way, as plain values for `evaluation.json`; None for nothing."""
+        """Return what the schedule found, as plain values for `evaluation.json`, or None."""
         return None
 
     def _phase_ends_at(self, step: int) -> bool:  # noqa: ARG002
-        """Whether a turn ends once `step` steps have been taken."""
+        """Whether a phase ends after `step` steps."""
         return False
 
     def _end_phase(self, step: int, context: "ScheduleContext") -> None:
-        """Steer where a turn has ended."""
+        """Choose the next phase."""
 
     def _checks_progress_at(self, step: int) -> bool:
         return self.waits and step < self.waits_until and step % CHECK_EVERY == 0
 
     def _weight(self, step: int) -> float:
-        """The factor on the penalty's weight: none while it waits, less than one while it warms up."""
+        """Return the factor on the penalty's weight: 0 while it waits, below 1 while it warms up."""
         if self.waits and step < self.waits_until:
             return 0.0
         return min(1.0, step / self.warmup_steps) if self.warmup_steps > 0 else 1.0
 
 
 class FixedRank(Schedule):
-    """A bound that falls from the latent's width to the wanted rank, then stays while the penalty is off.
+    """A bound that falls from the latent's width to the given rank, then stays while the penalty is off.
 
-    Without the penalty, what is left is not shrunk: the model of a given rank with the smallest error is wanted.
+    Without the penalty the remaining directions are not shrunk, which gives a smaller error at that rank.
     """
 
     def __init__(self, settings: Settings, total_steps: int, steps_per_epoch: int, rank: int) -> None:
@@ -132,17 +132,17 @@ class Phase:
     length: int
 
     def lr(self, step: int) -> float:
-        """The factor on the learning rate for the step that comes next; `step` have been taken."""
+        """Return the factor on the learning rate of the next step, after `step` steps."""
         progress = (step - self.start) / self.length
         risen = 1.0 if self.start == 0 else min(1.0, progress / RISE)
         return LAST_RATE + (1 - LAST_RATE) * risen * cosine(progress)
 
     @property
     def end(self) -> int:
-        """The number of steps taken when it ends."""
+        """The number of steps after which it ends."""
         return self.start + self.length
 
 
 def cosine(progress: float) -> float:
-    """From 1 at the start to 0 at the end, and 0 from there on."""
+    """Return half a cosine wave, from 1 at progress 0 to 0 at progress 1 and beyond."""
     return 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))

@@ -1,6 +1,7 @@
-"""One optimisation step: eager on a CPU, captured as a CUDA graph on a GPU, where batch 32 is bound by launches."""
+"""One optimization step: eager on a CPU, captured as a CUDA graph on a GPU, where batch 32 is bound by launches."""
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -10,8 +11,31 @@ from lorae.errors import LoraeError
 from lorae.objectives.objective import Objective, OptimizerTarget
 from lorae.optim.proximal_adam import ProximalAdam
 
-# Raw items (n, ...) -> (loss and terms in one vector, latents); both detached.
-TakeStep = Callable[[Tensor], tuple[Tensor, Tensor]]
+
+@dataclass(frozen=True)
+class StepResult:
+    """Losses and latents of one step, detached.
+
+    Attributes
+    ----------
+    names : tuple of str
+        `loss`, then the terms of the objective.
+    values : Tensor of shape (len(names),)
+        One tensor, so that a step on a GPU copies it by one kernel; terms are not weighted.
+    latents : Tensor of shape (n, latent_dim)
+    """
+
+    names: tuple[str, ...]
+    values: Tensor
+    latents: Tensor
+
+    def __getitem__(self, name: str) -> Tensor:
+        """Return the loss or a term by name, a scalar."""
+        return self.values[self.names.index(name)]
+
+
+# Takes raw items (n, ...) on the device of the model.
+TakeStep = Callable[[Tensor], StepResult]
 
 
 def build_step(
@@ -22,13 +46,13 @@ def build_step(
     batch_size: int,
     capture: bool = True,
 ) -> TakeStep:
-    """The fastest step for the device that the model is on; `capture` False keeps it eager on a GPU too."""
+    """Return the fastest step for the device of the model; with `capture` False it is eager on a GPU too."""
     eager = EagerStep(objective, optimizers, memory_format)
     return CapturedStep(eager, batch_size) if capture and objective.penalty_scale.is_cuda else eager
 
 
 def build_optimizers(objective: Objective, lr: float, beta1: float = 0.9) -> list[torch.optim.Adam]:
-    """Adam for each player, fused; on a GPU with its state and rate there, so that it can be captured."""
+    """Build a fused Adam for each target; on a GPU with its state and rate there, so that it can be captured."""
     on_gpu = objective.penalty_scale.is_cuda
 
     def build(target: OptimizerTarget) -> torch.optim.Adam:
@@ -48,7 +72,7 @@ def build_optimizers(objective: Objective, lr: float, beta1: float = 0.9) -> lis
 
 
 class EagerStep:
-    """Scale, then forward, backward and update of each player in turn."""
+    """Scale the items, then forward, backward and update for each target in turn."""
 
     def __init__(
         self, objective: Objective, optimizers: list[torch.optim.Adam], memory_format: torch.memory_format
@@ -58,42 +82,45 @@ class EagerStep:
         self.memory_format = memory_format
         self.targets: list[OptimizerTarget] = objective.targets()
         self.concurrent = objective.compute_concurrently()
+        self.names = ("loss", *objective.weights)
 
-    def __call__(self, items: Tensor) -> tuple[Tensor, Tensor]:
-        """items: raw batch on the model's device."""
+    def __call__(self, items: Tensor) -> StepResult:
+        """Take one step on raw items, (n, ...)."""
         x = self.objective.model.scaling(items)
         if x.ndim == 4:
             x = x.contiguous(memory_format=self.memory_format)
-        losses, latents = [], []
-        terms: dict[str, Tensor] = {}
+        losses: list[Tensor] = []
+        latents: list[Tensor] = []
+        values: dict[str, Tensor] = {}
         if self.concurrent is not None:
             self.concurrent.start()
         for target, optimizer in zip(self.targets, self.optimizers, strict=True):
             output = target.compute_loss(x)
             optimizer.zero_grad(set_to_none=True)
-            # Of one player alone there is nobody else's weight to leave out.
+            # A single target moves all parameters that have a gradient.
             inputs = target.parameters if len(self.targets) > 1 else None
             output.loss.backward(inputs=inputs)  # type: ignore[no-untyped-call]
             losses.append(output.loss)
-            terms |= output.terms
-            if self.concurrent is not None:  # a method with M has one player
+            values |= output.terms
+            if self.concurrent is not None:  # a method with M has one target
                 self.concurrent.finish()
                 losses.append(self.concurrent.total)
-                terms |= self.concurrent.terms
+                values |= self.concurrent.terms
             optimizer.step()
             latents.append(output.latents)
         if self.concurrent is not None:
-            self.concurrent.took()
-        ordered = [terms[name] for name in self.objective.weights]
-        return torch.stack([sum(losses[1:], losses[0]), *ordered]).detach(), latents[0].detach()
+            self.concurrent.end_step()
+        values["loss"] = sum(losses[1:], losses[0])
+        stacked = torch.stack([values[name] for name in self.names])
+        return StepResult(self.names, stacked.detach(), latents[0].detach())
 
 
 class CapturedStep:
     """The same step, recorded once as a CUDA graph and replayed.
 
-    The first steps run eagerly on a side stream, as CUDA asks of a warm-up; they are real steps, so nothing has
-    to be undone. A batch of another size (the last of an epoch) runs eagerly. Steps that look at M and steps that hold
-    the slope of a penalty have a graph each.
+    The first steps run eagerly on a side stream, as CUDA requires before a capture; they are steps of the training. A
+    batch of another size (the last of an epoch) runs eagerly. Steps that linearize the penalties of M anew have a graph
+    of their own.
     """
 
     WARMUP = 3
@@ -102,28 +129,29 @@ class CapturedStep:
         self.eager = eager
         self.batch_size = batch_size
         self.warm = 0
-        self.graphs: dict[bool, tuple[torch.cuda.CUDAGraph, Tensor, Tensor]] = {}
+        # By whether penalties are linearized: the graph, and the memory that it writes its result to.
+        self.graphs: dict[bool, tuple[torch.cuda.CUDAGraph, StepResult]] = {}
         self.items = torch.empty(0)
 
-    def __call__(self, items: Tensor) -> tuple[Tensor, Tensor]:
-        """items: raw batch on the GPU."""
+    def __call__(self, items: Tensor) -> StepResult:
+        """Take one step on raw items on the GPU, (n, ...)."""
         if len(items) != self.batch_size:
             return self.eager(items)
         if self.warm < self.WARMUP:
             self.warm += 1
             return self._on_side_stream(items)
         concurrent = self.eager.concurrent
-        looks = concurrent is not None and concurrent.look
-        if looks not in self.graphs:
-            self.graphs[looks] = self._captured(items)
-        graph, row, latents = self.graphs[looks]
+        linearizes = concurrent is not None and concurrent.linearizes
+        if linearizes not in self.graphs:
+            self.graphs[linearizes] = self._capture(items)
+        graph, result = self.graphs[linearizes]
         self.items.copy_(items)
         graph.replay()
         if concurrent is not None:
-            concurrent.took()
-        return row.clone(), latents.clone()
+            concurrent.end_step()
+        return replace(result, values=result.values.clone(), latents=result.latents.clone())
 
-    def _on_side_stream(self, items: Tensor) -> tuple[Tensor, Tensor]:
+    def _on_side_stream(self, items: Tensor) -> StepResult:
         stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
@@ -131,7 +159,7 @@ class CapturedStep:
         torch.cuda.current_stream().wait_stream(stream)
         return result
 
-    def _captured(self, items: Tensor) -> tuple[torch.cuda.CUDAGraph, Tensor, Tensor]:
+    def _capture(self, items: Tensor) -> tuple[torch.cuda.CUDAGraph, StepResult]:
         if not self.graphs:
             self.items = items.clone()
         for optimizer in self.eager.optimizers:
@@ -142,7 +170,7 @@ class CapturedStep:
         stream = torch.cuda.Stream(priority=-1)  # type: ignore[no-untyped-call]
         try:
             with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
-                row, latents = self.eager(self.items)
+                result = self.eager(self.items)
         except RuntimeError as error:
             if isinstance(error, torch.OutOfMemoryError) or isinstance(error.__context__, torch.OutOfMemoryError):
                 raise torch.OutOfMemoryError(str(error)) from error
@@ -151,4 +179,4 @@ class CapturedStep:
                 f"capture: the step cannot be recorded as a CUDA graph ({reason}); a penalty that reads a value back "
                 "from the GPU, as .item() does, needs --capture off"
             ) from error
-        return graph, row, latents
+        return graph, result

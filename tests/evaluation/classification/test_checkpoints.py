@@ -166,7 +166,7 @@ def test_a_damaged_file_is_refused_and_says_what_to_do(damage, latents, tmp_path
     if damage == "one bit":
         content[len(content) // 2] ^= 1
     path.write_bytes({"cut": content[:50], "empty": b"", "one bit": content}[damage])
-    with pytest.raises(LoraeError, match=rf"^{path}: the file is damaged; delete it, and its training starts anew$"):
+    with pytest.raises(LoraeError, match=rf"^{path}: the file is damaged; delete it to restart its training$"):
         finish(latents, tmp_path / "kept")
 
 
@@ -220,7 +220,7 @@ def test_one_process_at_a_time(tmp_path):
     with TrainingCheckpoints(folder) as kept:
         assert not list(tmp_path.iterdir())  # a measure that trains nothing takes no lock
         kept.unfinished(20, lambda: "key")
-        expected = f"{folder}: another process is at these trainings; wait for it, or end it"
+        expected = f"{folder}: locked by another process; wait until it ends, or stop it"
         assert claim_elsewhere(folder) == expected
     assert claim_elsewhere(folder) == "free"
     assert not list(tmp_path.iterdir())

@@ -129,5 +129,5 @@ def test_bad_protocols_are_refused(changes, message):
 def test_too_few_items_for_the_classes_are_refused():
     # Ten items of ten classes: one of them is set aside, and nine cannot show ten classes.
     latents, labels = np.zeros((10, 2)), np.arange(10)
-    with pytest.raises(LoraeError, match="got 9 that may be labelled, expected at least one for each of 10 classes"):
+    with pytest.raises(LoraeError, match="got 9 that may be labeled, expected at least one for each of 10 classes"):
         classify(latents, labels, latents, labels)

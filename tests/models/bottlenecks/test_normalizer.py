@@ -23,7 +23,7 @@ def batch(seed=0, items=40):
 
 
 def by_the_batch(h, kind):
-    """Plain normalisation by a batch, differentiated by autograd."""
+    """Plain normalization by a batch, differentiated by autograd."""
     if kind == "coordinates":
         return batch_norm(h, None, None, training=True, eps=EPSILON)
     centred = h - h.mean(0)
@@ -37,7 +37,7 @@ def gradient_of(function, h, direction):
 
 
 @working
-def test_the_first_batch_is_normalised_by_itself(kind):
+def test_the_first_batch_is_normalized_by_itself(kind):
     n = Normalizer(WIDTH, kind)(batch())
     torch.testing.assert_close(n, by_the_batch(batch(), kind), atol=1e-5, rtol=1e-5)
     deviations = n.std(0, correction=0)
@@ -50,14 +50,14 @@ def test_the_first_batch_is_normalised_by_itself(kind):
 
 
 def test_the_kind_none_does_nothing_and_has_nothing_to_store():
-    normaliser = Normalizer(WIDTH)
+    normalizer = Normalizer(WIDTH)
     h = batch()
-    assert normaliser(h) is h
-    assert normaliser.state_dict() == {}  # runs of before there was a normaliser are read as they are
+    assert normalizer(h) is h
+    assert normalizer.state_dict() == {}  # runs of before there was a normalizer are read as they are
 
 
 @working
-def test_the_gradient_is_that_of_batch_normalisation_where_statistics_are_the_batchs(kind):
+def test_the_gradient_is_that_of_batch_normalization_where_statistics_are_the_batchs(kind):
     direction = batch(seed=1)
     ours = gradient_of(Normalizer(WIDTH, kind), batch(), direction)
     theirs = gradient_of(lambda h: by_the_batch(h, kind), batch(), direction)
@@ -66,26 +66,26 @@ def test_the_gradient_is_that_of_batch_normalisation_where_statistics_are_the_ba
 
 @working
 def test_with_running_statistics_it_is_that_gradient_in_their_units(kind):
-    normaliser = Normalizer(WIDTH, kind)
+    normalizer = Normalizer(WIDTH, kind)
     for seed in range(1, 5):
-        normaliser(3 * batch(seed))
+        normalizer(3 * batch(seed))
     h, direction = batch(), batch(seed=9)
-    ours = gradient_of(normaliser, h, direction)
+    ours = gradient_of(normalizer, h, direction)
     theirs = gradient_of(lambda x: by_the_batch(x, kind), h, direction)
     variance = h.var(0, correction=0)
     variance = variance if kind == "coordinates" else variance.mean()
-    factor = (variance / normaliser.variance).sqrt()
+    factor = (variance / normalizer.variance).sqrt()
     assert (factor < 0.8).all()  # the statistics do differ
     torch.testing.assert_close(ours, theirs * factor, atol=1e-5, rtol=1e-3)
 
 
 @working
 def test_no_gradient_shifts_or_stretches_a_batch(kind):
-    normaliser = Normalizer(WIDTH, kind)
+    normalizer = Normalizer(WIDTH, kind)
     for seed in range(5):
-        normaliser(batch(seed))
+        normalizer(batch(seed))
     h = batch(seed=7)
-    gradient = gradient_of(normaliser, h, batch(seed=8))
+    gradient = gradient_of(normalizer, h, batch(seed=8))
     size = gradient.abs().max() * h.abs().max() * len(h)
     assert gradient.sum(0).abs().max() < 1e-5 * size
     stretch = ((h - h.mean(0)) * gradient).sum(0)
@@ -98,7 +98,7 @@ def autoencoder(kind, factor=1.0):
     """The same weights for every kind, with encoder outputs of about one times a factor, far above EPSILON."""
     torch.manual_seed(0)
     model = Autoencoder(
-        ModelSpec("mlp", (WIDTH,), WIDTH, 0.125, "linear", {"init": "orthogonal", "normalise": kind})
+        ModelSpec("mlp", (WIDTH,), WIDTH, 0.125, "linear", {"init": "orthogonal", "normalize": kind})
     ).train()
     with torch.no_grad():
         output: Any = model.encoder.output
@@ -131,58 +131,58 @@ def test_the_size_of_the_encoders_outputs_makes_no_difference(kind, factor):
         torch.testing.assert_close(gradient, expected, atol=2e-3 * float(expected.abs().max()), rtol=0)
 
 
-def test_without_a_normaliser_it_does():
+def test_without_a_normalizer_it_does():
     assert not torch.allclose(passes(autoencoder("none"))[0], passes(autoencoder("none", 10.0))[0], atol=0.1)
 
 
 @working
 def test_training_and_evaluation_agree_once_the_statistics_have_settled(kind):
-    normaliser = Normalizer(WIDTH, kind)
+    normalizer = Normalizer(WIDTH, kind)
     for _ in range(20):
-        normaliser(batch())
-    trained = normaliser(batch())
-    torch.testing.assert_close(normaliser.eval()(batch()), trained, atol=1e-6, rtol=1e-6)
+        normalizer(batch())
+    trained = normalizer(batch())
+    torch.testing.assert_close(normalizer.eval()(batch()), trained, atol=1e-6, rtol=1e-6)
     torch.testing.assert_close(trained, by_the_batch(batch(), kind), atol=1e-5, rtol=1e-5)
 
 
 @working
 def test_statistics_are_plain_averages_first_and_fading_ones_later(kind):
-    normaliser = Normalizer(WIDTH, kind)
+    normalizer = Normalizer(WIDTH, kind)
     batches = [batch(seed) for seed in range(30)]
     for h in batches:
-        normaliser(h)
+        normalizer(h)
     variances = torch.stack([h.var(0, correction=0) for h in batches]).mean(0)
     variances = variances if kind == "coordinates" else variances.mean(0, keepdim=True)
-    torch.testing.assert_close(normaliser.mean, torch.stack([h.mean(0) for h in batches]).mean(0))
-    torch.testing.assert_close(normaliser.variance, variances)
+    torch.testing.assert_close(normalizer.mean, torch.stack([h.mean(0) for h in batches]).mean(0))
+    torch.testing.assert_close(normalizer.variance, variances)
     for _ in range(round(1 / MOMENTUM)):
-        normaliser(batch())
-    before = normaliser.mean.clone()
-    normaliser(batch(seed=3))
-    torch.testing.assert_close(normaliser.mean, before + MOMENTUM * (batch(seed=3).mean(0) - before))
+        normalizer(batch())
+    before = normalizer.mean.clone()
+    normalizer(batch(seed=3))
+    torch.testing.assert_close(normalizer.mean, before + MOMENTUM * (batch(seed=3).mean(0) - before))
 
 
 @working
 def test_a_batch_of_one_uses_what_was_seen_and_teaches_nothing(kind):
-    normaliser = Normalizer(WIDTH, kind)
-    normaliser(batch())
-    before = copy.deepcopy(normaliser.state_dict())
+    normalizer = Normalizer(WIDTH, kind)
+    normalizer(batch())
+    before = copy.deepcopy(normalizer.state_dict())
     one = batch(seed=5, items=1)
-    a, b = normaliser.affine()
-    torch.testing.assert_close(normaliser(one), a * (one - b))
-    gradient = gradient_of(normaliser, one, torch.ones(1, WIDTH))
+    a, b = normalizer.affine()
+    torch.testing.assert_close(normalizer(one), a * (one - b))
+    gradient = gradient_of(normalizer, one, torch.ones(1, WIDTH))
     torch.testing.assert_close(gradient, a[None])
-    assert all(torch.equal(value, before[name]) for name, value in normaliser.state_dict().items())
+    assert all(torch.equal(value, before[name]) for name, value in normalizer.state_dict().items())
 
 
 @working
 def test_a_constant_coordinate_stays_finite(kind):
     h = batch()
     h[:, 2] = 7.0
-    normaliser = Normalizer(WIDTH, kind)
-    n = normaliser(h)
+    normalizer = Normalizer(WIDTH, kind)
+    n = normalizer(h)
     assert n[:, 2].abs().max() < 1e-3
-    assert gradient_of(normaliser, h, torch.ones_like(h)).isfinite().all()
+    assert gradient_of(normalizer, h, torch.ones_like(h)).isfinite().all()
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -208,5 +208,5 @@ def test_folding_happens_where_the_module_is_and_in_its_dtype(kind):
 
 
 def test_an_unknown_kind_is_refused():
-    with pytest.raises(LoraeError, match=r"normalise: got 'batch', expected one of none, scale, coordinates"):
+    with pytest.raises(LoraeError, match=r"normalize: got 'batch', expected one of none, scale, coordinates"):
         Normalizer(WIDTH, "batch")

@@ -1,4 +1,4 @@
-"""Downstream classification: how well a few labels do on frozen latents, and how well they do without."""
+"""Downstream classification: accuracy with few labels, on frozen latents and from raw items."""
 
 from lorae.evaluation.classification.checkpoints import TrainingCheckpoints
 from lorae.evaluation.classification.heads import classify

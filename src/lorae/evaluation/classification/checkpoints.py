@@ -1,4 +1,4 @@
-"""How far a training of classifiers is, on disk: a kill loses seconds of it, not hours."""
+"""Checkpoints of classifier trainings: a kill loses seconds of a training, not hours."""
 
 import contextlib
 import dataclasses
@@ -20,27 +20,27 @@ from lorae.errors import LoraeError
 from lorae.evaluation.classification.protocol import LEARNING_RATE, LabeledData, Plan
 from lorae.system.files import try_lock, write_atomically
 
-# Seconds between two writes: about an epoch of all 55,000 labelled digits from the images on. A write takes 20 ms for
+# Seconds between two writes: about an epoch of all 55,000 labeled digits from the images on. A write takes 20 ms for
 # heads on latents, 70 ms for a network on images.
 PAUSE = 20.0
 
-# Raised when a training goes on from another state than before: then no earlier file is taken up.
+# Increased when the state of a training changes; files of earlier formats are not continued.
 FORMAT = 1
 
-CHECK = 16  # bytes of a digest before the content: torch reads damaged numbers without a word
+CHECK = 16  # bytes of a digest before the content: torch reads damaged numbers without an error
 
 
 class TrainingCheckpoint:
-    """One file with the state of one training, or with its result. path: None keeps nothing."""
+    """One file with the state or the result of one training; with `path` None nothing is kept."""
 
-    WAY_OUT = "delete it, and its training starts anew"
+    WAY_OUT = "delete it to restart its training"
 
     def __init__(self, path: Path | None) -> None:
         self.path = path
         self._written = time.monotonic()
 
     def read(self) -> dict[str, Any] | None:
-        """What was written last; LoraeError where it is damaged."""
+        """Return the last content, or None; raise LoraeError if the file is damaged."""
         if self.path is None or not self.path.exists():
             return None
         try:
@@ -54,11 +54,11 @@ class TrainingCheckpoint:
 
     @property
     def is_due(self) -> bool:
-        """Whether a state is to be written again."""
+        """Whether the last write is longer ago than `PAUSE`."""
         return self.path is not None and time.monotonic() - self._written >= PAUSE
 
     def write(self, state: dict[str, Any]) -> None:
-        """Keep tensors and plain values instead of what was kept before."""
+        """Replace the content by a state of tensors and plain values."""
         if self.path is None:
             return
         content = io.BytesIO()
@@ -67,16 +67,16 @@ class TrainingCheckpoint:
         self._written = time.monotonic()
 
     def forget(self) -> None:
-        """Delete the file, and what a kill left of a write."""
+        """Delete the file, and partial files of interrupted writes."""
         if self.path is not None:
             for path in (self.path, *self.path.parent.glob(f".{self.path.name}.*")):
                 path.unlink(missing_ok=True)
 
 
 class TrainingCheckpoints:
-    """The trainings of one measure, each a file in a folder, until they are forgotten. folder: None keeps nothing.
+    """Checkpoints of the trainings of one measure, a file each; with `folder` None nothing is kept.
 
-    As a context manager it lets go of the folder at the end: from the first training on no other process may be at it.
+    The folder is locked from the first training until the end of the `with` block.
     """
 
     def __init__(self, folder: Path | None) -> None:
@@ -96,9 +96,19 @@ class TrainingCheckpoints:
             self._lock = None
 
     def unfinished(self, n: int, key: Callable[[], str]) -> TrainingCheckpoint:
-        """The file of one training; key: gives a digest of everything that decides the result, part of its name.
+        """Return the checkpoint of one training with n labels.
 
-        Raises LoraeError while another process is at the folder.
+        Parameters
+        ----------
+        n : int
+            Number of labeled items.
+        key : callable
+            Returns a digest of everything that decides the result; it is part of the file's name.
+
+        Raises
+        ------
+        LoraeError
+            If the folder is locked by another process.
         """
         if self.folder is None:
             return TrainingCheckpoint(None)
@@ -106,24 +116,21 @@ class TrainingCheckpoints:
             path = self.folder.with_name(f"{self.folder.name}.lock")
             self._lock = try_lock(path, f"cannot write {path}")
             if self._lock is None:
-                raise LoraeError(f"{self.folder}: another process is at these trainings; wait for it, or end it")
+                raise LoraeError(f"{self.folder}: locked by another process; wait until it ends, or stop it")
         self._ours.append(TrainingCheckpoint(self.folder / f"{n}-labels-{key()}"))
         return self._ours[-1]
 
     def forget(self) -> None:
-        """Delete their files, and the folder where no others are in it."""
+        """Delete the files, and the folder if it is empty."""
         for training in self._ours:
             training.forget()
         if self.folder is not None:
-            with contextlib.suppress(OSError):  # others are, or there never was a folder
+            with contextlib.suppress(OSError):  # not empty, or never made
                 self.folder.rmdir()
 
 
 def training_key(data: LabeledData, model: nn.Module, n: int, seeds: list[int], protocol: str, plan: Plan) -> str:
-    """A digest of items, labels, untrained networks and protocol: other latents are another training by themselves.
-
-    60,000 digits take 0.1 s.
-    """
+    """Return a digest of items, labels, untrained networks and protocol; 60,000 digits take 0.1 s."""
     found = hashlib.blake2b(digest_size=CHECK)
     for values in (data.train, data.train_labels, data.test, data.test_labels):
         _add(found, values)

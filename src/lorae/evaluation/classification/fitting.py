@@ -1,4 +1,4 @@
-"""The one training loop of all classifiers: a stack of them, one a seed, each on its own items in its own order."""
+"""Training loop of all classifiers: one network for each seed, with its own items in its own order."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -16,20 +16,20 @@ from lorae.evaluation.classification.protocol import LEARNING_RATE, LabeledData,
 from lorae.models.autoencoder import CHUNK
 from lorae.optim.adam import FLUSH_EVERY, flush_denormal_moments
 
-# Generators, one a seed -> a network that maps items (seeds, n, ...) to scores (seeds, n, classes).
+# Generators, one for each seed -> a network that maps items (seeds, n, ...) to scores (seeds, n, classes).
 Build = Callable[[Sequence[torch.Generator]], nn.Module]
 
 
 @dataclass(frozen=True)
 class Part:
-    """Items for each seed: rows, int64 (seeds, n), of items (N, ...) and of labels, int64 (N,), that seeds share."""
+    """Items of each seed: rows, int64 (seeds, n), of items (N, ...) and labels, int64 (N,), shared by all seeds."""
 
     items: Tensor
     labels: Tensor
     rows: Tensor
 
     def batch(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Items (seeds, n, ...) and labels (seeds, n) of rows (seeds, n)."""
+        """Return items (seeds, n, ...) and labels (seeds, n) of rows (seeds, n)."""
         flat = rows.flatten()
         items = self.items.index_select(0, flat)  # four times as fast as items[rows]
         return items.view(*rows.shape, *self.items.shape[1:]), self.labels.index_select(0, flat).view(rows.shape)
@@ -45,16 +45,27 @@ def accuracies(
     advance: Callable[[int], Any] | None = None,
     trainings: TrainingCheckpoints | None = None,
 ) -> dict[str, Any]:
-    """Test accuracies of one network a seed, trained side by side on n labelled items, with how they came about.
+    """Train one network for each seed side by side on n labeled items, and measure the test accuracies.
 
-    build: makes the untrained networks of all seeds; advance: told of every step; trainings: where this one is kept,
-    so that the same call goes on from there, or has its result at once.
+    Parameters
+    ----------
+    build : callable
+        Builds the untrained networks of all seeds from their generators.
+    advance : callable, default=None
+        Called with the number of steps done.
+    trainings : TrainingCheckpoints, default=None
+        Keeps the training, so that the same call continues it, or returns its result at once.
+
+    Returns
+    -------
+    dict
+        The accuracies as in `summary`, with `epochs`, `steps`, and the `picked` step of each seed.
     """
     draws = [draw_rows(data.train_labels, n, seed, protocol) for seed in seeds]
     train, train_labels = as_tensor(data.train), as_tensor(data.train_labels)
-    labelled = Part(train, train_labels, _stacked([chosen for chosen, _ in draws]))
+    labeled = Part(train, train_labels, _stack([chosen for chosen, _ in draws]))
     test = Part(as_tensor(data.test), as_tensor(data.test_labels), torch.arange(len(data.test)).expand(len(seeds), -1))
-    judge = test if protocol == "authors_code" else Part(train, train_labels, _stacked([held for _, held in draws]))
+    judge = test if protocol == "authors_code" else Part(train, train_labels, _stack([held for _, held in draws]))
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
     model = build(generators)
     key = functools.partial(training_key, data, model, n, list(seeds), protocol, plan)
@@ -64,32 +75,32 @@ def accuracies(
         if advance is not None:
             advance(plan.steps)
         return dict(state["result"])
-    picked = fit(model, labelled, judge, plan, generators, advance, unfinished, state)
+    picked = fit(model, labeled, judge, plan, generators, advance, unfinished, state)
     result = summary(accuracy(model, test).tolist(), n) | {"epochs": plan.epochs, "steps": plan.steps, "picked": picked}
     unfinished.write({"result": result})
     return result
 
 
 class Training:
-    """One classifier a seed on its way: what a step changes, and what has to be kept to go on as if nothing was.
+    """State of a training of one classifier for each seed.
 
-    model: its parameters have a first dimension of seeds, unless there is one seed only; generators: one a seed, for
-    the order of its items.
+    The model's parameters have a first dimension of seeds, unless there is only one seed. Each generator decides the
+    order of the items of its seed.
     """
 
-    def __init__(self, model: nn.Module, labelled: Part, batch: int, generators: Sequence[torch.Generator]) -> None:
+    def __init__(self, model: nn.Module, labeled: Part, batch: int, generators: Sequence[torch.Generator]) -> None:
         self.model = model
         self.optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE, fused=True)
-        self.labelled, self.batch, self.generators = labelled, batch, generators
+        self.labeled, self.batch, self.generators = labeled, batch, generators
         self.step = 0
-        self.order = labelled.rows[:, :0]  # of the epoch's items, those that are still to come
+        self.order = labeled.rows[:, :0]  # remaining items of the epoch
         self.best = torch.full((len(generators),), -1.0, dtype=torch.float64)
         self.picked = torch.zeros(len(generators), dtype=torch.int64)
         self.kept = [parameter.detach().clone() for parameter in model.parameters()]
 
     def take_step(self) -> None:
-        """One step of Adam on the cross entropy of the next items."""
-        items, labels = self.labelled.batch(self._next_rows())
+        """Take one step of Adam on the cross entropy of the next items."""
+        items, labels = self.labeled.batch(self._next_rows())
         # The mean over a batch and the sum over seeds: each seed's gradient is as if it were alone.
         loss = F.cross_entropy(self.model(items).flatten(0, 1), labels.flatten(), reduction="sum") / labels.shape[1]
         self.optimizer.zero_grad(set_to_none=True)
@@ -100,16 +111,16 @@ class Training:
             flush_denormal_moments(self.optimizer)
 
     def _next_rows(self) -> Tensor:
-        """Rows (seeds, batch), shuffled anew every epoch; the last batch of an epoch may be smaller."""
+        """Return rows (seeds, batch), shuffled anew every epoch; the last batch of an epoch may be smaller."""
         if not self.order.shape[1]:
-            rows = self.labelled.rows
+            rows = self.labeled.rows
             order = [torch.randperm(rows.shape[1], generator=generator) for generator in self.generators]
             self.order = rows.gather(1, torch.stack(order))
         batch, self.order = self.order[:, : self.batch], self.order[:, self.batch :]
         return batch
 
     def judge(self, part: Part) -> None:
-        """Keep the weights of each seed that are better on these items than all before."""
+        """Keep the weights of each seed whose accuracy on these items exceeds all earlier ones."""
         found = accuracy(self.model, part)
         better = found > self.best
         self.best = torch.where(better, found, self.best)
@@ -118,14 +129,14 @@ class Training:
         self.kept = [_choose(better, new, old) for new, old in zip(now, self.kept, strict=True)]
 
     def finish(self) -> list[int]:
-        """Put the kept weights in place; the steps after which they were reached."""
+        """Restore the kept weights and return the steps at which they were reached."""
         with torch.no_grad():
             for parameter, value in zip(self.model.parameters(), self.kept, strict=True):
                 parameter.copy_(value)
         return [int(step) for step in self.picked]
 
     def state(self) -> dict[str, Any]:
-        """Everything above but the items."""
+        """Return everything except the items."""
         return {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -134,7 +145,7 @@ class Training:
         }
 
     def load(self, state: dict[str, Any]) -> None:
-        """Go on from a state."""
+        """Continue from a state."""
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         for generator, found in zip(self.generators, state["generators"], strict=True):
@@ -145,7 +156,7 @@ class Training:
 
 def fit(
     model: nn.Module,
-    labelled: Part,
+    labeled: Part,
     judge: Part,
     plan: Plan,
     generators: Sequence[torch.Generator],
@@ -153,12 +164,21 @@ def fit(
     unfinished: TrainingCheckpoint | None = None,
     state: dict[str, Any] | None = None,
 ) -> list[int]:
-    """Train, and leave each seed with the weights that `judge` liked best, the first of ties.
+    """Train, and leave each seed with its most accurate weights on `judge`, the first of ties.
 
-    unfinished: where the training is kept; state: what was kept of it before; model and generators as in `Training`.
-    Returns the steps after which those weights were reached.
+    Parameters
+    ----------
+    unfinished : TrainingCheckpoint, default=None
+        Keeps the training.
+    state : dict, default=None
+        State to continue from.
+
+    Returns
+    -------
+    list of int
+        The step of each seed at which these weights were reached.
     """
-    training, unfinished = Training(model, labelled, plan.batch, generators), unfinished or TrainingCheckpoint(None)
+    training, unfinished = Training(model, labeled, plan.batch, generators), unfinished or TrainingCheckpoint(None)
     if state is not None:
         training.load(state)
     if advance is not None and training.step:
@@ -180,7 +200,7 @@ def _choose(better: Tensor, new: Tensor, old: Tensor) -> Tensor:
 
 
 def accuracy(model: nn.Module, part: Part) -> Tensor:
-    """Share of a part's items that each seed's network gets right, float64 (seeds,); dropout is off meanwhile."""
+    """Return the share of correctly classified items for each seed, float64 (seeds,), without dropout."""
     right = torch.zeros(len(part.rows), dtype=torch.float64)
     training = model.training
     model.eval()
@@ -193,9 +213,9 @@ def accuracy(model: nn.Module, part: Part) -> Tensor:
 
 
 def as_tensor(values: NDArray[Any]) -> Tensor:
-    """The same memory as a tensor; a copy where it is read-only, which torch warns of."""
+    """Return a tensor that shares the memory, or a copy of a read-only array, for which torch would warn."""
     return torch.from_numpy(values if values.flags.writeable else values.copy())
 
 
-def _stacked(rows: list[Rows]) -> Tensor:
+def _stack(rows: list[Rows]) -> Tensor:
     return torch.from_numpy(np.stack(rows))

@@ -1,4 +1,4 @@
-"""The paper's classifier, for several seeds at once as products of stacks of matrices, and its use on latents."""
+"""The paper's classifier on frozen latents, for several seeds at once by batched matrix products."""
 
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -21,21 +21,32 @@ from lorae.evaluation.classification.protocol import (
     check_protocol,
     check_seeds,
     describe,
-    labelled_data,
+    labeled_data,
     plan,
     split_counts,
 )
 
-# What each value of a byte says of eight units: dropped, or kept and doubled, so that the expectation stays.
+# Dropout factors of eight units for each value of a byte: 0, or 2 so that the expectation stays.
 _KEPT_TWICE = 2.0 * ((torch.arange(256).unsqueeze(1) >> torch.arange(8)) & 1).float()
 
 
 class Heads(nn.Module):
-    """One classifier a seed: twice linear, ReLU, dropout of one half; then linear to the classes.
+    """One classifier for each seed: twice linear, ReLU and dropout of one half, then linear to the classes.
 
-    width: of latents and hidden layers; generators: one a seed, for its first weights, drawn like those of
-    torch.nn.Linear, and for its dropout, so that no seed's draws depend on the others.
+    Parameters
+    ----------
+    width : int
+        Width of latents and hidden layers.
+    classes : int
+        Number of classes.
+    generators : sequence of torch.Generator
+        One for each seed: for its initial weights, distributed as in torch.nn.Linear, and for its dropout, so that no
+        seed's draws depend on the others.
+    dropout : bool, default=True
+        Whether to use dropout in training mode.
 
+    Examples
+    --------
     >>> Heads(4, 3, [torch.Generator(), torch.Generator()])(torch.zeros(2, 5, 4)).shape
     torch.Size([2, 5, 3])
     """
@@ -51,7 +62,7 @@ class Heads(nn.Module):
             self.biases.append(_uniform((1, outputs), bound, generators))
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: float32 (seeds, n, width); result (seeds, n, classes), before the softmax."""
+        """Map latents, float32 (seeds, n, width), to scores (seeds, n, classes) before the softmax."""
         masks = self._masks(x) if self.training and self.dropout else None
         for index, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
             x = torch.baddbmm(bias, x, weight)
@@ -60,10 +71,10 @@ class Heads(nn.Module):
         return x
 
     def _masks(self, x: Tensor) -> Tensor:
-        """0 or 2 with even odds, (seeds, hidden layers, n, width), a random bit each.
+        """Draw dropout factors, 0 or 2 with equal probability, (seeds, hidden layers, n, width).
 
-        A draw of 64 bits at a time costs 0.05 ms for five seeds of 2 x 100 x 128 units, a draw a unit 1.2 ms: as much
-        as all the rest of a step.
+        Drawing 64 bits at a time costs 0.05 ms for five seeds of 2 x 100 x 128 units; one draw for each unit costs
+        1.2 ms, as much as the rest of a step.
         """
         shape = (len(self.weights) - 1, x.shape[1], x.shape[2])
         units = math.prod(shape)
@@ -94,36 +105,55 @@ def classify(
     advance: Callable[[int], Any] | None = None,
     trainings: TrainingCheckpoints | None = None,
 ) -> dict[str, Any]:
-    """Test accuracy of the paper's classifier on frozen latents, for several numbers of labelled items.
+    """Measure the test accuracy of the paper's classifier on frozen latents, for several numbers of labels.
 
     Parameters
     ----------
-    train_latents, test_latents: float (n, l), taken as they are: the paper scales nothing.
-    train_labels, test_labels: whole numbers (n,).
-    counts: numbers of labelled items, or `all`; those above what there is are named in the result's `left_out`.
-    protocol: `validation` sets 5000 training items aside (a tenth of fewer than 50,000), draws the labelled ones
-        stratified from the rest, and reports the test accuracy of the moment with the best validation accuracy.
-        `authors_code` takes the first items, and the moment with the best TEST accuracy, as the released code does:
-        its numbers are too good, because the test set has picked them. It is there for comparison only, on latents
-        taken before M.
-    max_steps: gradient steps a head at most; None for all `epochs`, as in the paper.
-    features: what the latents are, for the stored protocol.
-    advance: told of every step, of all seeds at once; `total_steps` says how many there will be.
-    trainings: where they are kept, so that after a kill the same call goes on from there, until the caller forgets
-        them; None keeps nothing.
+    train_latents, test_latents : ndarray of float, shape (n, l)
+        Latents, used without scaling, as in the paper.
+    train_labels, test_labels : ndarray of int, shape (n,)
+        Class labels.
+    counts : iterable of int or "all", default=COUNTS
+        Numbers of labeled items; those above the number of items are listed in the result's `left_out`.
+    seeds : iterable of int, default=SEEDS
+        Seeds of the labeled items, the initial weights and the order of the items.
+    protocol : {"validation", "authors_code"}, default="validation"
+        `validation` sets 5000 training items aside (a tenth of fewer than 50,000), draws the labeled ones stratified
+        from the rest, and reports the test accuracy at the best validation accuracy. `authors_code` takes the first
+        items and the best TEST accuracy, as the released code does: its numbers are too good, because they are picked
+        on the test set. It serves comparisons only, on latents before M.
+    epochs : int, default=EPOCHS
+        Number of epochs, as in the authors' code.
+    max_steps : int, default=MAX_STEPS
+        Largest number of gradient steps; None trains all epochs, as in the paper.
+    features : str, default="the latents"
+        Description of the latents for the stored protocol.
+    advance : callable, default=None
+        Called with the number of steps done, for all seeds at once; `total_steps` gives their total.
+    trainings : TrainingCheckpoints, default=None
+        Keeps the trainings, so that the same call continues them after a kill.
 
-    Returns plain JSON values: for each count its mean, sample standard deviation and values (shares in [0, 1]), n,
-    epochs, steps, and the steps after which each seed's head was `picked`; then `protocol` and `left_out`.
-    Raises LoraeError for latents that are not finite, for labels that are missing or do not fit, and for a count
-    below the number of classes.
+    Returns
+    -------
+    dict
+        Plain JSON values: for each count mean, sample standard deviation and values (shares in [0, 1]), n, epochs,
+        steps, and the step at which each seed's head was `picked`; then `protocol` and `left_out`.
 
-    Source: LoRAE (arXiv:2310.16194), Table 6; the head's details are from its authors' code.
+    Raises
+    ------
+    LoraeError
+        For latents that are not finite, labels that are missing or do not fit, and a count below the number of
+        classes.
+
+    References
+    ----------
+    LoRAE (arXiv:2310.16194), table 6; the details of the head are from its authors' code.
     """
     check_protocol(protocol)
     epochs, max_steps = check_length(epochs, max_steps)
     checked_seeds = check_seeds(seeds)
     train = check_latents(train_latents, "train_latents")
-    data = labelled_data(train, train_labels, check_latents(test_latents, "test_latents"), test_labels)
+    data = labeled_data(train, train_labels, check_latents(test_latents, "test_latents"), test_labels)
     sizes, left_out = split_counts(counts, available(len(train), protocol), data.classes)
 
     def build(generators: Sequence[torch.Generator]) -> nn.Module:

@@ -1,4 +1,4 @@
-"""Simple classifiers that show what latents hold without a network: logistic regression and nearest neighbours."""
+"""Classifiers on latents without a network: logistic regression and nearest neighbors."""
 
 import warnings
 from collections.abc import Callable, Iterable
@@ -15,10 +15,11 @@ from lorae.evaluation.classification.protocol import (
     check_latents,
     check_seeds,
     draw_evenly,
-    labelled_data,
+    labeled_data,
     split_counts,
     summary,
 )
+from lorae.linalg import column_deviations
 
 # scikit-learn's own default: enough to keep the weights finite where classes are separable.
 PENALTY = 1.0
@@ -32,7 +33,7 @@ TOLERANCE = 1e-4
 NEIGHBORS = 5
 
 # Columns whose standard deviation is below this share of the largest one, or of their own mean, hold rounding noise of
-# float32 only, as directions do that a low-rank model has switched off: centred, but not blown up to unit variance.
+# float32 only, as the unused directions of a low-rank model do: they are centered, not scaled to unit variance.
 CONSTANT = 1e-6
 
 
@@ -46,51 +47,67 @@ def probe(
     seeds: Iterable[int] = SEEDS,
     advance: Callable[[int], Any] | None = None,
 ) -> dict[str, Any]:
-    """Test accuracy of a logistic regression and of nearest neighbours on frozen latents, by number of labels.
+    """Measure the test accuracy of logistic regression and nearest neighbors on frozen latents, by number of labels.
 
-    `logistic`: multinomial, C = 1, on latents standardised by mean and deviation of all training latents. `knn`: the
-    majority of the five nearest labelled items (Euclidean, latents as they are), ties to the class whose item is
-    nearest. Labelled items are drawn stratified by seed from all training items; `all` takes all, once.
+    `logistic` is multinomial with C = 1, on latents standardized by all training latents. `knn` takes the majority of
+    the five nearest labeled items (Euclidean, unscaled latents); ties go to the class of the nearest item. Labeled
+    items are drawn stratified by seed from all training items; `all` takes all of them, once.
 
     Parameters
     ----------
-    train_latents, test_latents: float (n, l); train_labels, test_labels: whole numbers (n,).
-    counts: numbers of labelled items, or `all`; those above what there is are named in the result's `left_out`.
-    advance: told of every draw, measured by both: `total_draws` says how many there will be.
+    train_latents, test_latents : ndarray of float, shape (n, l)
+        Latents.
+    train_labels, test_labels : ndarray of int, shape (n,)
+        Class labels.
+    counts : iterable of int or "all", default=COUNTS
+        Numbers of labeled items; those above the number of items are listed in the result's `left_out`.
+    seeds : iterable of int, default=SEEDS
+        Seeds of the labeled items.
+    advance : callable, default=None
+        Called after each draw of labeled items; `total_draws` gives their total.
 
-    Returns plain JSON values: for `logistic` and `knn`, for each count, mean, sample standard deviation, values
-    (shares in [0, 1]) and n, for `logistic` also whether all fits `converged`; then `protocol` and `left_out`.
-    Raises LoraeError as `classify` does.
+    Returns
+    -------
+    dict
+        Plain JSON values: for `logistic` and `knn` and each count mean, sample standard deviation, values (shares in
+        [0, 1]) and n, for `logistic` also whether all fits `converged`; then `protocol` and `left_out`.
 
+    Raises
+    ------
+    LoraeError
+        As in `classify`.
+
+    Examples
+    --------
     >>> x, y = np.array([[0.0], [0.1], [1.0], [1.1]]), np.array([0, 0, 1, 1])
     >>> probe(x, y, x, y, counts=["all"])["logistic"]["all"]["mean"]
     1.0
     """
     checked_seeds = check_seeds(seeds)
     train = check_latents(train_latents, "train_latents")
-    data = labelled_data(train, train_labels, check_latents(test_latents, "test_latents"), test_labels)
+    data = labeled_data(train, train_labels, check_latents(test_latents, "test_latents"), test_labels)
     sizes, left_out = split_counts(counts, len(train), data.classes)
-    standardised = _standardised(data)
+    standardized = _standardize(data)
     logistic: dict[str, Any] = {}
-    neighbours: dict[str, Any] = {}
+    neighbors: dict[str, Any] = {}
     for name, n in sizes.items():
         draws = [_draw(data.train_labels, n, seed) for seed in _used(checked_seeds, name)]
         found: list[tuple[float, bool]] = []
         shares: list[float] = []
         for rows in draws:
-            found.append(_logistic(standardised, rows))
-            shares.append(_neighbours(data, rows))
+            found.append(_logistic(standardized, rows))
+            shares.append(_nearest_neighbors(data, rows))
             if advance is not None:
                 advance(1)
         converged = all(good for _, good in found)
         logistic[name] = summary([share for share, _ in found], n) | {"converged": converged}
-        neighbours[name] = summary(shares, n)
+        neighbors[name] = summary(shares, n)
     protocol = _describe(data, checked_seeds)
-    return {"logistic": logistic, "knn": neighbours, "protocol": protocol, "left_out": left_out}
+    return {"logistic": logistic, "knn": neighbors, "protocol": protocol, "left_out": left_out}
 
 
 def total_draws(n_train: int, *, counts: Iterable[int | str] = COUNTS, seeds: Iterable[int] = SEEDS) -> int:
-    """How many draws `probe` measures on n_train items; raises LoraeError as it does, but for counts below classes.
+    """Return the number of draws of labeled items in `probe`, with its errors except for counts below the classes.
 
     >>> total_draws(60_000)
     21
@@ -101,7 +118,7 @@ def total_draws(n_train: int, *, counts: Iterable[int | str] = COUNTS, seeds: It
 
 
 def _used(seeds: list[int], name: str) -> list[int]:
-    """All items are the same items for every seed, and both classifiers have no randomness of their own."""
+    """Return one seed for all items: they do not depend on it, and neither classifier is random."""
     return seeds[:1] if name == "all" else seeds
 
 
@@ -110,18 +127,17 @@ def _draw(labels: Rows, n: int, seed: int) -> Rows:
     return draw_evenly(labels, order, n)
 
 
-def _standardised(data: LabeledData) -> LabeledData:
-    """The same data with columns of mean 0 and deviation 1 over all training items; constant ones only centred."""
-    mean = data.train.mean(axis=0, dtype=np.float64)
-    deviation = data.train.std(axis=0, dtype=np.float64)
-    deviation[deviation <= CONSTANT * np.maximum(np.abs(mean), deviation.max())] = 1.0
+def _standardize(data: LabeledData) -> LabeledData:
+    """Return the data with columns standardized by all training items; constant ones are only centered."""
+    mean, deviation = column_deviations(data.train, tolerance=CONSTANT)
+    deviation[deviation <= CONSTANT * deviation.max()] = 1.0
     train, test = (((part - mean) / deviation).astype(np.float32) for part in (data.train, data.test))
     return LabeledData(train, data.train_labels, test, data.test_labels, data.classes)
 
 
 def _logistic(data: LabeledData, rows: Rows) -> tuple[float, bool]:
-    """Test accuracy of a logistic regression on these training rows, and whether it converged."""
-    # Here, so that `lorae --help` does not wait for scikit-learn.
+    """Return the test accuracy of a logistic regression on these training rows, and whether it converged."""
+    # Imported here, so that `lorae --help` does not wait for scikit-learn.
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
@@ -133,8 +149,8 @@ def _logistic(data: LabeledData, rows: Rows) -> tuple[float, bool]:
     return float((model.predict(data.test) == data.test_labels).mean()), converged
 
 
-def _neighbours(data: LabeledData, rows: Rows) -> float:
-    """Test accuracy of the majority of the nearest of these training rows."""
+def _nearest_neighbors(data: LabeledData, rows: Rows) -> float:
+    """Return the test accuracy of the majority of the nearest of these training rows."""
     from sklearn.neighbors import NearestNeighbors
 
     labels = data.train_labels[rows]
@@ -144,7 +160,7 @@ def _neighbours(data: LabeledData, rows: Rows) -> float:
 
 
 def _vote(labels: Rows) -> Rows:
-    """The most frequent label of each row (n, k), ordered by distance; the earliest of ties (argmax takes the first).
+    """Return the most frequent label of each row (n, k), ordered by distance; ties go to the earliest.
 
     >>> _vote(np.array([[2, 1, 1, 2, 0]]))
     array([2])

@@ -1,4 +1,4 @@
-"""Which items carry labels, which ones pick the epoch, how long a head is trained, and what is stored of it."""
+"""Protocols of classification: labeled items, validation items, length of a training, stored description."""
 
 import math
 import statistics
@@ -14,13 +14,13 @@ from lorae.validation import choice, optional, whole
 
 Rows = NDArray[np.int64]
 
-# The columns of the paper's Table 6; its last one, 60,000, is all there is.
+# The columns of the paper's table 6; its last one, 60,000, is all training items.
 COUNTS: tuple[int | str, ...] = (10, 100, 1000, 10_000, "all")
 
-# The paper's table has one value a cell and no spread; five give a standard deviation at a bearable cost.
+# The paper's table has no spread; five seeds give a standard deviation at a bearable cost.
 SEEDS = range(5)
 
-# `validation` is ours: one cannot report the accuracy that the model was picked by. `authors_code` compares with it.
+# `validation` is ours: the accuracy that a model was picked by is biased. `authors_code` serves comparisons.
 PROTOCOLS = ("validation", "authors_code")
 
 # Items set aside to pick the epoch: the standard error of an accuracy is below 0.7% then. Smaller data give a tenth.
@@ -35,7 +35,7 @@ LEARNING_RATE = 1e-3
 # 500 epochs are 300,000 steps with 60,000 labels. A tenth, 50 epochs of it, takes a minute instead of ten.
 MAX_STEPS = 30_000
 
-# How often the model is judged at most. With every epoch of n = 10, a step each, judging would be all the cost.
+# Largest number of validations. With n = 10 an epoch is one step, and validating each would dominate the cost.
 JUDGED = 100
 
 
@@ -43,8 +43,8 @@ JUDGED = 100
 class LabeledData:
     """Checked items with labels as class numbers.
 
-    train, test: float32 latents (n, l), or raw items as they came; train_labels, test_labels: int64 (n,), from 0 to
-    `classes` - 1 in the order of the original labels.
+    `train` and `test` are float32 latents (n, l) or unchanged raw items; `train_labels` and `test_labels` are int64
+    (n,), from 0 to `classes` - 1 in the order of the original labels.
     """
 
     train: NDArray[Any]
@@ -56,7 +56,7 @@ class LabeledData:
 
 @dataclass(frozen=True)
 class Plan:
-    """How one head is trained on n items: items in a batch, steps, epochs that they make, and when it is judged."""
+    """Length of a training: items of a batch, steps, epochs, and the steps after which it is validated."""
 
     batch: int
     steps: int
@@ -65,7 +65,7 @@ class Plan:
 
 
 def plan(n: int, epochs: int, max_steps: int | None, judged: int = JUDGED) -> Plan:
-    """The `Plan` for n labelled items: all epochs or `max_steps` steps, judged `judged` times at most, evenly spread.
+    """Return the plan for n labeled items: all epochs or `max_steps`, with at most `judged` evenly spread validations.
 
     >>> plan(60_000, epochs=500, max_steps=30_000).epochs
     50.0
@@ -87,7 +87,7 @@ def total_steps(
     epochs: int = EPOCHS,
     max_steps: int | None = MAX_STEPS,
 ) -> int:
-    """How many steps `classify` takes on n_train items, all seeds at once; `supervised` takes as many for each seed.
+    """Return the number of steps of `classify` on n_train items, all seeds at once; `supervised` takes them per seed.
 
     Raises LoraeError as they do, but for counts below the number of classes.
 
@@ -101,18 +101,18 @@ def total_steps(
 
 
 def check_protocol(name: str) -> str:
-    """The name of a protocol, or a LoraeError with the known ones."""
+    """Return the name of a protocol; raise LoraeError for an unknown one."""
     return str(choice(*PROTOCOLS).check("protocol", name, "the call"))
 
 
 def check_length(epochs: int, max_steps: int | None) -> tuple[int, int | None]:
-    """Whole numbers of at least 1 (None for no cap), or a LoraeError."""
+    """Return epochs and steps as whole numbers of at least 1, None for no cap; raise LoraeError for others."""
     cap = optional(whole(1)).check("max_steps", max_steps, "the call")
     return int(whole(1).check("epochs", epochs, "the call")), cap
 
 
 def check_seeds(seeds: Iterable[int]) -> list[int]:
-    """At least one seed, none twice (it would make the spread too small), or a LoraeError."""
+    """Return the seeds; raise LoraeError for none, and for one given twice, which would understate the spread."""
     checked = [int(whole(0).check("seeds", seed, "the call")) for seed in seeds]
     if not checked or len(set(checked)) < len(checked):
         raise LoraeError(f"seeds: got {checked}, expected at least one, and none twice")
@@ -120,7 +120,7 @@ def check_seeds(seeds: Iterable[int]) -> list[int]:
 
 
 def check_latents(latents: NDArray[Any], name: str) -> NDArray[np.float32]:
-    """float32 (n, l), or a LoraeError for another shape, no items, or values that are not finite."""
+    """Return latents as float32 (n, l); raise LoraeError for another shape, no items, or values that are not finite."""
     checked = np.asarray(latents, dtype=np.float32)
     if checked.ndim != 2 or not checked.size:
         raise LoraeError(f"{name}: got shape {checked.shape}, expected (n, latent_dim)")
@@ -129,13 +129,16 @@ def check_latents(latents: NDArray[Any], name: str) -> NDArray[np.float32]:
     return checked
 
 
-def labelled_data(
+def labeled_data(
     train: NDArray[Any], train_labels: NDArray[Any] | None, test: NDArray[Any], test_labels: NDArray[Any] | None
 ) -> LabeledData:
-    """Items and labels that fit each other.
+    """Return items and labels that fit each other.
 
-    Raises LoraeError where labels are missing, are not whole numbers, are not one an item or have a single class,
-    where test labels have a class that training has not, and where the shapes of training and test items differ.
+    Raises
+    ------
+    LoraeError
+        For labels that are missing, not integers, not one for each item, or of a single class; for test labels of a
+        class that no training item has; for training and test items of different shapes.
     """
     if train.shape[1:] != test.shape[1:] or not len(test):
         raise LoraeError(f"test items: got shape {test.shape}, expected (n, {', '.join(map(str, train.shape[1:]))})")
@@ -162,25 +165,23 @@ def _check_labels(labels: NDArray[Any] | None, n: int, name: str) -> NDArray[Any
 
 
 def available(n_train: int, protocol: str) -> int:
-    """How many training items may be labelled: all, less those set aside for validation."""
+    """Return the number of training items that may be labeled: all except those for validation."""
     return n_train if protocol == "authors_code" else n_train - validation_size(n_train)
 
 
 def validation_size(n_train: int) -> int:
-    """`VALIDATION`, or a tenth of fewer than `SMALL` items, at least one."""
+    """Return `VALIDATION`, or a tenth of fewer than `SMALL` items, at least one."""
     return VALIDATION if n_train >= SMALL else max(1, n_train // 10)
 
 
 def split_counts(counts: Iterable[int | str], limit: int, classes: int = 1) -> tuple[dict[str, int], list[int | str]]:
-    """Label counts by name (`all` is `limit` items), and the ones left out because there are not that many.
+    """Return label counts by name (`all` is `limit` items), and the counts above `limit`, which are left out.
 
-    Raises LoraeError for a count that is neither `all` nor a whole number of at least the number of classes, and
-    for a `limit` below it.
+    Raises LoraeError for a count that is neither `all` nor a whole number of at least the number of classes, and for
+    a `limit` below it.
     """
     if limit < classes:
-        raise LoraeError(
-            f"items: got {limit} that may be labelled, expected at least one for each of {classes} classes"
-        )
+        raise LoraeError(f"items: got {limit} that may be labeled, expected at least one for each of {classes} classes")
     rule = whole(classes)
     sizes: dict[str, int] = {}
     left_out: list[int | str] = []
@@ -195,9 +196,9 @@ def split_counts(counts: Iterable[int | str], limit: int, classes: int = 1) -> t
 
 
 def draw_rows(labels: Rows, n: int, seed: int, protocol: str) -> tuple[Rows, Rows]:
-    """Rows of the n labelled items, and of those set aside for validation (none with `authors_code`).
+    """Return the rows of n labeled items, and of those for validation (none with `authors_code`).
 
-    `validation`: a stratified part is set aside, and the labelled ones are as equal a number of each class as the
+    `validation`: a stratified part is set aside, and the labeled ones are as equal a number of each class as the
     rest has; the same seed sets the same items aside for every n, and its smaller sets are part of its larger ones.
     `authors_code`: the first n rows, whatever their classes and the seed.
     """
@@ -210,7 +211,7 @@ def draw_rows(labels: Rows, n: int, seed: int, protocol: str) -> tuple[Rows, Row
 
 
 def draw_evenly(labels: Rows, order: Rows, n: int) -> Rows:
-    """The first n of `order` with as equal a number of each class as there is: a class that runs out takes no more.
+    """Return the first n of `order` with numbers of each class as equal as its items allow.
 
     labels: class numbers of all items; order: shuffled rows of the items to draw from; result in the order's order.
     """
@@ -219,14 +220,14 @@ def draw_evenly(labels: Rows, order: Rows, n: int) -> Rows:
 
 
 def _first_of_each(order: Rows, labels: Rows, quotas: Rows) -> Rows:
-    """As many of each class as its quota says, the earliest in `order`."""
+    """Return the earliest rows of each class in `order`, as many as its quota."""
     ordered = labels[order]
     chosen = [np.flatnonzero(ordered == number)[:quota] for number, quota in enumerate(quotas)]
     return order[np.sort(np.concatenate(chosen))]
 
 
 def _in_proportion(have: Rows, n: int) -> Rows:
-    """n items shared out like the classes themselves: an even share would use up the rare ones."""
+    """Return quotas for n items in proportion to the classes; equal ones would use up rare classes."""
     exact: NDArray[np.float64] = have * (n / have.sum())
     quotas: Rows = np.floor(exact).astype(np.int64)
     quotas[np.argsort(quotas - exact, kind="stable")[: n - quotas.sum()]] += 1
@@ -234,7 +235,7 @@ def _in_proportion(have: Rows, n: int) -> Rows:
 
 
 def _evenly(have: Rows, n: int, first: Rows) -> Rows:
-    """n items shared out evenly; what does not divide goes to the classes that come up first in `first`."""
+    """Return equal quotas for n items; the remainder goes to the classes that come first in `first`."""
     numbers, places = np.unique(first, return_index=True)
     by_appearance = numbers[np.argsort(places)]
     quotas = np.zeros_like(have)
@@ -249,7 +250,7 @@ def _evenly(have: Rows, n: int, first: Rows) -> Rows:
 
 
 def summary(values: Sequence[float], n: int) -> dict[str, Any]:
-    """Accuracies in [0, 1] of several seeds with n labels: mean, sample standard deviation (0 of one), all of them."""
+    """Return mean, sample standard deviation (0 of one value) and values of accuracies in [0, 1], with n."""
     deviation = statistics.stdev(values) if len(values) > 1 else 0.0
     return {"mean": statistics.fmean(values), "sd": deviation, "values": list(values), "n": n}
 
@@ -263,7 +264,7 @@ def describe(
     features: str,
     judged: int = JUDGED,
 ) -> dict[str, Any]:
-    """What a number made with this protocol has to say of itself, as plain JSON values."""
+    """Return the description that is stored with a number of this protocol, as plain JSON values."""
     ours = {
         "labelled": "stratified by seed, equal numbers of each class",
         "validation": validation_size(len(data.train)),

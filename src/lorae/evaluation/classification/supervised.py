@@ -1,4 +1,4 @@
-"""The supervised row of the paper's Table 6: the encoder's network and the classifier, from scratch on raw images."""
+"""The supervised row of the paper's table 6: encoder and classifier trained from scratch on raw images."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -21,7 +21,7 @@ from lorae.evaluation.classification.protocol import (
     check_protocol,
     check_seeds,
     describe,
-    labelled_data,
+    labeled_data,
     plan,
     split_counts,
     summary,
@@ -34,14 +34,14 @@ from lorae.system.hardware import keep_freed_memory, memory_format
 # 3,000 steps are five epochs of all labels, and all 500 of ten and of a hundred: minutes a seed instead of hours.
 MAX_STEPS = 3000
 
-# Judging 5,000 images costs some twenty steps: this often, a fifth of the time.
+# Validating on 5,000 images costs as much as twenty steps: at this number, a fifth of the time.
 JUDGED = 30
 
 
 class Supervised(nn.Module):
-    """Scaling, encoder and classifier of one seed; images in channels-last order, which CPUs convolve faster.
+    """Scaling, encoder and classifier of one seed; images are in channels-last order, which CPUs convolve faster.
 
-    bfloat16: run the convolutions under autocast; the linear layers stay in float32 (see `layers.Linear`).
+    With `bfloat16` the convolutions run under autocast; linear layers stay in float32 (see `layers.Linear`).
     """
 
     def __init__(self, scaling: Scaling, encoder: nn.Module, heads: Heads, *, bfloat16: bool = False) -> None:
@@ -54,11 +54,11 @@ class Supervised(nn.Module):
         self.encoder.to(memory_format=self.layout)  # type: ignore[call-overload]
 
     def extra_repr(self) -> str:
-        """The precision, which no parameter shows."""
+        """Return the precision for `repr`, as no parameter shows it."""
         return f"bfloat16={self.mixed_precision}"
 
     def forward(self, items: Tensor) -> Tensor:
-        """items: raw, (1, n, c, h, w) or (1, n, d); result float32 (1, n, classes), before the softmax."""
+        """Map raw items, (1, n, c, h, w) or (1, n, d), to scores, float32 (1, n, classes), before the softmax."""
         x = self.scaling(items[0])
         if x.ndim == 4:
             x = x.contiguous(memory_format=self.layout)
@@ -86,25 +86,32 @@ def supervised(
     advance: Callable[[int], Any] | None = None,
     trainings: TrainingCheckpoints | None = None,
 ) -> dict[str, Any]:
-    """Test accuracy of encoder and classifier trained together from scratch, for several numbers of labelled items.
-
-    Parameters
-    ----------
-    train_items, test_items: raw items, uint8 or float images (n, c, h, w), or vectors (n, d), which are standardised.
-    network, latent_dim, width: of the encoder, as in `build_networks`; the classifier has the width `latent_dim`.
-    max_steps: 3,000, a tenth of what `classify` allows, because a step costs some thirty times as much for a
-        fifth of the seeds. It departs from the paper's 500 epochs (None) and is stored with the result.
-    bfloat16: run the convolutions under autocast.
-    advance: told of every step of every seed; `total_steps` with this `max_steps` says how many a seed takes.
+    """Measure the test accuracy of encoder and classifier trained together, for several numbers of labels.
 
     The other parameters, the result and the errors are those of `classify`.
 
-    Source: LoRAE (arXiv:2310.16194), Table 6, "supervised".
+    Parameters
+    ----------
+    train_items, test_items : ndarray
+        Raw items: images (n, c, h, w), uint8 or float, or vectors (n, d), which are standardized.
+    network, latent_dim, width : str, int, float
+        Of the encoder, as in `build_networks`; the classifier has the width `latent_dim`.
+    max_steps : int, default=MAX_STEPS
+        Largest number of steps, 3,000: a tenth of that of `classify`, because a step costs thirty times as much. None
+        trains the paper's 500 epochs.
+    bfloat16 : bool, default=False
+        Whether to run the convolutions under autocast.
+    advance : callable, default=None
+        Called with the steps done of each seed; `total_steps` with this `max_steps` gives the total of a seed.
+
+    References
+    ----------
+    LoRAE (arXiv:2310.16194), table 6, "supervised".
     """
     check_protocol(protocol)
     epochs, max_steps = check_length(epochs, max_steps)
     checked_seeds = check_seeds(seeds)
-    data = labelled_data(_check_items(train_items), train_labels, _check_items(test_items), test_labels)
+    data = labeled_data(_check_items(train_items), train_labels, _check_items(test_items), test_labels)
     sizes, left_out = split_counts(counts, available(len(data.train), protocol), data.classes)
     scaling = Scaling(data.train.shape[1:])
     scaling.fit(data.train)
@@ -119,7 +126,7 @@ def supervised(
     for name, n in sizes.items():
         length = plan(n, epochs, max_steps, JUDGED)
         parts = [accuracies(data, build, n, [seed], protocol, length, advance, trainings) for seed in checked_seeds]
-        rows[name] = _joined(parts)
+        rows[name] = _merge(parts)
     details = {"network": network, "latent_dim": latent_dim, "width": width, "bfloat16": bfloat16}
     stored = describe(data, protocol, checked_seeds, epochs, max_steps, "none: trained from raw items", JUDGED)
     return rows | {"protocol": stored | details, "left_out": left_out}
@@ -137,14 +144,14 @@ def _check_items(items: NDArray[Any]) -> NDArray[Any]:
 def _encoder(
     network: str, shape: tuple[int, ...], latent_dim: int, width: float, generator: torch.Generator
 ) -> nn.Module:
-    """The encoder of a run, its first weights decided by the generator; torch's own generator is left alone."""
+    """Build an encoder with initial weights from the generator; torch's default generator is left unchanged."""
     seed = int(torch.randint(2**62, (), generator=generator))
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         return build_networks(network, shape, latent_dim, width)[0]
 
 
-def _joined(parts: list[dict[str, Any]]) -> dict[str, Any]:
-    """The results of seeds trained one after the other as if they had been trained side by side."""
+def _merge(parts: list[dict[str, Any]]) -> dict[str, Any]:
+    """Merge results of seeds trained one after the other."""
     values = [part["values"][0] for part in parts]
     return parts[0] | summary(values, parts[0]["n"]) | {"picked": [part["picked"][0] for part in parts]}

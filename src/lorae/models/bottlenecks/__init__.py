@@ -1,5 +1,7 @@
-"""What stands between encoder and decoder: `forward(h)` gives a `Latent`, linear ones also have `matrix()`."""
+"""Modules between encoder and decoder: `forward(h)` gives a `Latent`; linear ones also have `matrix()`."""
 
+from lorae import plugins
+from lorae.errors import LoraeError
 from lorae.models.bottlenecks.base import Bottleneck, Latent
 from lorae.models.bottlenecks.batch_svd import TruncatedBottleneck
 from lorae.models.bottlenecks.flow import FlowBottleneck
@@ -21,6 +23,26 @@ BOTTLENECKS: dict[str, type[Bottleneck]] = {
     "truncated": TruncatedBottleneck,
     "nested": NestedBottleneck,
 }
+GROUP = "lorae.bottlenecks"
+
+
+def get_bottleneck(name: str) -> type[Bottleneck]:
+    """Return the class of a bottleneck, of this package or of another one (see `lorae.plugins`).
+
+    Raises LoraeError for an unknown or ambiguous name, and for a package that cannot be imported.
+    """
+    installed = plugins.installed(GROUP)
+    if name in installed:
+        plugins.refuse_duplicates(GROUP, BOTTLENECKS)
+        found = plugins.load(GROUP, name)
+        if not (isinstance(found, type) and issubclass(found, Bottleneck)):
+            raise plugins.misfit(GROUP, name, "a subclass of lorae.models.bottlenecks.Bottleneck")
+        return found
+    if name not in BOTTLENECKS:
+        known = ", ".join([*BOTTLENECKS, *installed])
+        raise LoraeError(f"bottleneck: got {name!r}, expected one of {known}; install the package that adds it")
+    return BOTTLENECKS[name]
+
 
 __all__ = [
     "BOTTLENECKS",
@@ -34,4 +56,5 @@ __all__ = [
     "NestedBottleneck",
     "QuantizerBottleneck",
     "TruncatedBottleneck",
+    "get_bottleneck",
 ]

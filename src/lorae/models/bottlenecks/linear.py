@@ -12,17 +12,17 @@ from lorae.models.layers import Linear
 class LinearBottleneck(Bottleneck):
     """z = M n(h) + noise, where M is the product of `layers` matrices.
 
-    init: `default` (torch's uniform one, as in the authors' code), `identity` or `orthogonal`. normalise: what n does,
+    init: `default` (torch's uniform one, as in the authors' code), `identity` or `orthogonal`. normalize: what n does,
     see `Normalizer`; `none` by default. noise: standard deviation of what is added to z in training; it gives z a
     unit, so that a small M cannot be made up for by a large decoder, and decoders smooth around every latent.
     """
 
     def __init__(
-        self, latent_dim: int, layers: int = 1, init: str = "default", normalise: str = "none", noise: float = 0.0
+        self, latent_dim: int, layers: int = 1, init: str = "default", normalize: str = "none", noise: float = 0.0
     ) -> None:
         super().__init__(latent_dim)
         check_option(noise >= 0, "noise", noise, "at least 0")
-        self.normaliser = Normalizer(latent_dim, normalise)
+        self.normalizer = Normalizer(latent_dim, normalize)
         self.noise = noise
         self.layers = nn.Sequential(*(Linear(latent_dim, latent_dim, bias=False) for _ in range(layers)))
         for layer in self.layers:
@@ -34,7 +34,7 @@ class LinearBottleneck(Bottleneck):
 
     def forward(self, h: Tensor) -> Latent:
         """h: float32 (n, latent_dim)."""
-        z = self.layers(self.normaliser(h))
+        z = self.layers(self.normalizer(h))
         return Latent(z + self.noise * torch.randn_like(z) if self.training and self.noise > 0 else z)
 
     def matrix(self) -> Tensor:
@@ -55,7 +55,7 @@ class LinearBottleneck(Bottleneck):
         return weight
 
     def affine(self) -> tuple[Tensor, Tensor]:
-        """M with the normalisation folded in."""
-        scale, shift = self.normaliser.affine()
+        """M with the normalization folded in."""
+        scale, shift = self.normalizer.affine()
         matrix = self.matrix().double() * scale.double()
         return matrix, -matrix @ shift.double()

@@ -18,8 +18,8 @@ class Normalizer(nn.Module):
     """n(h) = (h - mean) / deviation with running statistics, in training as in evaluation.
 
     kind: `none` (n(h) = h), `scale` (one deviation for all coordinates: their root mean square), `coordinates` (one
-    each). The gradient is that of a normalisation by the batch, which does not see the scale of h: that is batch
-    renormalisation without its bounds. Plain batch normalisation would add the noise of a batch's deviations to
+    each). The gradient is that of a normalization by the batch, which does not see the scale of h: that is batch
+    renormalization without its bounds. Plain batch normalization would add the noise of a batch's deviations to
     every latent, about a tenth at 32 items.
     Source: Ioffe, NeurIPS 2017 (arXiv:1702.03275).
     """
@@ -31,7 +31,7 @@ class Normalizer(nn.Module):
     def __init__(self, width: int, kind: str = "none") -> None:
         super().__init__()
         if kind not in KINDS:
-            raise LoraeError(f"normalise: got {kind!r}, expected one of {', '.join(KINDS)}")
+            raise LoraeError(f"normalize: got {kind!r}, expected one of {', '.join(KINDS)}")
         self.kind = kind
         # Where they are not used, they are not stored, but say which device and dtype the module has.
         stored = kind != "none"

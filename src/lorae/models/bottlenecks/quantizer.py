@@ -1,4 +1,4 @@
-"""Latents made of codes from a learned book: the vector-quantised autoencoder."""
+"""Latents made of codes from a learned book: the vector-quantized autoencoder."""
 
 import torch
 from torch import Tensor

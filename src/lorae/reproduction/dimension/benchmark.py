@@ -1,4 +1,4 @@
-"""Which dimension do methods find where it is known? The plan: data x estimator x weight x seed."""
+"""Benchmark of estimators on data of known dimension: jobs for data x estimator x weight x seed."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -11,39 +11,38 @@ from lorae.data.manifolds import AMBIENT
 from lorae.errors import LoraeError
 from lorae.plotting.plots import plot_dimensions
 from lorae.reproduction.dimension import tables as dimension_table
-from lorae.reproduction.jobs.pool import available_cores, run_jobs
-from lorae.reproduction.jobs.store import Job, Record, ResultStore
+from lorae.reproduction.jobs.store import Job, Record
 from lorae.system.files import write_atomically
 
-# Raised when the measurement changes in a way that no setting shows: then no earlier record counts.
+# Increased when a measurement changes without a change of settings, which invalidates earlier records.
 PROTOCOL = 1
 
-# Pictures of this side still show every factor, and cost a quarter of those of 32 x 32.
+# Pictures of this side show every factor and cost a quarter of those of 32 x 32.
 SIDE = 16
 FACTORS = ("x", "y", "size", "red", "green", "blue", "background")
 
-# Two decades around the weight that a method has by default: the same rule for all, so that none is tuned.
+# Two decades around the default weight of a method: the same rule for all, so that none is tuned.
 WEIGHT_FACTORS = (0.1, 0.316, 1.0, 3.16, 10.0)
 
 TEST_FRACTION = 0.2
 SETTINGS: dict[str, Any] = {
-    "latent_dim": 32,  # room beyond the largest dimension here, so that a method has something to leave out
-    "batch_size": 128,  # on one core twice as many items a second as at 32
+    "latent_dim": 32,  # larger than the largest dimension here, so that methods have to reduce it
+    "batch_size": 128,  # twice as many items per second as 32 on one core
     "test_fraction": TEST_FRACTION,
-    "log_every": 1000,  # nobody reads along
-    # The same numbers on every machine, as far as that goes.
+    "log_every": 1000,  # the log is not read
+    # The same numbers on every machine, as far as possible.
     "device": "cpu",
     "precision": "float32",
 }
-# For all methods alike: at three times the paper's rate the errors of these shallow networks settle in 2,000 steps.
+# For all methods: at three times the paper's rate the errors of these shallow networks settle in 2,000 steps.
 VECTOR_SETTINGS = {"lr": 3e-3}
-# A quarter of the network for MNIST: pictures of one shape need no more, and cost half as much.
+# A quarter of the width for MNIST is enough for pictures of one shape, at half the cost.
 IMAGE_SETTINGS = {"width": 0.25}
 
 
 @dataclass(frozen=True)
 class Source:
-    """Data whose dimension is known: name, family (for the plot), dimension, and how they are made."""
+    """Data of known dimension: name, family (for the plot), dimension, and options of the generator."""
 
     name: str
     family: str
@@ -52,7 +51,7 @@ class Source:
 
     @property
     def kind_and_shape(self) -> tuple[str, tuple[int, ...]]:
-        """What `Settings.resolve` asks of the data."""
+        """Kind and shape of an item, as `Settings.resolve` takes them."""
         return ("images", (3, SIDE, SIDE)) if "factors" in self.options else ("vectors", (AMBIENT,))
 
 
@@ -67,11 +66,11 @@ def _shapes(count: int) -> Source:
     return Source(f"shapes-{count}", "shapes", count, {"factors": list(FACTORS[:count]), "size": SIDE})
 
 
-# Noise of a twentieth: far above float32, and still far below what PCA at 99% would keep of it. Of a tenth: a hundredth
-# of the variance, just what PCA at 99% may leave out.
+# Share of the standard deviation. A twentieth is far above the rounding of float32 and far below the variance that PCA
+# keeps at 99%. A tenth is a hundredth of the variance, exactly what PCA at 99% may leave out.
 NOISE, STRONG_NOISE = 0.05, 0.1
 
-# The last three vector sets are what estimators from neighbours are known to be weak at: many dimensions, noise.
+# The last three sets of vectors have many dimensions or noise, which neighbor-based estimators handle badly.
 SOURCES = {
     source.name: source
     for source in (
@@ -91,11 +90,17 @@ SOURCES = {
 
 @dataclass(frozen=True)
 class Estimator:
-    """A way to a dimension.
+    """An estimator of the dimension.
 
-    reads: `latents` (the rank of the covariance of test latents), `matrix` (the rank of M), `smallest` (the smallest
-    rank that reconstructs as well as the largest), or `items` (no model: a function of the training items).
-    settings: of `lorae.train`, besides the method of that name.
+    Parameters
+    ----------
+    name : str
+        Name, of the method if it trains one.
+    reads : {"latents", "matrix", "smallest", "items"}
+        Its estimate: the rank of the covariance of test latents, the rank of M, the smallest rank that reconstructs as
+        well as the largest, or a function of the training items without a model.
+    settings : mapping
+        Further settings of `lorae.train`.
     """
 
     name: str
@@ -104,18 +109,18 @@ class Estimator:
 
     @property
     def method(self) -> Method | None:
-        """The method that it trains; None where it reads the items."""
+        """Its method; None if it reads the items."""
         return None if self.reads == "items" else get_method(self.name)
 
     @property
     def default_weight(self) -> float | None:
-        """The weight of the method's own penalty by default; None where it has none."""
+        """Default weight of the method's main penalty; None without one."""
         method = self.method
         return None if method is None or method.main is None else method.weights[method.main]
 
     @property
     def revision(self) -> int:
-        """That of its method: earlier records of it do not count, and those of the others do."""
+        """Revision of its method; records of earlier revisions are ignored."""
         return 1 if self.method is None else self.method.revision
 
 
@@ -138,7 +143,7 @@ ESTIMATORS = {
 
 @dataclass(frozen=True)
 class Preset:
-    """How much is done. n: items, test items included; epochs of vectors and of images; seeds: how many."""
+    """Size of the benchmark: number of items with test items, epochs of vectors and of images, number of seeds."""
 
     sources: tuple[str, ...]
     n: int
@@ -149,9 +154,9 @@ class Preset:
 
 
 PRESETS = {
-    # 280 steps a fit: enough to see that everything runs.
+    # 280 steps a fit: a test of the whole study.
     "smoke": Preset(("linear-5", "shapes-2"), 1000, 40, 10, 1, (1.0,)),
-    # 2,000 steps a fit for vectors and 1,000 for images, so that a cell takes 5 to 10 seconds.
+    # 2,000 steps a fit for vectors and 1,000 for images, so that a job takes 5 to 10 seconds.
     "quick": Preset(tuple(SOURCES), 5000, 63, 31, 3),
     # 10,000 steps a fit.
     "paper": Preset(tuple(SOURCES), 5000, 313, 313, 3),
@@ -159,17 +164,17 @@ PRESETS = {
 
 
 def plan(preset: Preset, seeds: int | None = None) -> list[Job]:
-    """All cells of a preset, seed by seed, so that an interrupted study has something of everything."""
+    """Return all jobs of a preset, seed by seed, so that an interrupted study covers all data and estimators."""
     return [
-        cell
+        job
         for seed in range(preset.seeds if seeds is None else seeds)
         for name in preset.sources
         for estimator in ESTIMATORS.values()
-        for cell in _cells(preset, SOURCES[name], estimator, seed)
+        for job in _jobs(preset, SOURCES[name], estimator, seed)
     ]
 
 
-def _cells(preset: Preset, source: Source, estimator: Estimator, seed: int) -> Iterator[Job]:
+def _jobs(preset: Preset, source: Source, estimator: Estimator, seed: int) -> Iterator[Job]:
     data = {"name": source.name, "family": source.family, "dimension": source.dimension, "n": preset.n, "seed": seed}
     factors = (None,) if estimator.default_weight is None else preset.weight_factors
     for factor in factors:
@@ -191,8 +196,9 @@ def _cells(preset: Preset, source: Source, estimator: Estimator, seed: int) -> I
 
 
 def _settings(preset: Preset, source: Source, estimator: Estimator, factor: float | None, seed: int) -> dict[str, Any]:
-    """Everything that differs from the defaults once it is resolved: another default of a method is another cell, a
-    setting that is new and left alone is not.
+    """Return all resolved settings that differ from the defaults.
+
+    A changed default of a method is another job; a new setting at its default is not.
     """
     if estimator.reads == "items":
         return {"test_fraction": TEST_FRACTION}
@@ -209,28 +215,13 @@ def _settings(preset: Preset, source: Source, estimator: Estimator, factor: floa
     return {name: value for name, value in resolved.items() if value != defaults[name]}
 
 
-def reproduce(
-    folder: Path, *, preset: str, seeds: int | None, workers: int | None, draw_only: bool, quiet: bool
-) -> dict[str, Any]:
-    """Measure what is missing, then draw; see `lorae.reproduction.run.reproduce`."""
-    if draw_only:
-        return draw(ResultStore(folder).records(), folder)
-    from lorae.reproduction.dimension.estimators import measure
-
-    cells = plan(PRESETS[preset], seeds)
-    records = run_jobs(
-        cells, measure, folder, workers=workers or available_cores(), title=f"dimension {preset}", quiet=quiet
-    )
-    return draw(records, folder)
+def current_estimates(records: list[Record]) -> list[dimension_table.Estimate]:
+    """Return the estimates of records, without those of earlier revisions."""
+    return dimension_table.estimates(record for record in records if _is_current(record))
 
 
-def counted(records: list[Record]) -> list[dimension_table.Estimate]:
-    """The estimates of records, without those of earlier revisions."""
-    return dimension_table.estimates(record for record in records if _counts(record))
-
-
-def _counts(record: Record) -> bool:
-    """Whether a record is of what is measured today."""
+def _is_current(record: Record) -> bool:
+    """Whether a record is of the current protocol and revision."""
     configuration = record["configuration"]
     if configuration["study"] != "dimension":
         return False
@@ -240,16 +231,14 @@ def _counts(record: Record) -> bool:
 
 
 def draw(records: list[Record], folder: Path) -> dict[str, Any]:
-    """The table and the plot, from the records alone, beside them; earlier revisions are left out."""
-    estimates = counted(records)
+    """Draw table and plot beside the records, without earlier revisions; return their paths and the shares within 1."""
+    estimates = current_estimates(records)
     if not estimates:
         raise LoraeError(f"out: {str(folder)!r} holds {len(records)} records, but none of known dimensions")
     table, figure = folder / "table.md", folder / "dimension.png"
     write_atomically(table, (dimension_table.markdown(estimates) + "\n").encode())
     plot_dimensions([asdict(estimate) for estimate in estimates], figure)
     return {
-        "cells": len(records),
-        "records": str(folder / "records.jsonl"),
         "table": str(table),
         "figure": str(figure),
         "within_one": dimension_table.shares_within_one(estimates),

@@ -1,4 +1,4 @@
-"""The measurements of the benchmark with known truth: from a cell's configuration to an estimated dimension."""
+"""Estimates of known dimensions: from a job's configuration to a result."""
 
 import tempfile
 from collections.abc import Callable
@@ -19,8 +19,8 @@ from lorae.models.autoencoder import Autoencoder
 from lorae.runs.run import Run
 from lorae.training.trainer import Trainer
 
-# A rank is large enough where the test error is at most this many times that of the largest. One and the same fit from
-# another start differs by less; one direction too few costs more, unless the data hardly use it.
+# A rank is large enough if its test error is at most this many times that of the largest rank. Seeds differ by less;
+# a missing direction costs more, unless it has hardly any variance.
 ERROR_FACTOR = 2.0
 
 # Singular values of a float32 matrix below this share of the largest are rounding; as in `Autoencoder.truncate`.
@@ -30,7 +30,7 @@ Result = dict[str, Any]
 
 
 def measure(configuration: dict[str, Any]) -> Result:
-    """The estimated dimension of one cell: `estimate`, None where training diverged, and what it was read from."""
+    """Return the `estimate` of a job, None if training failed, and the numbers that it is read from."""
     array, settings = build_array(configuration["data"]), configuration["settings"]
     estimator = configuration["estimator"]
     if estimator["reads"] == "items":
@@ -43,9 +43,9 @@ def measure(configuration: dict[str, Any]) -> Result:
 
 
 def build_array(data: dict[str, Any]) -> NDArray[Any]:
-    """The items that a configuration asks for: vectors, float32 (n, ambient), or pictures, uint8 (n, 3, size, size).
+    """Build the items of a configuration: vectors, float32 (n, ambient), or pictures, uint8 (n, 3, size, size).
 
-    The seed fixes the matrices of a manifold as well as its points, so that seeds differ in all that is random.
+    The seed decides the matrices of a manifold as well as its points, so that seeds differ in all that is random.
     """
     n, seed = data["n"], data["seed"]
     if "factors" in data:
@@ -55,13 +55,13 @@ def build_array(data: dict[str, Any]) -> NDArray[Any]:
 
 
 def training_points(dataset: Dataset) -> NDArray[np.float64]:
-    """The training items as rows, float64 (n, d)."""
+    """Return the training items as rows, float64 (n, d)."""
     items = np.asarray(dataset.train.inputs, dtype=np.float64)
     return items.reshape(len(items), -1)
 
 
 def pca_rank(points: NDArray[Any], share: float) -> int:
-    """How many principal components explain a share of the variance of points (n, d)."""
+    """Return the number of principal components that explain a share of the variance of points (n, d)."""
     return energy_rank(latent_spectrum(points, "train").eigenvalues, share)
 
 
@@ -74,9 +74,9 @@ ITEM_ESTIMATES: dict[str, Callable[[NDArray[Any]], float]] = {
 
 
 def fit(array: NDArray[Any], settings: dict[str, Any]) -> tuple[Autoencoder, Dataset]:
-    """A model trained in a folder that is gone afterwards: without report and figures, which take longer than a second.
+    """Train a model in a temporary folder, with the settings of `lorae.train`.
 
-    Settings as those of `lorae.train`.
+    Reports and figures, which would take longer than a second, are not made.
     """
     with tempfile.TemporaryDirectory(prefix="lorae-") as folder:
         path = Path(folder) / "run"
@@ -86,7 +86,7 @@ def fit(array: NDArray[Any], settings: dict[str, Any]) -> tuple[Autoencoder, Dat
 
 
 def read_latents(array: NDArray[Any], settings: dict[str, Any]) -> Result:
-    """The rank of the covariance of test latents: eigenvalues above 1e-3 of the largest."""
+    """Estimate by the rank of the covariance of test latents: eigenvalues above 1e-3 of the largest."""
     model, dataset = fit(array, settings)
     spectrum = model.spectrum(dataset.test.inputs, "test")
     found = spectrum.to_json()
@@ -94,13 +94,13 @@ def read_latents(array: NDArray[Any], settings: dict[str, Any]) -> Result:
 
 
 def read_matrix(array: NDArray[Any], settings: dict[str, Any]) -> Result:
-    """The rank of M, whose other singular values are zero: they differ from it by the rounding of float32 alone."""
+    """Estimate by the rank of M, whose other singular values are zero up to the rounding of float32."""
     model, dataset = fit(array, settings)
     return {"estimate": model.matrix_rank(ROUNDING), "test_mse": model.squared_error(dataset.test.inputs)}
 
 
 def read_smallest(array: NDArray[Any], settings: dict[str, Any]) -> Result:
-    """The smallest rank whose test error is within `ERROR_FACTOR` of that of the full latent."""
+    """Estimate by the smallest rank whose test error is at most `ERROR_FACTOR` times that of the full latent."""
     errors: dict[int, float] = {}
 
     def error_at(rank: int) -> float:
@@ -118,11 +118,11 @@ def read_smallest(array: NDArray[Any], settings: dict[str, Any]) -> Result:
 
 
 def smallest_rank(error_at: Callable[[int], float], largest: int, factor: float = ERROR_FACTOR) -> int:
-    """The smallest rank whose error is at most `factor` times that of the largest, by bisection.
+    """Return the smallest rank whose error is at most `factor` times that of the largest, by bisection.
 
-    The authors of RRAE lower the rank of one model while its loss comes back to that of the largest, one by one; here
-    every rank that is tried is trained anew, with the steps of all other methods. Errors must not rise with the rank.
-    Source: Mounayer et al. (arXiv:2405.13980), the adaptive algorithm.
+    Errors must not rise with the rank. RRAE's adaptive algorithm (Mounayer et al., arXiv:2405.13980) lowers the rank of
+    one model step by step, as long as its loss returns to that of the largest; here every tried rank is trained from
+    scratch, with as many steps as all other methods.
 
     >>> smallest_rank(lambda rank: 1.0 if rank >= 5 else 9.0, 32)
     5

@@ -1,18 +1,19 @@
-"""The tables of the benchmark with known truth, from its records alone. Imports no torch."""
+"""Tables of the benchmark of known dimensions, from its records. Imports no torch."""
 
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from lorae.reports.formatting import NOTHING, markdown_table
 from lorae.reproduction.jobs.store import Record
 
-# The family of the sources that are pictures; all others are vectors.
+# Family of the pictures; all other data are vectors.
 PICTURES = "shapes"
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What is shown of a cell; value: the estimated dimension, None where training diverged."""
+    """Estimate of a job; the value is None if training diverged."""
 
     data: str
     family: str
@@ -25,12 +26,12 @@ class Estimate:
 
     @property
     def within_one(self) -> bool:
-        """Whether the estimate is at most one away from the dimension; one that is missing is not."""
+        """Whether the estimate exists and is at most one away from the dimension."""
         return self.value is not None and abs(self.value - self.dimension) <= 1
 
 
 def estimates(records: Iterable[Record]) -> list[Estimate]:
-    """The estimates of records, in their order."""
+    """Return the estimates of records, in their order."""
     return [
         Estimate(
             data=data["name"],
@@ -48,17 +49,17 @@ def estimates(records: Iterable[Record]) -> list[Estimate]:
 
 
 def shares_within_one(rows: Sequence[Estimate]) -> dict[str, float]:
-    """Method -> share of its cells that are at most one away from the dimension."""
+    """Return method -> share of its estimates at most one away from the dimension."""
     return {method: share(_of(rows, method)) for method in _methods(rows)}
 
 
 def share(rows: Sequence[Estimate]) -> float:
-    """The share of estimates at most one away from the dimension."""
+    """Return the share of estimates at most one away from the dimension."""
     return sum(row.within_one for row in rows) / len(rows)
 
 
 def markdown(rows: Sequence[Estimate]) -> str:
-    """Data x method, then weight x method, as Markdown tables."""
+    """Return Markdown tables of data x method and, with several weights, of method x weight."""
     parts = [_by_data(rows)]
     if len(_factors(rows)) > 1:
         parts += [
@@ -70,46 +71,40 @@ def markdown(rows: Sequence[Estimate]) -> str:
 
 def _by_data(rows: Sequence[Estimate]) -> str:
     methods = _methods(rows)
-    lines = [f"| data | dimension | {' | '.join(methods)} |", "|---" * (len(methods) + 2) + "|"]
+    lines = []
     for data, dimension in dict.fromkeys((row.data, row.dimension) for row in rows):
-        cells = [summary([row for row in _of(rows, method) if row.data == data]) for method in methods]
-        lines.append(f"| {data} | {dimension} | {' | '.join(cells)} |")
-    shares = [f"**{share(_of(rows, method)):.0%}**" for method in methods]
-    lines.append(f"| **within 1** | | {' | '.join(shares)} |")
-    return "\n".join(lines)
+        found = [summary([row for row in _of(rows, method) if row.data == data]) for method in methods]
+        lines.append([data, str(dimension), *found])
+    lines.append(["**within 1**", "", *(f"**{share(_of(rows, method)):.0%}**" for method in methods)])
+    return markdown_table(["data", "dimension", *methods], lines)
 
 
 def _by_weight(rows: Sequence[Estimate]) -> str:
-    factors = _factors(rows)
-    lines = [
-        f"| method | {' | '.join(f'x {factor:g}' for factor in factors)} |",
-        "|---" * (len(factors) + 1) + "|",
-    ]
+    factors, lines = _factors(rows), []
     for method in _methods(rows):
         own = _of(rows, method)
-        if any(row.weight_factor is None for row in own):
-            continue
-        cells = [f"{share([row for row in own if row.weight_factor == factor]):.0%}" for factor in factors]
-        lines.append(f"| {method} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+        if all(row.weight_factor is not None for row in own):
+            found = [[row for row in own if row.weight_factor == factor] for factor in factors]
+            lines.append([method, *(f"{share(part):.0%}" for part in found)])
+    return markdown_table(["method", *(f"x {factor:g}" for factor in factors)], lines)
 
 
 def shares_table(rows: Sequence[Estimate]) -> str:
-    """Method x kind of data, as a Markdown table of the shares of cells within 1 of the dimension."""
+    """Return method x kind of data as a Markdown table of the shares of estimates within 1 of the dimension."""
     kinds = {
         "vectors": [row for row in rows if row.family != PICTURES],
         "pictures": [row for row in rows if row.family == PICTURES],
         "all": list(rows),
     }
-    lines = [f"| method | {' | '.join(kinds)} |", "|---" * (len(kinds) + 1) + "|"]
+    lines = []
     for method in sorted(_methods(rows), key=lambda method: -share(_of(rows, method))):
         found = [_of(of_kind, method) for of_kind in kinds.values()]
-        lines.append(f"| `{method}` | {' | '.join(f'{share(own):.0%}' if own else '–' for own in found)} |")
-    return "\n".join(lines)
+        lines.append([f"`{method}`", *(f"{share(own):.0%}" if own else NOTHING for own in found)])
+    return markdown_table(["method", *kinds], lines)
 
 
 def summary(rows: Sequence[Estimate]) -> str:
-    """Median and range of estimates, `5 [4-7]`, or one number where all agree; how many diverged, if any.
+    """Return median and range of estimates as text, or one number if all agree, and the number that diverged.
 
     >>> summary([Estimate("a", "a", 5, 0.0, "b", None, seed, value) for seed, value in enumerate([4, 5, 7])])
     '5 [4-7]'

@@ -1,1 +1,1 @@
-"""Jobs of a study: their records on disk, and the processes that measure them."""
+"""Jobs of a study: records on disk, and the processes that measure them."""

@@ -17,12 +17,12 @@ from lorae.errors import LoraeError
 from lorae.reproduction.jobs.store import BusyError, Job, Measure, Record, ResultStore
 from lorae.system.progress import progress_bar
 
-# Seconds until cells that another invocation is working on are looked at again; a cell takes some.
+# Seconds between two looks at jobs that other invocations are running; a job takes several.
 PAUSE = 1.0
 
 
 def run_jobs(
-    cells: Sequence[Job],
+    jobs: Sequence[Job],
     measure: Measure,
     folder: str | Path,
     *,
@@ -30,61 +30,87 @@ def run_jobs(
     title: str = "",
     quiet: bool = False,
 ) -> list[Record]:
-    """Measure the cells that have no record yet, each in one thread of one process; the records of all, in order.
+    """Measure the jobs that have no record yet, each in one thread of one process.
 
-    Several calls with one folder share the work. workers: processes; a single one is this process itself. Raises
-    LoraeError with the first error of a cell, and KeyboardInterrupt after SIGINT or SIGTERM; what is finished is kept,
-    and the same call goes on from there.
+    Several calls with one folder share the work. Finished jobs are kept after an error or an interruption, and the same
+    call continues from there.
+
+    Parameters
+    ----------
+    jobs : sequence of Job
+        The jobs, in the order in which they are started.
+    measure : callable
+        Configuration -> result; importable by name if there are several workers.
+    folder : str or Path
+        Folder of the records.
+    workers : int, default=1
+        Number of processes; a single one is this process itself.
+    title : str, default=""
+        Title of the progress bar.
+    quiet : bool, default=False
+        Whether to hide the progress bar.
+
+    Returns
+    -------
+    list of dict
+        The records of all jobs, in their order.
+
+    Raises
+    ------
+    LoraeError
+        The first error of a job, and the death of a worker.
+    KeyboardInterrupt
+        After SIGINT or SIGTERM.
     """
     store = ResultStore(folder)
     finished = store.finished()
-    left = [cell for cell in cells if cell.key not in finished]
+    left = [job for job in jobs if job.key not in finished]
     work = functools.partial(_work_on, measure, store.folder)
     with progress_bar(quiet) as bar, _pool(min(workers, len(left))) as pool:
-        task = bar.add_task(title, total=len(cells), completed=len(cells) - len(left), note="")
+        task = bar.add_task(title, total=len(jobs), completed=len(jobs) - len(left), note="")
 
         def show(running: Sequence[Job]) -> None:
-            bar.update(task, note=f"now: {'; '.join(cell.name for cell in running)}" if running else "")
+            bar.update(task, note=f"now: {'; '.join(job.name for job in running)}" if running else "")
 
         try:
             while left:
                 busy = []
-                for cell, done in _outcomes(pool, workers, work, left, show):
+                for job, done in _outcomes(pool, workers, work, left, show):
                     bar.update(task, advance=int(done))
-                    busy += [] if done else [cell]
+                    busy += [] if done else [job]
                 if len(busy) == len(left):
                     time.sleep(PAUSE)
                 left = busy
         except KeyboardInterrupt:
-            done_now = len(store.finished().keys() & {cell.key for cell in cells})
+            done_now = len(store.finished().keys() & {job.key for job in jobs})
             if done_now:
-                store.gather(cells)  # so that what there is can be drawn
+                store.gather(jobs)  # so that the finished ones can be drawn
             raise KeyboardInterrupt(
-                f"with {done_now} of {len(cells)} cells finished; the same command goes on from there"
+                f"with {done_now} of {len(jobs)} jobs finished; the same command goes on from there"
             ) from None
-    return store.gather(cells)
+    return store.gather(jobs)
 
 
-def _work_on(measure: Measure, folder: Path, cell: Job) -> bool:
-    """Measure one cell, unless that has happened meanwhile; False where another process is at it or what it needs."""
+def _work_on(measure: Measure, folder: Path, job: Job) -> bool:
+    """Measure a job unless it is finished; return False if another process holds it or its model."""
     import torch
 
     store, threads = ResultStore(folder), torch.get_num_threads()
-    with store.claimed(cell) as ours:
+    with store.claimed(job) as ours:
         if not ours:
             return False
-        if not store.has(cell):
-            torch.set_num_threads(1)  # the same sums, whoever does them and however many beside it
+        if not store.has(job):
+            torch.set_num_threads(1)  # sums do not depend on the number of workers
             started = time.perf_counter()
             try:
-                result = measure(cell.configuration)
+                result = measure(job.configuration)
             except BusyError:
                 return False
             except LoraeError as error:
-                raise LoraeError(f"{cell.name}: {error}") from None
+                raise LoraeError(f"{job.name}: {error}") from None
             finally:
                 torch.set_num_threads(threads)
-            store.write(cell, result, time.perf_counter() - started)
+            store.write(job, result, time.perf_counter() - started)
     return True
 
 
@@ -92,23 +118,23 @@ def _outcomes(
     pool: ProcessPoolExecutor | None,
     workers: int,
     work: Callable[[Job], bool],
-    cells: Sequence[Job],
+    jobs: Sequence[Job],
     show: Callable[[Sequence[Job]], None],
 ) -> Iterator[tuple[Job, bool]]:
-    """Cells and what `work` says of them, as they come; `show` is told of those that are worked on."""
+    """Yield jobs with the result of `work` as they finish; call `show` with the running ones."""
     if pool is None:
-        for cell in cells:
-            show([cell])
-            yield cell, work(cell)
+        for job in jobs:
+            show([job])
+            yield job, work(job)
         return
-    waiting = list(reversed(cells))
+    waiting = list(reversed(jobs))
     running: dict[Future[bool], Job] = {}
     try:
         while waiting or running:
-            # No more than are worked on: what lies in the pool's queue can no longer be called off.
+            # Submit only as many as run at once: jobs in the queue of the pool can no longer be cancelled.
             while waiting and len(running) < workers:
-                cell = waiting.pop()
-                running[pool.submit(work, cell)] = cell
+                job = waiting.pop()
+                running[pool.submit(work, job)] = job
             show(list(running.values()))
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 yield running.pop(future), future.result()
@@ -119,13 +145,13 @@ def _outcomes(
 
 
 def available_cores() -> int:
-    """How many cores this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextlib.contextmanager
 def _pool(workers: int) -> Iterator[ProcessPoolExecutor | None]:
-    """Processes of their own, or None for a single one; SIGTERM interrupts like SIGINT meanwhile."""
+    """Start worker processes, or yield None for a single one; SIGTERM interrupts like SIGINT meanwhile."""
     if workers < 2:
         with _terminations_interrupt():
             yield None
@@ -138,7 +164,7 @@ def _pool(workers: int) -> Iterator[ProcessPoolExecutor | None]:
         with _terminations_interrupt():
             yield pool
     except BaseException:
-        # A cell may take an hour: what is being trained is kept in a checkpoint, the rest is measured again.
+        # A job may take an hour: its training continues from a checkpoint, its measures are taken again.
         for worker in set(multiprocessing.active_children()) - others:
             worker.terminate()
         raise
@@ -148,7 +174,7 @@ def _pool(workers: int) -> Iterator[ProcessPoolExecutor | None]:
 
 @contextlib.contextmanager
 def _terminations_interrupt() -> Iterator[None]:
-    """Outside the main thread Python allows no signal handlers: there the caller's own handling stays."""
+    """Treat SIGTERM as SIGINT; no-op outside the main thread, which alone may set signal handlers."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -160,7 +186,7 @@ def _terminations_interrupt() -> Iterator[None]:
 
 
 def _start_worker() -> None:
-    """An interrupt is the parent's business, and a worker whose parent was killed ends too."""
+    """Ignore SIGINT, which the parent handles, and exit if the parent dies."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     assert parent is not None

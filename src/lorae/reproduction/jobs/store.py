@@ -1,9 +1,9 @@
-"""The cells of a study: each measured once by its whole configuration, kept on disk, worked off by many processes.
+"""Jobs of a study: each is measured once, identified by its whole configuration, and recorded on disk.
 
-There is no queue to keep: a cell is open where its file is missing, and taken where its lock (`filelock`) is held; the
-system lets go of that when a process dies. Optuna, the usual choice, keeps a killed trial as running: its storage in a
-shared folder had no heartbeat in 2026 (github.com/optuna/optuna/issues/6615). Its databases have one, which frees a
-trial after a grace period and may take a living one for dead (issues/4234), and on several machines they need a server.
+There is no queue to keep: a job is open while its file is missing, and taken while its lock (`filelock`) is held; the
+system releases the lock of a process that dies. Optuna, the usual choice, keeps a killed trial as running: its storage
+in a shared folder had no heartbeat in 2026 (github.com/optuna/optuna/issues/6615). Its databases have one, which frees
+a trial after a grace period and may take a living one for dead (issues/4234), and several machines need a server.
 """
 
 import contextlib
@@ -17,21 +17,22 @@ from pathlib import Path
 from typing import Any
 
 from lorae import __version__
+from lorae.config.settings import RENAMED
 from lorae.errors import LoraeError
 from lorae.system.files import try_lock, write_atomically
 from lorae.system.hardware import card
 
 Configuration = dict[str, Any]
 Record = dict[str, Any]
-# Configuration -> result, plain JSON values. A function of a module, so that another process can be told its name.
+# Configuration -> result, plain JSON values. A function of a module, so that another process can import it by name.
 Measure = Callable[[Configuration], dict[str, Any]]
 
-# Version of the layout of a record.
+# Version of the layout of a record; records without one have the same layout.
 SCHEMA = 1
 
 
 class BusyError(Exception):
-    """A cell needs something that another process is at: it is tried again later."""
+    """A job needs something that another process holds; it is tried again later."""
 
 
 @dataclass(frozen=True)
@@ -43,19 +44,41 @@ class Job:
 
     @property
     def key(self) -> str:
-        """Hexadecimal digest of the configuration, whatever the order of its entries."""
+        """Hexadecimal digest of the configuration, independent of the order of its entries."""
         return digest(self.configuration, 16)
 
 
 def digest(configuration: Configuration, size: int) -> str:
-    """`size` bytes that tell configurations apart, as hexadecimal digits; the order of entries plays no part."""
+    """Return a digest of `size` bytes as hexadecimal digits, independent of the order of entries."""
     text = json.dumps(configuration, sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=size).hexdigest()
 
 
+def migrate(record: Record) -> Record:
+    """Return a record with today's names of settings, and with the key that belongs to them.
+
+    The settings of a training are in `configuration.model.settings`, in the study `dimension` in
+    `configuration.settings`. A record without former names is returned as it is.
+    """
+    configuration = _rename(record["configuration"])
+    if configuration == record["configuration"]:
+        return record
+    return record | {"configuration": configuration, "key": digest(configuration, 16)}
+
+
+def _rename(values: dict[str, Any]) -> dict[str, Any]:
+    renamed = dict(values)
+    for place in {"model", "settings"} & set(values):
+        renamed[place] = _rename(values[place])
+    return {RENAMED.get(name, name): value for name, value in renamed.items()}
+
+
 @dataclass(frozen=True)
 class State:
-    """How far a plan is. done: cells; running: names; left: cells, with those running; seconds: of the finished."""
+    """Progress of a study: number done, names running, number left, seconds per finished job.
+
+    `left` includes the running ones.
+    """
 
     done: int
     running: list[str]
@@ -63,14 +86,15 @@ class State:
     seconds: list[float]
 
     def time_to_go(self, workers: int) -> float | None:
-        """Seconds that the cells left would take as long as the finished ones did; None before there is one."""
+        """Return the expected seconds until the end, from the mean of the finished jobs; None without one."""
         return self.left * statistics.fmean(self.seconds) / workers if self.seconds else None
 
 
 class ResultStore:
-    """A study's folder: `cells/KEY.json` while cells are worked off, then `records.jsonl`, a line for each of the plan.
+    """Folder of a study: `jobs/KEY.json` while the study runs, then `records.jsonl`, one line a record.
 
-    A line of an earlier `records.jsonl` is a finished cell as well: a folder under version control needs no `cells/`.
+    A line of an earlier `records.jsonl` is a finished job as well: a folder under version control needs no `jobs/`.
+    Files in `cells/`, the earlier name of `jobs/`, are read.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -78,7 +102,7 @@ class ResultStore:
         self.records_path = self.folder / "records.jsonl"
 
     def records(self) -> list[Record]:
-        """What `records.jsonl` holds; LoraeError where it is not there or not readable."""
+        """Return the records of `records.jsonl`; raise LoraeError if it is missing or not readable."""
         try:
             lines = self.records_path.read_text(encoding="utf-8").splitlines()
             records: list[Record] = [json.loads(line) for line in lines]
@@ -89,39 +113,40 @@ class ResultStore:
             raise LoraeError(f"{self.records_path}: not readable as lines of JSON ({error})") from None
         for number, record in enumerate(records, start=1):
             if not _is_record(record):
-                raise LoraeError(f"{self.records_path}: line {number} is no record of a cell")
-        return records
+                raise LoraeError(f"{self.records_path}: line {number} is no record of a job")
+        return [migrate(record) for record in records]
 
     def finished(self) -> dict[str, Record]:
-        """Every record there is, by its key; of a cell whose file is damaged there is none."""
+        """Return every record by its key; damaged files of single jobs are left out, so that these run again."""
         found = self.records() if self.records_path.exists() else []
-        found += [record for path in (self.folder / "cells").glob("*.json") if (record := _read(path)) is not None]
+        paths = [path for name in ("cells", "jobs") for path in (self.folder / name).glob("*.json")]
+        found += [record for path in paths if (record := _read(path)) is not None]
         return {record["key"]: record for record in found}
 
-    def has(self, cell: Job) -> bool:
-        """Whether a cell is finished, by its file in `cells/`."""
-        return _read(self._path(cell)) is not None
+    def has(self, job: Job) -> bool:
+        """Whether a job is finished, by its file in `jobs/`."""
+        return _read(self._path(job)) is not None
 
-    def write(self, cell: Job, result: dict[str, Any], seconds: float) -> None:
-        """Keep the result of a cell, with where it comes from."""
+    def write(self, job: Job, result: dict[str, Any], seconds: float) -> None:
+        """Write the record of a job: result, duration, version and machine."""
         import torch
 
         record = {
             "schema": SCHEMA,
-            "name": cell.name,
-            "key": cell.key,
-            "configuration": cell.configuration,
+            "name": job.name,
+            "key": job.key,
+            "configuration": job.configuration,
             "result": result,
             "seconds": round(seconds, 2),
             "version": __version__,
             "machine": {"torch": torch.__version__, "processor": platform.machine()} | card(),
         }
-        write_atomically(self._path(cell), (json.dumps(record) + "\n").encode())
+        write_atomically(self._path(job), (json.dumps(record) + "\n").encode())
 
     @contextlib.contextmanager
-    def claimed(self, cell: Job) -> Iterator[bool]:
-        """True while no other process works on the cell, False at once where one does; a dead one's claim is void."""
-        lock = try_lock(self._path(cell).with_suffix(".lock"), f"out: cannot write to {str(self.folder)!r}")
+    def claimed(self, job: Job) -> Iterator[bool]:
+        """Lock a job for this process: True if it is free, False at once if another living process holds it."""
+        lock = try_lock(self._path(job).with_suffix(".lock"), f"out: cannot write to {str(self.folder)!r}")
         if lock is None:
             yield False
             return
@@ -130,30 +155,33 @@ class ResultStore:
         finally:
             lock.release()
 
-    def gather(self, cells: Sequence[Job]) -> list[Record]:
-        """Write every finished record to `records.jsonl`, those of these cells first, in their order; they."""
+    def gather(self, jobs: Sequence[Job]) -> list[Record]:
+        """Write every record to `records.jsonl`, those of these jobs first, and return theirs in the jobs' order.
+
+        Without jobs it rewrites the file in its own order, with all records migrated.
+        """
         finished = self.finished()
-        keys = [key for key in dict.fromkeys(cell.key for cell in cells) if key in finished]
+        keys = [key for key in dict.fromkeys(job.key for job in jobs) if key in finished]
         lines = [json.dumps(finished[key]) + "\n" for key in dict.fromkeys([*keys, *finished])]
         write_atomically(self.records_path, "".join(lines).encode())
         return [finished[key] for key in keys]
 
-    def state(self, cells: Sequence[Job]) -> "State":
-        """Which of the cells are finished, which are being worked on, and which are left."""
+    def state(self, jobs: Sequence[Job]) -> "State":
+        """Return the progress: which of the jobs are finished, running and left."""
         finished = self.finished()
-        open_cells = [cell for cell in cells if cell.key not in finished]
-        running = [cell for cell in open_cells if self._is_claimed(cell)]
-        seconds = [finished[cell.key]["seconds"] for cell in cells if cell.key in finished]
-        return State(len(cells) - len(open_cells), [cell.name for cell in running], len(open_cells), seconds)
+        left = [job for job in jobs if job.key not in finished]
+        running = [job.name for job in left if self._is_claimed(job)]
+        seconds = [finished[job.key]["seconds"] for job in jobs if job.key in finished]
+        return State(len(jobs) - len(left), running, len(left), seconds)
 
-    def _is_claimed(self, cell: Job) -> bool:
-        if not self._path(cell).with_suffix(".lock").exists():
+    def _is_claimed(self, job: Job) -> bool:
+        if not self._path(job).with_suffix(".lock").exists():
             return False
-        with self.claimed(cell) as free:
+        with self.claimed(job) as free:
             return not free
 
-    def _path(self, cell: Job) -> Path:
-        return self.folder / "cells" / f"{cell.key}.json"
+    def _path(self, job: Job) -> Path:
+        return self.folder / "jobs" / f"{job.key}.json"
 
 
 def _read(path: Path) -> Record | None:
@@ -161,7 +189,7 @@ def _read(path: Path) -> Record | None:
         record: Record = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return record if _is_record(record) else None
+    return migrate(record) if _is_record(record) else None
 
 
 def _is_record(value: Any) -> bool:

@@ -1,4 +1,4 @@
-"""A study's page as Markdown and as one HTML file that needs no network. Imports no torch."""
+"""Pages of studies as Markdown, and as HTML files that need no network. Imports no torch."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -7,23 +7,24 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
+from lorae.reports.formatting import markdown_table
 from lorae.reports.templating import data_uri, environment
-from lorae.reproduction.pages.blocks import OUTCOMES, Block, ClaimResult, Gallery, Grid, Page, Picture, Text
+from lorae.reproduction.pages.blocks import OUTCOMES, Block, ClaimResult, Gallery, Page, Picture, Text
 from lorae.system.files import write_atomically
 
-# Pictures beside each other in Markdown, where every column of a table has the width that is left.
+# Pictures beside each other in Markdown; more would be too small, as columns share the width of the page.
 BESIDE = 3
 
 
 def write_markdown(page: Page, folder: Path) -> Path:
-    """Write `folder/NAME.md`, with links to the pictures in the folder; returns the path."""
+    """Write `folder/NAME.md`, with links to the pictures in the folder, and return its path."""
     path = folder / f"{page.name}.md"
     write_atomically(path, markdown(page).encode())
     return path
 
 
 def markdown(page: Page) -> str:
-    """The page in GitHub's Markdown."""
+    """Return the page in GitHub's Markdown."""
     parts = [f"# {page.name}: {page.title}", *(_block(block) for block in page.blocks)]
     return "\n\n".join(parts) + "\n"
 
@@ -37,32 +38,26 @@ def _block(block: Block) -> str:
         return _gallery(block)
     if isinstance(block, ClaimResult):
         return f"- **{OUTCOMES[block.holds]}**: {block.claim}. Seen: {block.seen}."
-    return f"## {block.caption}\n\n{grid(block)}"
+    return f"## {block.caption}\n\n{markdown_table(block.header, block.rows)}"
 
 
 def _gallery(block: Gallery) -> str:
     tables = []
     for start in range(0, len(block.shown), BESIDE):
         part = block.shown[start : start + BESIDE]
-        images = tuple(f"![{label}]({path.as_posix()})" for label, path in part)
-        tables.append(grid(Grid("", tuple(label for label, _ in part), (images,))))
+        images = [f"![{label}]({path.as_posix()})" for label, path in part]
+        tables.append(markdown_table([label for label, _ in part], [images]))
     return "\n\n".join([f"## {block.caption}", *tables])
 
 
-def grid(block: Grid) -> str:
-    """A table in Markdown, without its caption."""
-    lines = [block.header, ("---",) * len(block.header), *block.rows]
-    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
-
-
 def claims_table(claims: Sequence[Mapping[str, Any]]) -> str:
-    """The claims that `lorae.reproduction.run.reproduce` gives back as one Markdown table."""
+    """Return the claims of a result of `lorae.reproduction.reproduce` as a Markdown table."""
     rows = [(row["study"], row["claim"], f"**{OUTCOMES[row['holds']]}**", row["seen"]) for row in claims]
-    return grid(Grid("", ("study", "claim", "here", "seen"), tuple(rows)))
+    return markdown_table(("study", "claim", "here", "seen"), rows)
 
 
 def write_html(page: Page, folder: Path) -> Path:
-    """Write `folder/NAME.html`, with the pictures in it; returns the path."""
+    """Write `folder/NAME.html`, which contains its pictures, and return its path."""
     templates = environment()
     templates.filters["code"] = _with_code
     text = templates.get_template("study.html").render(
@@ -77,5 +72,5 @@ def write_html(page: Page, folder: Path) -> Path:
 
 
 def _with_code(words: str) -> Markup:
-    """Text with what stands in backquotes as code."""
+    """Return text with parts in backquotes as code."""
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(words))))

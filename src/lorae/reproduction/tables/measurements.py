@@ -1,4 +1,4 @@
-"""What is measured of a trained model for the paper's tables: from a cell's configuration to its result."""
+"""Measurements of trained models for the paper's tables: from a job's configuration to its result."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +8,6 @@ import torch
 from PIL import Image
 
 from lorae import api
-from lorae.api import inspection
 from lorae.config.evaluation_settings import EvaluationSettings
 from lorae.config.methods import get_method
 from lorae.data import Dataset
@@ -23,15 +22,28 @@ from lorae.training.builders import build_model
 Result = dict[str, Any]
 Settings = dict[str, Any]
 
-# MNIST test images by what they show: 5 to 3, 3 to 1 and 0 to 5 as in the paper's figure, and three more.
+# Pairs of MNIST test images: 5 to 3, 3 to 1 and 0 to 5 as in the paper's figure, and three more.
 PAIRS = [(8, 18), (18, 2), (3, 8), (0, 1), (4, 7), (61, 11)]
 
 
 def measure(configuration: dict[str, Any], folder: Path, data_root: str | None) -> Result:
-    """The result of one cell, with the measure's name, and what the training of its model came to.
+    """Return the result of a job, with the name of its measure and a summary of its model's training.
 
-    folder: of the study, where models and pictures are. A model that diverges or collapses is a result as well: its
-    `outcome` with the message, and nothing else. Raises BusyError while another process is at the model.
+    A model that diverges or collapses is a result as well: the message under the name of the outcome, without numbers.
+
+    Parameters
+    ----------
+    configuration : dict
+        Configuration of the job.
+    folder : Path
+        Folder of the study, with models and pictures.
+    data_root : str or None
+        Folder with CelebA's files.
+
+    Raises
+    ------
+    BusyError
+        If another process holds the model.
     """
     settings = dict(configuration["measure"])
     name = settings.pop("name")
@@ -46,42 +58,45 @@ def measure(configuration: dict[str, Any], folder: Path, data_root: str | None) 
     return {"measure": name, **result, "training": training | device}
 
 
-def _evaluated(name: str) -> Callable[[Run, Settings, Path], Result]:
-    """A measure of `lorae evaluate`, under its own name."""
+def _by_evaluate(name: str) -> Callable[[Run, Settings, Path], Result]:
+    """Build the measurement of a measure of `lorae evaluate`."""
 
     def take(run: Run, settings: Settings, _: Path) -> Result:
         asked = EvaluationSettings.from_values(settings, api.origin_of_argument)
-        evaluate(run, run.load_model(), api.dataset_of(run, None), asked, only=[name], quiet=True)
-        result: Result = run.evaluation()[name]
+        # The pictures of a study are drawn by `pictures` alone.
+        found = evaluate(
+            run, run.load_model(), api.dataset_of(run, None), asked, only=[name], figures=False, quiet=True
+        )
+        result: Result = found[name]
         return result
 
     return take
 
 
 def frechet(run: Run, settings: Settings, folder: Path) -> Result:
-    """The Frechet distances, and as `own` that of the prior where the method has one, else of the Gaussian."""
-    result = _evaluated("fid")(run, settings, folder)
+    """Return the Frechet distances; `own` is that of the prior if the method has one, else of the Gaussian."""
+    result = _by_evaluate("fid")(run, settings, folder)
     return result | {"own": result["prior" if "prior" in result else "gaussian"]}
 
 
 def pictures(run: Run, settings: Settings, folder: Path) -> Result:
-    """Samples of every density and interpolations, as PNGs in `folder/pictures`; figure -> path below the folder."""
+    """Draw samples of every density and interpolations in `folder/pictures`; return figure -> path below `folder`."""
     asked = EvaluationSettings.from_values(settings, api.origin_of_argument)
     chosen = {name: value for name, value in settings.items() if name != "samplers"}
     names = []
     for sampler in asked.samplers or ():
-        inspection.sample(run, 64, sampler=sampler, **chosen)
+        api.sample(run, 64, sampler=sampler, **chosen)
         names.append(f"samples-{sampler}")
     if get_method(run.settings.method).encodes:
-        inspection.interpolate(run, pairs=PAIRS if run.settings.data == "mnist" else None)
+        api.interpolate(run, pairs=PAIRS if run.settings.data == "mnist" else None)
         names.append("interpolation-linear")
-    found = {name: _kept(run, name, folder) for name in names}
+    found = {name: _copy_figure(run, name, folder) for name in names}
     own = "samples-prior" if "samples-prior" in found else "samples-gaussian"
     return {"pictures": found | {"samples-own": found[own]}}
 
 
-def _kept(run: Run, name: str, folder: Path) -> str:
-    """A figure of the run at half its size, in the study's folder; its path below that."""
+def _copy_figure(run: Run, name: str, folder: Path) -> str:
+    """Copy a figure of the run at half its size to the study's folder; return its path below that folder."""
     place = Path("pictures") / f"{run.settings.data}-{run.settings.method}-{run.path.name[:6]}-{name}.png"
     (folder / place).parent.mkdir(parents=True, exist_ok=True)
     with Image.open(run.figure_path(name)) as image:
@@ -92,7 +107,7 @@ def _kept(run: Run, name: str, folder: Path) -> str:
 
 
 def contrast(run: Run, _: Settings, __: Path) -> Result:
-    """The ingredients of theorem 2: distances of latents, and errors and norms of M before and after training."""
+    """Return the quantities of theorem 2: distances of latents, errors and norms of M before and after training."""
     model, dataset = run.load_model(), api.dataset_of(run, None)
     fresh = build_model(run.settings, dataset)
     start = fresh.bottleneck.single_matrix().detach()
@@ -111,16 +126,16 @@ def contrast(run: Run, _: Settings, __: Path) -> Result:
 
 
 def _training_error(model: Autoencoder, dataset: Dataset) -> float:
-    """Of so many training items that the error of all of them differs by a hundredth at most."""
+    """Return the error of 10,000 training items, within a hundredth of that of all."""
     return model.squared_error(dataset.train.inputs[:10_000])
 
 
 MEASUREMENTS: dict[str, Callable[[Run, Settings, Path], Result]] = {
     "fid": frechet,
-    "rank": _evaluated("rank"),
-    "classification": _evaluated("classification"),
-    "supervised": _evaluated("supervised"),
-    "interpolation": _evaluated("interpolation"),
+    "rank": _by_evaluate("rank"),
+    "classification": _by_evaluate("classification"),
+    "supervised": _by_evaluate("supervised"),
+    "interpolation": _by_evaluate("interpolation"),
     "pictures": pictures,
     "contrast": contrast,
 }

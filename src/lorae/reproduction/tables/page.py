@@ -1,40 +1,41 @@
-"""The page of a table or figure of the paper: published and ours side by side, the claims, the protocol, the images."""
+"""The page of a table or figure of the paper: published values and ours, claims, protocol and images."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lorae.plotting.plots import plot_spectrum
-from lorae.reproduction.pages.blocks import Block, ClaimResult, Gallery, Grid, Page, Picture, Text, averaged
-from lorae.reproduction.tables.claims import count_seeds, verdicts
-from lorae.reproduction.tables.ranking import order
+from lorae.reports.formatting import mean_and_deviation
+from lorae.reproduction.pages.blocks import Block, ClaimResult, Gallery, Grid, Page, Picture, Text
+from lorae.reproduction.tables.claims import count_seeds, judge_claims
+from lorae.reproduction.tables.ranking import compare_order
 from lorae.reproduction.tables.results import ResultsTable
 
 DATA_TITLES = {"mnist": "MNIST", "celeba": "CelebA"}
 
 CAPTIONS = {
-    "samples-mixture": "latents drawn from a Gaussian mixture fitted to those of the training data, decoded",
-    "samples-own": "latents drawn from the prior of those that have one, else from a fitted Gaussian, decoded",
-    "samples-gaussian": "latents drawn from one Gaussian fitted to those of the training data, decoded",
-    "interpolation-linear": "test images at both ends of each row, decoded latents on the straight line between",
+    "samples-mixture": "decoded latents drawn from a Gaussian mixture that is fitted to the training latents",
+    "samples-own": "decoded latents drawn from the prior of models that have one, else from a fitted Gaussian",
+    "samples-gaussian": "decoded latents drawn from one Gaussian that is fitted to the training latents",
+    "interpolation-linear": "test images at both ends of each row, between them decoded latents on a straight line",
 }
 BY_MEANS = (
-    "Claims are checked on the means over the seeds; which differences may be chance stands in the order of the rows: "
-    "those within two standard errors."
+    "Claims are checked on the means over the seeds. Differences within two standard errors may be chance; the tables "
+    "of the order of the rows name them."
 )
 
-# These need the width of a page.
+# Figures that need the width of a page.
 WIDE = ("interpolation-linear",)
 
-# What the paper says of the pictures that no number stands for.
-SAID = {
-    "table1": "The paper: LoRAE's images have a higher visual quality than AE's and IRMAE's, and are on a par with "
-    "VAE's, whose backgrounds are blurred (section 4.2.2). Look for yourself; the distances are those of `table3`.",
-    "table2": "The paper says the same of these as of `table1`.",
+# Claims of the paper about images, which no number measures.
+REMARKS = {
+    "table1": "The paper finds that LoRAE's images have a higher visual quality than AE's and IRMAE's and are on a par "
+    "with VAE's, whose backgrounds are blurred (section 4.2.2). The Frechet distances of these images are in `table3`.",
+    "table2": "The paper makes the same claims about these images as about those of `table1`.",
 }
 
 
 def table_page(
-    filled: Sequence[ResultsTable],
+    results: Sequence[ResultsTable],
     *,
     protocol: Sequence[str],
     pictures: Mapping[tuple[str, str, str], Path],
@@ -42,18 +43,29 @@ def table_page(
     features: Mapping[str, str],
     folder: Path,
 ) -> Page:
-    """A page of one table on all its data sets.
+    """Build the page of a table on all its data sets.
 
-    protocol: how the numbers were made, in sentences. pictures: (data, row, figure) -> path below `folder`. spectra:
-    data -> row -> eigenvalues of the latent covariance, which are drawn over each other where there are any. features:
-    data -> the network whose features are compared, where distances are.
+    Parameters
+    ----------
+    results : sequence of ResultsTable
+        The table on each data set.
+    protocol : sequence of str
+        Sentences about how the numbers were made.
+    pictures : mapping
+        (data, row, figure) -> path below `folder`.
+    spectra : mapping
+        Data -> row -> eigenvalues of the latent covariance; they are drawn into one plot.
+    features : mapping
+        Data -> the network whose features the Frechet distances compare.
+    folder : Path
+        Folder of the study.
     """
-    table = filled[0].table
-    blocks: list[Block] = [Text(SAID[table.name])] if table.name in SAID else []
-    for part in filled:
+    table = results[0].table
+    blocks: list[Block] = [Text(REMARKS[table.name])] if table.name in REMARKS else []
+    for part in results:
         if part.columns:
-            blocks += [_grid(part), *_notes(part, features.get(part.data)), *_orders(part)]
-        blocks += verdicts(part, spectra.get(part.data, {}))
+            blocks += [_grid(part), *_notes(part, features.get(part.data)), *_order_grid(part)]
+        blocks += judge_claims(part, spectra.get(part.data, {}))
         if part.data in spectra:
             blocks.append(_overlay(part, spectra[part.data], folder))
         for name in table.pictures:
@@ -68,50 +80,50 @@ def table_page(
     return Page(table.name, table.title, (*blocks, *(Text(words) for words in protocol)))
 
 
-def _grid(filled: ResultsTable) -> Grid:
-    header = [DATA_TITLES[filled.data]]
-    for column in filled.columns:
+def _grid(results: ResultsTable) -> Grid:
+    header = [DATA_TITLES[results.data]]
+    for column in results.columns:
         header += [f"{column.title}: paper", "ours"]
     rows = []
-    for row in filled.rows:
+    for row in results.rows:
         cells = [row.name if row.paper else f"{row.name} *"]
-        for column in filled.columns:
-            value = filled.value(row.name, column.name)
-            cells += ["–" if value.published is None else f"{value.published:g}", averaged(value.ours)]
+        for column in results.columns:
+            value = results.value(row.name, column.name)
+            cells += ["–" if value.published is None else f"{value.published:g}", mean_and_deviation(value.ours)]
         rows.append(tuple(cells))
-    return Grid(_caption(filled), tuple(header), tuple(rows))
+    return Grid(_caption(results), tuple(header), tuple(rows))
 
 
-def _orders(filled: ResultsTable) -> list[Block]:
-    """Whether the rows come in the paper's order, a line for each column that has a better."""
+def _order_grid(results: ResultsTable) -> list[Block]:
+    """Compare the order of the rows with the paper's, a line for each column with a better end."""
     lines = []
-    for column in filled.columns:
-        found = order(filled, column) if column.better else None
+    for column in results.columns:
+        found = compare_order(results, column) if column.better else None
         if found is not None and len(found.published) > 1:
             lines.append((column.title, ", ".join(found.published), ", ".join(found.ours), found.words))
-    caption = f"{DATA_TITLES[filled.data]}: the order of the rows, from the best to the worst"
+    caption = f"{DATA_TITLES[results.data]}: the order of the rows, from the best to the worst"
     return [Grid(caption, ("column", "paper", "ours", "same order?"), tuple(lines))] if lines else []
 
 
-def _caption(filled: ResultsTable) -> str:
-    return f"{DATA_TITLES[filled.data]}: mean ± standard deviation over {count_seeds(filled.values.values())}"
+def _caption(results: ResultsTable) -> str:
+    return f"{DATA_TITLES[results.data]}: mean ± standard deviation over {count_seeds(results.values.values())}"
 
 
-def _notes(filled: ResultsTable, features: str | None) -> list[Block]:
-    better = {column.better for column in filled.columns if column.better}
+def _notes(results: ResultsTable, features: str | None) -> list[Block]:
+    better = {column.better for column in results.columns if column.better}
     notes = [f"{better.pop().capitalize()} is better."] if len(better) == 1 else []
-    if not all(row.paper for row in filled.rows):
+    if not all(row.paper for row in results.rows):
         notes.append("Rows with a * are not in the paper.")
-    if features not in (None, "inception") and any(filled.table.published[filled.data]):
+    if features not in (None, "inception") and any(results.table.published[results.data]):
         notes.append(
-            f"Distances depend on the network whose features are compared. The paper's are of an Inception network, "
-            f"ours of `{features}`: orders can be compared, values cannot."
+            f"Frechet distances depend on the network of the features: an Inception network in the paper, `{features}` "
+            "here. Orders can be compared, values cannot."
         )
     return [Text(" ".join(notes))] if notes else []
 
 
-def _overlay(filled: ResultsTable, spectra: Mapping[str, Sequence[float]], folder: Path) -> Picture:
-    place = Path("pictures") / f"{filled.table.name}-{filled.data}.png"
+def _overlay(results: ResultsTable, spectra: Mapping[str, Sequence[float]], folder: Path) -> Picture:
+    place = Path("pictures") / f"{results.table.name}-{results.data}.png"
     (folder / place).parent.mkdir(parents=True, exist_ok=True)
     plot_spectrum(spectra, folder / place)
-    return Picture(place, f"{DATA_TITLES[filled.data]}: eigenvalues of the covariance of the test latents, seed 0")
+    return Picture(place, f"{DATA_TITLES[results.data]}: eigenvalues of the covariance of the test latents, seed 0")

@@ -1,4 +1,4 @@
-"""Which cells fill a table: every one a measure of a model of a system on data with a seed. Imports no torch."""
+"""Jobs that fill a table, each a measure of a system's model on a data set with a seed. Imports no torch."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -9,32 +9,32 @@ from lorae.reproduction.tables.presets import StudyConfig
 from lorae.reproduction.tables.published import Column, System, Table
 from lorae.reproduction.tables.results import ResultsTable, Value
 
-# Raised when a measurement changes in a way that no setting shows: then no earlier record counts.
+# Increased when a measurement changes without a change of settings, which invalidates earlier records.
 PROTOCOL = 1
 
 
 @dataclass(frozen=True)
 class Planned:
-    """A cell and what it is for. column: None for what belongs to the whole row, like its pictures."""
+    """A job and its place in a table; the column is None for pictures, which belong to the whole row."""
 
     data: str
     row: str
     column: str | None
     seed: int
-    cell: Job
+    job: Job
 
 
 def measurement(
-    scale: StudyConfig, data: str, system: System, measure: str, seed: int, column: Column | None = None
+    config: StudyConfig, data: str, system: System, measure: str, seed: int, column: Column | None = None
 ) -> Job:
-    """The cell of one measure of one model."""
-    model = scale.model(data, system, column, seed)
+    """Return the job of one measure of one model."""
+    model = config.model(data, system, column, seed)
     chosen: dict[str, Any] = {} if column is None else {"labels": column.labels, "settings": column.measure_settings}
     configuration = {
         "study": "paper",
         "protocol": PROTOCOL,
         "model": model,
-        "measure": scale.measure(data, system.settings["method"], measure, **chosen),
+        "measure": config.measure(data, system.settings["method"], measure, **chosen),
     }
     width = f" {column.name}" if column is not None and column.settings else ""
     labels = "" if column is None or column.labels is None else f" with labels {column.labels}"
@@ -42,68 +42,69 @@ def measurement(
     return Job(f"{data} {system.name}{width} seed {seed}: {measure}{labels}{others}", configuration)
 
 
-def planned(table: Table, scale: StudyConfig) -> list[Planned]:
-    """The cells of a table on all data at hand, seed by seed, so that an interrupted study has something of all.
+def planned(table: Table, config: StudyConfig) -> list[Planned]:
+    """Return the jobs of a table, seed by seed, so that an interrupted study covers all rows and columns.
 
-    A measure that trains its own model has its own seeds: one cell stands for all of them.
+    A measure that trains its own models has its own seeds: one job covers all of them.
     """
     found = []
-    for seed in range(scale.seeds):
-        for data in (name for name in table.data if name in scale.data):
+    for seed in range(config.seeds):
+        for data in (name for name in table.data if name in config.data):
             for system in table.rows_on(data):
                 for column in table.columns[data]:
                     measure = column.measure_of(system)
-                    if not scale.has(data, system, column) or (measure == "supervised" and seed):
+                    if not config.has(data, system, column) or (measure == "supervised" and seed):
                         continue
-                    cell = measurement(scale, data, system, measure, seed, column)
-                    found.append(Planned(data, system.name, column.name, seed, cell))
-                # One seed is enough to look at.
+                    job = measurement(config, data, system, measure, seed, column)
+                    found.append(Planned(data, system.name, column.name, seed, job))
+                # Pictures are shown of one seed.
                 if seed == 0 and table.pictures:
-                    cell = measurement(scale, data, system, "pictures", seed)
-                    found.append(Planned(data, system.name, None, seed, cell))
+                    job = measurement(config, data, system, "pictures", seed)
+                    found.append(Planned(data, system.name, None, seed, job))
     return found
 
 
-def distinct(cells: Iterable[Job]) -> list[Job]:
-    """Each cell once, in the order in which they first come."""
-    return list({cell.key: cell for cell in cells}.values())
+def distinct(jobs: Iterable[Job]) -> list[Job]:
+    """Return each job once, in the order of first occurrence."""
+    return list({job.key: job for job in jobs}.values())
 
 
-def by_seed(cells: Iterable[Job]) -> list[Job]:
-    """The cells in the order of their seeds, so that a study of several tables has something of all of them early."""
+def by_seed(jobs: Iterable[Job]) -> list[Job]:
+    """Return jobs in the order of their seeds, so that an interrupted study of several tables covers all of them."""
 
-    def seed(cell: Job) -> int:
-        model = cell.configuration.get("model", cell.configuration)
-        return int(model.get("settings", model).get("seed", 0))
+    def seed(job: Job) -> int:
+        configuration = job.configuration
+        values = configuration["model"]["settings"] if "model" in configuration else configuration
+        return int(values.get("data", values).get("seed", 0))
 
-    return sorted(cells, key=seed)
+    return sorted(jobs, key=seed)
 
 
-def fill(table: Table, scale: StudyConfig, records: Mapping[str, Record]) -> list[ResultsTable]:
-    """The table on every data set at hand, with the values of the records (by the keys of their cells)."""
-    plan = planned(table, scale)
+def fill(table: Table, config: StudyConfig, records: Mapping[str, Record]) -> list[ResultsTable]:
+    """Return the table on every available data set, with the values of the records (by the keys of their jobs)."""
+    plan = planned(table, config)
     columns = {(data, column.name): column for data in table.data for column in table.columns[data]}
-    filled = []
-    for data in (name for name in table.data if name in scale.data):
+    results = []
+    for data in (name for name in table.data if name in config.data):
         ours: dict[tuple[str, str], list[float]] = {
             (row.name, column.name): [] for row in table.rows_on(data) for column in table.columns[data]
         }
         for entry in plan:
-            if entry.data == data and entry.column is not None and entry.cell.key in records:
-                result = records[entry.cell.key]["result"]
+            if entry.data == data and entry.column is not None and entry.job.key in records:
+                result = records[entry.job.key]["result"]
                 ours[entry.row, entry.column] += _values(result, columns[data, entry.column])
         published = table.published[data]
         cells = {cell: Value(published.get(cell), tuple(values)) for cell, values in ours.items()}
-        filled.append(ResultsTable(table, data, cells))
-    return filled
+        results.append(ResultsTable(table, data, cells))
+    return results
 
 
 def _values(result: Mapping[str, Any], column: Column) -> list[float]:
-    """The value of a record, or those of all its seeds where it has several of its own."""
+    """Return the value of a record, or the values of all seeds for a measure with its own seeds."""
     found: Any = result
     for name in column.value[:-1]:
         found = found.get(name)
-        if found is None:  # the measure leaves it out: there are not as many items with labels
+        if found is None:  # left out by the measure: too few labeled items
             return []
     values = found["values"] if result["measure"] == "supervised" else [found.get(column.value[-1])]
     return [float(value) * column.factor for value in values if value is not None]

@@ -1,7 +1,4 @@
-"""How much of the paper is done: presets, and what differs between the paper's text and its authors' code.
-
-Imports no torch.
-"""
+"""Presets of a study, and the differences between the paper's text and its authors' code. Imports no torch."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -15,10 +12,10 @@ from lorae.reproduction.tables.published import Column, System
 
 Values = Mapping[str, Any]
 
-# Channels, height, width: the paper's.
+# Channels, height and width in the paper.
 SHAPES = {"mnist": (1, 32, 32), "celeba": (3, 64, 64)}
 
-# What decides the result of each measure, of the settings of `lorae.evaluate`. Other measures have none.
+# The settings of `lorae.evaluate` that decide the result of each measure. Other measures have none.
 FIELDS = {
     "fid": ("features", "samplers", "components", "n", "draws", "fit_on", "reference", "seed"),
     "interpolation": ("features", "n", "reference", "seed"),
@@ -31,8 +28,16 @@ FIELDS = {
 
 @dataclass(frozen=True)
 class Preset:
-    """How much is done. seeds: how many; training: data set -> settings of `lorae.train`; measures: data set ->
-    measure -> settings of `lorae.evaluate`. What is not named is the paper's.
+    """Size of a study; settings that are not given are the paper's.
+
+    Parameters
+    ----------
+    seeds : int
+        Number of seeds.
+    training : mapping
+        Data set -> settings of `lorae.train`.
+    measures : mapping
+        Data set -> measure -> settings of `lorae.evaluate`.
     """
 
     seeds: int
@@ -42,7 +47,7 @@ class Preset:
 
 @dataclass(frozen=True)
 class Protocol:
-    """The paper's text, or its authors' code where it differs: settings as in `Preset`, and those of single systems."""
+    """Differences from the paper's text: settings as in `Preset`, and `systems`, system -> data set -> settings."""
 
     training: Mapping[str, Values] = field(default_factory=dict)
     systems: Mapping[str, Mapping[str, Values]] = field(default_factory=dict)
@@ -51,7 +56,7 @@ class Protocol:
 
 # 20,000 images as the paper has test images, compared by the network behind the usual FID.
 FACES = {"n": 20_000, "features": "inception"}
-# Without weights from elsewhere, and cheap: relative numbers only.
+# Needs no downloaded weights and is cheap, but gives relative numbers only.
 FEW_FACES = {"n": 1000, "features": "lite0", "draws": 1}
 
 PRESETS = {
@@ -73,7 +78,7 @@ PRESETS = {
             "celeba": {"fid": {**FEW_FACES, "n": 100}, "rank": {"bootstrap": 20}},
         },
     ),
-    # Three minutes of training a model on one core: what the paper compares is settled then, though not every error.
+    # Three minutes of training a model on one core: enough for the paper's comparisons, not for the final errors.
     "quick": Preset(
         seeds=3,
         training={
@@ -83,9 +88,9 @@ PRESETS = {
         },
         measures={
             "mnist": {
-                # The seeds show more spread than draws from one model do.
+                # Seeds vary more than draws from one model.
                 "fid": {"draws": 1},
-                # 250 epochs of 1,000 labels, 4 of all: the best epoch on validation items comes earlier, or nearly.
+                # 250 epochs of 1,000 labels, 4 of all; the best epoch on validation items is usually earlier.
                 "classification": {"max_steps": 2500},
                 "supervised": {"max_steps": 1000, "seeds": 3},
             },
@@ -102,8 +107,8 @@ PRESETS = {
     ),
 }
 
-# What the authors' released code does, beside the paper. Not repeated: it never shuffles, its plain autoencoder is
-# penalised as well, and its images are cut to whole numbers instead of rounded.
+# Differences of the authors' released code from the paper. Not reproduced: it never shuffles, it penalizes the plain
+# autoencoder too, and it truncates pixels to integers instead of rounding.
 AUTHORS_METHODS = ("ae", "vae", "irmae", "lorae")
 AUTHORS_TRAINING = {"lr": 1e-4, "batch_size": 100, "latent_dim": 256}
 PROTOCOLS = {
@@ -136,9 +141,16 @@ PROTOCOLS = {
 
 @dataclass(frozen=True)
 class StudyConfig:
-    """A preset under a protocol: it turns systems and columns into what is trained and what is measured.
+    """Configuration of a study: it turns systems and columns into configurations of models and measures.
 
-    faces: the fingerprint of the CelebA images at hand, as folders of them differ; None where there are none.
+    Parameters
+    ----------
+    preset, protocol : str
+        Keys of `PRESETS` and `PROTOCOLS`.
+    seeds : int
+        Number of seeds.
+    faces : str, default=None
+        Fingerprint of the CelebA images, as copies of them differ; None without CelebA.
     """
 
     preset: str
@@ -148,13 +160,13 @@ class StudyConfig:
 
     @property
     def data(self) -> tuple[str, ...]:
-        """The data sets at hand."""
+        """The available data sets."""
         return ("mnist",) if self.faces is None else ("mnist", "celeba")
 
     def model(self, data: str, system: System, column: Column | None, seed: int) -> dict[str, Any]:
-        """The configuration of a model: its data, and every setting that differs from the defaults once resolved.
+        """Return the configuration of a model: its data, and all resolved settings that differ from the defaults.
 
-        Another default of a method is another model; a setting that is new and left alone is not.
+        A changed default of a method is another model; a new setting at its default is not.
         """
         protocol = PROTOCOLS[self.protocol]
         layers = [
@@ -177,10 +189,14 @@ class StudyConfig:
     def measure(
         self, data: str, method: str, measure: str, *, labels: str | None = None, settings: Values | None = None
     ) -> dict[str, Any]:
-        """The configuration of a measure: its name, and the settings that decide its result.
+        """Return the configuration of a measure: its name, and the settings that decide its result.
 
-        labels: one number of labels alone, so that each is a cell: with all of them the paper's preset takes hours.
-        settings: of the measure, where a table changes them.
+        Parameters
+        ----------
+        labels : str, default=None
+            A single number of labels; each is a job of its own, as all of them take hours in the paper's preset.
+        settings : mapping, default=None
+            Settings of the measure that a table changes.
         """
         values: dict[str, Any] = {}
         for source in (PRESETS[self.preset].measures, PROTOCOLS[self.protocol].measures):
@@ -196,7 +212,7 @@ class StudyConfig:
         }
 
     def has(self, data: str, system: System, column: Column) -> bool:
-        """Whether the preset takes this column of a row: a small one goes without large numbers of labels."""
+        """Whether the preset has this column for a system: small presets skip large numbers of labels."""
         if column.labels is None:
             return True
         labels: list[str] = self.measure(data, system.settings["method"], column.measure_of(system))["labels"]
@@ -204,7 +220,7 @@ class StudyConfig:
 
 
 def _fitting(settings: Values, method: str) -> Values:
-    """For the methods that the authors' code has, and without a matrix where there is none."""
+    """Return settings for a method of the authors' code, without those of the matrix if it has none."""
     if method not in AUTHORS_METHODS:
         return {}
     linear = get_method(method).bottleneck == "linear"

@@ -1,4 +1,4 @@
-"""The paper's tables and figures as data: `tables.toml`, read and checked. Imports no torch."""
+"""The paper's tables and figures as data, read from `tables.toml`. Imports no torch."""
 
 import dataclasses
 import functools
@@ -13,15 +13,28 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+# Names of row and column.
 Cell = tuple[str, str]
 
 
 @dataclass(frozen=True)
 class System:
-    """A row: a name, the settings of `lorae.train` that make its model, and whether the paper has it.
+    """A row of a table.
 
-    measures: measures that are taken of it instead of those of the column. data: the data sets that it is for; all
-    where there are none. on: data set -> settings that are others there.
+    Parameters
+    ----------
+    name : str
+        Name of the row.
+    settings : mapping
+        Settings of `lorae.train` for its model.
+    paper : bool, default=True
+        Whether the row is in the paper.
+    measures : mapping
+        Measure of a column -> the measure that replaces it for this row.
+    data : tuple of str, default=()
+        Its data sets; empty for all.
+    on : mapping
+        Data set -> settings that differ there.
     """
 
     name: str
@@ -32,17 +45,32 @@ class System:
     on: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def settings_on(self, data: str) -> dict[str, Any]:
-        """The settings of its model on a data set."""
+        """Return the settings of its model on a data set."""
         return {**self.settings, **self.on.get(data, {})}
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column: a title, the measure that fills it, and the way to the value in the measure's result.
+    """A column of a table.
 
-    better: `lower` or `higher`; None for what has no better. settings: of the model, where the column changes it.
-    measure_settings: of the measure, where the table changes them. labels: how many training items have one, where the
-    measure is of labelled items. factor: on the value, as the paper's unit may differ.
+    Parameters
+    ----------
+    name, title : str
+        Name and heading.
+    measure : str
+        Measure that fills it.
+    value : tuple of str
+        Keys of the value in the measure's result, outermost first.
+    better : {"lower", "higher"}, default=None
+        The better end; None if there is none.
+    settings : mapping
+        Settings of the model that the column changes.
+    measure_settings : mapping
+        Settings of the measure that the table changes.
+    labels : str, default=None
+        Number of labeled training items, for a measure of labels.
+    factor : float, default=1.0
+        Factor to the paper's unit.
     """
 
     name: str
@@ -56,7 +84,7 @@ class Column:
     factor: float = 1.0
 
     def measure_of(self, system: System) -> str:
-        """The measure that is taken of this system."""
+        """Return the measure that fills this column for a system."""
         return system.measures.get(self.measure, self.measure)
 
 
@@ -64,8 +92,18 @@ class Column:
 class Table:
     """A table or figure of the paper.
 
-    published: data set -> (row, column) -> the paper's value; rows and cells that the paper lacks have none.
-    columns: data set -> its columns. pictures: figures of a run folder that it shows of every row.
+    Parameters
+    ----------
+    name, title : str
+        Name in `lorae reproduce NAME`, and title.
+    rows : tuple of System
+        Its rows.
+    columns : mapping
+        Data set -> columns.
+    published : mapping
+        Data set -> (row, column) -> the paper's value; values that the paper lacks are missing.
+    pictures : tuple of str, default=()
+        Figures of a run folder that it shows for every row.
     """
 
     name: str
@@ -76,18 +114,18 @@ class Table:
     pictures: tuple[str, ...] = ()
 
     def rows_on(self, data: str) -> tuple[System, ...]:
-        """The rows that there are on a data set."""
+        """Return the rows on a data set."""
         return tuple(row for row in self.rows if data in row.data or not row.data)
 
     @property
     def data(self) -> tuple[str, ...]:
-        """The data sets that the paper has it for: `mnist`, `celeba`."""
+        """Its data sets: `mnist`, `celeba`."""
         return tuple(self.columns)
 
 
 @functools.cache
 def tables() -> dict[str, Table]:
-    """All tables and figures by name, in the paper's order.
+    """Return all tables and figures by name, in the paper's order.
 
     >>> tables()["table3"].published["mnist"]["LoRAE", "gaussian"]
     19.5
@@ -128,7 +166,7 @@ def _table(name: str, values: Mapping[str, Any], systems: Mapping[str, System], 
 
 
 def _like(table: Table, name: str, values: Mapping[str, Any], systems: Mapping[str, System]) -> Table:
-    """Some rows and columns of a table, measured in another way and compared with the same published numbers."""
+    """Return rows and columns of a table with other settings of the measures and the same published values."""
     rows, names, others = values["rows"], values["columns"], values["measure_settings"]
     there = {column.name for columns in table.columns.values() for column in columns}
     assert there.issuperset(names), f"{name}: {table.name} has no columns {set(names) - there}"

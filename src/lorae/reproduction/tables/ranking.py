@@ -1,4 +1,4 @@
-"""Do the rows of a table come in the paper's order? Pair by pair, as far as the seeds can tell. Imports no torch."""
+"""Comparison of the order of rows with the paper's, pair by pair within the noise of seeds. Imports no torch."""
 
 import math
 from dataclasses import dataclass
@@ -13,10 +13,11 @@ STANDARD_ERRORS = 2.0
 
 @dataclass(frozen=True)
 class RankingComparison:
-    """Pairs of rows (better in the paper, worse in the paper) by how they come out here.
+    """Order of the rows in the paper and in our results.
 
-    published, ours: the rows from the best to the worst. same, other: the difference is larger than chance; undecided:
-    it is not. seeds: the fewest of any row.
+    `published` and `ours` are the rows from the best to the worst. `same`, `other` and `undecided` are pairs (better in
+    the paper, worse in the paper): in the same order, in the other order, or closer than chance allows to tell. `seeds`
+    is the smallest number of seeds of a row.
     """
 
     published: tuple[str, ...]
@@ -28,7 +29,7 @@ class RankingComparison:
 
     @property
     def words(self) -> str:
-        """The answer for the table: yes, no and where not, or that it cannot be told."""
+        """Text for the table: yes, no with the pairs, or undecided."""
         if not (self.same or self.other or self.undecided):
             return "–"
         seeds = f"{self.seeds} seeds" if self.seeds > 1 else "one seed"
@@ -42,31 +43,31 @@ class RankingComparison:
         return answer if self.seeds > 1 else f"{answer} ({seeds})"
 
 
-def order(filled: ResultsTable, column: Column) -> RankingComparison:
-    """How the published order of a column compares with ours, over the rows that have both values."""
-    rows = [row.name for row in filled.rows if _known(filled.value(row.name, column.name))]
+def compare_order(results: ResultsTable, column: Column) -> RankingComparison:
+    """Compare the published order of a column with ours, over the rows that have both values."""
+    rows = [row.name for row in results.rows if _known(results.value(row.name, column.name))]
     found: dict[str, list[tuple[str, str]]] = {"same": [], "other": [], "undecided": []}
     for first, second in combinations(rows, 2):
-        better, worse = _by_paper(filled, column, first, second)
-        here = difference(filled.value(worse, column.name), filled.value(better, column.name))
+        better, worse = _by_paper(results, column, first, second)
+        here = difference(results.value(worse, column.name), results.value(better, column.name))
         if here is None:
             found["undecided"].append((better, worse))
         else:
             right = here > 0 if column.better == "lower" else here < 0
             found["same" if right else "other"].append((better, worse))
     sign = 1 if column.better == "lower" else -1
-    seeds = min((len(filled.value(row, column.name).ours) for row in rows), default=0)
-    published = sorted(rows, key=lambda row: sign * (filled.value(row, column.name).published or 0.0))
-    ours = sorted(rows, key=lambda row: sign * (filled.value(row, column.name).mean or 0.0))
+    seeds = min((len(results.value(row, column.name).ours) for row in rows), default=0)
+    published = sorted(rows, key=lambda row: sign * (results.value(row, column.name).published or 0.0))
+    ours = sorted(rows, key=lambda row: sign * (results.value(row, column.name).mean or 0.0))
     return RankingComparison(
         tuple(published), tuple(ours), tuple(found["same"]), tuple(found["other"]), tuple(found["undecided"]), seeds
     )
 
 
 def difference(first: Value, second: Value) -> float | None:
-    """The mean of the first minus that of the second; None where it may be chance.
+    """Return the difference of the means; None if it may be chance.
 
-    With one seed each there is no spread to judge by: then the difference stands as it is.
+    With one seed each there is no spread, and the difference is returned as it is.
     """
     assert first.mean is not None
     assert second.mean is not None
@@ -79,9 +80,9 @@ def _known(value: Value) -> bool:
     return value.published is not None and value.mean is not None
 
 
-def _by_paper(filled: ResultsTable, column: Column, first: str, second: str) -> tuple[str, str]:
-    """The two rows, the better one in the paper first."""
-    values = [filled.value(row, column.name).published for row in (first, second)]
+def _by_paper(results: ResultsTable, column: Column, first: str, second: str) -> tuple[str, str]:
+    """Return the two rows, the better one in the paper first."""
+    values = [results.value(row, column.name).published for row in (first, second)]
     assert values[0] is not None
     assert values[1] is not None
     return (first, second) if (values[0] < values[1]) == (column.better == "lower") else (second, first)

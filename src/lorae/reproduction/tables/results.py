@@ -1,4 +1,4 @@
-"""A table of the paper with our values beside the published ones. Imports no torch."""
+"""Tables of the paper with published values and ours. Imports no torch."""
 
 import statistics
 from collections.abc import Mapping
@@ -9,25 +9,25 @@ from lorae.reproduction.tables.published import Cell, Column, System, Table
 
 @dataclass(frozen=True)
 class Value:
-    """What is known of a cell. published: the paper's value; ours: one a seed, empty where nothing was measured."""
+    """Values of a cell: the paper's, or None, and ours, one for each seed."""
 
     published: float | None
     ours: tuple[float, ...] = ()
 
     @property
     def mean(self) -> float | None:
-        """The mean over the seeds."""
+        """Mean over the seeds; None without a value."""
         return statistics.fmean(self.ours) if self.ours else None
 
     @property
     def sd(self) -> float | None:
-        """The sample standard deviation over the seeds; None of fewer than two."""
+        """Sample standard deviation over the seeds; None for fewer than two."""
         return statistics.stdev(self.ours) if len(self.ours) > 1 else None
 
 
 @dataclass(frozen=True)
 class ResultsTable:
-    """A table on one data set. values: every (row, column) of it."""
+    """A table on one data set, with the values of every (row, column)."""
 
     table: Table
     data: str
@@ -35,14 +35,14 @@ class ResultsTable:
 
     @property
     def rows(self) -> tuple[System, ...]:
-        """The rows that there are on this data set."""
+        """Its rows on this data set."""
         return self.table.rows_on(self.data)
 
     @property
     def columns(self) -> tuple[Column, ...]:
-        """The columns on this data set."""
+        """Its columns on this data set."""
         return self.table.columns[self.data]
 
     def value(self, row: str, column: str) -> Value:
-        """One cell, by the names of its row and column."""
+        """Return the values of a cell, by the names of its row and column."""
         return self.values[row, column]

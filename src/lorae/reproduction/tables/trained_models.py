@@ -1,4 +1,4 @@
-"""Trained models that the tables share: one run folder for each configuration, trained once, continued after a kill."""
+"""Trained models that tables share: one run folder for each configuration, trained once, continued after a kill."""
 
 import contextlib
 from collections.abc import Iterator
@@ -13,28 +13,41 @@ from lorae.system.files import try_lock, write_atomically
 
 
 def model_key(model: dict[str, Any]) -> str:
-    """The name of a model's folder: a digest of its configuration."""
+    """Return the name of a model's folder, a digest of its configuration."""
     return digest(model, 8)
 
 
 @contextlib.contextmanager
 def trained(model: dict[str, Any], folder: Path, data_root: str | None) -> Iterator[Run]:
-    """The run of a configuration in `folder/models`, trained now, continued or as it is, for this process alone.
+    """Yield the finished run of a configuration in `folder/models`, locked for this process; train it if necessary.
 
-    data_root: of CelebA. Raises BusyError at once where another process trains or measures it, and DivergedError where
-    its training diverges; once that has happened, without training it again.
+    Parameters
+    ----------
+    model : dict
+        Configuration of the model.
+    folder : Path
+        Folder of the study.
+    data_root : str or None
+        Folder with CelebA's files.
+
+    Raises
+    ------
+    BusyError
+        If another process holds the model.
+    DivergedError
+        If its training diverges, or has diverged before.
     """
     path = folder / "models" / model_key(model)
     lock = try_lock(path.with_suffix(".lock"), f"out: cannot write to {str(folder)!r}")
     if lock is None:
         raise BusyError
     try:
-        yield _trained_once(model, path, data_root)
+        yield _train_once(model, path, data_root)
     finally:
         lock.release()
 
 
-def _trained_once(model: dict[str, Any], path: Path, data_root: str | None) -> Run:
+def _train_once(model: dict[str, Any], path: Path, data_root: str | None) -> Run:
     diverged = path.with_suffix(".diverged")
     if diverged.exists():
         raise DivergedError(diverged.read_text(encoding="utf-8"))

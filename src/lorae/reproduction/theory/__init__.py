@@ -1,1 +1,1 @@
-"""The paper's theorems, measured: convergence, rank and distance contrast."""
+"""Measurements of the paper's theorems: convergence, rank and distance contrast."""

@@ -1,4 +1,4 @@
-"""Theorem 1: how the smallest gradient falls with the number of steps of full-batch Adam, beside T^(-1/4)."""
+"""Theorem 1: the smallest gradient against the number of steps of full-batch Adam, compared with T^(-1/4)."""
 
 import math
 import statistics
@@ -10,26 +10,27 @@ import torch
 from torch import Tensor, nn
 
 from lorae.data.manifolds import build_manifold
+from lorae.reports.formatting import mean_and_deviation
 from lorae.reproduction.jobs.store import Job, Record
-from lorae.reproduction.pages.blocks import Block, ClaimResult, Grid, Page, Picture, Text, averaged
+from lorae.reproduction.pages.blocks import Block, ClaimResult, Grid, Page, Picture, Text
 from lorae.reproduction.theory.plots import plot_convergence
 from lorae.reproduction.theory.rank_scaling import Fit, fit_exponent
 
-# Raised when the measurement changes in a way that no setting shows: then no earlier record counts.
+# Increased when a measurement changes without a change of settings, which invalidates earlier records.
 PROTOCOL = 1
 
-# Adam's first decay and what keeps its denominator from zero, as in training.
+# Adam's first decay rate and epsilon, as in training.
 BETA, EPSILON = 0.9, 1e-8
 
-# Steps of each run; the theorem takes another learning rate for each of them.
+# Steps of each run; the learning rate of the theorem depends on them.
 STEPS = {
     "smoke": (16, 64, 256),
     "quick": (16, 64, 256, 1024, 4096),
     "paper": (16, 64, 256, 1024, 4096, 16384, 65536),
 }
 
-# A small problem in which every step sees all the data. The theorem wants a smooth loss: hence tanh and a smoothed
-# norm. The scale makes the learning rate of 100 steps the usual 1e-3.
+# A small problem, for steps on all data. The theorem assumes a smooth loss: hence tanh and a smoothed norm. The scale
+# gives 100 steps the usual learning rate of 1e-3.
 PROBLEM: dict[str, Any] = {
     "dimension": 5,
     "n": 500,
@@ -41,23 +42,23 @@ PROBLEM: dict[str, Any] = {
 }
 
 
-def cells(preset: str, seeds: int) -> list[Job]:
-    """A run of each number of steps with each seed at the theorem's learning rate, and one at a constant rate."""
+def jobs(preset: str, seeds: int) -> list[Job]:
+    """Return the jobs: each seed runs each number of steps at the theorem's rate, and the last at a constant rate."""
     found = []
     for seed in range(seeds):
         for steps in STEPS[preset]:
-            found.append(_cell("theorem", steps, seed))
-        found.append(_cell("constant", STEPS[preset][-1], seed))
+            found.append(_job("theorem", steps, seed))
+        found.append(_job("constant", STEPS[preset][-1], seed))
     return found
 
 
-def _cell(rate: str, steps: int, seed: int) -> Job:
+def _job(rate: str, steps: int, seed: int) -> Job:
     configuration = {"study": "theorem1", "protocol": PROTOCOL, "rate": rate, "steps": steps, "seed": seed, **PROBLEM}
     return Job(f"theorem1 {rate} rate, {steps} steps, seed {seed}", configuration)
 
 
 def learning_rate(rate: str, scale: float, steps: int) -> float:
-    """The theorem's scale / sqrt(steps); or, whatever the steps, that of a hundred of them.
+    """Return the theorem's scale / sqrt(steps), or for a constant rate that of 100 steps.
 
     >>> learning_rate("theorem", 0.01, 100)
     0.001
@@ -66,14 +67,14 @@ def learning_rate(rate: str, scale: float, steps: int) -> float:
 
 
 def smoothed_nuclear_norm(matrix: Tensor, smoothing: float) -> Tensor:
-    """tr((M^T M + e^2 I)^(1/2)), smooth at every M, and at most l e above the nuclear norm; float64 (l, l) -> ()."""
+    """Return tr((M^T M + e^2 I)^(1/2)), smooth at every M, at most l e above the nuclear norm; float64 (l, l) -> ()."""
     values = torch.linalg.eigvalsh(matrix.T @ matrix + smoothing**2 * torch.eye(len(matrix), dtype=matrix.dtype))
     norm: Tensor = values.clamp(min=0).sqrt().sum()
     return norm
 
 
 class SmoothAutoencoder(nn.Module):
-    """tanh networks of one hidden layer around M, which starts as the identity; float64."""
+    """tanh networks with one hidden layer around M, which starts as the identity; float64."""
 
     def __init__(self, data_dim: int, width: int, latent_dim: int) -> None:
         super().__init__()
@@ -83,16 +84,16 @@ class SmoothAutoencoder(nn.Module):
         self.double()
 
     def loss(self, x: Tensor, weight: float, smoothing: float) -> Tensor:
-        """Equation 1 with the mean squared error over all entries; x: float64 (n, data_dim)."""
+        """Return equation 1 with the mean squared error over all entries; x: float64 (n, data_dim)."""
         restored = self.decoder(self.encoder(x) @ self.matrix.T)
         error: Tensor = (restored - x).square().mean()
         return error + weight * smoothed_nuclear_norm(self.matrix, smoothing)
 
 
 def smallest_sigma(gamma: float) -> float:
-    """The norm that all gradients must exceed for the proof's constant to be positive, where gamma bounds them.
+    """Return the norm that all gradients must exceed for the proof's constant to be positive, if gamma bounds them.
 
-    gamma beta / (1 - beta) (1 + gamma / epsilon): always above gamma, so that no run is covered.
+    It is gamma beta / (1 - beta) (1 + gamma / epsilon), always above gamma, so that the proof covers no run.
     Source: LoRAE (arXiv:2310.16194), supplement, extension 1, psi_1 > gamma / epsilon as t grows.
 
     >>> float(f"{smallest_sigma(1e-8):.3g}")
@@ -102,21 +103,21 @@ def smallest_sigma(gamma: float) -> float:
 
 
 def gradient_norms(model: SmoothAutoencoder, x: Tensor, configuration: dict[str, Any]) -> Iterator[tuple[float, float]]:
-    """Loss and Euclidean norm of its gradient before each step of Adam on all of the data."""
+    """Yield the loss and the Euclidean norm of its gradient before each step of Adam on all data."""
     rate = learning_rate(configuration["rate"], configuration["scale"], configuration["steps"])
-    optimiser = torch.optim.Adam(model.parameters(), lr=rate, betas=(BETA, 0.999), eps=EPSILON)
+    optimizer = torch.optim.Adam(model.parameters(), lr=rate, betas=(BETA, 0.999), eps=EPSILON)
     for _ in range(configuration["steps"]):
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss = model.loss(x, configuration["weight"], configuration["smoothing"])
         loss.backward()  # type: ignore[no-untyped-call]
         gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
         norm = torch.linalg.vector_norm(torch.stack([gradient.norm() for gradient in gradients]))
         yield float(loss.detach()), float(norm)
-        optimiser.step()
+        optimizer.step()
 
 
 def measure(configuration: dict[str, Any]) -> dict[str, Any]:
-    """One run: the smallest norm of the gradient, its course at powers of two, and the largest norm."""
+    """Run Adam; return the smallest norm of the gradient, its values at powers of two, and the largest norm."""
     seed, n = configuration["seed"], configuration["n"]
     vectors = build_manifold("warped", configuration["dimension"], seed=seed).sample(n, seed=seed)
     x = torch.from_numpy(vectors).double()
@@ -137,7 +138,7 @@ def measure(configuration: dict[str, Any]) -> dict[str, Any]:
 
 
 def page(records: list[Record], folder: Path) -> Page:
-    """The page of the theorem: the smallest gradient against the steps, the exponent, and what this does not prove."""
+    """Build the page of the theorem: smallest gradients, the exponent of their decay, and the limits of the proof."""
     title = "Convergence of the gradient of full-batch Adam"
     points = _points(records, "theorem")
     if not points:
@@ -145,16 +146,16 @@ def page(records: list[Record], folder: Path) -> Page:
         return Page("theorem1", title, (Text("Nothing has been measured yet."), nothing))
     place = Path("pictures") / "theorem1.png"
     (folder / place).parent.mkdir(parents=True, exist_ok=True)
-    plot_convergence(points, _courses(records), folder / place)
+    plot_convergence(points, _curves(records), folder / place)
     problem = records[0]["configuration"]
     blocks: tuple[Block, ...] = (
         Text(
             f"Adam on all of {problem['n']} vectors at once (a warped manifold of dimension {problem['dimension']} in "
             f"60 columns), float64, tanh networks of {problem['width']} units around M ({problem['latent_dim']} x "
             f"{problem['latent_dim']}), weight {problem['weight']:g}. The theorem assumes a smooth loss, which the "
-            "nuclear norm is not where M loses rank: here it is tr((M'M + e^2 I)^(1/2)) with "
-            f"e = {problem['smoothing']:g}. The learning rate is {problem['scale']:g} / sqrt(T), as the theorem wants. "
-            "The text of the theorem speaks of the norm of the loss; its proof is about the gradient's."
+            "nuclear norm is not if M loses rank: here it is tr((M'M + e^2 I)^(1/2)) with "
+            f"e = {problem['smoothing']:g}. The learning rate is {problem['scale']:g} / sqrt(T), as in the theorem. "
+            "The theorem states a bound on the norm of the loss; its proof bounds the norm of the gradient."
         ),
         _grid(points, problem["scale"]),
         Picture(place, "The smallest norm of the gradient within T steps"),
@@ -165,7 +166,7 @@ def page(records: list[Record], folder: Path) -> Page:
 
 
 def _points(records: list[Record], rate: str) -> dict[int, list[float]]:
-    """Steps -> the smallest gradients of all seeds."""
+    """Return steps -> the smallest gradients of all seeds."""
     found: dict[int, list[float]] = {}
     for record in records:
         if record["configuration"]["rate"] == rate:
@@ -174,7 +175,7 @@ def _points(records: list[Record], rate: str) -> dict[int, list[float]]:
     return dict(sorted(found.items()))
 
 
-def _courses(records: list[Record]) -> list[list[list[float]]]:
+def _curves(records: list[Record]) -> list[list[list[float]]]:
     return [record["result"]["running"] for record in records if record["configuration"]["rate"] == "constant"]
 
 
@@ -184,7 +185,7 @@ def _grid(points: dict[int, list[float]], scale: float) -> Grid:
     for steps, norms in points.items():
         claimed = start * (steps / first) ** -0.25
         rate = learning_rate("theorem", scale, steps)
-        rows.append((f"{steps:,}", f"{rate:.2g}", averaged(norms, ".3g", ".2g"), f"{claimed:.3g}"))
+        rows.append((f"{steps:,}", f"{rate:.2g}", mean_and_deviation(norms, ".3g", ".2g"), f"{claimed:.3g}"))
     header = ("T", "learning rate", "smallest gradient", "T^(-1/4) from the first")
     return Grid("Smallest norm of the gradient", header, tuple(rows))
 
@@ -195,14 +196,12 @@ def _decay(records: list[Record]) -> ClaimResult:
     if len(points) < 2:
         return ClaimResult(claim, None, "not measured at two numbers of steps")
     fit = _fit(points)
-    seen = f"it goes like T^({fit.exponent:.2f} ± {fit.error:.2f}) from {min(points)} to {max(points)} steps"
+    seen = f"it scales like T^({fit.exponent:.2f} ± {fit.error:.2f}) from {min(points)} to {max(points)} steps"
     seeds = sorted({record["configuration"]["seed"] for record in records})
-    courses = [
-        _points([record for record in records if record["configuration"]["seed"] == s], "theorem") for s in seeds
-    ]
-    # An interrupted study may have one number of steps of a seed, and no exponent.
-    own = ", ".join(f"{_fit(course).exponent:.2f}" if len(course) > 1 else "–" for course in courses)
-    # The curve is no straight line: the first steps, far from any minimum, say little of the rate.
+    curves = [_points([record for record in records if record["configuration"]["seed"] == s], "theorem") for s in seeds]
+    # An interrupted study may have a single number of steps for a seed, which has no exponent.
+    own = ", ".join(f"{_fit(curve).exponent:.2f}" if len(curve) > 1 else "–" for curve in curves)
+    # The first steps, far from any minimum, say little about the rate of decay.
     last = dict(list(points.items())[-2:])
     ends = " to ".join(str(steps) for steps in last)
     seen += f" (seed by seed {own}); from {ends} steps alone like T^({_fit(last).exponent:.2f})"
@@ -221,7 +220,7 @@ def _condition(records: list[Record]) -> ClaimResult:
         False,
         f"it needs gradients above a sigma > 9 gamma while gamma bounds them: gamma is {largest:.3g}, so sigma would "
         f"have to exceed {9 * largest:.3g} for psi_1 > 0, and {smallest_sigma(largest):.2g} for "
-        f"epsilon - gamma / psi_1 > 0 with Adam's epsilon {EPSILON:g}. And the nuclear norm itself, as it is trained "
-        "with elsewhere, is not smooth where M loses rank. So the decay does not prove the theorem: it is an "
+        f"epsilon - gamma / psi_1 > 0 with Adam's epsilon {EPSILON:g}. The nuclear norm itself, as it is trained "
+        "with elsewhere, is not smooth where M loses rank. The decay therefore does not prove the theorem: it is an "
         "observation, not a consequence of the proof",
     )

@@ -1,4 +1,4 @@
-"""Theorem 2: how much near and far differ among latents, with and without the penalty, beside the claimed bound."""
+"""Theorem 2: distance contrast of latents with and without the penalty, compared with the claimed bound."""
 
 import math
 import statistics
@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from lorae.metrics.neighbours import distance_rows
 from lorae.metrics.ranks import rank_at
 from lorae.models.autoencoder import Autoencoder
-from lorae.reproduction.pages.blocks import Block, ClaimResult, Grid, Page, Picture, Text, averaged
+from lorae.reports.formatting import mean_and_deviation
+from lorae.reproduction.pages.blocks import Block, ClaimResult, Grid, Page, Picture, Text
 from lorae.reproduction.theory.plots import plot_contrast
 
-# Distances from so many points to so many others: the theorem's x and x_1 ... x_N.
+# Numbers of the theorem's x and x_1 ... x_N, whose distances are measured.
 QUERIES, POINTS = 100, 1000
 
 TOLERANCES = (1e-2, 1e-3, 1e-6)
@@ -31,11 +32,25 @@ def measure_contrast(
     final_error: float,
     weight: float,
 ) -> dict[str, Any]:
-    """The min-max distance ratio of latents and of items, and every ingredient of the theorem's bound.
+    """Return the min-max distance ratio of latents and of items, and every quantity of the theorem's bound.
 
-    model: the ratios alone where it has no matrix M. items: test items as they are, of which there are at least two
-    different ones. The errors are the mean squared ones of equation 1 before and after training; initial_norm is the
-    nuclear norm of M before it. `ratio` is None where all latents are the same, and with it all that is made of it.
+    Parameters
+    ----------
+    model : Autoencoder
+        The trained model; without a matrix M only the ratios are returned.
+    items : ndarray
+        Raw test items, at least two of them different.
+    initial_error, final_error : float
+        Mean squared errors of equation 1 before and after training.
+    initial_norm : float
+        Nuclear norm of M before training.
+    weight : float
+        Weight of the penalty.
+
+    Returns
+    -------
+    dict
+        Plain JSON values; `ratio` and the numbers that depend on it are None if all latents are equal.
     """
     items = items[:POINTS]
     smallest, largest = extreme_distances(model.encode(items))
@@ -47,9 +62,9 @@ def measure_contrast(
     if values is None:
         return found
     norm, rank = float(values.sum()), rank_at(values, TOLERANCES[1])
-    # A matrix of zeros obeys rank <= c norm with any c, and says nothing of it.
+    # A matrix of zeros satisfies rank <= c norm with any c.
     constant = rank / norm if norm > 0 else None
-    # The proof divides the smallest distance by the rank, and not the largest.
+    # The proof divides only the smallest distance by the rank.
     spread = rank * largest / smallest
     bound = weight * spread / (constant * initial_error) if weight and constant and len(spread) else None
     return found | {
@@ -59,7 +74,7 @@ def measure_contrast(
         "initial_error": initial_error,
         "final_error": final_error,
         "initial_norm": initial_norm,
-        # Equation 15 of the supplement; without a penalty it says nothing.
+        # Equation 15 of the supplement, which needs a penalty.
         "norm_bound": (initial_error - final_error) / weight + initial_norm if weight else None,
         "bound": None if bound is None else float(bound.mean()),
         "bound_holds": None if bound is None else bool(((largest - smallest) / smallest >= bound).all()),
@@ -67,7 +82,7 @@ def measure_contrast(
 
 
 def _averages(smallest: NDArray[np.float64], largest: NDArray[np.float64]) -> dict[str, float] | None:
-    """Mean and median over the queries of the ratio of their distances; None without any."""
+    """Return mean and median of the ratio over the queries; None without a query."""
     if len(smallest) == 0:
         return None
     ratios = (largest - smallest) / smallest
@@ -75,9 +90,9 @@ def _averages(smallest: NDArray[np.float64], largest: NDArray[np.float64]) -> di
 
 
 def extreme_distances(points: NDArray[Any], queries: int = QUERIES) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Distances of the first points to their nearest and farthest others, float64 (queries,); equal points count not.
+    """Return distances of the first of points (n, d) to their nearest and farthest others; duplicates are ignored.
 
-    points: (n, d). A query that equals all points has no distance: there are fewer then, none where all are the same.
+    Both results are float64 (queries,), without queries that equal all points.
     """
     smallest: list[float] = []
     largest: list[float] = []
@@ -90,7 +105,7 @@ def extreme_distances(points: NDArray[Any], queries: int = QUERIES) -> tuple[NDA
 
 
 def page(rows: Sequence[Mapping[str, Any]], folder: Path) -> Page:
-    """The page of the theorem. rows: weight (0 for none), label, seed, and a result of `measure_contrast`."""
+    """Build the page of the theorem from rows of weight (0 for none), label, seed and result of `measure_contrast`."""
     title = "Contrast of distances between latents"
     weights = sorted({row["weight"] for row in rows if row["weight"]})
     without = _ratios(rows, 0.0)
@@ -104,20 +119,20 @@ def page(rows: Sequence[Mapping[str, Any]], folder: Path) -> Page:
     blocks: tuple[Block, ...] = (
         Text(
             f"(largest - smallest distance) / smallest, from each of {QUERIES} test latents to {POINTS - 1} others: "
-            "the median, since at a rank near 1 a few latents that almost coincide make up the mean. Dividing by "
+            "the median, because at ranks near 1 a few latents that almost coincide dominate the mean. Dividing by "
             "the rank, as the theorem does, cancels in this ratio."
         ),
         Text(
             "In the proof only the smallest distance is divided by the rank, so that its L(D) is rank (ratio + 1): the "
             "bound contains the ratio itself. With the smallest c for which rank(M) <= c |M|_* it is (ratio + 1) times "
-            "weight x norm / first error, whatever the rank. No positive bound holds for all sets of points: where all "
-            "distances are equal, the ratio is zero. And the proof's last step takes weight x first norm to be at most "
-            "the last error."
+            "weight x norm / first error, whatever the rank. No positive bound holds for all sets of points: if all "
+            "distances are equal, the ratio is zero. The last step of the proof assumes that weight x first norm is at "
+            "most the last error."
         ),
         _ratio_grid(rows, [0.0, *weights]),
         Picture(place, "The ratio by the penalty's weight; the line is the same model without the penalty"),
         _ingredients(rows, weights),
-        *_verdicts(rows, without, ratios),
+        *_judge_claims(rows, without, ratios),
     )
     return Page("theorem2", title, blocks)
 
@@ -127,7 +142,7 @@ def _of(rows: Sequence[Mapping[str, Any]], weight: float) -> list[Mapping[str, A
 
 
 def _ratios(rows: Sequence[Mapping[str, Any]], weight: float) -> list[float]:
-    """Of the seeds whose latents differ at all."""
+    """Return the median ratios of the seeds whose latents are not all equal."""
     return [row["ratio"]["median"] for row in _of(rows, weight) if row["ratio"] is not None]
 
 
@@ -166,28 +181,28 @@ def _ingredients(rows: Sequence[Mapping[str, Any]], weights: Sequence[float]) ->
             )
         )
     header = ("weight", "rank of M", "norm of M", "its bound", "c", "weight x first norm", "last error")
-    return Grid("What the bound is made of, mean ± standard deviation of the seeds", header, tuple(lines))
+    return Grid("Quantities of the bound, mean ± standard deviation of the seeds", header, tuple(lines))
 
 
 def _mean(values: Sequence[float | None]) -> str:
-    """As `averaged`, of numbers of very different sizes."""
-    return averaged(values, ".3g", ".2g")
+    """Return mean and deviation of numbers of very different sizes as text."""
+    return mean_and_deviation(values, ".3g", ".2g")
 
 
-def _verdicts(
+def _judge_claims(
     rows: Sequence[Mapping[str, Any]], without: Sequence[float], ratios: Mapping[float, Sequence[float]]
 ) -> list[ClaimResult]:
     level = statistics.fmean(without)
     means = {weight: statistics.fmean(values) for weight, values in ratios.items()}
     listed = ", ".join(f"{_mean(values)} at {weight:g}" for weight, values in ratios.items())
-    # Where all latents are the same nothing is near and nothing far: no claim of a ratio holds.
+    # No claim about a ratio holds if all latents are equal.
     lost = sorted({row["weight"] for row in rows if row["weight"] and row["contrast"]["ratio"] is None})
     if lost:
         listed += "; all latents the same at " + ", ".join(f"{weight:g}" for weight in lost)
     order = list(means.values())
     return [
         ClaimResult(
-            "With the penalty, near and far differ more than without it, at every weight (section 5.2)",
+            "The penalty raises the ratio at every weight (section 5.2)",
             not lost and all(mean > level for mean in order),
             f"{_mean(without)} without; {listed}",
         ),
@@ -198,12 +213,12 @@ def _verdicts(
             else None,
             listed,
         ),
-        *_verdicts_of_the_bound([row["contrast"] for row in rows if row["weight"]]),
+        *_judge_bound([row["contrast"] for row in rows if row["weight"]]),
     ]
 
 
-def _verdicts_of_the_bound(found: Sequence[Mapping[str, Any]]) -> list[ClaimResult]:
-    """What the bound says, and what it stands on. found: results of models with the penalty."""
+def _judge_bound(found: Sequence[Mapping[str, Any]]) -> list[ClaimResult]:
+    """Judge the bound and its premise, from the results of models with the penalty."""
     bounded = [row for row in found if row["bound"] is not None]
     gaps = [math.log10(row["ratio"]["mean"] / row["bound"]) for row in bounded]
     constants = [row["constant"] for row in found if row["constant"] is not None]
@@ -222,6 +237,6 @@ def _verdicts_of_the_bound(found: Sequence[Mapping[str, Any]]) -> list[ClaimResu
         ClaimResult(
             "One constant c gives rank(M) <= c |M|_* whatever the training (supplement, equation 16)",
             False,
-            f"{here}it has no upper limit: t I has full rank at every t (see `proposition1`)",
+            f"{here}no constant is large enough: t I has full rank at every t (see `proposition1`)",
         ),
     ]

@@ -1,4 +1,4 @@
-"""The plots of the theorems and of the proposition. Imports no torch."""
+"""Plots of the theorems and the proposition. Imports no torch."""
 
 import statistics
 from collections.abc import Mapping, Sequence
@@ -15,16 +15,21 @@ DASHED = (0, (5, 3))
 
 
 def plot_convergence(
-    points: Mapping[int, Sequence[float]], courses: Sequence[Sequence[Sequence[float]]], path: str | Path
+    points: Mapping[int, Sequence[float]], curves: Sequence[Sequence[Sequence[float]]], path: str | Path
 ) -> Path:
-    """Draw smallest gradients of all seeds against steps, the course at a constant rate, and T^(-1/4); to a PNG.
+    """Draw smallest gradients of all seeds against steps, curves at a constant rate, and T^(-1/4); to a PNG.
 
-    points: steps -> norms, a seed each; courses: lists of [steps, smallest norm so far].
+    Parameters
+    ----------
+    points : mapping
+        Steps -> norms, one for each seed.
+    curves : sequence
+        For each seed a list of [steps, smallest norm so far].
     """
     figure, (axes,) = new_figure(1, height=3.8)
-    for number, course in enumerate(courses):
+    for number, curve in enumerate(curves):
         label = "constant rate, a line for each seed" if number == 0 else None
-        axes.plot(*zip(*course, strict=True), color=MUTED, linewidth=1.0, label=label)
+        axes.plot(*zip(*curve, strict=True), color=MUTED, linewidth=1.0, label=label)
     _spread(axes, points, COLORS[0], "rate of the theorem, mean of the seeds")
     steps = list(points)
     start = statistics.fmean(points[steps[0]])
@@ -41,7 +46,12 @@ def plot_convergence(
 def plot_contrast(ratios: Mapping[float, Sequence[float]], without: Sequence[float], path: str | Path) -> Path:
     """Draw the min-max distance ratio of all seeds against the weight, and its level without a penalty; to a PNG.
 
-    ratios: weight -> ratios, a seed each; at least one weight. without: ratios at no penalty, at least one.
+    Parameters
+    ----------
+    ratios : mapping
+        Weight -> ratios, one for each seed; at least one weight.
+    without : sequence of float
+        Ratios without a penalty, at least one.
     """
     figure, (axes,) = new_figure(1, height=3.4)
     axes.axhline(
@@ -53,7 +63,7 @@ def plot_contrast(ratios: Mapping[float, Sequence[float]], without: Sequence[flo
     _weight_axis(axes, list(ratios))
     axes.set_ylabel("min-max distance ratio")
     every = [*without, *(ratio for seeds in ratios.values() for ratio in seeds)]
-    if max(every) > 50 * min(every) > 0:  # near a rank of 1 the smallest distances vanish
+    if max(every) > 50 * min(every) > 0:  # at ranks near 1 the smallest distances vanish
         axes.set_yscale("log")
     else:
         axes.set_ylim(0, 1.08 * max(every))
@@ -69,12 +79,19 @@ def plot_exponent(
 ) -> Path:
     """Draw ranks against weights by several definitions, the published ones, and the slope of 1 / weight; to a PNG.
 
-    ranks: name -> weight -> ranks, a seed each, those of 0 left out; fitted: factor and exponent of the first's line.
+    Parameters
+    ----------
+    ranks : mapping
+        Definition -> weight -> ranks, one for each seed; ranks of 0 are left out.
+    published : mapping
+        Weight -> rank.
+    fitted : tuple of float, default=None
+        Factor and exponent of the power law through the first definition.
     """
     figure, (axes,) = new_figure(1, height=4.0)
-    for (name, points), colour in zip(ranks.items(), COLORS, strict=False):
+    for (name, points), color in zip(ranks.items(), COLORS, strict=False):
         left = {weight: kept for weight, seeds in points.items() if (kept := [rank for rank in seeds if rank > 0])}
-        _spread(axes, left, colour, f"ours: {name}")
+        _spread(axes, left, color, f"ours: {name}")
     if published:
         weights = sorted(published)
         shown = [published[weight] for weight in weights]
@@ -85,7 +102,7 @@ def plot_exponent(
         heights = [factor * weight**exponent for weight in weights]
         axes.plot(weights, heights, color=MUTED, linewidth=1.2, linestyle=":", label=f"fit: weight^({exponent:.2f})")
     start = statistics.fmean(next(iter(ranks.values()))[weights[0]])
-    if start > 1:  # down to rank 1, where it ends
+    if start > 1:  # the line ends at rank 1
         ends = [weights[0], min(weights[0] * start, weights[-1])]
         inverse = [start * weights[0] / weight for weight in ends]
         axes.plot(ends, inverse, color=INK, linewidth=1.2, linestyle=DASHED, label="slope of 1 / weight")
@@ -99,12 +116,12 @@ def plot_exponent(
     return save(figure, path)
 
 
-def _spread(axes: Axes, points: Mapping[Any, Sequence[float]], colour: str, label: str) -> None:
-    """A line through the means, and a dot for every seed."""
+def _spread(axes: Axes, points: Mapping[Any, Sequence[float]], color: str, label: str) -> None:
+    """Draw a line through the means, and a dot for every seed."""
     means = [statistics.fmean(seeds) for seeds in points.values()]
-    axes.plot(list(points), means, color=colour, linewidth=1.8, label=label)
+    axes.plot(list(points), means, color=color, linewidth=1.8, label=label)
     for value, seeds in points.items():
-        axes.plot([value] * len(seeds), seeds, "o", color=colour, markersize=4, alpha=0.6)
+        axes.plot([value] * len(seeds), seeds, "o", color=color, markersize=4, alpha=0.6)
 
 
 def _weight_axis(axes: Axes, weights: Sequence[float]) -> None:

@@ -1,4 +1,4 @@
-"""Proposition 1: how the rank falls with the penalty's weight, and why a small nuclear norm is no small rank."""
+"""Proposition 1: the rank against the penalty's weight, and a matrix of full rank with a small nuclear norm."""
 
 import statistics
 from collections.abc import Callable, Mapping, Sequence
@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from lorae.metrics.ranks import rank_at
-from lorae.reproduction.pages.blocks import Block, ClaimResult, Grid, Page, Picture, Text, averaged
+from lorae.reports.formatting import mean_and_deviation
+from lorae.reproduction.pages.blocks import Block, ClaimResult, Grid, Page, Picture, Text
 from lorae.reproduction.theory.plots import plot_exponent
 
-# The definitions of the rank that are compared, and where they stand in a row.
+# Definitions of the rank, and where a row has them.
 DEFINITIONS: dict[str, Callable[[Mapping[str, Any]], float]] = {
     "covariance, 1e-3": lambda row: row["ranks"]["0.001"],
     "covariance, 1e-6": lambda row: row["ranks"]["1e-06"],
@@ -22,15 +23,15 @@ DEFINITIONS: dict[str, Callable[[Mapping[str, Any]], float]] = {
 }
 MAIN, OF_MATRIX = "covariance, 1e-3", "M, 1e-3"
 
-# How far from -1 an exponent may be to pass for it.
+# Largest distance from -1 of an exponent that counts as -1.
 NEAR = 0.1
 
 
 @dataclass(frozen=True)
 class Fit:
-    """y = factor x^exponent by least squares in logarithms.
+    """Power law y = factor x^exponent by least squares in logarithms.
 
-    error: standard error of the exponent, 0 through two points; r2: R squared.
+    `error` is the standard error of the exponent, 0 through two points; `r2` is R squared.
     """
 
     exponent: float
@@ -40,25 +41,25 @@ class Fit:
 
 
 def fit_exponent(x: Sequence[float], y: Sequence[float]) -> Fit:
-    """The power law through positive points, at least two of them with different x.
+    """Fit a power law to positive points, at least two of them with different x.
 
     >>> round(fit_exponent([1, 2, 4], [3, 12, 48]).exponent, 6)
     2.0
     """
     u, v = np.log(np.asarray(x, dtype=float)), np.log(np.asarray(y, dtype=float))
-    centred = u - u.mean()
-    slope = float(centred @ v / (centred @ centred))
+    centered = u - u.mean()
+    slope = float(centered @ v / (centered @ centered))
     intercept = float(v.mean() - slope * u.mean())
     rest = v - intercept - slope * u
     total = float(((v - v.mean()) ** 2).sum())
     degrees = len(u) - 2
-    error = float(np.sqrt(rest @ rest / degrees / (centred @ centred))) if degrees > 0 else 0.0
+    error = float(np.sqrt(rest @ rest / degrees / (centered @ centered))) if degrees > 0 else 0.0
     r2 = 1 - float(rest @ rest) / total if total > 0 else 1.0
     return Fit(slope, error, float(np.exp(intercept)), r2)
 
 
 def counterexample(latent_dim: int, scales: Sequence[float]) -> list[dict[str, float]]:
-    """t I for several t: its nuclear norm, its rank, and the constant c that rank <= c norm would take."""
+    """Return nuclear norm and rank of t I for several t, and the constant c that rank <= c norm needs."""
     rows = []
     for scale in scales:
         values = np.linalg.svd(scale * np.eye(latent_dim), compute_uv=False).astype(np.float64)
@@ -68,9 +69,16 @@ def counterexample(latent_dim: int, scales: Sequence[float]) -> list[dict[str, f
 
 
 def page(rows: Sequence[Mapping[str, Any]], folder: Path, weights: int) -> Page:
-    """The page of the proposition. rows: weight, seed, published rank, and the ranks of a model by every definition.
+    """Build the page of the proposition.
 
-    weights: how many the study has; while some are missing, nothing is said of whether ranks fall.
+    Parameters
+    ----------
+    rows : sequence of mapping
+        Weight, seed, published rank, and the ranks of a model by every definition.
+    folder : Path
+        Folder of the study.
+    weights : int
+        Number of weights of the study; while some are missing, falling ranks are not judged.
     """
     title = "The rank against the penalty's weight"
     if not rows:
@@ -83,14 +91,14 @@ def page(rows: Sequence[Mapping[str, Any]], folder: Path, weights: int) -> Page:
     plot_exponent(shown, published, folder / place, None if line is None else (line.factor, line.exponent))
     blocks: tuple[Block, ...] = (
         Text(
-            "The proof takes rank(M) <= c |M|_* for a constant c. There is none: t I has full rank for every t > 0, "
-            "while its nuclear norm goes to zero with t. What is left is to measure."
+            "The proof assumes rank(M) <= c |M|_* for a constant c. There is none: t I has full rank for every t > 0, "
+            "while its nuclear norm goes to zero with t. The proposition can therefore only be tested by measurement."
         ),
         _ranks(rows, published),
         Picture(place, "Rank against the weight, both on logarithmic axes, with the slope that 1 / weight would have"),
         _exponents(rows, published),
         _counterexample_grid(),
-        *_verdicts(rows, published, weights),
+        *_judge_claims(rows, published, weights),
     )
     return Page("proposition1", title, blocks)
 
@@ -103,7 +111,7 @@ def _by_weight(rows: Sequence[Mapping[str, Any]], definition: str) -> dict[float
 
 
 def _fit(points: Mapping[float, Sequence[float]]) -> Fit | None:
-    """None without two weights that left something: a latent that collapsed to a point has rank 0, and no logarithm."""
+    """Fit positive ranks; return None with fewer than two weights. Collapsed latents have rank 0 and no logarithm."""
     pairs = [(weight, rank) for weight, ranks in points.items() for rank in ranks if rank > 0]
     if len({weight for weight, _ in pairs}) < 2:
         return None
@@ -115,7 +123,7 @@ def _ranks(rows: Sequence[Mapping[str, Any]], published: Mapping[float, float]) 
     lines = []
     for weight in tables[MAIN]:
         paper = f"{published[weight]:g}" if weight in published else "–"
-        lines.append((f"{weight:g}", paper, *(averaged(tables[name][weight]) for name in DEFINITIONS)))
+        lines.append((f"{weight:g}", paper, *(mean_and_deviation(tables[name][weight]) for name in DEFINITIONS)))
     return Grid("Rank by weight, mean ± standard deviation", ("weight", "paper", *DEFINITIONS), tuple(lines))
 
 
@@ -136,14 +144,16 @@ def _counterexample_grid() -> Grid:
     return Grid("The matrix t I, 128 x 128", ("t", "nuclear norm", "rank", "rank / norm"), tuple(lines))
 
 
-def _verdicts(rows: Sequence[Mapping[str, Any]], published: Mapping[float, float], weights: int) -> list[ClaimResult]:
+def _judge_claims(
+    rows: Sequence[Mapping[str, Any]], published: Mapping[float, float], weights: int
+) -> list[ClaimResult]:
     points = _by_weight(rows, MAIN)
     fit = _fit(points)
     falls = {
         MAIN: "The rank of the latents falls as the weight grows (section 5.3)",
         OF_MATRIX: "The rank of M, which the proof bounds, falls as the weight grows",
     }
-    rate = "The rank goes like 1 / weight (what a tight O(1 / weight) would mean)"
+    rate = "The rank is proportional to 1 / weight, as a tight O(1 / weight) means"
     if fit is None:
         return [ClaimResult(sentence, None, "not measured") for sentence in (*falls.values(), rate)]
     theirs = _fit({weight: [rank] for weight, rank in published.items()})
@@ -152,13 +162,12 @@ def _verdicts(rows: Sequence[Mapping[str, Any]], published: Mapping[float, float
         seen += f", the paper's own ranks like weight^({theirs.exponent:.2f})"
     means = {weight: statistics.fmean(ranks) for weight, ranks in points.items()}
     low, high = min(means), max(means)
-    # A finite set of ranks is below c / weight for some c, however they go: what counts is what that c still says.
+    # Some c / weight bounds every finite set of ranks; the bound is meaningful only if that c is small.
     constant = max(weight * mean for weight, mean in means.items())
     seen += (
-        f"; from weight {low:g} to {high:g} the rank goes from {means[low]:.1f} to {means[high]:.1f}. An upper bound "
-        f"c / weight on all of these takes c = {constant:.2g} or more, which at {low:g} allows a rank of "
-        f"{constant / low:,.0f}; with a smaller c it is broken, at the large weights first where ranks fall slower "
-        "than 1 / weight"
+        f"; from weight {low:g} to {high:g} the rank changes from {means[low]:.1f} to {means[high]:.1f}. An "
+        f"upper bound c / weight on all of these needs c = {constant:.2g} or more, which at {low:g} allows a rank of "
+        f"{constant / low:,.0f}; a smaller c fails, first at the large weights if ranks fall slower than 1 / weight"
     )
     return [
         *(_falling(sentence, _by_weight(rows, definition), weights) for definition, sentence in falls.items()),

@@ -1,4 +1,4 @@
-"""Cells are measured once, whatever happens on the way and however many work on them."""
+"""Jobs are measured once, whatever happens on the way and however many work on them."""
 
 import json
 import os
@@ -14,12 +14,12 @@ import pytest
 import torch
 
 from lorae.errors import LoraeError
-from lorae.reproduction.jobs import pool as module
+from lorae.reproduction.jobs import pool, store
 from lorae.reproduction.jobs.pool import run_jobs
 from lorae.reproduction.jobs.store import Job, ResultStore
 
 ROOT = Path(__file__).parents[2]
-CELLS = [Job(f"cell {number}", {"number": number}) for number in range(5)]
+JOBS = [Job(f"job {number}", {"number": number}) for number in range(5)]
 
 
 class Measure:
@@ -63,41 +63,100 @@ def test_records_say_what_was_measured_and_where(tmp_path):
     threads = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        records = run_jobs(CELLS, Measure(), tmp_path)
+        records = run_jobs(JOBS, Measure(), tmp_path)
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(threads)
     assert [record["result"] for record in records] == [{"square": n**2, "threads": 1} for n in range(5)]
-    assert [(record["name"], record["key"]) for record in records] == [(cell.name, cell.key) for cell in CELLS]
+    assert [(record["name"], record["key"]) for record in records] == [(job.name, job.key) for job in JOBS]
     assert all(record["machine"]["torch"] == torch.__version__ for record in records)
     assert ResultStore(tmp_path).records() == records
 
 
-def test_finished_cells_are_not_measured_again(tmp_path):
-    run_jobs(CELLS[:3], Measure(), tmp_path)
+def test_finished_jobs_are_not_measured_again(tmp_path):
+    run_jobs(JOBS[:3], Measure(), tmp_path)
     again = Measure()
-    records = run_jobs(CELLS, again, tmp_path)
+    records = run_jobs(JOBS, again, tmp_path)
     assert again.seen == [3, 4]
     assert [record["configuration"]["number"] for record in records] == list(range(5))
 
 
 def test_the_records_of_a_checkout_are_enough(tmp_path):
-    before = run_jobs(CELLS, Measure(), tmp_path / "a")
+    before = run_jobs(JOBS, Measure(), tmp_path / "a")
     (tmp_path / "b").mkdir()
     (tmp_path / "a" / "records.jsonl").rename(tmp_path / "b" / "records.jsonl")
     again = Measure()
-    more = [*CELLS, Job("new", {"number": 9})]
+    more = [*JOBS, Job("new", {"number": 9})]
     assert run_jobs(more, again, tmp_path / "b")[:5] == before
     assert again.seen == [9]
 
 
+def test_records_of_earlier_versions_are_read(tmp_path):
+    """They are in a folder `cells`, and have no schema."""
+    records = run_jobs(JOBS, Measure(), tmp_path)
+    assert {record["schema"] for record in records} == {1}
+    (tmp_path / "records.jsonl").unlink()
+    (tmp_path / "jobs").rename(tmp_path / "cells")
+    for path in (tmp_path / "cells").glob("*.json"):
+        path.write_text(
+            json.dumps({key: value for key, value in json.loads(path.read_text()).items() if key != "schema"})
+        )
+    again = Measure()
+    assert [record["key"] for record in run_jobs(JOBS, again, tmp_path)] == [job.key for job in JOBS]
+    assert again.seen == []
+
+
+def old_and_new(*places):
+    """Two configurations that differ in the name of one setting, in nested dictionaries under these names."""
+    found = []
+    for name in ("normalise", "normalize"):
+        values: dict[str, Any] = {"method": "lorae", name: "none", "bottleneck": {"layers": 4}}
+        for place in reversed(places):
+            values = {place: values, "seed": 3}
+        found.append(values)
+    return found
+
+
+@pytest.mark.parametrize("places", [("model", "settings"), ("settings",)])
+@pytest.mark.parametrize("folder", ["jobs", "cells", None])
+def test_records_with_a_former_name_of_a_setting_are_those_of_todays_job(places, folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(store, "RENAMED", {"normalise": "normalize"})
+    old, new = (Job("a", configuration) for configuration in old_and_new(*places))
+    record = {"name": "a", "key": old.key, "configuration": old.configuration, "result": {"x": 1}, "seconds": 2.0}
+    path = tmp_path / "records.jsonl" if folder is None else tmp_path / folder / f"{old.key}.json"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(record) + "\n")
+    again = Measure()
+    expected = record | {"key": new.key, "configuration": new.configuration}
+    assert run_jobs([new], again, tmp_path) == [expected]
+    assert again.seen == []
+    # The rewritten file needs no migration.
+    monkeypatch.setattr(store, "RENAMED", {})
+    assert ResultStore(tmp_path).records() == [expected]
+
+
+def test_records_without_a_former_name_are_left_as_they_are():
+    record = {"name": "a", "key": "of another version", "configuration": {"data": {"normalise": 1}}}
+    assert store.migrate(record) is record
+
+
+def test_committed_records_are_rewritten_without_a_change_of_order(tmp_path):
+    path = ROOT / "results" / "paper-full" / "records.jsonl"
+    (tmp_path / "records.jsonl").write_bytes(path.read_bytes())
+    ResultStore(tmp_path).gather([])
+    names = [
+        [json.loads(line)["name"] for line in found.read_text().splitlines()] for found in (path, tmp_path / path.name)
+    ]
+    assert names[0] == names[1]
+
+
 @pytest.mark.parametrize("content", [b"", b'{"key": ', b"\xff"])
 def test_a_damaged_record_is_measured_again(content, tmp_path):
-    records = run_jobs(CELLS, Measure(), tmp_path)
+    records = run_jobs(JOBS, Measure(), tmp_path)
     (tmp_path / "records.jsonl").unlink()
-    (tmp_path / "cells" / f"{CELLS[2].key}.json").write_bytes(content)
+    (tmp_path / "jobs" / f"{JOBS[2].key}.json").write_bytes(content)
     again = Measure()
-    assert [record["result"] for record in run_jobs(CELLS, again, tmp_path)] == [r["result"] for r in records]
+    assert [record["result"] for record in run_jobs(JOBS, again, tmp_path)] == [r["result"] for r in records]
     assert again.seen == [2]
 
 
@@ -106,39 +165,39 @@ def test_an_interrupted_study_goes_on_where_it_was(tmp_path):
         if number == 2:
             raise KeyboardInterrupt("stopped after step 7")
 
-    with pytest.raises(KeyboardInterrupt, match="with 2 of 5 cells finished; the same command goes on from there"):
-        run_jobs(CELLS, Measure(interrupt), tmp_path)
+    with pytest.raises(KeyboardInterrupt, match="with 2 of 5 jobs finished; the same command goes on from there"):
+        run_jobs(JOBS, Measure(interrupt), tmp_path)
     # What there is can be drawn.
-    assert [record["key"] for record in ResultStore(tmp_path).records()] == [cell.key for cell in CELLS[:2]]
+    assert [record["key"] for record in ResultStore(tmp_path).records()] == [job.key for job in JOBS[:2]]
     again = Measure()
-    assert len(run_jobs(CELLS, again, tmp_path)) == 5
+    assert len(run_jobs(JOBS, again, tmp_path)) == 5
     assert again.seen == [2, 3, 4]
 
 
-def test_an_error_names_its_cell_and_costs_no_other(tmp_path):
+def test_an_error_names_its_job_and_costs_no_other(tmp_path):
     def fail(number):
         if number == 3:
             raise LoraeError("disk: full")
 
-    with pytest.raises(LoraeError, match=r"^cell 3: disk: full$"):
-        run_jobs(CELLS, Measure(fail), tmp_path)
+    with pytest.raises(LoraeError, match=r"^job 3: disk: full$"):
+        run_jobs(JOBS, Measure(fail), tmp_path)
     again = Measure()
-    run_jobs(CELLS, again, tmp_path)
+    run_jobs(JOBS, again, tmp_path)
     assert again.seen == [3, 4]
 
 
-def test_a_cell_that_another_process_works_on_is_left_to_it(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "PAUSE", 0.02)
-    store, measure, found = ResultStore(tmp_path), Measure(), []
-    with store.claimed(CELLS[1]) as ours:
+def test_a_job_that_another_process_works_on_is_left_to_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(pool, "PAUSE", 0.02)
+    folder, measure, found = ResultStore(tmp_path), Measure(), []
+    with folder.claimed(JOBS[1]) as ours:
         assert ours
-        thread = threading.Thread(target=lambda: found.extend(run_jobs(CELLS, measure, tmp_path)))
+        thread = threading.Thread(target=lambda: found.extend(run_jobs(JOBS, measure, tmp_path)))
         thread.start()
         while len(measure.seen) < 4:
             time.sleep(0.01)
         time.sleep(0.1)  # it asks again and again, and does not take it
         assert thread.is_alive()
-        store.write(CELLS[1], {"square": "of another"}, 1.0)
+        folder.write(JOBS[1], {"square": "of another"}, 1.0)
     thread.join(timeout=10)
     assert measure.seen == [0, 2, 3, 4]
     assert found[1]["result"] == {"square": "of another"}
@@ -147,18 +206,18 @@ def test_a_cell_that_another_process_works_on_is_left_to_it(tmp_path, monkeypatc
 def test_a_claim_of_a_process_that_died_is_void(tmp_path):
     code = f"""
 import os
-from tests.reproduction.test_cells import CELLS
+from tests.reproduction.test_jobs import JOBS
 from lorae.reproduction.jobs.store import ResultStore
-with ResultStore({str(tmp_path)!r}).claimed(CELLS[0]):
+with ResultStore({str(tmp_path)!r}).claimed(JOBS[0]):
     os._exit(0)
 """
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
-    assert (tmp_path / "cells" / f"{CELLS[0].key}.lock").exists()
-    assert len(run_jobs(CELLS[:1], Measure(), tmp_path)) == 1
+    assert (tmp_path / "jobs" / f"{JOBS[0].key}.lock").exists()
+    assert len(run_jobs(JOBS[:1], Measure(), tmp_path)) == 1
 
 
-def test_several_processes_share_the_cells_with_one_thread_each(tmp_path):
-    results = [record["result"] for record in run_jobs(CELLS, where_and_how, tmp_path, workers=2)]
+def test_several_processes_share_the_jobs_with_one_thread_each(tmp_path):
+    results = [record["result"] for record in run_jobs(JOBS, where_and_how, tmp_path, workers=2)]
     assert {result["threads"] for result in results} == {1}
     processes = {result["process"] for result in results}
     assert len(processes) == 2
@@ -167,7 +226,7 @@ def test_several_processes_share_the_cells_with_one_thread_each(tmp_path):
 
 def test_a_worker_that_dies_is_said_so(tmp_path):
     with pytest.raises(LoraeError, match=r"workers: a worker process died.*fewer --workers"):
-        run_jobs(CELLS, die, tmp_path, workers=2)
+        run_jobs(JOBS, die, tmp_path, workers=2)
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="asks Linux which processes live")
@@ -177,10 +236,10 @@ def test_no_worker_outlives_its_study_and_a_termination_says_how_to_go_on(number
 from pathlib import Path
 from lorae.reproduction.jobs.pool import run_jobs
 from lorae.reproduction.jobs.store import Job
-from tests.reproduction.test_cells import sleep_and_tell
+from tests.reproduction.test_jobs import sleep_and_tell
 if __name__ == "__main__":
-    cells = [Job(str(n), {{"number": n, "folder": {str(tmp_path)!r}}}) for n in range(2)]
-    run_jobs(cells, sleep_and_tell, {str(tmp_path / "out")!r}, workers={workers})
+    jobs = [Job(str(n), {{"number": n, "folder": {str(tmp_path)!r}}}) for n in range(2)]
+    run_jobs(jobs, sleep_and_tell, {str(tmp_path / "out")!r}, workers={workers})
 """
     (tmp_path / "study.py").write_text(code)
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
@@ -192,7 +251,7 @@ if __name__ == "__main__":
         assert study.wait(timeout=20) != 0
         wait_for(lambda: not any(alive(process) for process in processes), 20)
         said = study.communicate()[1].decode()
-        assert ("with 0 of 2 cells finished; the same command goes on from there" in said) == (number == signal.SIGTERM)
+        assert ("with 0 of 2 jobs finished; the same command goes on from there" in said) == (number == signal.SIGTERM)
     finally:
         study.kill()
 
@@ -223,4 +282,4 @@ def test_missing_and_broken_records_are_named(tmp_path):
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(LoraeError, match="cannot write to"):
-        run_jobs(CELLS[:1], Measure(), tmp_path / "file")
+        run_jobs(JOBS[:1], Measure(), tmp_path / "file")

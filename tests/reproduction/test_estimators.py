@@ -21,8 +21,8 @@ TINY = Preset(("linear-5", "shapes-2"), n=60, epochs=1, image_epochs=1, seeds=1,
 @pytest.mark.parametrize("name", list(SOURCES))
 def test_the_items_are_those_of_the_source(name):
     source = SOURCES[name]
-    cell = plan(dataclasses.replace(TINY, sources=(name,), n=2000))[0]
-    data = cell.configuration["data"]
+    job = plan(dataclasses.replace(TINY, sources=(name,), n=2000))[0]
+    data = job.configuration["data"]
     items = estimates.build_array(data)
     kind, shape = source.kind_and_shape
     assert items.shape == (2000, *shape)
@@ -44,14 +44,14 @@ def test_noise_is_on_top_of_the_same_manifold():
 # The measurements
 
 
-def cell_of(estimator, preset=TINY, source="linear-5"):
-    cells = plan(dataclasses.replace(preset, sources=(source,)))
-    return next(cell for cell in cells if cell.configuration["estimator"]["name"] == estimator).configuration
+def job_of(estimator, preset=TINY, source="linear-5"):
+    jobs = plan(dataclasses.replace(preset, sources=(source,)))
+    return next(job for job in jobs if job.configuration["estimator"]["name"] == estimator).configuration
 
 
 @pytest.mark.parametrize(("estimator", "source"), [("lorae", "linear-5"), ("least-volume", "shapes-2")])
 def test_a_rank_is_that_of_a_run_with_these_settings(estimator, source, tmp_path):
-    configuration = cell_of(estimator, source=source)
+    configuration = job_of(estimator, source=source)
     found = estimates.measure(configuration)
     array = estimates.build_array(configuration["data"])
     run = lorae.train(array, out=tmp_path / "run", quiet=True, **configuration["settings"])
@@ -61,7 +61,7 @@ def test_a_rank_is_that_of_a_run_with_these_settings(estimator, source, tmp_path
 
 
 def test_the_rank_of_lorae_plus_is_that_of_its_matrix(tmp_path):
-    configuration = cell_of("lorae+", dataclasses.replace(TINY, n=400, epochs=40))
+    configuration = job_of("lorae+", dataclasses.replace(TINY, n=400, epochs=40))
     found = estimates.measure(configuration)
     array = estimates.build_array(configuration["data"])
     run = lorae.train(array, out=tmp_path / "run", quiet=True, **configuration["settings"])
@@ -86,7 +86,7 @@ def test_a_truncated_model_gives_the_smallest_rank_that_does(monkeypatch):
         return Model(), lorae.load_data(array)
 
     monkeypatch.setattr(estimates, "fit", fit)
-    found = estimates.measure(cell_of("rrae"))
+    found = estimates.measure(job_of("rrae"))
     assert found["estimate"] == 3
     assert sorted(tried) == sorted(set(tried))
     assert found["errors"] == {str(rank): 1e-3 + energies[rank:].sum() for rank in sorted(tried)}
@@ -104,7 +104,7 @@ def test_a_truncated_model_is_trained_at_the_rank_that_is_tried(monkeypatch):
         return model, dataset
 
     monkeypatch.setattr(estimates, "fit", fit)
-    found = estimates.measure(cell_of("rrae", dataclasses.replace(TINY, n=300)))
+    found = estimates.measure(job_of("rrae", dataclasses.replace(TINY, n=300)))
     assert ranks[0] == 32
     assert set(found["errors"]) == {str(rank) for rank in ranks}
 
@@ -127,7 +127,7 @@ def test_principal_components_are_those_of_a_decomposition():
 
 
 def test_estimates_without_a_model_see_the_training_items_alone():
-    configuration = cell_of("pca-99", dataclasses.replace(TINY, n=200))
+    configuration = job_of("pca-99", dataclasses.replace(TINY, n=200))
     array = estimates.build_array(configuration["data"])
     train = lorae.load_data(array, test_fraction=dimension.TEST_FRACTION).train.inputs
     assert len(train) == 160
@@ -141,7 +141,7 @@ def test_a_fit_that_diverges_is_an_answer_and_any_other_error_is_not(monkeypatch
         raise DivergedError("loss: not finite at step 3 (epoch 1): loss nan; try --lr below 0.001 in a new run")
 
     monkeypatch.setattr(estimates, "fit", diverge)
-    assert estimates.measure(cell_of("irmae")) == {
+    assert estimates.measure(job_of("irmae")) == {
         "estimate": None,
         "diverged": "loss: not finite at step 3 (epoch 1): loss nan",
     }
@@ -151,10 +151,10 @@ def test_a_fit_that_diverges_is_an_answer_and_any_other_error_is_not(monkeypatch
 
     monkeypatch.setattr(estimates, "fit", fail)
     with pytest.raises(LoraeError, match="cannot write here"):
-        estimates.measure(cell_of("irmae"))
+        estimates.measure(job_of("irmae"))
 
 
 def test_an_explosive_rate_really_is_told_as_divergence():
-    configuration = cell_of("irmae", dataclasses.replace(TINY, n=400, epochs=30))
+    configuration = job_of("irmae", dataclasses.replace(TINY, n=400, epochs=30))
     configuration["settings"]["lr"] = 1e6
     assert estimates.measure(configuration)["estimate"] is None

@@ -1,0 +1,188 @@
+"""Generate items with trained runs: samples and interpolations."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lorae.api.loading import as_run, check_argument, dataset_of, origin_of_argument
+from lorae.config.evaluation_settings import SAMPLER_NAMES, EvaluationSettings
+from lorae.config.methods import get_method
+from lorae.errors import LoraeError
+from lorae.runs.run import Run
+from lorae.validation import choice, optional, whole
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+def sample(
+    run: "str | Path | Run",
+    n: int = 64,
+    *,
+    sampler: str | None = None,
+    out: str | Path | None = None,
+    data: "NDArray[Any] | None" = None,
+    **settings: Any,
+) -> "NDArray[Any]":
+    """Draw latents from a density fitted to those of a run, and decode them.
+
+    The density is fitted once and kept in `RUN/samplers/`; the first 64 items are drawn into
+    `RUN/figures/samples-SAMPLER.png`.
+
+    Parameters
+    ----------
+    run : str, Path or Run
+        A finished run.
+    n : int, default=64
+        Number of items.
+    sampler : {"gaussian", "mixture", "prior"}, default=None
+        The density; None takes the prior for GANs, else the Gaussian.
+    out : str or Path, default=None
+        New .npy or .npz file, or new folder of PNG files, that all items are written to as well.
+    data : ndarray, default=None
+        The array of a run that was trained on one.
+    **settings
+        `components`, `fit_on`, `seed` and `device` of `lorae.evaluation.EvaluationSettings`.
+
+    Returns
+    -------
+    ndarray
+        Images, uint8 (n, c, h, w), or vectors in their own units, float32 (n, d).
+
+    Raises
+    ------
+    LoraeError
+        If a setting does not fit the run, or `out` exists.
+
+    Examples
+    --------
+    >>> sample("runs/demo", 100, sampler="mixture").shape   # doctest: +SKIP
+    (100, 1, 32, 32)
+    """
+    from lorae.evaluation.context import PICTURED, draw_generator, fitted_density, on_device
+    from lorae.evaluation.figures import picture_samples
+    from lorae.plotting.images import as_items
+    from lorae.system.hardware import choose_device
+
+    n = check_argument(whole(1), "n", n)
+    sampler = check_argument(optional(choice(*SAMPLER_NAMES)), "sampler", sampler)
+    target = None if out is None else _new_collection(Path(out))
+    run = as_run(run)
+    sampler = sampler or default_sampler(run)
+    asked = EvaluationSettings.from_values(settings, origin_of_argument)
+    dataset = dataset_of(run, data)
+    asked = dataclasses.replace(asked, samplers=(sampler,)).resolve(dataset.name, dataset.kind, run.settings.method)
+    model = on_device(run.load_model(), choose_device(asked.device))
+    split = dataset.train if asked.fit_on == "train" else dataset.test
+    density = fitted_density(run, sampler, asked, model.spec.latent_dim, lambda: model.encode(split.inputs))
+    items = as_items(model.decode(density.sample(n, draw_generator(asked.seed, 0))))
+    picture_samples(run, sampler, items[:PICTURED])
+    if target is not None:
+        _save_collection(items, target)
+    return items
+
+
+def default_sampler(run: Run) -> str:
+    """Return the sampler that the method of a run allows: the prior for a generator, else a Gaussian."""
+    return "gaussian" if get_method(run.settings.method).encodes else "prior"
+
+
+def interpolate(
+    run: "str | Path | Run",
+    *,
+    pairs: int | Sequence[tuple[int, int]] | None = None,
+    steps: int | None = None,
+    seed: int = 0,
+    data: "NDArray[Any] | None" = None,
+) -> "dict[str, NDArray[np.uint8]]":
+    """Decode paths between the latents of pairs of test images, and draw them into the run folder.
+
+    In `RUN/figures/interpolation-*.png` the true images are at both ends of a row, as in figure 3 of the paper.
+
+    Parameters
+    ----------
+    run : str, Path or Run
+        A finished run on images, of a method with an encoder.
+    pairs : int or sequence of (int, int), default=None
+        Number of pairs, which are drawn at random, or indices of test images; None draws 6, or as many as there are.
+    steps : int, default=None
+        Number of images on a path, both ends included; None takes 10.
+    seed : int, default=0
+        Draws the pairs.
+    data : ndarray, default=None
+        The array of a run that was trained on one.
+
+    Returns
+    -------
+    dict of str to ndarray
+        The paths `linear` and `spherical`, uint8 (pairs, steps, c, h, w).
+
+    Raises
+    ------
+    LoraeError
+        If the run has no images or no encoder, or an argument is out of range.
+
+    Examples
+    --------
+    >>> interpolate("runs/demo", pairs=[(0, 7)])["linear"].shape   # doctest: +SKIP
+    (1, 10, 1, 32, 32)
+    """
+    import numpy as np
+
+    from lorae.evaluation.figures import PAIRS, STEPS, drawn_pairs, picture_interpolations
+
+    steps = check_argument(whole(2), "steps", STEPS if steps is None else steps)
+    run = as_run(run)
+    dataset = dataset_of(run, data)
+    if dataset.kind != "images":
+        raise LoraeError(f"run: {str(run.path)!r} was trained on vectors; interpolations are pictured for images")
+    if not get_method(run.settings.method).encodes:
+        raise LoraeError(
+            f"run: method {run.settings.method!r} only generates: it has no latents of images to go between"
+        )
+    items = dataset.test.inputs
+    if isinstance(pairs, (list, tuple)):
+        index = whole(0, len(items) - 1)
+        indices = np.array([[check_argument(index, "pairs", end) for end in pair] for pair in pairs]).reshape(-1, 2)
+        firsts, seconds = items[indices[:, 0]], items[indices[:, 1]]
+    else:
+        most = len(items) // 2
+        count = check_argument(whole(1, most), "pairs", min(PAIRS, most) if pairs is None else pairs)
+        firsts, seconds = drawn_pairs(items, count, check_argument(whole(0), "seed", seed))
+    model = run.load_model()
+    origin = np.asarray(model.encode(items)).mean(axis=0)
+    return picture_interpolations(run, model, firsts, seconds, origin, steps)
+
+
+def _new_collection(path: Path) -> Path:
+    if path.exists():
+        raise LoraeError(f"out: {str(path)!r} exists and is never overwritten; choose another --out")
+    if path.suffix not in ("", ".npy", ".npz"):
+        raise LoraeError(f"out: got {str(path)!r}, expected an .npy or .npz file, or a new folder")
+    return path
+
+
+def _save_collection(items: "NDArray[Any]", path: Path) -> None:
+    import io
+
+    import numpy as np
+    from PIL import Image
+
+    from lorae.system.files import write_atomically
+
+    if path.suffix:
+        content = io.BytesIO()
+        if path.suffix == ".npy":
+            np.save(content, items)
+        else:
+            np.savez_compressed(content, images=items)
+        write_atomically(path, content.getvalue())
+        return
+    if items.ndim != 4:
+        raise LoraeError(f"out: got the folder {str(path)!r}, but the items are vectors; expected an .npy or .npz file")
+    path.mkdir(parents=True)
+    for index, image in enumerate(items):
+        pixels = image[0] if len(image) == 1 else image.transpose(1, 2, 0)
+        Image.fromarray(np.ascontiguousarray(pixels)).save(path / f"{index:06d}.png")

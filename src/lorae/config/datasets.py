@@ -1,0 +1,82 @@
+"""Defaults that depend on the data set, one row each. This module imports no torch."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class DatasetDefaults:
+    """Defaults of one data set; the values here are those of user data.
+
+    Parameters
+    ----------
+    summary : str
+        One line for lists of data sets.
+    size : int, default=64
+        Side of images in pixels after resizing; arrays keep their own.
+    channels : {1, 3} or None, default=None
+        Color channels; None: as the files.
+    crop_share : float or None, default=None
+        Side of the center crop as a share of the width; None: the largest square.
+    own_settings : tuple of str, default=()
+        Data settings that only some data sets take: `data_root`, `factors`.
+    epochs : int, default=50
+        Passes over the training items (the paper's supplementary table 2, MNIST).
+    penalty : float, default=1e-3
+        Weight of the nuclear norm (the same table); it suits images of 32 x 32 and standardized vectors alike.
+    network : str, default="mnist"
+        Network for images.
+    components : int, default=10
+        Components of the latent mixture. The paper's for CelebA, which Ghosh et al. (arXiv:1903.12436) use everywhere.
+    features : str, default="inception"
+        Feature network for images.
+    """
+
+    summary: str = ""
+    size: int = 64
+    channels: int | None = None
+    crop_share: float | None = None
+    own_settings: tuple[str, ...] = ()
+    epochs: int = 50
+    penalty: float = 1e-3
+    network: str = "mnist"
+    components: int = 10
+    features: str = "inception"
+
+
+USER_DATA = DatasetDefaults()
+
+DATASETS = {
+    "mnist": DatasetDefaults(
+        "70,000 handwritten digits, grayscale",
+        size=32,
+        channels=1,
+        own_settings=("data_root",),
+        components=4,
+        features="digits",
+    ),
+    "fashion-mnist": DatasetDefaults(
+        "70,000 pictures of clothing, grayscale", size=32, channels=1, own_settings=("data_root",), components=4
+    ),
+    "celeba": DatasetDefaults(
+        "faces of celebrities, color, from files that you have",
+        channels=3,
+        # A square of 148 pixels out of pictures 178 wide; as a share it fits half-size copies as well.
+        crop_share=148 / 178,
+        own_settings=("data_root",),
+        epochs=100,
+        penalty=1e-5,
+        # Its network has 16 times the weights, so it is the default for no other data.
+        network="celeba",
+    ),
+    "shapes": DatasetDefaults(
+        "12,000 drawn shapes, color, with up to 7 known dimensions", size=32, channels=3, own_settings=("factors",)
+    ),
+    "shapes-grey": DatasetDefaults(
+        "12,000 drawn discs, grayscale, with up to 3 known dimensions", size=32, channels=1, own_settings=("factors",)
+    ),
+}
+
+
+def get_defaults(data: str) -> DatasetDefaults:
+    """Return the row of a named data set, or the defaults of user data for any other name or path."""
+    return DATASETS.get(data, USER_DATA)

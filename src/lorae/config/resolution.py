@@ -1,0 +1,144 @@
+"""Resolve the settings that the method and the data decide, and check that they fit each other."""
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from lorae.config.datasets import get_defaults
+from lorae.config.methods import TERMS, Method, get_method
+from lorae.errors import LoraeError
+from lorae.penalties import matrix_penalties, penalty_names
+
+if TYPE_CHECKING:
+    from lorae.config.settings import Settings
+
+# Settings that choose the rank; at most one of them is given.
+RANK_GOALS = ("rank", "target_mse", "penalty_path")
+
+
+def resolve(settings: "Settings", data_kind: str, data_shape: Iterable[int]) -> "Settings":
+    """Return the settings with a value for every None; see `Settings.resolve`."""
+    method, data = get_method(settings.method), get_defaults(settings.data)
+    _check_method_options(settings, method)
+    _check_rank(settings, method)
+    _check_penalty(settings, method)
+    shape, vectors = tuple(data_shape), data_kind == "vectors"
+    network = settings.network or ("mlp" if vectors else data.network)
+    if (network in ("mlp", "residual")) != vectors:
+        fitting = "mlp or residual" if vectors else "mnist or celeba"
+        raise LoraeError(f"network: got {network!r}, expected {fitting} for {data_kind}")
+    latent_dim = settings.latent_dim or min(method.latent_dim or 128, shape[0] if vectors else 128)
+    if isinstance(settings.rank, int) and settings.rank > latent_dim:
+        raise LoraeError(f"rank: got {settings.rank}, expected at most {latent_dim}, the latent's dimension")
+    likelihood = settings.likelihood or ("gaussian" if vectors else method.likelihood)
+    if likelihood == "bernoulli" and vectors:
+        raise LoraeError("likelihood: got 'bernoulli', expected gaussian for vectors")
+    penalties = _resolve_penalties(settings, method, data.penalty)
+    matrix_update = settings.matrix_update or method.matrix_update
+    _check_penalty_every(settings, penalties, matrix_update)
+    return dataclasses.replace(
+        settings,
+        network=network,
+        latent_dim=latent_dim,
+        epochs=settings.epochs or data.epochs,
+        matrix_init=_matrix_option(method, "init", settings.matrix_init, "default"),
+        normalize=_resolve_normalization(settings, method, network),
+        matrix_update=matrix_update,
+        schedule=settings.schedule or method.schedule,
+        penalty=None,
+        penalties=penalties,
+        lr=settings.lr or method.lr,
+        penalty_warmup=method.warmup if settings.penalty_warmup is None else settings.penalty_warmup,
+        reconstruction=settings.reconstruction or method.reconstruction,
+        likelihood=likelihood,
+        noise=method.noise if settings.noise is None else settings.noise,
+    )
+
+
+def _check_method_options(settings: "Settings", method: Method) -> None:
+    for option in ("matrix_init", "normalize"):
+        if getattr(settings, option) is not None and method.bottleneck != "linear":
+            raise LoraeError(f"{option}: got {getattr(settings, option)!r}, but method {method.name!r} has no matrix M")
+    for name in settings.bottleneck:
+        if name not in method.bottleneck_options:
+            takes = ", ".join(option for option in method.bottleneck_options if option != "init") or "none"
+            raise LoraeError(f"bottleneck.{name}: method {method.name!r} has no such option; it has {takes}")
+    terms = set(TERMS) - set(method.weights)
+    for name in settings.penalties:
+        if name in terms or (not method.encodes and name not in method.weights):
+            own = ", ".join(method.weights) or "none"
+            raise LoraeError(f"penalties.{name}: method {method.name!r} has no such term; its own are {own}")
+
+
+def _check_rank(settings: "Settings", method: Method) -> None:
+    goals = {name: getattr(settings, name) for name in RANK_GOALS if getattr(settings, name) is not None}
+    first, second = [*goals, None, None][:2]
+    if second is not None:
+        raise LoraeError(f"{second}: got {goals[second]!r} beside {first}, expected one of them")
+    proximal = (settings.matrix_update or method.matrix_update) == "prox"
+    if first is not None and not proximal:
+        raise LoraeError(
+            f"{first}: got {goals[first]!r}, which needs an exact rank; use method='lorae+', or "
+            "matrix_update='prox' with the method lorae",
+            settings={"method": "lorae+", "matrix_update": "prox"},
+        )
+    if settings.penalty_path is not None and settings.penalty is not None:
+        raise LoraeError(f"penalty: got {settings.penalty:g} beside penalty_path, whose points take its place")
+    if settings.penalty_path is not None and settings.penalties.get("nuclear") == 0.0:
+        raise LoraeError("penalties.nuclear: got 0 beside penalty_path, whose points take its place; leave it out")
+    if proximal and (method.bottleneck != "linear" or "nuclear" not in method.weights):
+        raise LoraeError(f"matrix_update: got 'prox', but method {method.name!r} has no nuclear norm to minimize")
+
+
+def _check_penalty(settings: "Settings", method: Method) -> None:
+    if settings.penalty is None:
+        return
+    if method.main is None:
+        example = {"nuclear": settings.penalty}
+        raise LoraeError(
+            f"penalty: got {settings.penalty:g}, but method {method.name!r} has no penalty of its own; "
+            f"name one, as in penalties={example}",
+            settings={"penalties": example},
+        )
+    if method.main in settings.penalties:
+        raise LoraeError(
+            f"penalty: got {settings.penalty:g} and penalties.{method.main} "
+            f"{settings.penalties[method.main]:g}, which are the same weight; expected one of them"
+        )
+
+
+def _check_penalty_every(settings: "Settings", weights: Mapping[str, float], matrix_update: str) -> None:
+    proximal = matrix_update == "prox"
+    if settings.penalty_every > 1 and not matrix_penalties(weights, proximal=proximal):
+        held = matrix_penalties(penalty_names(), proximal=proximal)
+        raise LoraeError(
+            f"penalty_every: got {settings.penalty_every}, but method {settings.method!r} has no penalty whose slope "
+            f"could be held, one of {', '.join(held)}; expected 1"
+        )
+
+
+def _matrix_option(method: Method, option: str, chosen: str | None, default: str) -> str | None:
+    if method.bottleneck != "linear":
+        return None
+    resolved: str = chosen or method.bottleneck_options.get(option, default)
+    return resolved
+
+
+def _resolve_normalization(settings: "Settings", method: Method, network: str) -> str | None:
+    normalize = _matrix_option(method, "normalize", settings.normalize, "none")
+    layers = method.bottleneck_options.get("layers", 1)
+    if network == "residual" and normalize not in (None, "none") and layers != 1:
+        raise LoraeError(
+            f"normalize: got {normalize!r} with network residual, which starts as PCA with one matrix M, but "
+            f"method {method.name!r} has {layers}; expected none"
+        )
+    return normalize
+
+
+def _resolve_penalties(settings: "Settings", method: Method, penalty_of_data: float) -> dict[str, float]:
+    weights = dict(method.weights)
+    if method.main == "nuclear":
+        weights["nuclear"] = penalty_of_data
+    if method.main is not None and settings.penalty is not None:
+        weights[method.main] = settings.penalty
+    return weights | settings.penalties

@@ -1,0 +1,80 @@
+"""Scaling of raw items to inputs of the networks."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from lorae.linalg import column_deviations
+
+# Scaled columns below this are constant.
+ROUNDING = 1e-6
+
+
+class Scaling(nn.Module):
+    """Scaling of raw items to inputs of the networks, and back.
+
+    Images: uint8 becomes value / 255, floats are already in [0, 1]. Vectors: (x - shift) / scale with the mean and
+    standard deviation of the training data, set by `fit`.
+    """
+
+    shift: Tensor
+    scale: Tensor
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.images = len(shape) == 3
+        size = 1 if self.images else shape[0]
+        self.register_buffer("shift", torch.zeros(size))
+        self.register_buffer("scale", torch.full((size,), 255.0 if self.images else 1.0))
+
+    def fit(self, inputs: NDArray[Any], by_columns: bool = True) -> None:
+        """Set mean and standard deviation to those of training vectors (n, d); no-op for images.
+
+        by_columns: a deviation for each column; otherwise one for all, the root of their mean variance.
+        """
+        if self.images:
+            return
+        mean, deviation = column_deviations(inputs, by_columns=by_columns)
+        deviation[deviation == 0] = 1.0  # a constant column becomes zero
+        self.shift.copy_(torch.from_numpy(mean))
+        self.scale.copy_(torch.from_numpy(deviation))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Scale raw items (n, ...) to floats of the same shape."""
+        if self.images and x.is_floating_point():
+            return x.to(self.scale.dtype)
+        return (x.to(self.scale.dtype) - self.shift) / self.scale
+
+    def inverse(self, x: Tensor) -> Tensor:
+        """Return network outputs as images in [0, 1] (not clipped) or vectors in their own units."""
+        return x if self.images else x * self.scale + self.shift
+
+
+@dataclass(frozen=True)
+class Units:
+    """Mean and scale of the columns of vectors, float64 (d,): networks take (x - mean) / scale."""
+
+    mean: NDArray[np.float64]
+    scale: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, vectors: NDArray[np.float64], *, by_columns: bool) -> "Units":
+        """Return the units of vectors (n, d); by_columns: a deviation for each, otherwise one for all."""
+        mean, deviation = column_deviations(vectors, by_columns=by_columns)
+        return cls(mean, np.where(deviation > 0, deviation, np.abs(mean).clip(min=1.0)))
+
+    def scaled(self, vectors: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Return scaled vectors (n, d), with zero for the rounding of a constant."""
+        scaled: NDArray[np.float32] = ((vectors - self.mean) / self.scale).astype(np.float32)
+        scaled[:, np.abs(scaled).max(axis=0) < ROUNDING] = 0
+        return scaled
+
+    def fold_into(self, scaling: Scaling) -> None:
+        """Change a float64 scaling of scaled vectors to one of vectors as they were before."""
+        mean, scale = torch.from_numpy(self.mean), torch.from_numpy(self.scale)
+        scaling.shift.mul_(scale).add_(mean)
+        scaling.scale.mul_(scale)

@@ -1,0 +1,61 @@
+"""Download files, checked by their hash, with progress on standard error."""
+
+import http.client
+import tempfile
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from lorae.errors import LoraeError
+from lorae.system.progress import progress_bar
+
+CHUNK_BYTES = 2**18
+
+
+def download(url: str, *, known_hash: str | None = None, timeout: float = 60) -> bytes:
+    """Return the content of a file on the internet.
+
+    Parameters
+    ----------
+    url : str
+        Address of the file.
+    known_hash : str, default=None
+        Expected hash as `algorithm:hexdigest`; None leaves the check to the caller.
+    timeout : float, default=60
+        Seconds without an answer after which the server counts as not reachable.
+
+    Raises
+    ------
+    LoraeError
+        With the reason alone, so that callers can add what to do: no network, an error of the server, another hash.
+    """
+    import pooch  # type: ignore[import-untyped]  # here, since it is slow to import
+
+    def fetch(url: str, output: Any, _: Any) -> None:
+        with (
+            urllib.request.urlopen(url, timeout=timeout) as answer,
+            Path(output).open("wb") as file,
+            progress_bar() as bar,
+        ):
+            size = getattr(answer, "headers", {}).get("Content-Length")
+            task = bar.add_task(f"download {name}", total=int(size) if size else None, note="bytes")
+            while chunk := answer.read(CHUNK_BYTES):
+                file.write(chunk)
+                bar.advance(task, len(chunk))
+
+    name = url.rsplit("/", 1)[1]
+    pooch.get_logger().setLevel("ERROR")  # it reports every download on standard error
+    try:
+        with tempfile.TemporaryDirectory(prefix="lorae-") as folder:
+            return Path(pooch.retrieve(url, known_hash, name, folder, downloader=fetch)).read_bytes()
+    except ValueError:
+        raise LoraeError(f"{name} is not the expected file: its hash is not {known_hash}") from None
+    except (OSError, http.client.HTTPException) as error:
+        raise LoraeError(_reason(error)) from error
+
+
+def _reason(error: Exception) -> str:
+    reason = getattr(error, "reason", None) or error
+    if isinstance(reason, OSError) and reason.strerror:
+        reason = reason.strerror
+    return " ".join(str(reason).split())[:160] or type(error).__name__

@@ -1,0 +1,143 @@
+"""Losses, ranks and speed of a training: the lines of `stats.jsonl` and of the progress bar."""
+
+import math
+import time
+from collections import deque
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lorae.errors import DivergedError
+from lorae.metrics.spectrum import latent_spectrum
+from lorae.models.autoencoder import Autoencoder
+from lorae.objectives.objective import Objective
+from lorae.optim.proximal_adam import ProximalAdam
+from lorae.runs.store import RunStore
+from lorae.training.step import StepResult
+
+
+class Statistics:
+    """Collects the results of steps and writes their means, and a record for each epoch."""
+
+    def __init__(
+        self,
+        run: RunStore,
+        objective: Objective,
+        proximal: ProximalAdam | None,
+        steps_per_epoch: int,
+    ) -> None:
+        self.run = run
+        self.model: Autoencoder = objective.model
+        self.weights = objective.weights
+        self.proximal = proximal
+        self.steps_per_epoch = steps_per_epoch
+        self._results: list[StepResult] = []
+        self._penalty_factors: list[float] = []
+        self._items = 0
+        # Enough recent latents for a covariance of full rank.
+        batches = math.ceil(4 * self.model.spec.latent_dim / run.settings.batch_size)
+        self._latents: deque[Tensor] = deque(maxlen=max(2, batches))
+
+    def start(self, seconds: float) -> None:
+        """Start the clock; `seconds` of training came before."""
+        self._started = time.perf_counter() - seconds
+        self.restart_speed()
+
+    def restart_speed(self) -> None:
+        """Measure the speed of the steps that follow only."""
+        self._line_started = time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of training so far."""
+        return time.perf_counter() - self._started
+
+    def epoch(self, step: int) -> int:
+        """Return the epoch, from 1, of the last of `step` steps."""
+        return max(1, math.ceil(step / self.steps_per_epoch))
+
+    def add(self, result: StepResult, items: int, penalty_factor: float) -> None:
+        """Add a step on `items` items; `penalty_factor` is the schedule's, on the weights of the penalties."""
+        self._results.append(result)
+        self._penalty_factors.append(penalty_factor)
+        self._items += items
+        self._latents.append(result.latents)
+
+    def write_steps(self, step: int) -> str | None:
+        """Write the means since the last call; return them for the progress bar, None without a step in between.
+
+        Raises DivergedError for a loss that is not finite.
+        """
+        if not self._results:
+            return None
+        names = self._results[0].names
+        rows = torch.stack([result.values for result in self._results]).double().cpu()
+        self._refuse_non_finite(names, rows, step)
+        speed = self._items / (time.perf_counter() - self._line_started)
+        terms = dict(zip(names, rows.mean(0).tolist(), strict=True))
+        loss = terms.pop("loss")
+        factor = sum(self._penalty_factors) / len(self._penalty_factors)
+        rank = self._rank()
+        self.run.append_stats(
+            {
+                "event": "step",
+                "step": step,
+                "epoch": self.epoch(step),
+                "loss": loss,
+                "terms": terms,
+                "weights": {
+                    name: weight if name == "reconstruction" else weight * factor
+                    for name, weight in self.weights.items()
+                },
+                "rank": rank,
+                "images_per_second": round(speed, 1),
+                "seconds": round(self.seconds, 3),
+            }
+        )
+        self._results.clear()
+        self._penalty_factors.clear()
+        self._items = 0
+        self.restart_speed()
+        kind = "rank" if self.proximal is None else "exact rank"
+        means = "  ".join(f"{name} {value:.4g}" for name, value in terms.items())
+        return f"{speed:,.0f}/s  {means}  {kind} {rank}"
+
+    def write_epoch(self, step: int, monitored: NDArray[Any], error: float | None, items: int) -> None:
+        """Write error and rank on the monitored test items after an epoch; `items` is its number of items."""
+        seconds = self.seconds
+        self.run.append_stats(
+            {
+                "event": "epoch",
+                "step": step,
+                "epoch": self.epoch(step),
+                "test_mse": error,
+                "rank": self.model.spectrum(monitored, "test").rank if self.model.spec.encodes else None,
+                "n": len(monitored),
+                "images_per_second": round(self.epoch(step) * items / seconds, 1),
+                "seconds": round(seconds, 3),
+            }
+        )
+
+    def diverged(self, step: int, found: str) -> DivergedError:
+        """Return the error for values that are not finite after a step."""
+        return DivergedError(
+            f"loss: not finite at step {step} (epoch {self.epoch(step)}): {found}; try --lr below "
+            f"{self.run.settings.lr:g} in a new run; last good checkpoint: {self.run.last_checkpoint or 'none'}"
+        )
+
+    def _rank(self) -> int | None:
+        """Return the rank of M where it is exact, else that of recent latents; None without any."""
+        if self.proximal is not None:
+            return self.proximal.rank
+        latents = torch.cat([*self._latents]).float().cpu().numpy()
+        encodes = self.model.spec.encodes
+        return latent_spectrum(latents, "training").rank if encodes and len(latents) > 1 else None
+
+    def _refuse_non_finite(self, names: tuple[str, ...], rows: Tensor, step: int) -> None:
+        broken = (~rows.isfinite().all(dim=1)).nonzero()
+        if len(broken):
+            index = int(broken[0])
+            found = ", ".join(f"{name} {value:g}" for name, value in zip(names, rows[index].tolist(), strict=True))
+            raise self.diverged(step - len(rows) + index + 1, found)

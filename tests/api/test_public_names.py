@@ -1,0 +1,84 @@
+"""Public names of version 0.1.0, which later versions keep, and imports that stay quick."""
+
+import importlib
+import subprocess
+import sys
+
+import pytest
+
+import lorae
+
+FUNCTIONS = (
+    "compare",
+    "evaluate",
+    "export_run",
+    "fid",
+    "interpolate",
+    "list_methods",
+    "load",
+    "load_data",
+    "plan",
+    "reconstruct",
+    "resume",
+    "sample",
+    "spectrum",
+    "train",
+    "truncate",
+    "write_report",
+)
+CLASSES = ("DivergedError", "LoRAE", "LoraeError", "LoraeWarning")
+# Names that README, docs/ or docstrings of public functions import from elsewhere.
+DOCUMENTED = (
+    ("lorae.evaluation", "EvaluationSettings"),
+    ("lorae.config.settings", "Settings"),
+    ("lorae.models", "Autoencoder"),
+    ("lorae.models", "ModelSpec"),
+    ("lorae.penalties", "PenaltyContext"),
+    ("lorae.runs", "Run"),
+)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_functions_are_imported_from_the_package(name):
+    function = getattr(lorae, name)
+    assert callable(function)
+    assert not isinstance(function, type)
+    assert function.__name__ == name
+    assert function.__doc__
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_classes_are_imported_from_the_package(name):
+    assert isinstance(getattr(lorae, name), type)
+
+
+def test_the_package_names_them_all_and_its_version():
+    assert {*FUNCTIONS, *CLASSES, "__version__"} <= set(lorae.__all__)
+    assert set(dir(lorae)) == set(lorae.__all__)
+    assert lorae.__version__.split(".")[0].isdigit()
+    with pytest.raises(AttributeError, match="has no attribute 'trian'"):
+        _ = lorae.trian
+
+
+@pytest.mark.parametrize(("module", "name"), DOCUMENTED)
+def test_documented_names_are_imported_from_their_modules(module, name):
+    assert isinstance(getattr(importlib.import_module(module), name), type)
+
+
+@pytest.mark.parametrize("path", ["lorae.api", "lorae"])
+def test_the_functions_of_the_interface_are_those_of_the_package(path):
+    module = importlib.import_module(path)
+    assert all(getattr(module, name) is getattr(lorae, name) for name in FUNCTIONS)
+
+
+QUICK = {
+    "import lorae": "import lorae",
+    "lorae --help": "from lorae.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass",
+    "lorae train --help": "from lorae.cli import main\ntry: main(['train', '--help'])\nexcept SystemExit: pass",
+}
+
+
+@pytest.mark.parametrize("program", QUICK)
+def test_torch_is_not_imported(program):
+    code = f"import sys\n{QUICK[program]}\nassert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=60)
