@@ -158,7 +158,7 @@ def interpolate(
 
 def _new_collection(path: Path) -> Path:
     if path.exists():
-        raise LoraeError(f"out: {str(path)!r} exists and is never overwritten; choose another --out")
+        raise LoraeError(f"out: {str(path)!r} exists and is never overwritten; choose another file or folder")
     if path.suffix not in ("", ".npy", ".npz"):
         raise LoraeError(f"out: got {str(path)!r}, expected an .npy or .npz file, or a new folder")
     return path

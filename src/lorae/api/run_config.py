@@ -61,7 +61,7 @@ def refuse_out(path: Path, settings_data: str) -> None:
     """Raise LoraeError if the folder of a new run exists, or lies in the data folder, whose images it would join."""
     data = Path(settings_data)
     if data.is_dir() and data in (path.absolute(), *path.absolute().parents):
-        raise LoraeError(f"out: {str(path)!r} lies in the data folder {str(data)!r}; choose another --out")
+        raise LoraeError(f"out: {str(path)!r} lies in the data folder {str(data)!r}; choose another folder")
     Run.refuse_existing(path)
 
 

@@ -175,7 +175,7 @@ def _plan(
     settings = Settings.from_values(explicit, origin)
     device = choose_device(settings.device)
     dataset = load_dataset(settings, data)
-    for split, cure in ((dataset.test, "raise --test-fraction"), (dataset.train, "raise --limit")):
+    for split, cure in ((dataset.test, "raise test_fraction"), (dataset.train, "raise limit")):
         if len(split) < 2:
             part = "test" if split is dataset.test else "training"
             raise LoraeError(
@@ -203,11 +203,11 @@ def _fit(run: Run, dataset: "Dataset", quiet: bool, objective: "Objective | None
         _finish_points(run, dataset)
     write_report([run.path])
     run.save_model(model)  # last: it marks the run as finished
-    searched = "lower --penalty, raise --latent-dim, or ask for less"
+    searched = "lower penalty, raise latent_dim, or set an easier goal"
     other = "or go on to larger penalties" if run.settings.penalty_path else searched
     for complaint, advice in (
-        (unmet_target(run.settings, found), f"train longer (--epochs), {other}"),
-        (trainer.context.death(trainer.step), "try a lower --lr or another --seed in a new run"),
+        (unmet_target(run.settings, found), f"raise epochs, {other}"),
+        (trainer.context.death(trainer.step), "try a lower lr or another seed in a new run"),
     ):
         if complaint is not None:
             warnings.warn(f"{complaint}; {advice}", LoraeWarning, stacklevel=3)

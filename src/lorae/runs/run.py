@@ -55,7 +55,7 @@ class Run:
             raise LoraeError(f"out: {str(path)!r} would lie below {str(blocking)!r}, which is no folder")
         if path.exists() and not (path.is_dir() and not any(path.iterdir())):
             hint = f"continue it with `lorae resume {path}` or " if (path / "config.json").exists() else ""
-            raise LoraeError(f"out: {str(path)!r} exists and is never overwritten; {hint}choose another --out")
+            raise LoraeError(f"out: {str(path)!r} exists and is never overwritten; {hint}choose another folder")
 
     @classmethod
     def create(cls, path: str | Path, config: Config) -> "Run":
@@ -204,7 +204,7 @@ class Run:
             pairs = ", ".join(f"{name} {theirs[name]!r} there, {ours[name]!r} here" for name in differing)
             raise LoraeError(
                 f"{self.checkpoint_path}: made with other settings than config.json: {pairs}; "
-                "restore config.json, or train anew with another --out"
+                "restore config.json, or train a new run in another folder"
             )
         return checkpoint
 
