@@ -13,10 +13,13 @@ from lorae.runs.schema import TrainingState
 from lorae.runs.store import RunStore
 from lorae.training.schedules import Schedule
 
-# Seconds since the last checkpoint below which the end of an epoch writes none, and the same as a multiple of the time
-# that writing took: so it takes a twentieth of the training at most. On a GPU that holds for all but the last one: the
-# default of 500 steps takes 0.3 s there, and the 390 MB of the network for faces longer to write.
-CHECKPOINT_PAUSE, CHECKPOINT_SHARE = 1.0, 1 / 20
+# Seconds since the last checkpoint below which the end of an epoch writes none: writing takes hundredths of a second,
+# which epochs of a tenth of one would spend a good part of their time on.
+CHECKPOINT_PAUSE = 1.0
+
+# The largest share of the time that writing may take on a GPU, where an epoch of the full network for faces takes 0.6 s
+# and a checkpoint of it, 390 MB, longer.
+CHECKPOINT_SHARE = 1 / 20
 
 
 class Checkpoints:
@@ -40,9 +43,11 @@ class Checkpoints:
 
     def due(self, *, scheduled: bool) -> bool:
         """Whether to write one now; `scheduled` for a step of `checkpoint_every`, as opposed to the end of an epoch."""
-        pause = max(CHECKPOINT_PAUSE, self._saving / CHECKPOINT_SHARE)
         on_gpu = self.objective.penalty_scale.is_cuda
-        return (scheduled and not on_gpu) or time.perf_counter() - self._saved_at >= pause
+        if scheduled and not on_gpu:
+            return True
+        writing = self._saving if on_gpu else 0.0
+        return time.perf_counter() - self._saved_at >= max(CHECKPOINT_PAUSE, writing / CHECKPOINT_SHARE)
 
     def save(self, step: int, seconds: float) -> None:
         """Write the state after `step` steps, which took `seconds` of training."""
