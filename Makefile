@@ -2,7 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+CONSTRAINTS ?= constraints.txt
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS)
 DEMO := runs/demo
 # The study `some-name` is the module studies/some_name.py; ARGS are passed on to it.
 STUDIES := $(subst _,-,$(filter-out __init__ common figures,$(basename $(notdir $(wildcard studies/*.py)))))
@@ -15,7 +16,7 @@ help: ## print this list
 	@awk -F ' ## ' '/^[a-z%-]+:.* ## / { split($$1, target, ":"); sub("%", "NAME", target[1]); printf "make %-12s %s\n", target[1], $$2 }' Makefile
 	@printf '\nNAME is one of: $(STUDIES).\nOptions: make study-zoo ARGS="--methods ae,vae"; make study-zoo ARGS=--help lists them.\n'
 
-$(VENV)/installed: pyproject.toml constraints.txt
+$(VENV)/installed: pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) --editable .
 	@touch $@

@@ -1,6 +1,7 @@
 import hashlib
 import io
 import urllib.request
+from email.message import Message
 from urllib.error import HTTPError, URLError
 
 import pytest
@@ -31,7 +32,7 @@ def test_content_of_another_hash_is_refused(served):
     ("error", "reason"),
     [
         (URLError(OSError(113, "No route to host")), "No route to host"),
-        (HTTPError(URL, 404, "Not Found", {}, None), "Not Found"),
+        (HTTPError(URL, 404, "Not Found", Message(), None), "Not Found"),
         (TimeoutError("timed out"), "timed out"),
         (ConnectionResetError(104, "Connection reset\nby peer"), "Connection reset by peer"),
     ],
