@@ -18,6 +18,7 @@ import torch
 
 import lorae
 from benchmarks.throughput import machine
+from lorae.config.resolution import resolve
 from lorae.config.settings import Settings
 from lorae.data import Dataset
 from lorae.linalg import nuclear_norm
@@ -65,7 +66,7 @@ def build_trainer(name: str, latent_dim: int) -> Trainer:
     """Build the training of a contestant on MNIST and take some steps to settle."""
     split = lorae.load_data("mnist").train.first(SETTLING * BATCH)
     checked = Settings.from_values({**CONTESTANTS[name][0], "latent_dim": latent_dim}, lambda _: "the benchmark")
-    settings = checked.resolve("images", (1, 32, 32)).with_machine("cpu", choose_precision("auto", "cpu", "mnist"))
+    settings = resolve(checked, "images", (1, 32, 32)).with_machine("cpu", choose_precision("auto", "cpu", "mnist"))
     run = InMemoryRun(settings, torch.get_num_threads())
     trainer = Trainer(run, Dataset("mnist", split, split, "", ""), quiet=True)
     if name == "lorae by autograd":

@@ -14,6 +14,7 @@ import torch
 
 from lorae import __version__
 from lorae.config.methods import get_method
+from lorae.config.resolution import resolve
 from lorae.config.settings import Settings
 from lorae.data import Dataset, Split
 from lorae.data.manifolds import build_manifold
@@ -54,7 +55,7 @@ def manifold() -> Dataset:
 def trained(dataset: Dataset, factor: float, settings: dict[str, Any]) -> dict[str, Any]:
     """Train a model whose encoder starts `factor` times as large; return ranks and error on the test vectors."""
     checked = Settings.from_values(settings, str)
-    run = InMemoryRun(checked.resolve("vectors", dataset.shape).with_machine("cpu", "float32"), 1)
+    run = InMemoryRun(resolve(checked, "vectors", dataset.shape).with_machine("cpu", "float32"), 1)
     trainer = Trainer(run, dataset, quiet=True)
     output: Any = trainer.model.encoder.output
     with torch.no_grad():

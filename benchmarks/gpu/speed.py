@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.gpu.records import Records
+from lorae.config.resolution import resolve
 from lorae.config.settings import Settings
 from lorae.data import Dataset, Split
 from lorae.linalg import nuclear_norm, threshold_singular_values
@@ -88,7 +89,7 @@ def build_trainer(network: str, batch_size: int, items: np.ndarray[Any, Any], **
     """A training that lives in memory, its model in training mode."""
     precision = settings.pop("precision", "float32")
     checked = Settings.from_values({"batch_size": batch_size, "network": network, **settings}, str)
-    resolved = checked.resolve("images", SHAPES[network]).with_machine(device(), precision)
+    resolved = resolve(checked, "images", SHAPES[network]).with_machine(device(), precision)
     split = Split(items, None)
     trainer = Trainer(
         InMemoryRun(resolved, torch.get_num_threads()), Dataset("noise", split, split, "", ""), quiet=True

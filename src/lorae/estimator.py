@@ -15,6 +15,7 @@ from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from lorae import validation as rules
+from lorae.config.resolution import resolve
 from lorae.config.settings import ARRAY, Settings
 from lorae.data import Dataset, Split, subsample_evenly
 from lorae.errors import LoraeError, LoraeWarning
@@ -266,7 +267,7 @@ class LoRAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  
             if width > most:
                 raise LoraeError(f"latent_dim: got {width}, expected at most {most}, the number of features")
             settings = dataclasses.replace(settings, latent_dim=width)
-        resolved = settings.resolve("images" if self._images else "vectors", items.shape[1:])
+        resolved = resolve(settings, "images" if self._images else "vectors", items.shape[1:])
         assert resolved.network is not None
         device = choose_device(resolved.device, "parameter device of LoRAE")
         return resolved.with_machine(device, choose_precision("auto", device, resolved.network))

@@ -9,6 +9,7 @@ import torch
 
 import lorae
 from lorae.config.methods import METHODS, TERMS, weight_names
+from lorae.config.resolution import resolve
 from lorae.config.settings import Settings
 from lorae.data import DataSettings, load_data
 from lorae.optim.proximal_adam import ProximalAdam
@@ -21,7 +22,7 @@ WEIGHTED = [(method.name, name) for method in METHODS.values() for name in metho
 
 def settings(method, **values):
     base = Settings(method=method, latent_dim=8, width=0.125, epochs=1, precision="float32", device="cpu", **values)
-    return base.resolve("images", (1, 16, 16))
+    return resolve(base, "images", (1, 16, 16))
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +105,7 @@ def test_terms_and_penalties_have_different_names():
 )
 def test_settings_that_a_method_does_not_have(values, message):
     with pytest.raises(lorae.LoraeError, match=message):
-        Settings(**values).resolve("images", (1, 16, 16))
+        resolve(Settings(**values), "images", (1, 16, 16))
 
 
 def test_sizes_of_a_bottleneck_reach_it(image_file, small, tmp_path):

@@ -4,6 +4,7 @@ import re
 import pytest
 
 from lorae.config.methods import METHODS
+from lorae.config.resolution import resolve
 from lorae.config.settings import RENAMED, Settings
 from lorae.errors import LoraeError, LoraeWarning
 
@@ -90,49 +91,49 @@ def test_every_default_passes_its_own_rule():
 
 
 def test_the_papers_settings_by_data_set():
-    mnist = settings(data="mnist").resolve("images", (1, 32, 32))
+    mnist = resolve(settings(data="mnist"), "images", (1, 32, 32))
     assert (mnist.epochs, mnist.batch_size, mnist.lr, mnist.latent_dim) == (50, 32, 1e-3, 128)
     assert (mnist.network, mnist.penalties) == ("mnist", {"nuclear": 1e-3})
-    celeba = settings(data="celeba").resolve("images", (3, 64, 64))
+    celeba = resolve(settings(data="celeba"), "images", (3, 64, 64))
     assert (celeba.epochs, celeba.network, celeba.penalties) == (100, "celeba", {"nuclear": 1e-5})
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_resolved_settings_hold_no_open_choice_and_survive_json(method):
-    resolved = settings(method=method).resolve("images", (1, 32, 32))
+    resolved = resolve(settings(method=method), "images", (1, 32, 32))
     assert resolved.network
     assert resolved.latent_dim
     assert resolved.epochs
     assert resolved.penalty is None
     assert Settings.from_values(resolved.to_json(), str) == resolved
-    assert resolved.resolve("images", (1, 32, 32)) == resolved
+    assert resolve(resolved, "images", (1, 32, 32)) == resolved
 
 
 def test_penalty_sets_the_methods_own_weight_and_others_are_added():
-    assert settings(penalty=0.1).resolve("images", (1, 32, 32)).penalties == {"nuclear": 0.1}
-    added = settings(method="irmae", penalties={"nuclear": 0.2}).resolve("images", (1, 32, 32))
+    assert resolve(settings(penalty=0.1), "images", (1, 32, 32)).penalties == {"nuclear": 0.1}
+    added = resolve(settings(method="irmae", penalties={"nuclear": 0.2}), "images", (1, 32, 32))
     assert added.penalties == {"nuclear": 0.2}
     with pytest.raises(LoraeError, match=re.escape("method 'ae' has no penalty of its own")):
-        settings(method="ae", penalty=0.1).resolve("images", (1, 32, 32))
+        resolve(settings(method="ae", penalty=0.1), "images", (1, 32, 32))
     with pytest.raises(LoraeError, match=r"penalty: got 0\.1 and penalties\.nuclear 0\.2, which are the same"):
-        settings(penalty=0.1, penalties={"nuclear": 0.2}).resolve("images", (1, 32, 32))
+        resolve(settings(penalty=0.1, penalties={"nuclear": 0.2}), "images", (1, 32, 32))
 
 
 def test_a_start_of_the_matrix_needs_a_matrix():
-    assert settings().resolve("images", (1, 32, 32)).matrix_init == "identity"
-    assert settings(method="irmae").resolve("images", (1, 32, 32)).matrix_init == "default"
-    assert settings(method="ae").resolve("images", (1, 32, 32)).matrix_init is None
+    assert resolve(settings(), "images", (1, 32, 32)).matrix_init == "identity"
+    assert resolve(settings(method="irmae"), "images", (1, 32, 32)).matrix_init == "default"
+    assert resolve(settings(method="ae"), "images", (1, 32, 32)).matrix_init is None
     with pytest.raises(LoraeError, match="method 'ae' has no matrix M"):
-        settings(method="ae", matrix_init="identity").resolve("images", (1, 32, 32))
+        resolve(settings(method="ae", matrix_init="identity"), "images", (1, 32, 32))
 
 
 def test_vectors_take_the_mlp_and_a_latent_no_wider_than_they_are():
-    resolved = settings(data="points.npy").resolve("vectors", (60,))
+    resolved = resolve(settings(data="points.npy"), "vectors", (60,))
     assert (resolved.network, resolved.latent_dim) == ("mlp", 60)
     with pytest.raises(LoraeError, match="network: got 'celeba', expected mlp or residual for vectors"):
-        settings(network="celeba").resolve("vectors", (60,))
+        resolve(settings(network="celeba"), "vectors", (60,))
     with pytest.raises(LoraeError, match="network: got 'mlp', expected mnist or celeba for images"):
-        settings(network="mlp").resolve("images", (1, 32, 32))
+        resolve(settings(network="mlp"), "images", (1, 32, 32))
 
 
 def test_the_ways_to_ask_for_a_rank_are_parsed_alike_from_words_and_values():
@@ -186,7 +187,7 @@ def test_options_of_bottlenecks_that_are_none(option, value, expected):
 )
 def test_goals_that_do_not_fit_are_one_line(values, message):
     with pytest.raises(LoraeError, match=re.escape(message)) as caught:
-        settings(**{"method": "lorae+"} | values).resolve("images", (1, 32, 32))
+        resolve(settings(**{"method": "lorae+"} | values), "images", (1, 32, 32))
     assert "\n" not in str(caught.value)
 
 
@@ -198,8 +199,8 @@ def test_a_rank_of_one_point_zero_is_neither_a_share_nor_a_rank(value):
 
 
 def test_an_exact_rank_brings_its_own_defaults():
-    ours = settings(method="lorae+").resolve("images", (1, 32, 32))
-    theirs = settings(method="lorae").resolve("images", (1, 32, 32))
+    ours = resolve(settings(method="lorae+"), "images", (1, 32, 32))
+    theirs = resolve(settings(method="lorae"), "images", (1, 32, 32))
     names = ("matrix_init", "normalize", "matrix_update", "schedule", "penalty_warmup", "penalties")
     assert [getattr(ours, name) for name in names] == [
         "identity",
@@ -217,7 +218,7 @@ def test_an_exact_rank_brings_its_own_defaults():
         0.0,
         {"nuclear": 1e-3},
     ]
-    assert settings(method="lorae", matrix_update="prox", rank=3).resolve("images", (1, 32, 32)).normalize == "none"
+    assert resolve(settings(method="lorae", matrix_update="prox", rank=3), "images", (1, 32, 32)).normalize == "none"
 
 
 def test_a_chain_of_matrices_cannot_start_as_pca_behind_a_normalisation():
@@ -225,6 +226,6 @@ def test_a_chain_of_matrices_cannot_start_as_pca_behind_a_normalisation():
     with pytest.raises(
         LoraeError, match=r"normalize: got 'scale' with network residual.* 'irmae' has 8; expected none"
     ):
-        Settings.from_values(values, str).resolve("vectors", (6,))
+        resolve(Settings.from_values(values, str), "vectors", (6,))
     for change in ({"normalize": "none"}, {"method": "lorae"}):
-        assert Settings.from_values(values | change, str).resolve("vectors", (6,)).network == "residual"
+        assert resolve(Settings.from_values(values | change, str), "vectors", (6,)).network == "residual"

@@ -6,6 +6,7 @@ import torch
 from sklearn.decomposition import PCA
 from torch import nn
 
+from lorae.config.resolution import resolve
 from lorae.config.settings import Settings
 from lorae.data import Dataset, Split
 from lorae.errors import LoraeError
@@ -144,7 +145,7 @@ def test_a_residual_network_starts_as_principal_components(normalize, latent_dim
         method="lorae+", network="residual", normalize=normalize, latent_dim=latent_dim, vector_scale=scale
     )
     dataset = Dataset("array", Split(items), Split(items), "", "")
-    model = build_model(asked.resolve("vectors", (8,)), dataset).eval()
+    model = build_model(resolve(asked, "vectors", (8,)), dataset).eval()
     exact = items.astype(np.float64)
     deviation = exact.std(0) if scale == "columns" else np.sqrt(exact.var(0).mean())
     scaled = (exact - exact.mean(0)) / deviation

@@ -10,6 +10,7 @@ from PIL import Image
 
 from lorae.cli import parser as cli
 from lorae.config import methods
+from lorae.config.resolution import resolve
 from lorae.config.settings import Settings
 from lorae.errors import LoraeError
 from lorae.plotting.plots import plot_dimensions
@@ -70,7 +71,7 @@ def test_settings_are_complete(source):
         if job.configuration["estimator"]["reads"] == "items":
             assert settings == {"test_fraction": dimension.TEST_FRACTION}
             continue
-        resolved = Settings.from_values(settings, lambda _: "test").resolve(kind, shape).to_json()
+        resolved = resolve(Settings.from_values(settings, lambda _: "test"), kind, shape).to_json()
         assert {name: resolved[name] for name in settings} == settings
         others = {name: value for name, value in resolved.items() if name not in settings}
         assert others == {name: value for name, value in Settings().to_json().items() if name in others}

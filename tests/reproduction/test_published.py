@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 
 from lorae.config.methods import METHODS
+from lorae.config.resolution import resolve
 from lorae.config.settings import Settings
 from lorae.reproduction import run as paper
 from lorae.reproduction.tables.claims import CLAIMS, judge_claims
@@ -122,7 +123,7 @@ def test_rows_train_and_columns_are_measured(name):
             for column in table.columns[data]:
                 assert column.measure_of(row) in MEASUREMENTS
                 values = settings | dict(column.settings)
-                Settings.from_values(values, lambda name: name).resolve("images", SHAPES[data])
+                resolve(Settings.from_values(values, lambda name: name), "images", SHAPES[data])
 
 
 DECIDED_BY_NUMBERS = [(name, data) for name in CLAIMS if name.startswith("table") for data in tables()[name].data]

@@ -2,6 +2,7 @@
 
 import copy
 
+from lorae.config.resolution import resolve
 from lorae.config.settings import Settings
 from lorae.training.schedule_factory import build_schedule
 
@@ -10,7 +11,7 @@ WIDTH, STEPS, EPOCH = 16, 400, 20
 
 def course_of(steps=STEPS, **values):
     settings = Settings.from_values({"method": "lorae+", "data": "x.npy"} | values, str)
-    return build_schedule(settings.resolve("vectors", (WIDTH,)), steps, EPOCH)
+    return build_schedule(resolve(settings, "vectors", (WIDTH,)), steps, EPOCH)
 
 
 class Pretended:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lorae.config.resolution import resolve
 from lorae.config.settings import Settings
 from lorae.training.penalty_path import PenaltyPath, knee
 from lorae.training.rank_search import RankSearch
@@ -118,7 +119,7 @@ def test_a_checkpoint_from_before_penalties_waited_has_one_that_acts():
 
 def test_the_penalty_of_the_paper_waits_for_nothing():
     settings = Settings.from_values({"method": "lorae", "data": "x.npy", "penalty_warmup": 0}, str)
-    schedule = build_schedule(settings.resolve("vectors", (WIDTH,)), STEPS, EPOCH)
+    schedule = build_schedule(resolve(settings, "vectors", (WIDTH,)), STEPS, EPOCH)
     assert not any(schedule.needs_update(step) for step in range(1, STEPS + 1))
     assert {schedule.step_config(step).penalty for step in range(STEPS)} == {1.0}
 

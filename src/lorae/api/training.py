@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from lorae.api.loading import absolute_path, as_run, data_name, dataset_of, load_dataset, origin_of_argument
 from lorae.api.run_config import choose_out, config_document, merge_settings, read_config
+from lorae.config.resolution import resolve
 from lorae.config.settings import ARRAY, RANK_GOALS, Settings, use_current_names
 from lorae.errors import LoraeError, LoraeWarning
 from lorae.runs.run import Run, write_config
@@ -182,7 +183,7 @@ def _plan(
                 f"data: {len(split)} of {len(dataset.train) + len(dataset.test)} items are in the {part} split, "
                 f"expected at least 2 for a covariance; {cure} or give more items"
             )
-    settings = settings.resolve(dataset.kind, dataset.shape)
+    settings = resolve(settings, dataset.kind, dataset.shape)
     assert settings.network is not None
     precision = choose_precision(settings.precision, device, settings.network)
     return settings.with_machine(device, precision), dataset, explicit

@@ -2,22 +2,29 @@
 
 import dataclasses
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
 
 from lorae.config.datasets import get_defaults
 from lorae.config.methods import TERMS, Method, get_method
+from lorae.config.settings import RANK_GOALS, Settings
 from lorae.errors import LoraeError
 from lorae.penalties import matrix_penalties, penalty_names
 
-if TYPE_CHECKING:
-    from lorae.config.settings import Settings
 
-# Settings that choose the rank; at most one of them is given.
-RANK_GOALS = ("rank", "target_mse", "penalty_path")
+def resolve(settings: Settings, data_kind: str, data_shape: Iterable[int]) -> Settings:
+    """Return the settings with a value for every None that the method or the data decides.
 
+    Parameters
+    ----------
+    settings : Settings
+    data_kind : {"images", "vectors"}
+    data_shape : iterable of int
+        Shape of an item, (c, h, w) or (d,).
 
-def resolve(settings: "Settings", data_kind: str, data_shape: Iterable[int]) -> "Settings":
-    """Return the settings with a value for every None; see `Settings.resolve`."""
+    Raises
+    ------
+    LoraeError
+        Where method, network and data do not fit together.
+    """
     method, data = get_method(settings.method), get_defaults(settings.data)
     _check_method_options(settings, method)
     _check_rank(settings, method)
@@ -55,7 +62,7 @@ def resolve(settings: "Settings", data_kind: str, data_shape: Iterable[int]) -> 
     )
 
 
-def _check_method_options(settings: "Settings", method: Method) -> None:
+def _check_method_options(settings: Settings, method: Method) -> None:
     for option in ("matrix_init", "normalize"):
         if getattr(settings, option) is not None and method.bottleneck != "linear":
             raise LoraeError(f"{option}: got {getattr(settings, option)!r}, but method {method.name!r} has no matrix M")
@@ -70,7 +77,7 @@ def _check_method_options(settings: "Settings", method: Method) -> None:
             raise LoraeError(f"penalties.{name}: method {method.name!r} has no such term; its own are {own}")
 
 
-def _check_rank(settings: "Settings", method: Method) -> None:
+def _check_rank(settings: Settings, method: Method) -> None:
     goals = {name: getattr(settings, name) for name in RANK_GOALS if getattr(settings, name) is not None}
     first, second = [*goals, None, None][:2]
     if second is not None:
@@ -90,7 +97,7 @@ def _check_rank(settings: "Settings", method: Method) -> None:
         raise LoraeError(f"matrix_update: got 'prox', but method {method.name!r} has no nuclear norm to minimize")
 
 
-def _check_penalty(settings: "Settings", method: Method) -> None:
+def _check_penalty(settings: Settings, method: Method) -> None:
     if settings.penalty is None:
         return
     if method.main is None:
@@ -107,7 +114,7 @@ def _check_penalty(settings: "Settings", method: Method) -> None:
         )
 
 
-def _check_penalty_every(settings: "Settings", weights: Mapping[str, float], matrix_update: str) -> None:
+def _check_penalty_every(settings: Settings, weights: Mapping[str, float], matrix_update: str) -> None:
     proximal = matrix_update == "prox"
     if settings.penalty_every > 1 and not matrix_penalties(weights, proximal=proximal):
         held = matrix_penalties(penalty_names(), proximal=proximal)
@@ -124,7 +131,7 @@ def _matrix_option(method: Method, option: str, chosen: str | None, default: str
     return resolved
 
 
-def _resolve_normalization(settings: "Settings", method: Method, network: str) -> str | None:
+def _resolve_normalization(settings: Settings, method: Method, network: str) -> str | None:
     normalize = _matrix_option(method, "normalize", settings.normalize, "none")
     layers = method.bottleneck_options.get("layers", 1)
     if network == "residual" and normalize not in (None, "none") and layers != 1:
@@ -135,7 +142,7 @@ def _resolve_normalization(settings: "Settings", method: Method, network: str) -
     return normalize
 
 
-def _resolve_penalties(settings: "Settings", method: Method, penalty_of_data: float) -> dict[str, float]:
+def _resolve_penalties(settings: Settings, method: Method, penalty_of_data: float) -> dict[str, float]:
     weights = dict(method.weights)
     if method.main == "nuclear":
         weights["nuclear"] = penalty_of_data

@@ -5,7 +5,6 @@ keys of `config.json`. This module imports no torch.
 """
 
 import dataclasses
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,9 +14,10 @@ from lorae.config.data_settings import RENAMED as RENAMED
 from lorae.config.data_settings import DataSettings
 from lorae.config.data_settings import use_current_names as use_current_names
 from lorae.config.methods import method_names, option_names, weight_names
-from lorae.config.resolution import RANK_GOALS as RANK_GOALS
-from lorae.config.resolution import resolve
 from lorae.validation import setting
+
+# Settings that choose the rank; at most one of them is given.
+RANK_GOALS = ("rank", "target_mse", "penalty_path")
 
 
 def _option_rule(name: str) -> rules.Rule:
@@ -28,7 +28,7 @@ def _option_rule(name: str) -> rules.Rule:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(DataSettings):
-    """Settings of a run; `resolve` replaces each None by the default of the method or the data set."""
+    """Settings of a run; `lorae.config.resolution.resolve` replaces each None by the default of the method or the data set."""
 
     method: str = setting("lorae", rules.choice(*method_names()), "method to train, see `lorae methods`")
     penalty: float | None = setting(
@@ -154,22 +154,6 @@ class Settings(DataSettings):
     checkpoint_every: int = setting(
         500, rules.whole(1), "steps between two checkpoints: about 10 s of MNIST on 2 cores"
     )
-
-    def resolve(self, data_kind: str, data_shape: Iterable[int]) -> "Settings":
-        """Return the settings with a value for every None that the method or the data decides.
-
-        Parameters
-        ----------
-        data_kind : {"images", "vectors"}
-        data_shape : iterable of int
-            Shape of an item, (c, h, w) or (d,).
-
-        Raises
-        ------
-        LoraeError
-            Where method, network and data do not fit together.
-        """
-        return resolve(self, data_kind, data_shape)
 
     @property
     def measures_ranks(self) -> bool:

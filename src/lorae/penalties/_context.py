@@ -1,14 +1,24 @@
 """The quantities of a training step that a penalty may use."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from lorae.errors import LoraeError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from torch import Tensor, nn
 
-    from lorae.models.bottlenecks import Bottleneck
+
+class HasMatrix(Protocol):
+    """A bottleneck, as far as penalties use it; the bottlenecks themselves belong to a higher layer."""
+
+    def matrix(self) -> "Tensor | None":
+        """Return M, or None for a bottleneck without M."""
+
+    def modules(self) -> "Iterator[nn.Module]":
+        """Return the layers of the bottleneck."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +29,7 @@ class PenaltyContext:
     ----------
     encoder, decoder : nn.Module
         The networks, for penalties on weights or Jacobians.
-    bottleneck : Bottleneck
+    bottleneck : HasMatrix
         The map from encoder outputs to latents.
     inputs, reconstructions : Tensor of shape (n, channels, height, width) or (n, features)
         float32; images in [0, 1].
@@ -31,7 +41,7 @@ class PenaltyContext:
 
     encoder: "nn.Module"
     decoder: "nn.Module"
-    bottleneck: "Bottleneck"
+    bottleneck: HasMatrix
     inputs: "Tensor"
     encoder_outputs: "Tensor"
     latents: "Tensor"
@@ -43,7 +53,7 @@ class PenaltyContext:
         return penalized_matrix(self.bottleneck)
 
 
-def penalized_matrix(bottleneck: "Bottleneck") -> "Tensor":
+def penalized_matrix(bottleneck: HasMatrix) -> "Tensor":
     """Return M of a linear bottleneck, with its gradient; LoraeError for a bottleneck without M."""
     matrix = bottleneck.matrix()
     if matrix is None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from lorae.config.methods import Method, get_method
+from lorae.config.resolution import resolve
 from lorae.config.settings import Settings
 from lorae.data.manifolds import AMBIENT
 from lorae.errors import LoraeError
@@ -51,7 +52,7 @@ class Source:
 
     @property
     def kind_and_shape(self) -> tuple[str, tuple[int, ...]]:
-        """Kind and shape of an item, as `Settings.resolve` takes them."""
+        """Kind and shape of an item, as `lorae.config.resolution.resolve` takes them."""
         return ("images", (3, SIDE, SIDE)) if "factors" in self.options else ("vectors", (AMBIENT,))
 
 
@@ -210,7 +211,7 @@ def _settings(preset: Preset, source: Source, estimator: Estimator, factor: floa
     if factor is not None:
         assert estimator.default_weight is not None
         values["penalty"] = float(f"{factor * estimator.default_weight:.3g}")
-    resolved = Settings.from_values(values, lambda _: "the plan").resolve(kind, shape).to_json()
+    resolved = resolve(Settings.from_values(values, lambda _: "the plan"), kind, shape).to_json()
     defaults = Settings().to_json()
     return {name: value for name, value in resolved.items() if value != defaults[name]}
 

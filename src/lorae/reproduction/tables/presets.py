@@ -7,6 +7,7 @@ from typing import Any
 
 from lorae.config.evaluation_settings import EvaluationSettings
 from lorae.config.methods import get_method
+from lorae.config.resolution import resolve
 from lorae.config.settings import Settings
 from lorae.reproduction.tables.published import Column, System
 
@@ -179,7 +180,7 @@ class StudyConfig:
         values: dict[str, Any] = {"data": data, "seed": seed}
         for layer in layers:
             values |= layer
-        resolved = Settings.from_values(values, _origin).resolve("images", SHAPES[data]).to_json()
+        resolved = resolve(Settings.from_values(values, _origin), "images", SHAPES[data]).to_json()
         defaults = Settings().to_json()
         settings = {name: value for name, value in resolved.items() if value != defaults[name] and name != "data"}
         model = {"data": data, "faces": self.faces if data == "celeba" else None, "settings": settings}
