@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from lorae import __version__
-from lorae.config.methods import METHODS
+from lorae.config.methods import get_method, method_names
 from lorae.config.settings import ARRAY, RANK_GOALS, Settings
 from lorae.errors import LoraeError
 from lorae.runs.run import Run
@@ -26,7 +26,8 @@ def merge_settings(from_file: dict[str, Any], arguments: dict[str, Any]) -> dict
     ours, theirs = arguments.get("penalties"), from_file.get("penalties")
     if isinstance(ours, dict) and isinstance(theirs, dict):
         merged["penalties"] = theirs | ours
-    method = METHODS.get(str(merged.get("method", "lorae")))
+    name = str(merged.get("method", "lorae"))
+    method = get_method(name) if name in method_names() else None
     main = method.main if method else None
     if isinstance(ours, dict) and main in ours and "penalty" not in arguments:
         merged.pop("penalty", None)
