@@ -28,7 +28,7 @@ def _option_rule(name: str) -> rules.Rule:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(DataSettings):
-    """Settings of a run; `resolve` of `lorae.config.resolution` replaces None by the default of the method or the data."""
+    """Settings of a run; `config.resolution.resolve` replaces each None by the default of the method or the data."""
 
     method: str = setting("lorae", rules.choice(*method_names()), "method to train, see `lorae methods`")
     penalty: float | None = setting(
