@@ -47,5 +47,5 @@ def test_matrix_l2_takes_the_layers_and_not_their_product():
 
 
 def test_matrix_l2_needs_a_linear_layer():
-    with pytest.raises(LoraeError, match="--method irmae or lorae"):
+    with pytest.raises(LoraeError, match="method='irmae' or lorae"):
         matrix_l2.penalty(context_of("identity"))

@@ -225,7 +225,7 @@ def test_several_processes_share_the_jobs_with_one_thread_each(tmp_path):
 
 
 def test_a_worker_that_dies_is_said_so(tmp_path):
-    with pytest.raises(LoraeError, match=r"workers: a worker process died.*fewer --workers"):
+    with pytest.raises(LoraeError, match=r"workers: a worker process died.*try workers=1"):
         run_jobs(JOBS, die, tmp_path, workers=2)
 
 

@@ -129,7 +129,7 @@ def test_too_little_memory_is_said_in_one_line_with_a_batch_size_to_try(capture,
     _, total = torch.cuda.mem_get_info()
     torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved() + 256 * 2**20) / total)
     try:
-        with pytest.raises(lorae.LoraeError, match=r"batch_size: got 3686, .* try --batch-size 1843 ") as caught:
+        with pytest.raises(lorae.LoraeError, match=r"batch_size: got 3686, .* try batch_size=1843 ") as caught:
             lorae.train(
                 tmp_path / "large.npy", batch_size=3686, epochs=1, capture=capture, out=tmp_path / "run", quiet=True
             )

@@ -63,5 +63,5 @@ def _check_shapes(first: Collection, second: Collection) -> None:
     listed = " and ".join(
         f"{'x'.join(map(str, shape))} ({side.name})" for shape, side in zip(shapes, (first, second), strict=True)
     )
-    cure = "; pass --size N" if len(shapes[0]) == len(shapes[1]) == 3 and shapes[0][0] == shapes[1][0] else ""
-    raise LoraeError(f"data: got items of {listed}, expected one shape{cure}")
+    cure = "; pass size=N" if len(shapes[0]) == len(shapes[1]) == 3 and shapes[0][0] == shapes[1][0] else ""
+    raise LoraeError(f"data: got items of {listed}, expected one shape{cure}", settings={"size": "N"})

@@ -58,6 +58,7 @@ def penalized_matrix(bottleneck: HasMatrix) -> "Tensor":
     matrix = bottleneck.matrix()
     if matrix is None:
         raise LoraeError(
-            "this penalty acts on the linear layer M, but the method has none; use --method lorae or irmae"
+            "this penalty acts on the linear layer M, but the method has none; use method='lorae' or irmae",
+            settings={"method": "lorae"},
         )
     return matrix

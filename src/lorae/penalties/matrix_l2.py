@@ -17,6 +17,7 @@ def penalty(context: PenaltyContext) -> Tensor:
     layers = [layer for layer in context.bottleneck.modules() if isinstance(layer, nn.Linear)]
     if not layers:
         raise LoraeError(
-            "this penalty acts on the bottleneck's linear layers, but the method has none; use --method irmae or lorae"
+            "this penalty acts on the bottleneck's linear layers, but the method has none; use method='irmae' or lorae",
+            settings={"method": "irmae"},
         )
     return torch.stack([layer.weight.square().sum() for layer in layers]).sum() / 2

@@ -145,7 +145,9 @@ def _select(
     config = _build_config(arguments, data_root, folder, draw_only)
     possible = [study for study in named if not study.data or set(study.data) & set(config.data)]
     if not possible:
-        raise LoraeError(f"study: {name} is of CelebA alone; pass --data-root FOLDER with its files")
+        raise LoraeError(
+            f"study: {name} is of CelebA alone; pass data_root=FOLDER with its files", settings={"data_root": "FOLDER"}
+        )
     return possible, config, folder
 
 

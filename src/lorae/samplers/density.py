@@ -49,7 +49,7 @@ class Subspace:
         if not kept.any() or (latents == latents[0]).all():  # a mean can be off by rounding
             raise CollapsedError(
                 "latents: all are the same, expected different ones to fit a density to: the model has collapsed; "
-                "train it longer, with a smaller --penalty or with another --seed"
+                "train it longer, with a smaller penalty or with another seed"
             )
         dropped = float(variances[~kept].sum() / variances.sum())
         return cls(origin, np.ascontiguousarray(directions[:, kept]), float(np.sqrt(variances[0])), dropped)

@@ -122,9 +122,12 @@ class Statistics:
 
     def diverged(self, step: int, found: str) -> DivergedError:
         """Return the error for values that are not finite after a step."""
+        assert self.run.settings.lr is not None
+        smaller = f"{self.run.settings.lr / 10:g}"
         return DivergedError(
-            f"loss: not finite at step {step} (epoch {self.epoch(step)}): {found}; try --lr below "
-            f"{self.run.settings.lr:g} in a new run; last good checkpoint: {self.run.last_checkpoint or 'none'}"
+            f"loss: not finite at step {step} (epoch {self.epoch(step)}): {found}; try lr={smaller} in a new run; "
+            f"last good checkpoint: {self.run.last_checkpoint or 'none'}",
+            settings={"lr": smaller},
         )
 
     def _rank(self) -> int | None:

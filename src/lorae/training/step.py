@@ -177,6 +177,7 @@ class CapturedStep:
             reason = str(error).splitlines()[0]
             raise LoraeError(
                 f"capture: the step cannot be recorded as a CUDA graph ({reason}); a penalty that reads a value back "
-                "from the GPU, as .item() does, needs --capture off"
+                "from the GPU, as .item() does, needs capture='off'",
+                settings={"capture": "off"},
             ) from error
         return graph, result

@@ -203,10 +203,11 @@ class Trainer:
             self.objective.proximal_norm.copy_(self.proximal.norm)
 
     def _out_of_memory(self, items: int) -> LoraeError:
-        smaller = f"try --batch-size {items // 2}" if items > 1 else "try a smaller --width"
+        name, value = ("batch_size", f"{items // 2}") if items > 1 else ("width", f"{self.settings.width / 2:g}")
         return LoraeError(
-            f"batch_size: got {items}, but a step needs more memory than the GPU has left; {smaller} in a new run, or "
-            f"--device cpu; last good checkpoint: {self.run.last_checkpoint or 'none'}"
+            f"batch_size: got {items}, but a step needs more memory than the GPU has left; try {name}={value} in a new "
+            f"run, or device='cpu'; last good checkpoint: {self.run.last_checkpoint or 'none'}",
+            settings={name: value, "device": "cpu"},
         )
 
     def _title(self) -> str:

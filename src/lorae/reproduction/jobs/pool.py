@@ -140,7 +140,8 @@ def _outcomes(
                 yield running.pop(future), future.result()
     except BrokenProcessPool:
         raise LoraeError(
-            "workers: a worker process died, perhaps for lack of memory; the same command goes on, try fewer --workers"
+            "workers: a worker process died, perhaps for lack of memory; the same command goes on, try workers=1",
+            settings={"workers": 1},
         ) from None
 
 
