@@ -31,7 +31,7 @@ RATES = (3e-4, 1e-3, 3e-3)
 METHODS: dict[str, dict[str, Any]] = {
     "lorae": {"method": "lorae"},
     "lorae+": {"method": "lorae+"},
-    "lorae+, normalized": {"method": "lorae+", "normalise": "coordinates"},
+    "lorae+, normalized": {"method": "lorae+", "normalize": "coordinates"},
 }
 COMMON = {"data": "array", "penalty": 3e-3, "epochs": 40, "batch_size": 64, "width": 0.5, "precision": "float32"}
 MANIFOLD: dict[str, Any] = {
