@@ -7,7 +7,6 @@ record for each to `results/some-name/records.jsonl`, and draws its tables from 
 import argparse
 import json
 import shutil
-import statistics
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,8 @@ from filelock import FileLock
 import lorae
 from lorae.config.methods import get_method
 from lorae.errors import LoraeError
+from lorae.reports.formatting import markdown_table as markdown_table
+from lorae.reports.formatting import mean_and_deviation as mean_and_deviation
 from lorae.runs.run import Run
 from lorae.system.files import write_atomically
 
@@ -188,28 +189,6 @@ def run_study(
     if not options.draw_only:
         train(*([] if parts is None else [getattr(options, parts[0]).split(",")]))
     draw()
-
-
-def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table in Markdown, without a line break at its end.
-
-    >>> print(markdown_table(["method", "rank"], [["ae", "58"]]))
-    | method | rank |
-    |---|---|
-    | ae | 58 |
-    """
-    lines = [f"| {' | '.join(header)} |", "|---" * len(header) + "|"]
-    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)])
-
-
-def mean_and_deviation(values: Sequence[float], shape: str) -> str:
-    """Return mean and standard deviation as text, or the mean alone if there is one value.
-
-    >>> mean_and_deviation([1.0, 2.0], ".1f"), mean_and_deviation([1.0], ".1f")
-    ('1.5 ± 0.7', '1.0')
-    """
-    mean = f"{statistics.mean(values):{shape}}"
-    return f"{mean} ± {statistics.stdev(values):{shape}}" if len(values) > 1 else mean
 
 
 def lowest_to_highest(ranks: Iterable[int]) -> str:

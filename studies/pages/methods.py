@@ -20,7 +20,7 @@ item. `make figures` draws this page from the tables of the package."""
 def page() -> str:
     """Return the whole page."""
     methods = [_row(method) for method in METHODS.values()]
-    penalties = [[f"`{row.name}`", _escaped(row.summary), row.source] for row in all_penalties().values()]
+    penalties = [[f"`{row.name}`", row.summary, row.source] for row in all_penalties().values()]
     terms = [[f"`{name}`", meaning] for name, meaning in TERMS.items()]
     parts = [
         HEAD,
@@ -38,12 +38,7 @@ def _row(method: Method) -> list[str]:
         f"**{name} {weight:g}**" if name == method.main else f"{name} {weight:g}"
         for name, weight in method.weights.items()
     )
-    return [f"`{method.name}`", method.summary, _escaped(method.objective), weights, method.source]
-
-
-def _escaped(text: str) -> str:
-    """Escape bars, which would end a cell of a table."""
-    return text.replace("|", "\\|")
+    return [f"`{method.name}`", method.summary, method.objective, weights, method.source]
 
 
 def draw() -> None:

@@ -1,7 +1,7 @@
 """Numbers, JSON values and tables as text."""
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 # Shown in place of a missing value.
@@ -12,7 +12,7 @@ _RULES = {None: "---", "left": ":---", "right": "---:", "center": ":---:"}
 
 
 def markdown_table(
-    header: Sequence[str], rows: Sequence[Sequence[str]], align: Sequence[str | None] | None = None
+    header: Sequence[str], rows: Iterable[Sequence[str]], align: Sequence[str | None] | None = None
 ) -> str:
     """Return a Markdown table, without a line break at its end.
 
@@ -20,7 +20,7 @@ def markdown_table(
     ----------
     header : sequence of str
         The titles of the columns.
-    rows : sequence of sequences of str
+    rows : iterable of sequences of str
         The cells, a sequence for each row; a `|` in a cell is escaped.
     align : sequence of {None, "left", "right", "center"}, default=None
         The alignment of each column; None leaves it to the reader's program.
