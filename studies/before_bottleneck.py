@@ -65,8 +65,15 @@ def table() -> str:
         shown = [" / ".join(f"{found[kind][str(n)]:.1f}" for n in COUNTS) for kind in KINDS]
         rows.append([f"{row} (seed {seed})", str(found["directions_read"]), f"{100 * found['share_unread']:.0f}%"])
         rows[-1] += shown
-    header = ["MNIST", "directions that M reads", "variance that it does not", "before M", "of it, what M reads"]
-    return common.markdown_table([*header, "after M"], rows)
+    header = [
+        "MNIST",
+        "directions read by M",
+        "variance not read by M",
+        "before M",
+        "before M, read directions only",
+        "after M",
+    ]
+    return common.markdown_table(header, rows)
 
 
 def draw() -> None:

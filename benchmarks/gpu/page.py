@@ -33,7 +33,7 @@ def draw() -> None:
 
 
 def card(records: Iterable[dict[str, Any]]) -> str:
-    """What was measured on."""
+    """Return the line that describes the card."""
     rows = {(r["card"], r["memory_gib"], r["multiprocessors"], r["torch"], r["python"]) for r in records}
     return "\n".join(
         f"Card: {name}, {memory:g} GiB, {count} multiprocessors; torch {torch}, Python {python}."
@@ -42,7 +42,7 @@ def card(records: Iterable[dict[str, Any]]) -> str:
 
 
 def steps(measured: dict[tuple[str, str], Any]) -> str:
-    """Milliseconds of a step by network, batch size, precision and contestant."""
+    """Return the table of milliseconds of a step by network, batch size, precision and contestant."""
     header = ["network", "batch", "precision", "plain loop", "ours, step by step", "ours, captured", "plain / captured"]
     found = []
     for network in ("mnist", "celeba"):
@@ -61,7 +61,7 @@ def steps(measured: dict[tuple[str, str], Any]) -> str:
 
 
 def penalties(measured: dict[tuple[str, str], Any]) -> str:
-    """What each way to the nuclear norm costs, as a share of the step without a penalty."""
+    """Return the table of the cost of each way to the nuclear norm, as a share of the step without a penalty."""
     found = []
     for latent_dim in (128, 512, 1024):
         for precision in ("bfloat16", "tf32"):
@@ -74,7 +74,7 @@ def penalties(measured: dict[tuple[str, str], Any]) -> str:
 
 
 def alone(measured: dict[tuple[str, str], Any]) -> str:
-    """One model at the paper's length."""
+    """Return the line about one model at the paper's length."""
     found = measured["alone", "digits: one model alone"]
     return (
         f"LoRAE on MNIST, fifty epochs at batch 32: {found['steps']:,} steps in {found['training']:.1f} s, "
@@ -83,7 +83,7 @@ def alone(measured: dict[tuple[str, str], Any]) -> str:
 
 
 def routes(measured: dict[tuple[str, str], Any]) -> str:
-    """Milliseconds of each way by itself, outside a step."""
+    """Return the table of milliseconds of each way by itself, outside a step."""
     ways = ("svd", "eigh", "polar", *(f"proximal step by itself, {place}" for place in ("cuda", "cpu")))
     titles = ("svd", "eigh", "polar", "proximal step, GPU", "proximal step, CPU")
     found = []
@@ -95,11 +95,11 @@ def routes(measured: dict[tuple[str, str], Any]) -> str:
 
 
 def evaluation(measured: dict[tuple[str, str], Any]) -> str:
-    """What measuring a model takes."""
+    """Return the table of the time to measure a model."""
     rows = [
         [name, f"{result['milliseconds']:,.0f}"] for (part, name), result in measured.items() if part == "evaluation"
     ]
-    return common.markdown_table(["what", "milliseconds"], rows)
+    return common.markdown_table(["operation", "milliseconds"], rows)
 
 
 def digits() -> str:

@@ -9,8 +9,8 @@ PAGE = "docs/methods.md"
 HEAD = """# Methods
 
 All methods and penalties, with their losses and sources. `lorae methods` prints the same. Every weight has a flag
-`--penalties.NAME W`; `--penalty W` sets the weight printed in bold. How each method does on MNIST is in
-[zoo.md](zoo.md).
+`--penalties.NAME W`; `--penalty W` sets the weight printed in bold. [zoo.md](zoo.md) compares the
+methods on MNIST.
 
 x is an item, E the encoder, D the decoder, h = E(x) its output, z the latent, M a matrix between them, s its singular
 values, A an adversary's score, S the logistic function. "mean" is over all entries of a batch, "sum" over those of an
@@ -24,11 +24,11 @@ def page() -> str:
     terms = [[f"`{name}`", meaning] for name, meaning in TERMS.items()]
     parts = [
         HEAD,
-        common.markdown_table(["method", "what it is", "loss", "weights", "source"], methods),
+        common.markdown_table(["method", "description", "loss", "weights", "source"], methods),
         "## Penalties",
-        common.markdown_table(["name", "what it is", "source"], penalties),
+        common.markdown_table(["name", "description", "source"], penalties),
         "## Terms of bottlenecks and adversaries",
-        common.markdown_table(["name", "what it is"], terms),
+        common.markdown_table(["name", "description"], terms),
     ]
     return "\n\n".join(parts) + "\n"
 

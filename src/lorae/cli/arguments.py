@@ -27,7 +27,7 @@ def _weights() -> dict[str, str]:
 # Settings that are mappings: a flag for each part, with what it means.
 PARTS: dict[str, Callable[[], dict[str, str]]] = {
     "penalties": _weights,
-    "bottleneck": lambda: {name: f"{name} of the method's bottleneck, where it has one" for name in option_names()},
+    "bottleneck": lambda: {name: f"option {name} of the method's bottleneck" for name in option_names()},
 }
 
 

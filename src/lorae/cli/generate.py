@@ -15,7 +15,7 @@ from lorae.runs.run import Run
 
 def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     """Add the commands; `add(name, function, meaning)` makes a subparser."""
-    sample = add("sample", _sample, "draw latents from a density fitted to those of a run, and decode them")
+    sample = add("sample", _sample, "draw latents from a density fitted to the latents of a run, and decode them")
     sample.add_argument("run", metavar="RUN")
     sample.add_argument("-n", "--n", metavar="N", default=64, help="number of items (default: 64)")
     sample.add_argument("--sampler", metavar="NAME", help="gaussian (default), mixture or prior (default for GANs)")
@@ -26,8 +26,8 @@ def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     interpolate.add_argument("run", metavar="RUN")
     interpolate.add_argument("--pairs", metavar="N", help="number of pairs; 6 by default")
     interpolate.add_argument("--between", metavar="I,J", action="append", help="a pair by index; may be repeated")
-    interpolate.add_argument("--steps", metavar="N", help="images on a path, ends included; 10 by default")
-    interpolate.add_argument("--seed", metavar="SEED", default=0, help="draws the pairs (default: 0)")
+    interpolate.add_argument("--steps", metavar="N", help="images on a path, including both ends; 10 by default")
+    interpolate.add_argument("--seed", metavar="SEED", default=0, help="seed of the random pairs (default: 0)")
 
 
 def _sample(options: argparse.Namespace) -> None:

@@ -17,18 +17,20 @@ from lorae.runs.run import Run
 
 def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     """Add the commands; `add(name, function, meaning)` makes a subparser."""
-    spectrum = add("spectrum", _spectrum, "measure the spectrum of the latent covariance on test data, and the ranks")
+    spectrum = add("spectrum", _spectrum, "measure the spectrum of the latent covariance and the rank on test data")
     spectrum.add_argument("run", metavar="RUN")
-    spectrum.add_argument("--tolerance", metavar="T", help="share of the largest eigenvalue; 1e-3 by default")
+    spectrum.add_argument(
+        "--tolerance", metavar="T", help="share of the largest eigenvalue that counts; 1e-3 by default"
+    )
 
     reconstruct = add("reconstruct", _reconstruct, "draw test items and their reconstructions")
     reconstruct.add_argument("run", metavar="RUN")
     reconstruct.add_argument("-n", "--n", metavar="N", help="number of test items; 32 by default")
 
-    report = add("report", _report, "write one HTML page about one or several runs, which needs no other file")
+    report = add("report", _report, "write one self-contained HTML page about one or several runs")
     report.add_argument("runs", metavar="RUN", nargs="+")
     report.add_argument(
-        "--out", metavar="FILE.html", help="RUN/report.html by default, of several runs lorae-report.html"
+        "--out", metavar="FILE.html", help="the page; RUN/report.html by default, lorae-report.html for several runs"
     )
 
     evaluate = add("evaluate", _evaluate, "measure a run, and write evaluation.json and the report")
@@ -36,9 +38,9 @@ def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     evaluate.add_argument(
         "--only",
         metavar="NAMES",
-        help="measures with commas between them: reconstruction, rank, dimension, fid, kid, prdc, interpolation, "
-        "probe, classification, and supervised, which takes an hour; all but supervised by default. The last two keep "
-        "their trainings in RUN/unfinished-NAME, and the same command continues them",
+        help="measures, comma-separated: reconstruction, rank, dimension, fid, kid, prdc, interpolation, probe, "
+        "classification, supervised (takes an hour); all but supervised by default. If interrupted, classification and "
+        "supervised keep their trainings in RUN/unfinished-NAME, and the same command continues them",
     )
     add_settings(evaluate, [field.name for field in dataclasses.fields(EvaluationSettings)], EvaluationSettings)
 
@@ -54,7 +56,7 @@ def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     fid.add_argument("first", metavar="A", help="a folder or zip file, an .npy or .npz file, or mnist:test")
     fid.add_argument("second", metavar="B")
     add_settings(fid, ("features", "features_weights", "seed", "device"), EvaluationSettings)
-    fid.add_argument("--size", metavar="SIZE", help="side in pixels that all images are resized to first")
+    fid.add_argument("--size", metavar="SIZE", help="side in pixels to which all images are resized first")
     fid.add_argument("--skip-bad", action="store_true", help="leave out image files that cannot be decoded")
 
 

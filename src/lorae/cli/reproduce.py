@@ -15,34 +15,36 @@ if TYPE_CHECKING:
 
 def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     """Add the command; `add(name, function, meaning)` makes a subparser."""
-    reproduce = add("reproduce", _reproduce, "run a table of the paper or another benchmark, or its missing jobs")
+    reproduce = add("reproduce", _reproduce, "run a table of the paper or another benchmark; only missing jobs run")
     reproduce.add_argument(
         "study",
         metavar="STUDY",
         help="table1 to table8, table6-authors (as the authors' code measures), figure2, figure3, theorem1, theorem2, "
-        "proposition1, or all of these; dimension: estimated against known dimensions of synthetic data",
+        "proposition1, or all of these; dimension: comparison of estimated and known dimensions of synthetic data",
     )
     reproduce.add_argument(
         "--preset",
         metavar=_braced(paper.PRESETS),
         default="quick",
-        help="smoke: a minute or two, to see that it runs; quick: an evening on 2 cores; paper: the paper's settings "
+        help="smoke: a minute or two, to check that it runs; quick: an evening on 2 cores; paper: the paper's settings "
         "(default: quick)",
     )
-    reproduce.add_argument("--seeds", metavar="N", help="seeds 0 to N - 1; 3, for smoke 1")
+    reproduce.add_argument("--seeds", metavar="N", help="number of seeds, 0 to N - 1; 3 by default, 1 for smoke")
     reproduce.add_argument(
         "--protocol",
         metavar=_braced(paper.PROTOCOLS),
         default="paper",
-        help="the paper's text, or its authors' code where that differs (default: paper)",
+        help="paper: as in its text; authors_code: as in its authors' code where that differs (default: paper)",
     )
-    reproduce.add_argument("--data-root", metavar="FOLDER", help="CelebA's files; without it, MNIST only")
+    reproduce.add_argument(
+        "--data-root", metavar="FOLDER", help="folder with the files of CelebA; without it, MNIST only"
+    )
     reproduce.add_argument(
         "--out",
         metavar="FOLDER",
-        help="runs/paper-PRESET by default; an interrupted study is continued, and studies share models",
+        help="the results; runs/paper-PRESET by default. An interrupted study continues, and studies share models",
     )
-    reproduce.add_argument("--workers", metavar="N", help="processes of one thread each; as many as cores by default")
+    reproduce.add_argument("--workers", metavar="N", help="processes of one thread each; one for each core by default")
     reproduce.add_argument("--draw-only", action="store_true", help="draw pages from existing records")
     reproduce.add_argument("--status", action="store_true", help="show progress and exit")
 

@@ -20,7 +20,7 @@ def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     train = add("train", _train, "train a method on data into a new run folder")
     train.add_argument("data", metavar="DATA", help=settings_field("data").metadata["meaning"])
     train.add_argument("--out", metavar="RUN", help="the run folder; runs/DATA-METHOD-PENALTY by default")
-    train.add_argument("--config", metavar="FILE.yaml", help="settings from a file; flags win over it")
+    train.add_argument("--config", metavar="FILE.yaml", help="file with settings; flags take precedence over it")
     train.add_argument("--dry-run", action="store_true", help="print the resolved config and stop")
     own = [field.name for field in dataclasses.fields(Settings) if field.name not in ("data", *DATA_SETTINGS)]
     add_settings(train, [*own, *DATA_SETTINGS])

@@ -24,9 +24,11 @@ def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     exported = add("export", _export, "write the model of a run, without M, for use in other programs")
     exported.add_argument("run", metavar="RUN")
     formats = ",".join(FORMATS)
-    exported.add_argument("--format", metavar=f"{{{formats}}}", default="safetensors", help="(default: safetensors)")
+    exported.add_argument(
+        "--format", metavar=f"{{{formats}}}", default="safetensors", help="file format (default: safetensors)"
+    )
     exported.add_argument("--out", metavar="FOLDER", help="a new folder; RUN-<format> by default")
-    exported.add_argument("--rank", metavar="R", help="number of axes to keep, as in `lorae truncate`")
+    exported.add_argument("--rank", metavar="R", help="number of principal axes to keep, as in `lorae truncate`")
 
 
 def _truncate(options: argparse.Namespace) -> None:

@@ -9,8 +9,8 @@ TERMS = {
     "kl": "Kullback-Leibler divergence of the posterior from the standard normal, nats an item",
     "commitment": "squared distance of the encoder's outputs from their codes",
     "unused_codes": "share of the codebook that is not in use; measured only",
-    "generator": "what the generator, or the encoder, pays for being told apart",
-    "discriminator": "what the adversary pays for being fooled",
+    "generator": "loss of the generator, or of the encoder, against the adversary",
+    "discriminator": "loss of the adversary",
 }
 
 

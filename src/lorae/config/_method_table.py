@@ -239,7 +239,7 @@ METHODS = table(
         ),
         Method(
             "ae-small",
-            "plain autoencoder with a small latent: the rival that a mixture makes serious",
+            "plain autoencoder with a small latent: a strong baseline if sampled from a mixture",
             "Ghosh et al., ICLR 2020 (arXiv:1903.12436), table 1",
             ERROR,
             latent_dim=SMALL,

@@ -28,7 +28,7 @@ class DataSettings:
         None, rules.optional(rules.text()), "folder with the raw files of mnist, fashion-mnist or celeba"
     )
     limit: int | None = setting(
-        None, rules.optional(rules.whole(1)), "train on the first N items only; the test split stays whole"
+        None, rules.optional(rules.whole(1)), "train on the first N items only; the test split is not reduced"
     )
     size: int | None = setting(None, rules.optional(rules.whole(8)), "side of the images in pixels after resizing")
     crop: int | None = setting(
@@ -37,16 +37,18 @@ class DataSettings:
     channels: int | None = setting(None, rules.optional(rules.one_of(1, 3)), "1 for grayscale, 3 for color")
     factors: tuple[str, ...] | None = setting(None, rules.optional(rules.names()), "factors of `shapes` that vary")
     test_fraction: float = setting(
-        0.1, rules.real(0.0, 1.0, exclusive=True), "share of the test split where the data has none of its own"
+        0.1, rules.real(0.0, 1.0, exclusive=True), "share of items in the test split, for data without a test split"
     )
     split_seed: int = setting(
-        0, rules.whole(0), "fixes that split, and generated data; apart from `seed`, so that seeds share the data"
+        0,
+        rules.whole(0),
+        "seed of that split and of generated data; separate from `seed`, so that runs of all seeds share the data",
     )
     holdout: int | None = setting(
         None,
         rules.optional(rules.whole(2)),
-        "training items, drawn by the split seed, that take the place of the test split: to choose settings by "
-        "measures that never see the test items",
+        "number of training items, drawn by the split seed, to use as the test split: settings can then be chosen by "
+        "measures that do not use the test items",
     )
     skip_bad: bool = setting(False, rules.switch(), "leave out image files that cannot be decoded")
 

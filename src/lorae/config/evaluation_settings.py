@@ -35,15 +35,17 @@ class EvaluationSettings:
     samplers: tuple[str, ...] | None = rules.setting(
         None,
         rules.optional(rules.names()),
-        "densities of latents to sample from, comma-separated; gaussian,mixture by default, and prior for methods that "
-        "train towards one (for GANs alone)",
+        "densities of latents to sample from, comma-separated; by default gaussian,mixture, and also prior for methods "
+        "that train towards one; only prior for GANs",
     )
     components: int | None = rules.setting(
-        None, rules.optional(rules.whole(1)), "of the mixture; the paper's 4 for MNIST, its 10 for CelebA and elsewhere"
+        None,
+        rules.optional(rules.whole(1)),
+        "components of the mixture; by default the paper's 4 for MNIST and 10 for CelebA, 10 for other data",
     )
     n: int = rules.setting(10_000, rules.whole(2), "items to generate in a draw; as many as MNIST has test images")
     draws: int = rules.setting(
-        3, rules.whole(1), "draws from each density; their spread shows how much of a difference is chance"
+        3, rules.whole(1), "draws from each density; their spread shows the random variation of a distance"
     )
     fit_on: str = rules.setting(
         "train",
@@ -51,30 +53,30 @@ class EvaluationSettings:
         "split whose latents the densities are fitted to; test as in the authors' code for CelebA",
     )
     reference: str = rules.setting(
-        "test", rules.choice("test", "train"), "split that generated items are compared with; test as the paper says"
+        "test", rules.choice("test", "train"), "split that generated items are compared with; test as in the paper"
     )
     labels: tuple[str, ...] = rules.setting(
         ("10", "100", "1000", "10000", "all"),
         rules.names(),
-        "numbers of labeled items of the classification, comma-separated; the paper's",
+        "numbers of labeled items of the classification, comma-separated; as in the paper",
     )
     seeds: int = rules.setting(5, rules.whole(1), "classifiers trained for each number of labels")
     protocol: str = rules.setting(
         "validation",
         rules.choice("validation", "authors_code"),
-        "of the classification: the epoch is picked on training items set aside, or on the test set as the authors did",
+        "choice of the epoch of a classifier: on training items set aside, or on the test set as in the authors' code",
     )
     max_steps: int | None = rules.setting(
         None,
         rules.optional(rules.whole(0)),
-        "cap on a classifier's training steps; 0 for none (the paper's 500 epochs: hours)",
+        "limit on a classifier's training steps; 0 for no limit (the paper's 500 epochs, which take hours)",
     )
     bootstrap: int = rules.setting(
-        200, rules.whole(2), "resamples of the test items for the interval around the rank; enough for 95%"
+        200, rules.whole(2), "resamples of the test items for the interval of the rank; enough for a 95% interval"
     )
-    seed: int = rules.setting(0, rules.whole(0, 2**31 - 1), "fixes draws, mixtures, subsets and classifiers")
+    seed: int = rules.setting(0, rules.whole(0, 2**31 - 1), "seed of draws, mixtures, subsets and classifiers")
     device: str = rules.setting(
-        "auto", rules.choice("auto", "cpu", "cuda"), "cpu or cuda; auto takes a GPU if there is one"
+        "auto", rules.choice("auto", "cpu", "cuda"), "cpu or cuda; auto uses a GPU if there is one"
     )
 
     @classmethod

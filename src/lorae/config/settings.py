@@ -42,14 +42,14 @@ class Settings(DataSettings):
     bottleneck: dict[str, float] = setting(
         {},
         rules.mapping("bottleneck", "option to number", option_names, _option_rule),
-        "numbers of the method's bottleneck, as in --bottleneck.rank 8",
+        "numeric options of the method's bottleneck, such as --bottleneck.rank 8",
     )
     # Goals for the rank, at most one of them. They need proximal steps, as lorae+ takes.
     rank: int | float | str | None = setting(
         None,
         rules.optional(rules.wanted_rank()),
-        "rank of M, a share of the variance (the smallest rank that keeps it), or auto, which needs no search: see "
-        "docs/numerics.md",
+        "rank of M: a number, a share of the variance (the smallest rank that keeps it), or auto (the smallest rank "
+        "before errors rise steeply), see docs/numerics.md",
     )
     target_mse: float | None = setting(
         None,
@@ -59,31 +59,32 @@ class Settings(DataSettings):
     penalty_path: tuple[float, float, int] | None = setting(
         None,
         rules.optional(rules.ascending_range(9)),
-        "penalties LOW:HIGH or LOW:HIGH:POINTS (9 by default), each trained on from the one before: gives the curve of "
-        "rank and error, and a model at every point",
+        "train at a sequence of penalties, LOW:HIGH or LOW:HIGH:POINTS (9 by default), each continued from the one "
+        "before: gives the curve of rank and error, and a model at every point",
     )
     # The model.
     latent_dim: int | None = setting(
         None,
         rules.optional(rules.whole(1)),
-        "width of the latent; 128 as in the paper, 16 for ae-small, at most the width of vectors",
+        "width of the latent; by default 128 as in the paper, 16 for ae-small, at most the width of vectors",
     )
     network: str | None = setting(
         None,
         rules.optional(rules.choice("mnist", "celeba", "mlp", "residual")),
-        "the paper's networks for MNIST or CelebA; for vectors an MLP, or residual: PCA plus an MLP; by the data",
+        "network: the paper's mnist or celeba for images; mlp, or residual (PCA plus an MLP), for vectors; default by "
+        "the data",
     )
     width: float = setting(1.0, rules.real(0.0, 16.0, exclusive=True), "factor on the network's channel counts")
     matrix_init: str | None = setting(
         None,
         rules.optional(rules.choice("default", "identity", "orthogonal")),
-        "start of M: identity for lorae; default is torch's own, as in the authors' code and for irmae",
+        "initialization of M: identity (for lorae), default (torch's, as in the authors' code; for irmae), orthogonal",
     )
     normalize: str | None = setting(
         None,
         rules.optional(rules.choice("none", "scale", "coordinates")),
-        "divide the encoder's output before M, so that a larger output cannot evade the penalty: by nothing, by one "
-        "standard deviation, or by one for each coordinate; default by the method",
+        "normalization of the encoder's output before M, so that a larger output cannot evade the penalty: none, scale "
+        "(one standard deviation for all), or coordinates (one for each coordinate); default by the method",
     )
     matrix_update: str | None = setting(
         None,
@@ -94,30 +95,31 @@ class Settings(DataSettings):
     penalty_every: int = setting(
         1,
         rules.whole(1),
-        "steps between two linearizations of a penalty on M alone, such as nuclear: 1 as in the paper; 10 for wide "
-        "latents on a CPU, where computing the penalty may take longer than the rest of a step",
+        "steps between two linearizations of a penalty on M alone, such as nuclear: 1 as in the paper; try 10 for wide "
+        "latents on a CPU, where the penalty may take longer than the rest of a step",
     )
     vector_scale: str = setting(
         "columns",
         rules.choice("columns", "whole"),
-        "divide vectors by the standard deviation of each column, whose units may differ, or by one for all, as in PCA",
+        "scaling of vectors: divide each column by its standard deviation, since units may differ, or all by one, as "
+        "in PCA",
     )
     # Training; the paper's values.
     epochs: int | None = setting(
         None,
         rules.optional(rules.whole(1)),
-        "passes over the training data; the paper's 100 for celeba, its 50 for MNIST elsewhere",
+        "passes over the training data; by default the paper's 100 for celeba, and its 50 for MNIST otherwise",
     )
-    batch_size: int = setting(32, rules.whole(1), "items in a step; the paper's 32")
+    batch_size: int = setting(32, rules.whole(1), "items in a step; 32 as in the paper")
     lr: float | None = setting(
         None,
         rules.optional(rules.real(0.0, exclusive=True)),
-        "learning rate of Adam; the paper's 1e-3, 2e-4 for GANs",
+        "learning rate of Adam; by default the paper's 1e-3, and 2e-4 for GANs",
     )
     schedule: str | None = setting(
         None,
         rules.optional(rules.choice("constant", "cosine")),
-        "learning rate over time; constant as in the paper, cosine for lorae+",
+        "schedule of the learning rate; constant as in the paper, cosine for lorae+",
     )
     penalty_warmup: float | None = setting(
         None,
@@ -127,32 +129,35 @@ class Settings(DataSettings):
     reconstruction: str | None = setting(
         None,
         rules.optional(rules.choice("mean", "sum")),
-        "error: mean over all entries as in the authors' code, or sum over an item as the paper writes; by the method",
+        "reconstruction error: mean over all entries as in the authors' code, or sum over an item as in the paper's "
+        "equation; default by the method",
     )
     likelihood: str | None = setting(
         None,
         rules.optional(rules.choice("gaussian", "bernoulli")),
-        "of the reconstruction: squared error, or cross-entropy of pixels; by the method",
+        "likelihood of the reconstruction: squared error, or cross-entropy of pixels; default by the method",
     )
     noise: float | None = setting(
-        None, rules.optional(rules.real(0.0)), "standard deviation of noise on the encoder's input; by the method"
+        None,
+        rules.optional(rules.real(0.0)),
+        "standard deviation of noise on the encoder's input; default by the method",
     )
-    seed: int = setting(0, rules.whole(0, 2**31 - 1), "fixes weights, order of batches and noise")
+    seed: int = setting(0, rules.whole(0, 2**31 - 1), "seed of the weights, the order of batches and the noise")
     # The machine.
-    device: str = setting("auto", rules.choice("auto", "cpu", "cuda"), "cpu or cuda; auto takes a GPU if there is one")
+    device: str = setting("auto", rules.choice("auto", "cpu", "cuda"), "cpu or cuda; auto uses a GPU if there is one")
     precision: str = setting(
         "auto",
         rules.choice("auto", "float32", "bfloat16"),
-        "of the convolutions in training; auto chooses by the hardware. Latents and M are always float32",
+        "precision of the convolutions in training; auto chooses by the hardware. Latents and M are always float32",
     )
     capture: str = setting(
         "auto",
         rules.choice("auto", "off"),
-        "auto records the training step as a CUDA graph on a GPU, unless a penalty reads values back; off never does",
+        "auto: record the training step as a CUDA graph on a GPU, unless a penalty reads values back; off: never",
     )
     log_every: int = setting(100, rules.whole(1), "steps between two lines of stats.jsonl")
     checkpoint_every: int = setting(
-        500, rules.whole(1), "steps between two checkpoints: about 10 s of MNIST on 2 cores"
+        500, rules.whole(1), "steps between two checkpoints; 500 take about 10 s on MNIST on 2 cores"
     )
 
     @property

@@ -1,4 +1,4 @@
-"""Squared norm of the encoder's Jacobian at the items: latents ignore what hardly changes an item (contractive)."""
+"""Squared norm of the encoder's Jacobian at the items: makes latents insensitive to small changes (contractive)."""
 
 from torch import Tensor
 

@@ -1,4 +1,4 @@
-"""Sum of log(1 + 10 sigma) over the singular values of M: counts them, hardly minding their size."""
+"""Sum of log(1 + 10 sigma) over the singular values of M: a count that depends little on their size."""
 
 import torch
 from torch import Tensor

@@ -1,4 +1,4 @@
-"""Minimax concave penalty on the singular values of M: pulls at small ones, lets large ones go."""
+"""Minimax concave penalty on the singular values of M: shrinks small ones, leaves large ones unchanged."""
 
 from torch import Tensor
 

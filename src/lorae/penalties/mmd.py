@@ -1,4 +1,4 @@
-"""Maximum mean discrepancy between latents and a standard normal: makes the latents look like one (WAE-MMD)."""
+"""Maximum mean discrepancy between latents and a standard normal: brings the two distributions together (WAE-MMD)."""
 
 import torch
 from torch import Tensor
