@@ -114,17 +114,9 @@ def load_dataset(settings: DataSettings, data: Any) -> "Dataset":
 def dataset_of(run: Run, data: "NDArray[Any] | None") -> "Dataset":
     """Load the data that a run was trained on.
 
-    Parameters
-    ----------
-    run : Run
-        The run.
-    data : ndarray or None
-        The array of a run that was trained on one.
+    data: the array of a run that was trained on one
 
-    Raises
-    ------
-    LoraeError
-        If the data changed since training.
+    Raises LoraeError if the data changed since training.
     """
     if run.settings.data == ARRAY and data is None:
         raise LoraeError(f"data: {str(run.path)!r} was trained on an array in memory; pass it again as data=")

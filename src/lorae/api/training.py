@@ -46,11 +46,6 @@ def train(
     **settings
         Fields of `lorae.config.settings.Settings`, as in `method="lorae", penalty=1e-4, epochs=3`.
 
-    Returns
-    -------
-    Run
-        The finished run.
-
     Raises
     ------
     LoraeError
@@ -121,11 +116,6 @@ def resume(run: "str | Path | Run", *, data: "NDArray[Any] | None" = None, quiet
         The array of a run that was trained on one.
     quiet : bool, default=False
         Show no progress bar.
-
-    Returns
-    -------
-    Run
-        The finished run.
 
     Raises
     ------

@@ -50,11 +50,6 @@ def truncate(
     data : ndarray, default=None
         The array of a run that was trained on one.
 
-    Returns
-    -------
-    Run
-        The truncated run.
-
     Raises
     ------
     LoraeError

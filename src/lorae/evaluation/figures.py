@@ -76,19 +76,11 @@ def picture_interpolations(
 ) -> dict[str, NDArray[Any]]:
     """Decode and draw paths between latents of pairs of images, straight and along a sphere about `origin`.
 
-    Parameters
-    ----------
-    firsts, seconds : ndarray, shape (n, c, h, w)
-        Raw images.
-    origin : ndarray, shape (latent_dim,)
-        Center of the sphere.
-    steps : int, default=STEPS
-        Number of images on a path, ends included.
+    firsts, seconds (ndarray, shape (n, c, h, w)): raw images
+    origin (ndarray, shape (latent_dim,)): center of the sphere
+    steps: number of images on a path, ends included
 
-    Returns
-    -------
-    dict of str to ndarray
-        Name of the path -> uint8 images (n, steps, c, h, w).
+    Returns name of the path -> uint8 images (n, steps, c, h, w).
     """
     start, end = model.encode(firsts), model.encode(seconds)
     paths = {"linear": linear_path(start, end, steps), "spherical": spherical_path(start, end, steps, origin)}

@@ -14,12 +14,8 @@ def resize_clean(images: NDArray[Any], height: int, width: int) -> NDArray[np.fl
 
     The filter is antialiased; images of that size already are only converted.
 
-    References
-    ----------
-    Parmar et al., CVPR 2022 (arXiv:2104.11222).
+    Source: Parmar et al., CVPR 2022 (arXiv:2104.11222).
 
-    Examples
-    --------
     >>> resize_clean(np.zeros((2, 1, 8, 8), np.uint8), 4, 4).shape
     (2, 1, 4, 4)
     """

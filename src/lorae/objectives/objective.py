@@ -37,23 +37,13 @@ class OptimizerTarget:
 class Objective:
     """Weighted sum of named terms, which are reported unweighted beside their `weights`.
 
-    Parameters
-    ----------
-    model : Autoencoder
-    weights : dict of str to float
-        Weights of penalties, and of terms of the bottleneck or adversary.
-    reconstruction : {"mean", "sum"}
-        Mean over all entries of a batch, or sum over an item and mean over the batch.
-    likelihood : {"gaussian", "bernoulli"}
-        Squared error, or cross-entropy of pixels.
-    noise : float
-        Standard deviation of noise on the encoder's input.
-    proximal : bool
-        Leave the nuclear norm of M out of the loss, since proximal steps minimize it.
-    penalty_every : int
-        Steps between two linearizations of the penalties of M alone; 1 computes them in every step.
-    bfloat16 : bool
-        Run the convolutions under autocast.
+    weights: weights of penalties, and of terms of the bottleneck or adversary
+    reconstruction ({"mean", "sum"}): mean over all entries of a batch, or sum over an item and mean over the batch
+    likelihood ({"gaussian", "bernoulli"}): squared error, or cross-entropy of pixels
+    noise: standard deviation of noise on the encoder's input
+    proximal: leave the nuclear norm of M out of the loss, since proximal steps minimize it
+    penalty_every: steps between two linearizations of the penalties of M alone; 1 computes them in every step
+    bfloat16: run the convolutions under autocast
     """
 
     def __init__(

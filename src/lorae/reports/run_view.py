@@ -28,20 +28,11 @@ class Figure:
 class RunView:
     """The values of a run that its report shows.
 
-    Parameters
-    ----------
-    name : str
-        Name of the run on the page.
-    folder : Path
-        The run folder, as the user typed it.
-    config : dict
-        Content of `config.json`; keys may be missing.
-    stats : list of dict
-        Lines of `stats.jsonl`.
-    evaluation : dict or None
-        Content of `evaluation.json`; None before the training ended.
-    row : dict
-        The run's row of the comparison.
+    folder: the run folder, as the user typed it
+    config: content of `config.json`; keys may be missing
+    stats: lines of `stats.jsonl`
+    evaluation: content of `evaluation.json`; None before the training ended
+    row: the run's row of the comparison
     """
 
     name: str

@@ -31,10 +31,7 @@ def load_weights(model: "Autoencoder", folder: Path) -> None:
 def read_model(folder: Path, advice: str) -> "Autoencoder":
     """Return the model of a folder, on the CPU and in evaluation mode.
 
-    Raises
-    ------
-    LoraeError
-        If a file is missing, or the two do not fit together; `advice` says what to do then.
+    Raises LoraeError if a file is missing, or the two do not fit together; `advice` says what to do then.
     """
     import torch
     from safetensors import SafetensorError

@@ -24,17 +24,10 @@ PRINCIPAL = 10_000
 def build(settings: Settings, dataset: Dataset) -> Objective:
     """Build the model and the objective of a run, on the device and in the memory layout that it trains in.
 
-    Parameters
-    ----------
-    settings : Settings
-        Resolved settings; their seed alone decides the weights.
-    dataset : Dataset
-        The training items set the scaling and the start of some networks.
+    settings: resolved settings; their seed alone decides the weights
+    dataset: the training items set the scaling and the start of some networks
 
-    Returns
-    -------
-    Objective
-        With the model as its attribute `model`.
+    Returns the objective; its attribute `model` is the model.
     """
     model = build_model(settings, dataset).to(settings.device)
     model.to(memory_format=memory_format(settings.device, settings.precision))  # type: ignore[call-overload]

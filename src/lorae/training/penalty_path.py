@@ -70,9 +70,7 @@ def knee(points: list[dict[str, Any]]) -> str:
     It is farthest below the straight line between the ends, in rank and logarithm of the error, each scaled to [0, 1];
     for equal ranks the point of the smallest error, for equal errors that of the smallest rank.
 
-    References
-    ----------
-    Satopaa et al., Finding a Kneedle in a Haystack, ICDCS Workshops 2011.
+    Source: Satopaa et al., Finding a Kneedle in a Haystack, ICDCS Workshops 2011.
     """
     ranks = [float(point["rank"]) for point in points]
     errors = [math.log(max(point["mse"], 1e-300)) for point in points]

@@ -62,12 +62,8 @@ class RankSearch(Schedule):
     Every trial starts from the model of the smallest feasible rank, cut to the rank on trial, and trains for a phase;
     an error above the bound restores that model.
 
-    Parameters
-    ----------
-    settings : Settings
-    total_steps, steps_per_epoch : int
-    bound : callable (error, variance) -> float
-        The largest error allowed, from the error without a bound on the rank and the variance of the items.
+    bound (callable (error, variance) -> float): the largest error allowed, from the error without a bound on the rank
+        and the variance of the items
     """
 
     def __init__(

@@ -16,13 +16,10 @@ from lorae.optim.proximal_adam import ProximalAdam
 class StepResult:
     """Losses and latents of one step, detached.
 
-    Attributes
-    ----------
-    names : tuple of str
-        `loss`, then the terms of the objective.
-    values : Tensor of shape (len(names),)
-        One tensor, so that a step on a GPU copies it by one kernel; terms are not weighted.
-    latents : Tensor of shape (n, latent_dim)
+    names: `loss`, then the terms of the objective
+    values (Tensor of shape (len(names),)): one tensor, so that a step on a GPU copies it by one kernel; terms are not
+        weighted
+    latents: Tensor of shape (n, latent_dim)
     """
 
     names: tuple[str, ...]

@@ -37,15 +37,8 @@ class Trainer:
     The order of batches depends on seed and epoch alone, so it is not stored. Losses are checked to be finite before
     anything is written, so every checkpoint holds a usable model.
 
-    Parameters
-    ----------
-    run : RunStore
-        Gives the settings, takes statistics and checkpoints.
-    dataset : Dataset
-    objective : Objective, default=None
-        The result of `build(run.settings, dataset)`; None builds it.
-    quiet : bool, default=False
-        Show no progress bar.
+    run: gives the settings, takes statistics and checkpoints
+    objective: the result of `build(run.settings, dataset)`; None builds it
     """
 
     def __init__(

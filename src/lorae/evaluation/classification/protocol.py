@@ -134,11 +134,8 @@ def labeled_data(
 ) -> LabeledData:
     """Return items and labels that fit each other.
 
-    Raises
-    ------
-    LoraeError
-        For labels that are missing, not integers, not one for each item, or of a single class; for test labels of a
-        class that no training item has; for training and test items of different shapes.
+    Raises LoraeError for labels that are missing, not integers, not one for each item, or of a single class; for test
+    labels of a class that no training item has; for training and test items of different shapes.
     """
     if train.shape[1:] != test.shape[1:] or not len(test):
         raise LoraeError(f"test items: got shape {test.shape}, expected (n, {', '.join(map(str, train.shape[1:]))})")

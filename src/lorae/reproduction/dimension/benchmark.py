@@ -93,15 +93,11 @@ SOURCES = {
 class Estimator:
     """An estimator of the dimension.
 
-    Parameters
-    ----------
-    name : str
-        Name, of the method if it trains one.
-    reads : {"latents", "matrix", "smallest", "items"}
-        Its estimate: the rank of the covariance of test latents, the rank of M, the smallest rank that reconstructs as
-        well as the largest, or a function of the training items without a model.
-    settings : mapping
-        Further settings of `lorae.train`.
+    name: name, of the method if it trains one
+    reads ({"latents", "matrix", "smallest", "items"}): its estimate: the rank of the covariance of test latents, the
+        rank of M, the smallest rank that reconstructs as well as the largest, or a function of the training items
+        without a model
+    settings: further settings of `lorae.train`
     """
 
     name: str
