@@ -1,4 +1,4 @@
-"""Exceptions and warnings, among them failures of models, which studies record."""
+"""Exceptions and warnings; studies record those of models that fail."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -42,7 +42,7 @@ MODEL_FAILURES = (DivergedError, CollapsedError)
 
 
 class LoraeWarning(Advice, UserWarning):
-    """A result to interpret with care: one line with the numbers, which the command line prints without a place."""
+    """A result to interpret with care: one line with the numbers, printed without its place by the command line."""
 
 
 def as_flags(message: Advice) -> str:

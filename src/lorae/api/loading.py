@@ -99,7 +99,7 @@ def data_name(data: Any) -> str:
 
 
 def absolute_path(path: str | Path) -> str:
-    """Return the absolute path of an existing file; any other as it is, so that an error shows what was typed."""
+    """Return the absolute path of an existing file; any other unchanged, so that an error shows the input."""
     found = Path(path).expanduser()
     return str(found.absolute()) if str(path) and found.exists() else str(path)
 

@@ -9,7 +9,7 @@ class DatasetDefaults:
 
     summary: one line for lists of data sets
     size: side of images in pixels after resizing; arrays keep their own
-    channels ({1, 3} or None): color channels; None: as the files
+    channels: 1 or 3; None: as the files
     crop_share: side of the center crop as a share of the width; None: the largest square
     own_settings: data settings that only some data sets take: `data_root`, `factors`
     epochs: passes over the training items (the paper's supplementary table 2, MNIST)

@@ -39,7 +39,9 @@ class EvaluationSettings:
         "train towards one (for GANs alone)",
     )
     components: int | None = rules.setting(
-        None, rules.optional(rules.whole(1)), "of the mixture; the paper's 4 for MNIST, its 10 for CelebA and elsewhere"
+        None,
+        rules.optional(rules.whole(1)),
+        "components of the mixture; the paper's 4 for MNIST, its 10 for CelebA and elsewhere",
     )
     n: int = rules.setting(10_000, rules.whole(2), "items to generate in a draw; as many as MNIST has test images")
     draws: int = rules.setting(
@@ -62,7 +64,7 @@ class EvaluationSettings:
     protocol: str = rules.setting(
         "validation",
         rules.choice("validation", "authors_code"),
-        "of the classification: the epoch is picked on training items set aside, or on the test set as the authors did",
+        "protocol of the classifiers: epochs picked on held-out training items, or on the test set as the authors did",
     )
     max_steps: int | None = rules.setting(
         None,

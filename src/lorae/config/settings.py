@@ -132,7 +132,7 @@ class Settings(DataSettings):
     likelihood: str | None = setting(
         None,
         rules.optional(rules.choice("gaussian", "bernoulli")),
-        "of the reconstruction: squared error, or cross-entropy of pixels; by the method",
+        "likelihood of the reconstruction: squared error, or cross-entropy of pixels; by the method",
     )
     noise: float | None = setting(
         None, rules.optional(rules.real(0.0)), "standard deviation of noise on the encoder's input; by the method"
@@ -143,7 +143,7 @@ class Settings(DataSettings):
     precision: str = setting(
         "auto",
         rules.choice("auto", "float32", "bfloat16"),
-        "of the convolutions in training; auto chooses by the hardware. Latents and M are always float32",
+        "precision of the convolutions in training; auto chooses by the hardware. Latents and M are always float32",
     )
     capture: str = setting(
         "auto",

@@ -76,7 +76,7 @@ def render_shapes(factors: Mapping[str, NDArray[Any]], size: int, channels: int)
     factors: values (n,) as of `sample_factors`. A missing factor is the middle of its range; without `kind` the shapes
         are discs, without `background` it is black.
     size: side in pixels
-    channels ({1, 3}): 1: white shapes on black
+    channels: 1 (white shapes on black) or 3
 
     Returns uint8 (n, channels, size, size). Raises LoraeError for unknown factors and factors of unequal
     length.

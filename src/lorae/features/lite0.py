@@ -64,7 +64,7 @@ class PooledFeatures(nn.Module):
         self.network = network
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: float (n, 3, 224, 224); result (n, 1280)."""
+        """Map x, float (n, 3, 224, 224), to (n, 1280)."""
         features: Tensor = self.network.extract_features(x)  # type: ignore[operator]
         return features.mean(dim=(2, 3))
 

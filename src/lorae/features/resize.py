@@ -12,7 +12,7 @@ from lorae.errors import LoraeError
 def resize_clean(images: NDArray[Any], height: int, width: int) -> NDArray[np.float32]:
     """Resize uint8 images (n, c, h, w) to float32 (n, c, height, width) on the scale 0 to 255, not clipped.
 
-    The filter is antialiased; images of that size already are only converted.
+    The filter is antialiased; images that have this size already are only converted.
 
     Source: Parmar et al., CVPR 2022 (arXiv:2104.11222).
 

@@ -26,7 +26,7 @@ class PrincipalTruncation:
 
     projection: Tensor of shape (r, input_dim)
     offset: Tensor of shape (r,)
-    axes (Tensor of shape (latent_dim, r)): orthonormal columns
+    axes: Tensor of shape (latent_dim, r) with orthonormal columns
     mean: Tensor of shape (latent_dim,)
     deviations: standard deviations of z along every direction of M, descending; the first r are those of the code
     """
@@ -63,7 +63,7 @@ class PrincipalTruncation:
 def find_truncation(encoder_outputs: Tensor, bottleneck: Bottleneck, rank: int) -> PrincipalTruncation:
     """Find the principal axes of the latents within the directions that M has left.
 
-    encoder_outputs (Tensor of shape (n, input_dim)): outputs h of the encoder for at least two items
+    encoder_outputs: outputs h of the encoder for at least two items, (n, input_dim)
     bottleneck: a bottleneck with a matrix M
     rank: number of axes to keep. Directions of M that the items do not use count as the last ones.
 
@@ -104,7 +104,7 @@ def find_truncation(encoder_outputs: Tensor, bottleneck: Bottleneck, rank: int) 
 def numerical_rank(matrix: Tensor) -> int:
     """Count the singular values of M above `ROUNDING` times the largest.
 
-    Raises LoraeError for a matrix that is zero, because a model without directions is none, or not finite.
+    Raises LoraeError for a matrix that is zero or not finite.
 
     >>> numerical_rank(torch.diag(torch.tensor([2.0, 1.0, 1e-8])))
     2
@@ -121,7 +121,7 @@ def numerical_rank(matrix: Tensor) -> int:
 
 
 def _linear(weight: Tensor, bias: Tensor, like: Linear) -> Linear:
-    """Return a layer with these numbers, and the dtype and device of another; made without drawing any at random."""
+    """Return a layer of these weights, with the dtype and device of another; no random numbers are drawn."""
     outputs, inputs = weight.shape
     layer: Linear = skip_init(  # type: ignore[no-untyped-call]
         Linear, inputs, outputs, device=like.weight.device, dtype=like.weight.dtype

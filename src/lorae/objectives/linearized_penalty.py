@@ -14,7 +14,7 @@ class LinearizedPenalty(nn.Module):
     keep them, so that a resumed run has the same tangent.
 
     function: takes a matrix (m, n), returns a scalar with a gradient
-    matrix (Tensor of shape (m, n)): the M at the start
+    matrix: the M at the start, (m, n)
     """
 
     at: Tensor

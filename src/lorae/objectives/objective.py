@@ -66,7 +66,7 @@ class Objective:
         self.bfloat16 = bfloat16
         own = {name: weights.get(name, 0.0) for name in model.bottleneck.TERMS}
         self.weights = {"reconstruction": 1.0, **own, **weights}
-        # A weight of zero is a penalty switched off: it is still measured, so that runs can be compared.
+        # A penalty with weight zero has no effect, but is still measured, so that runs can be compared.
         self._penalties = {name: penalty_function(name) for name in weights if name not in own}
         # On the device, so that a captured step sees a warm-up; 1 is full weight.
         self.penalty_scale = torch.ones((), device=model.scaling.scale.device)

@@ -46,7 +46,7 @@ def plot_spectrum(
     tolerance: float = 1e-3,
     ranks: Mapping[str, int] | None = None,
 ) -> Path:
-    """Draw the eigenvalues of latent covariances, relative to the largest, on a log axis.
+    """Draw the eigenvalues of latent covariances, relative to the largest, on a log axis, to a PNG.
 
     spectra: eigenvalues by the name of the curve, in any order; values below 1e-12 are drawn at 1e-12
     tolerance: share of the largest eigenvalue at which a line is drawn
@@ -91,7 +91,7 @@ def plot_spectrum(
 def plot_rank_error(
     points: Sequence[Mapping[str, Any]], path: str | Path, *, marked: str | None = None, bound: float | None = None
 ) -> Path:
-    """Draw errors against ranks, the errors on a log axis.
+    """Draw errors against ranks, the errors on a log axis, to a PNG.
 
     points: `label`, `rank` and `mse` of each; an error below 1e-12 is drawn at 1e-12
     marked: label of the chosen point
@@ -162,7 +162,7 @@ def plot_vector_samples(vectors: NDArray[np.floating[Any]], path: str | Path) ->
 
 
 def plot_dimensions(estimates: Sequence[Mapping[str, Any]], path: str | Path) -> Path:
-    """Draw estimated against known dimensions, with a panel for each method.
+    """Draw estimated against known dimensions, with a panel for each method, to a PNG.
 
     estimates: `method`, `family` of the data, which sets the color, `noise`, which makes a dot hollow, `dimension`, and
         the estimated `value`; those whose value is None are left out

@@ -15,7 +15,7 @@ Series = tuple[list[float], list[float]]
 
 
 def plot_curves(records: Sequence[Mapping[str, Any]], path: str | Path) -> Path:
-    """Draw the terms of the loss and the rank against epochs, with a panel for each.
+    """Draw the terms of the loss and the rank against epochs, with a panel for each, to a PNG.
 
     records: lines of a run's `stats.jsonl`. The horizontal axis counts steps until the first epoch has ended.
 

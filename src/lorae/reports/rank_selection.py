@@ -1,4 +1,4 @@
-"""How the rank of a run was chosen, for tables and figures. Imports no torch."""
+"""The choice of a run's rank, for tables and figures. Imports no torch."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -93,7 +93,7 @@ class RunView:
 
     @property
     def choice(self) -> Choice | None:
-        """How the rank was chosen; None if the run did not choose one."""
+        """The choice of the rank; None if the run did not choose one."""
         return read_choice((self.evaluation or {}).get("schedule"))
 
     @property
@@ -124,7 +124,7 @@ class RunView:
 
     @property
     def origin(self) -> dict[str, Any]:
-        """Facts beside the command that are needed to repeat the run."""
+        """Facts that are needed to repeat the run, in addition to the command."""
         parts = mapping(self.config.get("parameters"))
         counts = {f"parameters, {part}": count(size) for part, size in parts.items()}
         words = "from {from}, {latent_dim} to {rank} latent coordinates"

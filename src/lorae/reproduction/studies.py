@@ -1,4 +1,4 @@
-"""The table of studies: which jobs each needs, and what is drawn from their records."""
+"""The table of studies: the jobs of each, and the drawing of their records."""
 
 import dataclasses
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""Files of a model: `model.safetensors` with its weights, and `model.json` with what is needed to rebuild it."""
+"""Files of a model: `model.safetensors` with its weights, and `model.json` with its specification."""
 
 import dataclasses
 from pathlib import Path

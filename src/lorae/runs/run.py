@@ -47,7 +47,7 @@ class Run:
 
     @staticmethod
     def refuse_existing(path: str | Path) -> None:
-        """Raise LoraeError if something is at `path`: a run is never overwritten."""
+        """Raise LoraeError if `path` exists: a run is never overwritten."""
         path = Path(path)
         blocking = next(parent for parent in (path.absolute(), *path.absolute().parents) if parent.exists())
         if not blocking.is_dir() and blocking != path.absolute():
@@ -58,7 +58,7 @@ class Run:
 
     @classmethod
     def create(cls, path: str | Path, config: Config) -> "Run":
-        """Make a run folder with its config; raise LoraeError if something is at `path`."""
+        """Make a run folder with its config; raise LoraeError if `path` exists."""
         cls.refuse_existing(path)
         path = Path(path)
         # Staged: a run folder has its config or does not exist.
@@ -116,7 +116,7 @@ class Run:
     def stats(self, event: str | None = None) -> Iterator[dict[str, Any]]:
         """Yield the lines of `stats.jsonl`.
 
-        event ({"step", "epoch"}): yield the lines of this event only; None yields all
+        event: `step` or `epoch`, to yield the lines of this event only
 
         Raises LoraeError if a line is damaged, other than the last one, which a kill may have cut off and which is left
         out.
@@ -255,7 +255,7 @@ class Run:
         return self.path / "figures" / f"{name}.png"
 
     def summary(self) -> dict[str, Any]:
-        """Return what `lorae train --json` prints of a finished run.
+        """Return the summary of a finished run, as `lorae train --json` prints it.
 
         Returns `run`, `epochs`, `seconds`, `images_per_second`, `loss` by term, `rank` at `tolerance` and `test_mse`
         (None for a generator), and `schedule`: the ranks that were tried, or the points of a penalty path. Raises

@@ -1,4 +1,4 @@
-"""Records of a run folder: their types, and how records of earlier versions of the package are read.
+"""Records of a run folder: their types, and the migration of records of earlier versions.
 
 Every record has a key `schema`; one without it is of schema 0. To change a record, raise `SCHEMA` and append a function
 for each kind of record to `_MIGRATIONS`.

@@ -27,12 +27,12 @@ from lorae.training.schedules import StepConfig
 from lorae.training.statistics import Statistics
 from lorae.training.step import build_optimizers, build_step
 
-# Test items measured at the end of every epoch: enough to see the trend, about 1% of an epoch's time.
+# Test items measured after every epoch: enough to show the trend, about 1% of an epoch's time.
 MONITORED = 2000
 
 
 class Trainer:
-    """Trains the model of a run from its last checkpoint, or from the start, to its last epoch.
+    """Training of a run's model from the last checkpoint, or from the start, to the last epoch.
 
     The order of batches depends on seed and epoch alone, so it is not stored. Losses are checked to be finite before
     anything is written, so every checkpoint holds a usable model.

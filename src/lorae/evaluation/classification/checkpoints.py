@@ -1,4 +1,4 @@
-"""Checkpoints of classifier trainings: a kill loses seconds of a training, not hours."""
+"""Checkpoints of classifier trainings, so that a kill loses seconds of a training, not hours."""
 
 import contextlib
 import dataclasses

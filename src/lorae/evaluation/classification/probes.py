@@ -53,6 +53,8 @@ def probe(
     the five nearest labeled items (Euclidean, unscaled latents); ties go to the class of the nearest item. Labeled
     items are drawn stratified by seed from all training items; `all` takes all of them, once.
 
+    train_latents, test_latents: float (n, l)
+    train_labels, test_labels: int (n,)
     counts: numbers of labeled items; those above the number of items are listed in the result's `left_out`
     seeds: seeds of the labeled items
     advance: called after each draw of labeled items; `total_draws` gives their total

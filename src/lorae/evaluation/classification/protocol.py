@@ -232,7 +232,7 @@ def _in_proportion(have: Rows, n: int) -> Rows:
 
 
 def _evenly(have: Rows, n: int, first: Rows) -> Rows:
-    """Return equal quotas for n items; the remainder goes to the classes that come first in `first`."""
+    """Return equal quotas for n items; the remainder goes to the first classes in `first`."""
     numbers, places = np.unique(first, return_index=True)
     by_appearance = numbers[np.argsort(places)]
     quotas = np.zeros_like(have)
@@ -247,7 +247,7 @@ def _evenly(have: Rows, n: int, first: Rows) -> Rows:
 
 
 def summary(values: Sequence[float], n: int) -> dict[str, Any]:
-    """Return mean, sample standard deviation (0 of one value) and values of accuracies in [0, 1], with n."""
+    """Return mean, sample standard deviation (0 for one value) and values of accuracies in [0, 1], with n."""
     deviation = statistics.stdev(values) if len(values) > 1 else 0.0
     return {"mean": statistics.fmean(values), "sd": deviation, "values": list(values), "n": n}
 

@@ -193,10 +193,7 @@ def _jobs(preset: Preset, source: Source, estimator: Estimator, seed: int) -> It
 
 
 def _settings(preset: Preset, source: Source, estimator: Estimator, factor: float | None, seed: int) -> dict[str, Any]:
-    """Return all resolved settings that differ from the defaults.
-
-    A changed default of a method is another job; a new setting at its default is not.
-    """
+    """Return resolved settings that differ from the defaults, so that a new setting at its default changes no job."""
     if estimator.reads == "items":
         return {"test_fraction": TEST_FRACTION}
     kind, shape = source.kind_and_shape
@@ -218,7 +215,7 @@ def current_estimates(records: list[Record]) -> list[dimension_table.Estimate]:
 
 
 def _is_current(record: Record) -> bool:
-    """Whether a record is of the current protocol and revision."""
+    """Return whether a record is of the current protocol and revision."""
     configuration = record["configuration"]
     if configuration["study"] != "dimension":
         return False

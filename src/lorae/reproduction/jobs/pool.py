@@ -17,7 +17,7 @@ from lorae.errors import LoraeError
 from lorae.reproduction.jobs.store import BusyError, Job, Measure, Record, ResultStore
 from lorae.system.progress import progress_bar
 
-# Seconds between two looks at jobs that other invocations are running; a job takes several.
+# Seconds between two checks of jobs that other invocations run; a job takes several.
 PAUSE = 1.0
 
 
@@ -40,8 +40,8 @@ def run_jobs(
     folder: folder of the records
     workers: number of processes; a single one is this process itself
 
-    Returns the records of all jobs, in their order. Raises the first error of a job, LoraeError if a
-    worker dies, and KeyboardInterrupt after SIGINT or SIGTERM.
+    Returns the records of all jobs, in their order. Raises the first error of a job, LoraeError if a worker dies, and
+    KeyboardInterrupt after SIGINT or SIGTERM.
     """
     store = ResultStore(folder)
     finished = store.finished()

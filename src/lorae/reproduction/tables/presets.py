@@ -197,7 +197,7 @@ class StudyConfig:
         }
 
     def has(self, data: str, system: System, column: Column) -> bool:
-        """Whether the preset has this column for a system: small presets skip large numbers of labels."""
+        """Return whether the preset has this column for a system: small presets skip large numbers of labels."""
         if column.labels is None:
             return True
         labels: list[str] = self.measure(data, system.settings["method"], column.measure_of(system))["labels"]
