@@ -55,7 +55,7 @@ def sample_factors(names: Iterable[str], count: int, seed: int) -> dict[str, NDA
 
     names: some of `x`, `y`, `size`, `red`, `green`, `blue`, `kind`, `background`
 
-    Returns each (count,), float64 uniform in its range, int64 for `kind`. Raises LoraeError for unknown factors.
+    Returns arrays (count,): float64 uniform in its range, int64 for `kind`. Raises LoraeError for unknown factors.
     """
     wanted = _checked_factors(tuple(names), ALL_FACTORS)
     generator = np.random.default_rng(seed)
@@ -78,8 +78,7 @@ def render_shapes(factors: Mapping[str, NDArray[Any]], size: int, channels: int)
     size: side in pixels
     channels: 1 (white shapes on black) or 3
 
-    Returns uint8 (n, channels, size, size). Raises LoraeError for unknown factors and factors of unequal
-    length.
+    Returns uint8 (n, channels, size, size). Raises LoraeError for unknown factors and factors of unequal length.
     """
     _checked_factors(tuple(factors), ALL_FACTORS if channels == 3 else (*GRAY_FACTORS, "kind"))
     lengths = {len(values) for values in factors.values()}

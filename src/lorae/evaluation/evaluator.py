@@ -34,7 +34,7 @@ def evaluate_training(run: Run, model: Autoencoder, dataset: Dataset) -> dict[st
 
     A generator has neither: of it only samples are drawn.
 
-    Returns name of the measure -> its result, as written to `evaluation.json`.
+    Returns a dict: measure -> its result, as written to `evaluation.json`.
     """
     if not model.spec.encodes:
         latents = standard_normal(model.spec.latent_dim).sample(PICTURED, draw_generator(run.settings.seed, 0))
@@ -70,7 +70,7 @@ def evaluate(
     only: names of measures; None takes all that the data allow, except for the slow ones
     figures: whether to draw the generated items and interpolations
 
-    Returns name of the measure -> its result with its protocol, as plain JSON values. Raises LoraeError for an unknown
+    Returns a dict: measure -> its result with its protocol, as plain JSON values. Raises LoraeError for an unknown
     measure, and for a named one that the data or the method do not allow.
     """
     names = select_measures(only, dataset, run.settings.method)

@@ -80,7 +80,7 @@ def picture_interpolations(
     origin: center of the sphere, (latent_dim,)
     steps: number of images on a path, ends included
 
-    Returns name of the path -> uint8 images (n, steps, c, h, w).
+    Returns a dict: name of the path -> uint8 images (n, steps, c, h, w).
     """
     start, end = model.encode(firsts), model.encode(seconds)
     paths = {"linear": linear_path(start, end, steps), "spherical": spherical_path(start, end, steps, origin)}

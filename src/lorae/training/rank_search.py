@@ -62,8 +62,7 @@ class RankSearch(Schedule):
     Every trial starts from the model of the smallest feasible rank, cut to the rank on trial, and trains for a phase;
     an error above the bound restores that model.
 
-    bound (callable (error, variance) -> float): the largest error allowed, from the error without a bound on the rank
-        and the variance of the items
+    bound: (error without a bound on the rank, variance of the items) -> the largest error allowed
     """
 
     def __init__(
