@@ -1,4 +1,4 @@
-"""Exceptions and warnings, among them failures of models, which studies record."""
+"""Exceptions and warnings; studies record those of models that fail."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,15 +7,10 @@ from typing import Any
 class Advice(Exception):  # noqa: N818 - the part of errors and warnings that names settings
     """A message that names settings as Python does, `size=40`; `as_flags` gives it as the command line does.
 
-    Parameters
-    ----------
-    message : str
-        One line.
-    argument : str, default=None
-        Setting whose value the message is about; `(from argument size)` in the message becomes `(from --size)`.
-    settings : mapping, default=None
-        Settings that the message suggests, as `name=value` in its text. A mapping has one entry. A value in capitals
-        is a placeholder.
+    message: one line
+    argument: setting whose value the message is about; `(from argument size)` in the message becomes `(from --size)`
+    settings: settings that the message suggests, as `name=value` in its text. A mapping has one entry. A value in
+        capitals is a placeholder.
     """
 
     def __init__(
@@ -47,7 +42,7 @@ MODEL_FAILURES = (DivergedError, CollapsedError)
 
 
 class LoraeWarning(Advice, UserWarning):
-    """A result to interpret with care: one line with the numbers, which the command line prints without a place."""
+    """A result to interpret with care: one line with the numbers, printed without its place by the command line."""
 
 
 def as_flags(message: Advice) -> str:

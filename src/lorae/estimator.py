@@ -1,4 +1,4 @@
-"""The scikit-learn front: a transformer with PCA's interface that finds how many curved directions data have."""
+"""A scikit-learn transformer with PCA's interface that finds the number of curved directions in data."""
 
 import contextlib
 import dataclasses
@@ -32,11 +32,11 @@ from lorae.training.trainer import MONITORED, Trainer
 
 # Steps of a fit by default: enough for the error of some thousand vectors to settle, some seconds on a CPU.
 STEPS = 3000
-# Passes over few items at most: beyond, a network learns them by heart.
+# Largest number of passes over few items: with more, a network memorizes them.
 MOST_EPOCHS = 150
 
 BATCH_SIZE = 128
-# By kind of item, for that batch: three times the paper's rate for vectors, whose networks are shallow.
+# Learning rate by kind of item, for that batch size: three times the paper's for vectors, whose networks are shallow.
 LEARNING_RATES = {"vectors": 3e-3, "images": 1e-3}
 
 # Linear directions of vectors below this share of the largest are rounding.
@@ -44,7 +44,7 @@ NULL_DIRECTIONS = 1e-4
 # The paper's width of the latent.
 WIDEST = 128
 
-# Codes that are kept to fit a density to: more change it by less than the noise of a sample.
+# Codes kept for fitting a density: more would change it by less than the noise of a sample.
 MOST_CODES = 10_000
 # Components of a mixture.
 COMPONENTS = 10
@@ -203,7 +203,7 @@ class LoRAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  
         return float(1 - self._error(items) / self._spread(items))
 
     def sample(self, n_samples: int = 1, *, sampler: str = "gaussian", random_state: Any = None) -> NDArray[Any]:
-        """New items, in their own units and shape, decoded from a density on the codes of the training items.
+        """Return new items, in their own units and shape, decoded from a density on the codes of the training items.
 
         sampler: `gaussian`, or `mixture` of ten. Raises ValueError for another.
         """
@@ -225,7 +225,7 @@ class LoRAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  
         return tags
 
     def _settings(self, shape: tuple[int, ...]) -> Settings:
-        """Settings for items of a shape (n, ...), each checked as those of a command line are."""
+        """Return settings for items of a shape (n, ...), checked as on the command line."""
 
         def origin(name: str) -> str:
             return f"parameter {name} of LoRAE"
@@ -253,10 +253,9 @@ class LoRAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  
         return dataclasses.replace(settings, batch_size=batch_size, epochs=epochs)
 
     def _with_width(self, settings: Settings, items: NDArray[Any]) -> Settings:
-        """Resolved settings for items as networks take them.
+        """Return resolved settings for items as networks take them.
 
-        Vectors get a latent as wide as the linear directions that they have, which no code needs to exceed, or as a
-        given rank.
+        For vectors the width is a given rank or the number of linear directions, which no code needs to exceed.
         """
         if not self._images:
             most = items.shape[1]
@@ -311,7 +310,7 @@ class LoRAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  
         """Return items as training takes them: float vectors (n, d), or images (n, c, h, w)."""
         items: NDArray[Any]
         least = 3 if fitting else 1
-        if np.asarray(X).ndim <= 2:  # asked of the array: not all that scikit-learn takes has a number of dimensions
+        if np.asarray(X).ndim <= 2:  # from the array: not every input of scikit-learn has `ndim`
             items = validate_data(self, X, reset=fitting, dtype=np.float64, order="C", ensure_min_samples=least)
         else:
             items = check_array(X, dtype=None, allow_nd=True, ensure_min_samples=least)
@@ -326,7 +325,7 @@ class LoRAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  
 
 @contextlib.contextmanager
 def _value_errors() -> Iterator[None]:
-    """Errors of this package as scikit-learn has them, and an interruption as Python's: there is no run to resume."""
+    """Raise LoraeError as ValueError, and Interrupted as KeyboardInterrupt, because no run can be resumed."""
     try:
         yield
     except LoraeError as error:

@@ -17,8 +17,9 @@ NULL_SPACE = 1e-6
 # leaves a millionth of a gradient.
 ROUNDINGS = 100
 
-# Thresholding first looks for a few directions that hold all that can stay, in matrices of at least this width (at 512
-# 8 ms for 24), and takes them if the rest turns the result by no more than this share of the largest value.
+# In matrices of at least this width, thresholding first looks for a few directions that hold all values that can stay
+# (8 ms instead of 24 ms at 512), and uses them if the rest changes the result by at most this share of the largest
+# value.
 SKETCHED_FROM, SKETCH_ERROR = 256, 1e-7
 # Up to this width a CPU finds eigenvectors faster than a GPU: in 1.5 ms instead of 2.3 ms at 128, but in 20 ms instead
 # of 10 ms at 512 (one core, an H100).
@@ -161,7 +162,7 @@ class _SpectralPenalty(_KnownGradient):
 
 
 def _slopes(function: Callable[[Tensor], Tensor], values: Tensor) -> Tensor:
-    """f' at each of the values."""
+    """Return f' at each of the values."""
     with torch.enable_grad():
         values = values.detach().requires_grad_()
         (slopes,) = torch.autograd.grad(function(values).sum(), values)
@@ -174,10 +175,7 @@ def _dual_factor_eigh(matrix: Tensor) -> Tensor:
 
 
 def _eigh_factor(matrix: Tensor, slope: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
-    """Return singular values, ascending in float64, and U diag(slope) V^T.
-
-    From the eigenvectors V of M^T M and U = M V / |M V|, which needs no square root of small eigenvalues.
-    """
+    """Return singular values, ascending in float64, and U diag(slope) V^T, from eigenvectors of M^T M without roots."""
     wide = matrix.shape[0] < matrix.shape[1]
     tall = (matrix.mT if wide else matrix).double()
     gram = tall.mT @ tall
@@ -213,9 +211,9 @@ _DUAL_FACTORS = {"eigh": _dual_factor_eigh, "polar": _dual_factor_polar}
 
 @cache
 def polar_coefficients(smallest: float = 1e-4, tolerance: float = 1e-7) -> list[tuple[float, float, float]]:
-    """Coefficients (a, b, c) of odd quintics whose composition maps [smallest, 1] to 1 within `tolerance`.
+    """Return coefficients (a, b, c) of odd quintics whose composition maps [smallest, 1] to 1 within `tolerance`.
 
-    Each minimizes max |1 - (a x + b x^3 + c x^5)| on the interval at hand (Amsel et al., arXiv:2505.16932).
+    Each minimizes max |1 - (a x + b x^3 + c x^5)| on the current interval (Amsel et al., arXiv:2505.16932).
     """
     lower, upper, steps = smallest, 1.0, []
     while max(1 - lower, upper - 1) > tolerance:
@@ -226,7 +224,7 @@ def polar_coefficients(smallest: float = 1e-4, tolerance: float = 1e-7) -> list[
 
 
 def _minimax_quintic(lower: float, upper: float) -> tuple[float, float, float, float]:
-    """Remez exchange: the best odd quintic for the constant 1 on [lower, upper], and its largest error."""
+    """Return the best odd quintic for the constant 1 on [lower, upper] and its largest error, by Remez exchange."""
     if upper - lower < 1e-3:  # near 1 the best quintic is the Taylor one, up to rounding
         return 15 / 8, -10 / 8, 3 / 8, 2.5 * max(1 - lower, upper - 1) ** 3
     inner = np.array([0.75 * lower + 0.25 * upper, 0.25 * lower + 0.75 * upper])
@@ -250,16 +248,16 @@ _POLAR = polar_coefficients()
 def threshold_singular_values(
     matrix: Tensor, threshold: Tensor | float, max_rank: int | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Lower every singular value of a matrix by `threshold`, to zero at least; return it and the values left.
+    """Lower every singular value by `threshold`, to at least zero; return the matrix and the remaining values.
 
     The proximal operator of threshold * |M|_*: argmin over X of |X - M|_F^2 / 2 + threshold * |X|_*, and with
-    `max_rank` that of its sum with the constraint rank X <= max_rank. What is zero is exactly zero: the result is a
-    product of factors with as many columns as its rank, and what is left of a value counts as zero below `NULL_SPACE`
-    times the largest. Computed in float64 from the eigenvectors of the Gram matrix; of a wide layer with few directions
-    left, from those of a small part of it.
+    `max_rank` that of its sum with the constraint rank X <= max_rank. The rank of the result is exact, as it is a
+    product of factors with that many columns; remainders below `NULL_SPACE` times the largest value count as zero.
+    Computed in float64 from the eigenvectors of the Gram matrix, or of a small part of it for a wide layer with few
+    directions left.
 
-    matrix: (m, n) floating tensor; result: the same shape and dtype, without gradient. A matrix that is not finite
-    comes back as it is, with values that are not: the loss shall say so, with its step. Values: float64, ascending.
+    matrix: (m, n) floating tensor; result: the same shape and dtype, without gradient. A matrix that is not finite is
+    returned unchanged, with values that are NaN: the loss reports it, with its step. Values: float64, ascending.
     Source: Cai, Candes and Shen, SIAM Journal on Optimization 2010, theorem 2.1.
 
     >>> threshold_singular_values(torch.diag(torch.tensor([3.0, 1.0])), 2.0)
@@ -292,9 +290,9 @@ def threshold_singular_values(
 def _leading_directions(gram: Tensor, threshold: float, max_rank: int | None) -> Tensor | None:
     """Return orthonormal columns (n, k) whose span has all eigenvectors of a Gram matrix that thresholding can leave.
 
-    Two steps of subspace iteration from random columns, the same for every matrix. None unless the result proves
-    itself: the Frobenius norm of what is left out, so each of its eigenvalues, is too small to stay, and it hardly
-    mixes with what is kept. float64. Source: Halko, Martinsson and Tropp, SIAM Review 2011.
+    Two steps of subspace iteration from random columns, the same for every matrix. None unless the rest provably has no
+    eigenvalue that can stay, by its Frobenius norm, and hardly mixes with the kept directions. float64. Source: Halko,
+    Martinsson and Tropp, SIAM Review 2011.
     """
     width, scale = len(gram), float(gram.norm())
     if width < SKETCHED_FROM or scale == 0:
@@ -327,7 +325,7 @@ def _random_columns(rows: int, columns: int) -> Tensor:
 
 
 def squared_jacobian_norm(function: Callable[[Tensor], Tensor], points: Tensor) -> Tensor:
-    """Return mean over `points` of |J|^2, the squared Frobenius norm of the Jacobian of `function` at each, estimated.
+    """Return an estimate of the mean over `points` of |J|^2, the squared Frobenius norm of the Jacobian of `function`.
 
     |J^T v|^2 with a standard normal v, new for each point, has that mean: one backward pass instead of one for each
     output. Differentiable in what `function` depends on, but not in the points. Runs outside autocast.

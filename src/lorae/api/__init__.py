@@ -1,7 +1,4 @@
-"""Functions that Python users call: train, load, measure, draw, truncate and export runs.
-
-Imported on first use, so that `import lorae` and `lorae --help` do not import torch.
-"""
+"""The Python interface, imported on first use, so that `import lorae` and `lorae --help` do not import torch."""
 
 import importlib
 from typing import TYPE_CHECKING, Any

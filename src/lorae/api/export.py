@@ -89,7 +89,7 @@ def _deployable(run: Run, rank: int | None, data: "NDArray[Any] | None") -> "Aut
 
     model = run.load_model()
     if rank is not None or model.bottleneck.matrix() is not None:
-        rank = model.truncation_rank(rank)  # what cannot be cut is refused before the data are loaded
+        rank = model.truncation_rank(rank)  # a model that cannot be truncated is refused before the data are loaded
         model = model.truncate(items_for_axes(dataset_of(run, data)), rank)
     for layer in list(model.decoder.modules()):
         if parametrize.is_parametrized(layer):

@@ -140,7 +140,7 @@ def interpolate(
         raise LoraeError(f"run: {str(run.path)!r} was trained on vectors; interpolations are pictured for images")
     if not get_method(run.settings.method).encodes:
         raise LoraeError(
-            f"run: method {run.settings.method!r} only generates: it has no latents of images to go between"
+            f"run: method {run.settings.method!r} only generates: it has no encoder for the images of a pair"
         )
     items = dataset.test.inputs
     if isinstance(pairs, (list, tuple)):

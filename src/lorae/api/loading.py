@@ -99,7 +99,7 @@ def data_name(data: Any) -> str:
 
 
 def absolute_path(path: str | Path) -> str:
-    """Return the absolute path of an existing file; any other as it is, so that an error shows what was typed."""
+    """Return the absolute path of an existing file; any other unchanged, so that an error shows the input."""
     found = Path(path).expanduser()
     return str(found.absolute()) if str(path) and found.exists() else str(path)
 
@@ -114,17 +114,9 @@ def load_dataset(settings: DataSettings, data: Any) -> "Dataset":
 def dataset_of(run: Run, data: "NDArray[Any] | None") -> "Dataset":
     """Load the data that a run was trained on.
 
-    Parameters
-    ----------
-    run : Run
-        The run.
-    data : ndarray or None
-        The array of a run that was trained on one.
+    data: the array of a run that was trained on one
 
-    Raises
-    ------
-    LoraeError
-        If the data changed since training.
+    Raises LoraeError if the data changed since training.
     """
     if run.settings.data == ARRAY and data is None:
         raise LoraeError(f"data: {str(run.path)!r} was trained on an array in memory; pass it again as data=")

@@ -46,11 +46,6 @@ def train(
     **settings
         Fields of `lorae.config.settings.Settings`, as in `method="lorae", penalty=1e-4, epochs=3`.
 
-    Returns
-    -------
-    Run
-        The finished run.
-
     Raises
     ------
     LoraeError
@@ -121,11 +116,6 @@ def resume(run: "str | Path | Run", *, data: "NDArray[Any] | None" = None, quiet
         The array of a run that was trained on one.
     quiet : bool, default=False
         Show no progress bar.
-
-    Returns
-    -------
-    Run
-        The finished run.
 
     Raises
     ------
@@ -216,11 +206,7 @@ def _fit(run: Run, dataset: "Dataset", quiet: bool, objective: "Objective | None
 
 
 def _finish_points(run: Run, dataset: "Dataset") -> None:
-    """Make a finished run of every point of a penalty path, with the log of the whole path.
-
-    Its config has the point's weight in place of the path, and a key `point` that names both. Repeated calls, as after
-    a kill, change nothing.
-    """
+    """Make a finished run of every point of a penalty path, with its log and a `point` in its config; idempotent."""
     from lorae.evaluation.evaluator import evaluate_training
     from lorae.reports.report import write_report
 

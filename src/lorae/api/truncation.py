@@ -50,11 +50,6 @@ def truncate(
     data : ndarray, default=None
         The array of a run that was trained on one.
 
-    Returns
-    -------
-    Run
-        The truncated run.
-
     Raises
     ------
     LoraeError
@@ -88,7 +83,7 @@ def truncate(
 
 
 def describe_truncation(run: Run) -> dict[str, Any]:
-    """Return what `lorae truncate --json` prints: the rank of a truncated run, sizes and errors before and after."""
+    """Return the output of `lorae truncate --json`: the rank of a truncated run, sizes and errors before and after."""
     truncated = run.config["truncated"]
     after = _sizes(run, run.config["parameters"])
     return {"run": str(run.path), **truncated, "after": after}

@@ -24,7 +24,7 @@ def _weights() -> dict[str, str]:
     return {name: f"weight of: {summary}" for name, summary in (summaries | TERMS).items()}
 
 
-# Settings that are mappings: a flag for each part, with what it means.
+# Settings that are mappings: a flag for each part, with its meaning.
 PARTS: dict[str, Callable[[], dict[str, str]]] = {
     "penalties": _weights,
     "bottleneck": lambda: {name: f"option {name} of the method's bottleneck" for name in option_names()},

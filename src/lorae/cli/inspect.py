@@ -66,7 +66,7 @@ def _spectrum(options: argparse.Namespace) -> None:
         print(json.dumps(result))
         return
     print(f"rank {result['rank']} of {len(result['eigenvalues'])} at tolerance {result['tolerance']:g}")
-    print(f"on {result['n']:,} {result['split']} items; eigenvalues of the centred latent covariance")
+    print(f"on {result['n']:,} {result['split']} items; eigenvalues of the centered latent covariance")
     table = Table("tolerance", "rank", box=None)
     for tolerance, rank in result["ranks"].items():
         table.add_row(tolerance, str(rank))

@@ -15,15 +15,9 @@ from lorae.errors import LoraeError, LoraeWarning, as_flags
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
-    Parameters
-    ----------
-    arguments : sequence of str, default=None
-        The words after `lorae`; None takes those of the process.
+    arguments: the words after `lorae`; None takes those of the process
 
-    Returns
-    -------
-    int
-        Exit code: 0 for success, 2 for invalid input, with one line on standard error, 130 for an interrupt.
+    Returns the exit code: 0 for success, 2 for invalid input, with one line on standard error, 130 for an interrupt.
     """
     from_user = list(sys.argv[1:] if arguments is None else arguments)
     parser = build_parser()

@@ -21,7 +21,7 @@ class Method:
     Parameters
     ----------
     name, summary, source : str
-        The name that users pass, one line, and the publication.
+        Name in the settings, description in one line, and publication.
     objective : str
         The loss as a formula.
     bottleneck : str, default="identity"

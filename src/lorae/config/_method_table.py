@@ -14,8 +14,8 @@ ONE_MATRIX = {"layers": 1, "init": "identity"}
 # 128 the latents fill too many directions for any density: 50 instead of 17 for the WAE (results/tuning/).
 SMALL = 16
 
-# From the first step on at full weight the divergence may win before the decoder has learned to use the latent: then
-# every posterior is the prior, for good (Sonderby et al., NeurIPS 2016, arXiv:1602.02282). It did in one run of MNIST.
+# At full weight from the first step the divergence may dominate before the decoder uses the latent: every posterior
+# then stays the prior (Sonderby et al., NeurIPS 2016, arXiv:1602.02282), as in one run of MNIST.
 KL_WARMUP = 1.0
 
 METHODS = table(
@@ -103,7 +103,7 @@ METHODS = table(
             "regularized autoencoder: small latents and small decoder weights",
             "Ghosh et al., ICLR 2020 (arXiv:1903.12436)",
             f"{ERROR} + w |z|^2 / 2 + v |decoder|^2 / 2",
-            # Weighed against the mean error; ten times either costs a tenth of the error on MNIST.
+            # Relative to the mean error; ten times either weight raises the error on MNIST by a tenth.
             weights={"latent_l2": 1e-4, "decoder_l2": 1e-7},
             main="latent_l2",
             latent_dim=SMALL,
@@ -146,7 +146,7 @@ METHODS = table(
                 (
                     "gan",
                     "minimax",
-                    0.3,  # on what the discriminator sees; without it the generator gets no gradient
+                    0.3,  # on the discriminator's input; without it the generator gets no gradient
                     "minimax: the decoder against a discriminator",
                     "log(1 - S(A(D(z)))) against -log S(A(x)) - log(1 - S(A(D(z))))",
                     "Goodfellow et al., NeurIPS 2014 (arXiv:1406.2661)",
@@ -289,7 +289,7 @@ METHODS = table(
                 ONE_MATRIX,
                 weights={name: weight},
                 main=name,
-                # Penalties that are not convex shut directions off for good: the data come first.
+                # Penalties that are not convex remove directions permanently, so they start at weight zero.
                 warmup=1.0,
             )
             for name, words, formula, weight, source in (

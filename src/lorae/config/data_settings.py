@@ -56,18 +56,11 @@ class DataSettings:
     def from_values(cls: type[Table], values: Mapping[str, Any], origin: Callable[[str], str]) -> Table:
         """Check plain values and return settings.
 
-        Parameters
-        ----------
-        values : mapping of str to Any
-            Values by the name of their setting, strings as on a command line too. Names of `RENAMED` are accepted with
-            a LoraeWarning.
-        origin : callable
-            Maps a name to the source of its value, which error messages state.
+        values: values by the name of their setting, strings as on a command line too. Names of `RENAMED` are accepted
+            with a LoraeWarning.
+        origin: maps a name to the source of its value, which error messages state
 
-        Raises
-        ------
-        LoraeError
-            For an unknown name or a value outside its rule, in one line.
+        Raises LoraeError for an unknown name or a value outside its rule, in one line.
         """
         return rules.checked(cls, use_current_names(values), origin)
 

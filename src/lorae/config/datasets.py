@@ -7,28 +7,17 @@ from dataclasses import dataclass
 class DatasetDefaults:
     """Defaults of one data set; the values here are those of user data.
 
-    Parameters
-    ----------
-    summary : str
-        One line for lists of data sets.
-    size : int, default=64
-        Side of images in pixels after resizing; arrays keep their own.
-    channels : {1, 3} or None, default=None
-        Color channels; None: as the files.
-    crop_share : float or None, default=None
-        Side of the center crop as a share of the width; None: the largest square.
-    own_settings : tuple of str, default=()
-        Data settings that only some data sets take: `data_root`, `factors`.
-    epochs : int, default=50
-        Passes over the training items (the paper's supplementary table 2, MNIST).
-    penalty : float, default=1e-3
-        Weight of the nuclear norm (the same table); it suits images of 32 x 32 and standardized vectors alike.
-    network : str, default="mnist"
-        Network for images.
-    components : int, default=10
-        Components of the latent mixture. The paper's for CelebA, which Ghosh et al. (arXiv:1903.12436) use everywhere.
-    features : str, default="inception"
-        Feature network for images.
+    summary: one line for lists of data sets
+    size: side of images in pixels after resizing; arrays keep their own
+    channels: 1 or 3; None: as the files
+    crop_share: side of the center crop as a share of the width; None: the largest square
+    own_settings: data settings that only some data sets take: `data_root`, `factors`
+    epochs: passes over the training items (the paper's supplementary table 2, MNIST)
+    penalty: weight of the nuclear norm (the same table); it suits images of 32 x 32 and standardized vectors alike
+    network: network for images
+    components: components of the latent mixture. The paper's for CelebA, which Ghosh et al. (arXiv:1903.12436) use
+        everywhere.
+    features: feature network for images
     """
 
     summary: str = ""

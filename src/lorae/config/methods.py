@@ -1,8 +1,4 @@
-"""The methods by name: for each, its bottleneck, the terms and penalties of its loss, and its defaults.
-
-The rows are in `lorae.config._method_table`. This module imports no torch, so that `lorae methods` and `lorae --help`
-start fast.
-"""
+"""The methods by name (rows in `_method_table`). Imports no torch, so that `lorae --help` starts fast."""
 
 import contextlib
 

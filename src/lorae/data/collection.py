@@ -39,20 +39,12 @@ class Collection:
 def load_collection(source: str | Path | NDArray[Any], size: int | None = None, skip_bad: bool = False) -> Collection:
     """Load all images or vectors of a source, without a split.
 
-    Parameters
-    ----------
-    source : str, Path or ndarray
-        A folder or .zip file of images, an .npy file, an .npz file of one array, an array, or a split of a named data
-        set, as `mnist:test`.
-    size : int, default=None
-        Side in pixels after resizing; None keeps the size of the images, which must all have the same.
-    skip_bad : bool, default=False
-        Leave out files that cannot be decoded.
+    source: a folder or .zip file of images, an .npy file, an .npz file of one array, an array, or a split of a named
+        data set, as `mnist:test`
+    size: side in pixels after resizing; None keeps the size of the images, which must all have the same
+    skip_bad: leave out files that cannot be decoded
 
-    Raises
-    ------
-    LoraeError
-        For missing, empty, mixed and broken sources.
+    Raises LoraeError for missing, empty, mixed and broken sources.
     """
     if not isinstance(source, (str, Path)):
         return Collection("array", load_whole_array(np.asarray(source), "array", size))

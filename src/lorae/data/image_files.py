@@ -34,7 +34,7 @@ class FolderStore:
         found = []
         seen = set()
         for place, folders, files in os.walk(folder, followlinks=True):
-            # A link to a folder further up would lead round in circles.
+            # Following a link to a parent folder would never end.
             real = Path(place).resolve()
             if real in seen:
                 folders.clear()

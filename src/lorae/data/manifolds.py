@@ -19,19 +19,10 @@ AMBIENT = 60
 class Manifold:
     """A manifold: a distribution of coordinates and a smooth map from coordinates to vectors.
 
-    Parameters
-    ----------
-    name : str
-    dimension : int
-        Dimension of the manifold.
-    span : int
-        Dimension of the smallest affine subspace that holds it.
-    ambient : int
-        Length of the vectors.
-    draw : callable
-        Maps a generator and n to coordinates, float64 (n, dimension).
-    embed : callable
-        Maps coordinates to vectors, float64 (n, ambient), with a Jacobian of rank `dimension` everywhere.
+    dimension: dimension of the manifold
+    span: dimension of the smallest affine subspace that holds it
+    draw: maps a generator and n to coordinates, float64 (n, dimension)
+    embed: maps coordinates to vectors, float64 (n, ambient), with a Jacobian of rank `dimension` everywhere
     """
 
     name: str
@@ -44,17 +35,9 @@ class Manifold:
     def sample(self, n: int, *, noise: float = 0.0, seed: int = 0) -> NDArray[np.float32]:
         """Draw n vectors, float32 (n, ambient).
 
-        Parameters
-        ----------
-        n : int
-        noise : float, default=0.0
-            Standard deviation of Gaussian noise on every entry, as a share of the columns' (root mean square).
-        seed : int, default=0
+        noise: standard deviation of Gaussian noise on every entry, as a share of the columns' (root mean square)
 
-        Raises
-        ------
-        LoraeError
-            For n below 1 and noise below 0.
+        Raises LoraeError for n below 1 and noise below 0.
         """
         if n < 1:
             raise LoraeError(f"n: got {n}, expected at least 1 vector")
@@ -70,25 +53,13 @@ class Manifold:
 def build_manifold(name: str, dimension: int, ambient: int = AMBIENT, *, seed: int = 0) -> Manifold:
     """Build a manifold.
 
-    Parameters
-    ----------
-    name : {"linear", "swiss-roll", "warped"}
-        Gaussian coordinates in a plane; 2 dimensions rolled up in 3; or t, uniform in [-1, 1]^d, mapped to
-        [t, sin(2 t A), (t B)^2] in a random subspace of 3 d dimensions.
-    dimension : int
-        Dimension d of the manifold, 2 for the swiss roll.
-    ambient : int, default=60
-        Length of the vectors.
-    seed : int, default=0
-        Fixes the random matrices.
+    name ({"linear", "swiss-roll", "warped"}): Gaussian coordinates in a plane; 2 dimensions rolled up in 3; or t,
+        uniform in [-1, 1]^d, mapped to [t, sin(2 t A), (t B)^2] in a random subspace of 3 d dimensions
+    dimension: dimension d of the manifold, 2 for the swiss roll
+    seed: fixes the random matrices
 
-    Raises
-    ------
-    LoraeError
-        For another name, and for dimensions that do not fit.
+    Raises LoraeError for another name, and for dimensions that do not fit.
 
-    Examples
-    --------
     >>> build_manifold("warped", 5).sample(100).shape
     (100, 60)
     """

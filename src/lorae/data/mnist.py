@@ -36,18 +36,11 @@ STEMS = {"train": "train", "test": "t10k"}
 class IdxSource:
     """A data set in IDX files.
 
-    Parameters
-    ----------
-    folder : str
-        Name of torchvision's folder, whose `raw` is searched too.
-    md5 : dict of str to str
-        Digest by file name; of the packed file for names that end in `.gz`, else of the content.
-    mirrors : tuple of str
-        Addresses that a file name is appended to.
-    wheel : callable, default=None
-        Last resort: returns the content of the four files by name.
-    wheel_title : str, default=""
-        Its name in messages.
+    folder: name of torchvision's folder, whose `raw` is searched too
+    md5: digest by file name; of the packed file for names that end in `.gz`, else of the content
+    mirrors: addresses that a file name is appended to
+    wheel: last resort: returns the content of the four files by name
+    wheel_title: its name in messages
     """
 
     folder: str

@@ -82,10 +82,7 @@ def _pixels(values: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 
 class _ArrayUnpickler(pickle.Unpickler):
-    """Unpickler of plain arrays that refuses everything else.
-
-    The pickle names functions of an old NumPy; replacements of ours keep it readable with any version.
-    """
+    """Unpickler of plain arrays only, with replacements for functions of an old NumPy that the pickle names."""
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) == ("numpy.core.multiarray", "_reconstruct"):

@@ -15,15 +15,10 @@ from lorae.errors import LoraeError
 class Preparation:
     """Preparation of every picture of a data set.
 
-    Parameters
-    ----------
-    size : int or None
-        Side in pixels after resizing; None keeps the size.
-    channels : {1, 3}
-    crop : int, default=None
-        Side in pixels of the center square that is cut out first.
-    crop_share : float, default=None
-        The same as a share of the width, for `crop=None`. Both None: the largest center square, or no crop for
+    size: side in pixels after resizing; None keeps the size
+    channels: {1, 3}
+    crop: side in pixels of the center square that is cut out first
+    crop_share: the same as a share of the width, for `crop=None`. Both None: the largest center square, or no crop for
         `size=None`.
     """
 

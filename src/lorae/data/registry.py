@@ -50,22 +50,11 @@ def source_names() -> list[str]:
 def load_data(settings: DataSettings, array: NDArray[Any] | None = None) -> Dataset:
     """Load, prepare and split a data set.
 
-    Parameters
-    ----------
-    settings : DataSettings
-        Its `data` is a name of `NAMED_SOURCES`, a folder or .zip file of images, or an .npy or .npz file.
-    array : ndarray, default=None
-        Items in memory, in place of `data`: vectors (n, d), or images (n, h, w), (n, c, h, w) or (n, h, w, c).
+    settings: its `data` is a name of `NAMED_SOURCES`, a folder or .zip file of images, or an .npy or .npz file
+    array: items in memory, in place of `data`: vectors (n, d), or images (n, h, w), (n, c, h, w) or (n, h, w, c)
 
-    Returns
-    -------
-    Dataset
-        uint8 images (n, c, h, w) with sides that are multiples of 8, or float32 vectors (n, d).
-
-    Raises
-    ------
-    LoraeError
-        For unknown data, settings that do not fit them, and missing or broken files.
+    Returns uint8 images (n, c, h, w) with sides that are multiples of 8, or float32 vectors (n, d). Raises LoraeError
+    for unknown data, settings that do not fit them, and missing or broken files.
     """
     return _load_all(settings, array).held_out(settings.holdout, settings.split_seed).limited(settings.limit)
 

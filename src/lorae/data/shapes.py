@@ -53,21 +53,9 @@ def load_gray_shapes(settings: DataSettings) -> Dataset:
 def sample_factors(names: Iterable[str], count: int, seed: int) -> dict[str, NDArray[Any]]:
     """Draw random values of factors.
 
-    Parameters
-    ----------
-    names : iterable of str
-        Some of `x`, `y`, `size`, `red`, `green`, `blue`, `kind`, `background`.
-    count, seed : int
+    names: some of `x`, `y`, `size`, `red`, `green`, `blue`, `kind`, `background`
 
-    Returns
-    -------
-    dict of str to ndarray
-        Each (count,), float64 uniform in its range, int64 for `kind`.
-
-    Raises
-    ------
-    LoraeError
-        For unknown factors.
+    Returns arrays (count,): float64 uniform in its range, int64 for `kind`. Raises LoraeError for unknown factors.
     """
     wanted = _checked_factors(tuple(names), ALL_FACTORS)
     generator = np.random.default_rng(seed)
@@ -85,24 +73,12 @@ def sample_factors(names: Iterable[str], count: int, seed: int) -> dict[str, NDA
 def render_shapes(factors: Mapping[str, NDArray[Any]], size: int, channels: int) -> NDArray[np.uint8]:
     """Draw the pictures of given factors, smooth in all factors but `kind`.
 
-    Parameters
-    ----------
-    factors : mapping of str to ndarray
-        Values (n,) as of `sample_factors`. A missing factor is the middle of its range; without `kind` the shapes are
-        discs, without `background` it is black.
-    size : int
-        Side in pixels.
-    channels : {1, 3}
-        1: white shapes on black.
+    factors: values (n,) as of `sample_factors`. A missing factor is the middle of its range; without `kind` the shapes
+        are discs, without `background` it is black.
+    size: side in pixels
+    channels: 1 (white shapes on black) or 3
 
-    Returns
-    -------
-    ndarray of uint8, (n, channels, size, size)
-
-    Raises
-    ------
-    LoraeError
-        For unknown factors and factors of unequal length.
+    Returns uint8 (n, channels, size, size). Raises LoraeError for unknown factors and factors of unequal length.
     """
     _checked_factors(tuple(factors), ALL_FACTORS if channels == 3 else (*GRAY_FACTORS, "kind"))
     lengths = {len(values) for values in factors.values()}

@@ -1,4 +1,4 @@
-"""Measures of trained runs with their protocols, and figures. Imports no torch by itself."""
+"""Measures of trained runs with their protocols, and figures. The package itself imports no torch."""
 
 from lorae.config.evaluation_settings import EvaluationSettings
 

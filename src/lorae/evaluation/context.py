@@ -19,10 +19,10 @@ from lorae.plotting.images import as_items
 from lorae.runs.run import Run
 from lorae.samplers import SAMPLERS, Density, fit_density, standard_normal
 
-# Items that are generated and compared at a time.
+# Number of items generated and compared at a time.
 CHUNK = 1000
 
-# Generated items that are kept for the figure.
+# Number of generated items kept for the figure.
 PICTURED = 64
 
 Items = NDArray[Any]

@@ -34,10 +34,7 @@ def evaluate_training(run: Run, model: Autoencoder, dataset: Dataset) -> dict[st
 
     A generator has neither: of it only samples are drawn.
 
-    Returns
-    -------
-    dict of str to dict
-        Name of the measure -> its result, as written to `evaluation.json`.
+    Returns a dict: measure -> its result, as written to `evaluation.json`.
     """
     if not model.spec.encodes:
         latents = standard_normal(model.spec.latent_dim).sample(PICTURED, draw_generator(run.settings.seed, 0))
@@ -67,32 +64,14 @@ def evaluate(
 ) -> dict[str, Any]:
     """Measure a trained model, write each result to `evaluation.json` as soon as it is known, and draw samples.
 
-    Parameters
-    ----------
-    run : Run
-        The run folder that results and figures are written to.
-    model : Autoencoder
-        Its model.
-    dataset : Dataset
-        The data it was trained on.
-    settings : EvaluationSettings
-        Settings of the measures.
-    only : iterable of str, default=None
-        Names of measures; None takes all that the data allow, except for the slow ones.
-    figures : bool, default=True
-        Whether to draw the generated items and interpolations.
-    quiet : bool, default=False
-        Whether to hide the progress bar.
+    run: the run folder that results and figures are written to
+    dataset: the data it was trained on
+    settings: settings of the measures
+    only: names of measures; None takes all that the data allow, except for the slow ones
+    figures: whether to draw the generated items and interpolations
 
-    Returns
-    -------
-    dict of str to dict
-        Name of the measure -> its result with its protocol, as plain JSON values.
-
-    Raises
-    ------
-    LoraeError
-        For an unknown measure, and for a named one that the data or the method do not allow.
+    Returns a dict: measure -> its result with its protocol, as plain JSON values. Raises LoraeError for an unknown
+    measure, and for a named one that the data or the method do not allow.
     """
     names = select_measures(only, dataset, run.settings.method)
     settings = settings.resolve(dataset.name, dataset.kind, run.settings.method)

@@ -76,19 +76,11 @@ def picture_interpolations(
 ) -> dict[str, NDArray[Any]]:
     """Decode and draw paths between latents of pairs of images, straight and along a sphere about `origin`.
 
-    Parameters
-    ----------
-    firsts, seconds : ndarray, shape (n, c, h, w)
-        Raw images.
-    origin : ndarray, shape (latent_dim,)
-        Center of the sphere.
-    steps : int, default=STEPS
-        Number of images on a path, ends included.
+    firsts, seconds: raw images (n, c, h, w)
+    origin: center of the sphere, (latent_dim,)
+    steps: number of images on a path, ends included
 
-    Returns
-    -------
-    dict of str to ndarray
-        Name of the path -> uint8 images (n, steps, c, h, w).
+    Returns a dict: name of the path -> uint8 images (n, steps, c, h, w).
     """
     start, end = model.encode(firsts), model.encode(seconds)
     paths = {"linear": linear_path(start, end, steps), "spherical": spherical_path(start, end, steps, origin)}
@@ -97,7 +89,7 @@ def picture_interpolations(
         latents = path.transpose(1, 0, 2).reshape(-1, path.shape[-1]).astype(np.float32)
         images = to_uint8(model.decode(latents))
         decoded[name] = images.reshape(len(firsts), steps, *images.shape[1:])
-        # The true images at both ends tell errors of reconstruction from those of interpolation.
+        # The true images at both ends separate errors of reconstruction from those of interpolation.
         rows = np.concatenate([firsts[:, None], decoded[name], seconds[:, None]], axis=1)
         grids.plot_grid(rows.reshape(-1, *rows.shape[2:]), run.figure_path(f"interpolation-{name}"), columns=steps + 2)
     return decoded

@@ -25,18 +25,10 @@ Result = dict[str, Any]
 class Measure:
     """A row of the table.
 
-    Parameters
-    ----------
-    name : str
-        Name in `lorae evaluate --only`.
-    summary : str
-        Description in a few words.
-    take : callable
-        Takes the measure.
-    needs_labels, needs_encoder, needs_features : bool
-        Whether it needs labeled data, an encoder, a network for features.
-    slow : bool, default=False
-        Whether it is taken only if named.
+    name: name in `lorae evaluate --only`
+    summary: description in a few words
+    needs_labels, needs_encoder, needs_features: whether it needs labeled data, an encoder, a network for features
+    slow: whether it is taken only if named
     """
 
     name: str

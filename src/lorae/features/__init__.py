@@ -44,19 +44,12 @@ EXTRACTORS = {
 def build_extractor(features: str | nn.Module, weights: str | None = None) -> FeatureExtractor:
     """Build a feature extractor by name, or from a torch module.
 
-    Parameters
-    ----------
-    features : str or torch.nn.Module
-        A name of `EXTRACTORS` or of another package (see `lorae.plugins`), a module, or `FILE.py:NAME` or
+    features: a name of `EXTRACTORS` or of another package (see `lorae.plugins`), a module, or `FILE.py:NAME` or
         `PACKAGE.MODULE:NAME` of a module or of a function that returns one. A module of the user maps images, float32
         (n, c, h, w) in [0, 1], or unchanged vectors to (n, d).
-    weights : str, default=None
-        File of the weights, for `inception` only.
+    weights: file of the weights, for `inception` only
 
-    Raises
-    ------
-    LoraeError
-        For an unknown name, an import that fails, and weights that do not fit.
+    Raises LoraeError for an unknown name, an import that fails, and weights that do not fit.
     """
     if isinstance(features, nn.Module):
         return _own_extractor(type(features).__name__, features)

@@ -22,21 +22,12 @@ GPU_FACTOR = 8
 class FeatureExtractor:
     """A fixed map from items to features, recorded with every number that depends on it.
 
-    Parameters
-    ----------
-    name : str
-    sha256 : str
-        Hash of the weights; empty for none.
-    dim : int
-        Width of the features; 0 if it depends on the items.
-    network : torch.nn.Module
-        Maps the result of `prepare` to float (n, dim).
-    prepare : callable
-        Maps raw items, uint8 images (n, c, h, w) or float vectors (n, d), to a float tensor.
-    protocol : dict, default={}
-        Description of resizing, quantization and input range.
-    batch : int, default=25
-        Items in a batch on a CPU.
+    sha256: hash of the weights; empty for none
+    dim: width of the features; 0 if it depends on the items
+    network: maps the result of `prepare` to float (n, dim)
+    prepare: maps raw items, uint8 images (n, c, h, w) or float vectors (n, d), to a float tensor
+    protocol: description of resizing, quantization and input range
+    batch: items in a batch on a CPU
     """
 
     name: str

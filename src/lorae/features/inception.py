@@ -26,7 +26,7 @@ VARIABLE = "LORAE_INCEPTION"
 
 DIM = 2048
 SIDE = 299
-# Fastest on a CPU, with channels last: 30 ms an image on 2 cores, where 40 at once take 53.
+# Batch size that is fastest on a CPU, with channels last: 30 ms an image on 2 cores, where 40 at once take 53.
 INCEPTION_BATCH = 10
 
 PROTOCOL = {
@@ -42,19 +42,10 @@ Chain = list[tuple[int, str]]
 def build_inception(weights: str | Path | None = None) -> FeatureExtractor:
     """Build the extractor `inception`: uint8 images (n, 1 or 3, h, w) to float32 (n, 2048).
 
-    Parameters
-    ----------
-    weights : str or Path, default=None
-        File of the weights; None: LORAE_INCEPTION, then torch's cache, then a download into that cache.
+    weights: file of the weights; None: LORAE_INCEPTION, then torch's cache, then a download into that cache
 
-    Raises
-    ------
-    LoraeError
-        For a file that is missing or another one, and for a download that fails.
-
-    References
-    ----------
-    Heusel et al., NeurIPS 2017 (arXiv:1706.08500); weights as converted for pytorch-fid.
+    Raises LoraeError for a file that is missing or another one, and for a download that fails.
+    Source: Heusel et al., NeurIPS 2017 (arXiv:1706.08500); weights as converted for pytorch-fid.
     """
     content = _weights_file(weights)
     saved = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
@@ -79,12 +70,8 @@ def inception_network() -> nn.Sequential:
     Its blocks are named as in the weights file. It differs from other Inception networks of version 3 in two points:
     average pools ignore padding, and the last block pools by the maximum.
 
-    References
-    ----------
-    Szegedy et al., CVPR 2016 (arXiv:1512.00567).
+    Source: Szegedy et al., CVPR 2016 (arXiv:1512.00567).
 
-    Examples
-    --------
     >>> inception_network().Mixed_7c.branch1x1.conv.weight.shape
     torch.Size([320, 2048, 1, 1])
     """
@@ -127,7 +114,7 @@ class NormedConvolution(nn.Module):
         self.bn = nn.BatchNorm2d(outputs, eps=0.001)
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: float (n, inputs, h, w)."""
+        """Return the outputs of x, float (n, inputs, h, w)."""
         return F.relu(self.bn(self.conv(x)))
 
 
@@ -161,7 +148,7 @@ class MixedBlock(nn.Module):
         return steps
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: float (n, inputs, h, w)."""
+        """Return the outputs of x, float (n, inputs, h, w)."""
         outputs = [self._along(steps, x) for steps in self.branches]
         return torch.cat([*outputs, self.branch_pool(self.pool(x))], dim=1)
 
@@ -227,7 +214,7 @@ def _prepare(images: NDArray[Any]) -> Tensor:
 
 
 def _weights_file(weights: str | Path | None) -> bytes:
-    """Return the checked content of the weights file from the first place that is given or has it."""
+    """Return the checked content of the weights file from the given path, else from the first place that has it."""
     for origin, given in (("argument features_weights", weights), (VARIABLE, os.environ.get(VARIABLE))):
         if given:
             return _read(Path(given).expanduser(), f"from {origin}")

@@ -28,17 +28,9 @@ PROTOCOL = {
 def build_lite0() -> FeatureExtractor:
     """Build the extractor `lite0`: uint8 images (n, 1 or 3, h, w) to float32 (n, 1280).
 
-    Raises
-    ------
-    LoraeError
-        If the packages of the extra `lite0` are missing or their weights cannot be read.
+    Raises LoraeError if the packages of the extra `lite0` are missing or their weights cannot be read.
+    Source: Tan and Le, ICML 2019 (arXiv:1905.11946), in the variant without squeeze-and-excitation.
 
-    References
-    ----------
-    Tan and Le, ICML 2019 (arXiv:1905.11946), in the variant without squeeze-and-excitation.
-
-    Examples
-    --------
     >>> build_lite0()(np.zeros((2, 1, 32, 32), np.uint8)).shape
     (2, 1280)
     """
@@ -72,7 +64,7 @@ class PooledFeatures(nn.Module):
         self.network = network
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: float (n, 3, 224, 224); result (n, 1280)."""
+        """Map x, float (n, 3, 224, 224), to (n, 1280)."""
         features: Tensor = self.network.extract_features(x)  # type: ignore[operator]
         return features.mean(dim=(2, 3))
 

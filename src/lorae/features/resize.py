@@ -12,14 +12,10 @@ from lorae.errors import LoraeError
 def resize_clean(images: NDArray[Any], height: int, width: int) -> NDArray[np.float32]:
     """Resize uint8 images (n, c, h, w) to float32 (n, c, height, width) on the scale 0 to 255, not clipped.
 
-    The filter is antialiased; images of that size already are only converted.
+    The filter is antialiased; images that have this size already are only converted.
 
-    References
-    ----------
-    Parmar et al., CVPR 2022 (arXiv:2104.11222).
+    Source: Parmar et al., CVPR 2022 (arXiv:2104.11222).
 
-    Examples
-    --------
     >>> resize_clean(np.zeros((2, 1, 8, 8), np.uint8), 4, 4).shape
     (2, 1, 4, 4)
     """

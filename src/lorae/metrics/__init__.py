@@ -1,1 +1,1 @@
-"""Numbers about latents, reconstructions and samples; each travels with its protocol."""
+"""Metrics of latents, reconstructions and samples."""

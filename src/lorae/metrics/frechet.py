@@ -31,7 +31,7 @@ class Moments:
 
     @cached_property
     def factor(self) -> Matrix:
-        """A with A A^T = covariance, kept: one set is often compared with many."""
+        """Factor A with A A^T = covariance, cached because one set is often compared with many."""
         return _factor(self.covariance)
 
     @classmethod
@@ -53,7 +53,7 @@ class Moments:
 
 
 class MomentStream:
-    """Collects mean and covariance over batches: float64 sums about the mean of the first rows, so nothing cancels."""
+    """Mean and covariance over batches, by float64 sums about the mean of the first rows to avoid cancellation."""
 
     def __init__(self) -> None:
         self.n = 0
@@ -94,9 +94,9 @@ def _finite(features: Matrix) -> Matrix:
 
 
 def frechet_distance(first: Moments, second: Moments) -> float:
-    """|m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)), the squared 2-Wasserstein distance of the two Gaussians.
+    """Return |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)), the squared 2-Wasserstein distance of Gaussians.
 
-    Right for singular covariances and for fewer items than dimensions; zero for equal moments. Raises LoraeError for
+    Covariances may be singular, as with fewer items than dimensions; zero for equal moments. Raises LoraeError for
     different widths. Source: Dowson and Landau, 1982; as an image metric Heusel et al., NeurIPS 2017
     (arXiv:1706.08500).
 
@@ -115,7 +115,7 @@ def frechet_distance(first: Moments, second: Moments) -> float:
 def root_product_trace(first: Matrix, second: Matrix) -> float:
     """Return tr((C1 C2)^(1/2)) of two covariances, as the sum of the singular values of A1^T A2 where C = A A^T.
 
-    Unlike a square root of the product's eigenvalues it loses no digits at small ones, and no complex numbers appear.
+    Unlike square roots of the product's eigenvalues, it is precise for small ones and always real.
     """
     return _nuclear_product(_factor(first), _factor(second))
 
@@ -127,7 +127,7 @@ def _nuclear_product(first: Matrix, second: Matrix) -> float:
 
 
 def _factor(covariance: Matrix) -> Matrix:
-    """A with A A^T = C: Cholesky's where C is safely positive definite (the cheap case), else from its eigenvectors."""
+    """Return A with A A^T = C: by Cholesky's method if C is safely positive definite, else from its eigenvectors."""
     matrix = torch.from_numpy(np.ascontiguousarray(covariance))
     floor = len(covariance) * ROUNDING * float(matrix.diagonal().max().clamp_min(0))
     lower, failed = torch.linalg.cholesky_ex(matrix)
@@ -139,7 +139,7 @@ def _factor(covariance: Matrix) -> Matrix:
 
 
 def warn_of_few(n: int, width: int, what: str) -> None:
-    """Warn where a covariance of `width` features is estimated from fewer items than that: distances come out high."""
+    """Warn if a covariance of `width` features is estimated from fewer items, which makes distances too high."""
     if n <= width:
         warnings.warn(
             f"frechet distance: {n} {what} for {width} features give a singular covariance and a distance that is "
@@ -161,11 +161,11 @@ class Extrapolation:
 def extrapolated_distance(
     features: NDArray[Any], reference: Moments, *, seed: int = 0, points: int = 15
 ) -> Extrapolation:
-    """FID-infinity: distances of growing random subsets of features (n, d) to the reference, extrapolated in 1/n.
+    """Return FID-infinity: distances of growing subsets of features (n, d) to the reference, extrapolated in 1/n.
 
-    Takes away the bias of the finite number of generated items. The subsets do not depend on the order of the items.
-    From half of them to all; LoraeError for fewer than 2 * points items.
-    Source: Chong and Forsyth, CVPR 2020 (arXiv:1911.07023).
+    Removes the bias of the finite number of generated items. Subsets are random, but do not depend on the order of the
+    items. From half of them to all; LoraeError for fewer than 2 * points items. Source: Chong and Forsyth, CVPR 2020
+    (arXiv:1911.07023).
     """
     if len(features) < 2 * points:
         raise LoraeError(f"features: got {len(features)} items, expected at least {2 * points} to extrapolate from")
@@ -181,5 +181,5 @@ def extrapolated_distance(
 
 
 def canonical_order(features: NDArray[Any]) -> NDArray[np.int64]:
-    """Return indices that sort the rows: what draws subsets in this order does not depend on the order of the items."""
+    """Return indices that sort the rows, so that subsets drawn in this order do not depend on that of the items."""
     return np.lexsort(features.T[::-1]).astype(np.int64)

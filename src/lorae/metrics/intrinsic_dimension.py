@@ -11,12 +11,12 @@ from lorae.metrics.neighbours import distance_rows, neighbor_distances
 
 # TwoNN leaves out the tenth of the points with the largest ratios, as its authors do: they break the local uniformity.
 KEPT = 0.9
-# Levina and Bickel average over 10 to 20 neighbours: fewer are noisy, more reach around the curves.
+# Levina and Bickel average over 10 to 20 neighbors: fewer are noisy, more reach around the curves.
 NEIGHBORS = 20
 
 
 def two_nn(points: NDArray[Any]) -> float:
-    """Return the intrinsic dimension of points (n, d) from the ratio of the distances to the two nearest neighbours.
+    """Return the intrinsic dimension of points (n, d) from the ratio of the distances to the two nearest neighbors.
 
     Fits -log(1 - F(mu)) = d log(mu) through the origin on the lower 90% of the ratios; repeated points count once.
     Raises LoraeError for fewer than ten different points. Source: Facco et al., Scientific Reports 2017
@@ -37,11 +37,11 @@ def two_nn(points: NDArray[Any]) -> float:
 
 
 def levina_bickel(points: NDArray[Any], neighbours: int = NEIGHBORS) -> float:
-    """Return the intrinsic dimension of points (n, d), by maximum likelihood from distances to nearest neighbours.
+    """Return the intrinsic dimension of points (n, d), by maximum likelihood from distances to nearest neighbors.
 
-    With T_j the distance of a point to its j-th neighbour, the inverse is the mean of log(T_k / T_j) over j < k and all
-    points: inverses are averaged, not dimensions, which would lean to too many. Of fewer points than k + 1, all others
-    are neighbours; repeated points count once. Raises LoraeError for fewer than ten different points or two neighbours.
+    With T_j the distance of a point to its j-th neighbor, the inverse is the mean of log(T_k / T_j) over j < k and all
+    points: averaging dimensions instead of inverses would be biased upwards. Among fewer than k + 1 points all others
+    are neighbors; repeated points count once. Raises LoraeError for fewer than ten different points or two neighbors.
     Source: Levina and Bickel, NIPS 2004; the average of inverses after MacKay and Ghahramani's comment on it (2005).
 
     >>> line = np.random.default_rng(0).uniform(size=(2000, 1)) * np.ones((1, 3))
@@ -69,10 +69,10 @@ def _different(points: NDArray[Any]) -> NDArray[Any]:
 
 
 def distance_contrast(points: NDArray[Any]) -> dict[str, float]:
-    """(d_max - d_min) / d_min of each point to all others, points (n, d): median, smallest and 10% quantile.
+    """Return (d_max - d_min) / d_min over points (n, d), each to all others: median, smallest and 10% quantile.
 
-    The paper bounds this ratio from below (theorem 2; its division by the rank cancels). A small one means that near
-    and far can no longer be told apart. Repeated points, at distance zero, are left out.
+    The paper bounds this ratio from below (theorem 2; its division by the rank cancels). If it is small, near and far
+    points cannot be distinguished. Repeated points, at distance zero, are left out.
     """
     ratios = []
     for start, squared in distance_rows(points, points):

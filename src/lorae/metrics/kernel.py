@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from lorae.errors import LoraeError
 from lorae.metrics.frechet import canonical_order
 
-# The numbers of Binkowski et al. and of clean-fid: many small subsets, so that their spread says how sure the mean is.
+# The values of Binkowski et al. and of clean-fid: many small subsets, whose spread is the uncertainty of the mean.
 SUBSETS, SUBSET_SIZE = 100, 1000
 
 

@@ -1,4 +1,4 @@
-"""Nearest neighbours by brute force, chunk by chunk in float64: exact, and small in memory."""
+"""Exact nearest neighbors by brute force, in float64, chunk by chunk to save memory."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -13,9 +13,9 @@ CHUNK = 1000
 
 
 def distance_rows(queries: NDArray[Any], points: NDArray[Any]) -> Iterator[tuple[int, Tensor]]:
-    """The squared distances of queries (n, d) to points (m, d), float64, a chunk of rows at a time with its start.
+    """Yield the first row of a chunk of queries (n, d), and its squared distances to points (m, d), float64.
 
-    Taken about the mean of the points, so that few digits cancel; what is below rounding is 0, as between equal rows.
+    Computed about the mean of the points to limit cancellation; distances below rounding are set to 0.
     """
     reference = _copied(points)
     origin = reference.mean(0)
@@ -48,6 +48,6 @@ def squared_neighbor_distances(points: NDArray[Any], k: int) -> Tensor:
     parts = []
     for start, squared in distance_rows(points, points):
         rows = torch.arange(len(squared))
-        squared[rows, start + rows] = torch.inf  # no point is its own neighbour
+        squared[rows, start + rows] = torch.inf  # no point is its own neighbor
         parts.append(squared.topk(k, largest=False).values)
     return torch.cat(parts)

@@ -1,4 +1,4 @@
-"""Precision, recall, density and coverage: fidelity and diversity apart, which one distance cannot tell."""
+"""Precision, recall, density and coverage: fidelity and diversity as separate numbers."""
 
 from typing import Any
 
@@ -7,18 +7,18 @@ from numpy.typing import NDArray
 from lorae.errors import LoraeError
 from lorae.metrics.neighbours import distance_rows, squared_neighbor_distances
 
-# The number of neighbours that Naeem et al. recommend.
+# The number of neighbors that Naeem et al. recommend.
 NEIGHBORS = 5
 
 
 def precision_recall(real: NDArray[Any], generated: NDArray[Any], k: int = NEIGHBORS) -> dict[str, float]:
-    """Precision, recall, density and coverage of generated features (m, d) against real ones (n, d).
+    """Return precision, recall, density and coverage of generated features (m, d) against real ones (n, d).
 
-    Every point has a ball that reaches its k-th nearest neighbour of its own set. precision: share of generated
-    points in a ball of a real one; recall: share of real points in a ball of a generated one; density: mean number of
-    real balls around a generated point, over k; coverage: share of real balls that hold a generated point.
-    Raises LoraeError for different widths and for k or fewer items. Source: Kynkaanniemi et al., NeurIPS 2019
-    (arXiv:1904.06991); Naeem et al., ICML 2020 (arXiv:2002.09797).
+    Every point has a ball that reaches its k-th nearest neighbor in its own set. precision: share of generated points
+    in a ball of a real one; recall: share of real points in a ball of a generated one; density: mean number of real
+    balls around a generated point, over k; coverage: share of real balls that hold a generated point. Raises LoraeError
+    for different widths and for k or fewer items. Source: Kynkaanniemi et al., NeurIPS 2019 (arXiv:1904.06991); Naeem
+    et al., ICML 2020 (arXiv:2002.09797).
     """
     if real.shape[1:] != generated.shape[1:]:
         raise LoraeError(f"features: got widths {real.shape[1]} and {generated.shape[1]}, expected one")

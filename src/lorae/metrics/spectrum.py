@@ -1,4 +1,4 @@
-"""The spectrum of the latent covariance, and the ranks read off it."""
+"""The spectrum of the latent covariance, and its ranks."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -71,7 +71,7 @@ def latent_spectrum(latents: NDArray[Any], split: str, tolerance: float = TOLERA
 def bootstrap_ranks(
     latents: NDArray[Any], *, resamples: int = 200, seed: int = 0, tolerance: float = TOLERANCE
 ) -> dict[str, Any]:
-    """95% intervals of the ranks of latents (n, l) over resamples of the items: percentiles, inclusive.
+    """Return 95% intervals of the ranks of latents (n, l) over resamples of the items: percentiles, inclusive.
 
     The resamples do not depend on the order of the items. Source: Efron, Annals of Statistics 1979.
     """

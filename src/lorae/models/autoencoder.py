@@ -1,4 +1,4 @@
-"""The autoencoder: encoder, bottleneck, decoder, and what a user does with a trained one."""
+"""The autoencoder: encoder, bottleneck and decoder, and the methods of a trained model."""
 
 import copy
 import dataclasses
@@ -22,17 +22,17 @@ from lorae.validation import whole
 
 Array = TypeVar("Array", Tensor, NDArray[Any])
 
-# Where M starts for the last principal component of a residual network, as a share of that for the first: enough for an
-# order, too little for noise on the latent to drown it.
+# Initial entry of M for the last principal component of a residual network, relative to that for the first: different
+# enough to order them, large enough to stand out from noise on the latent.
 LAST_COMPONENT = 0.5
 
-# Items that go through the network at once outside training: large enough to be fast, small enough for any memory.
+# Batch size outside training: large enough to be fast, small enough for any memory.
 CHUNK = 500
 
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """Everything that is needed to rebuild an `Autoencoder` without its weights (`model.json`)."""
+    """Specification that rebuilds an `Autoencoder` without its weights (`model.json`)."""
 
     network: str
     shape: tuple[int, ...]
@@ -89,7 +89,7 @@ class Autoencoder(nn.Module):
             apply_spectral_norm(self.decoder)
 
     def forward(self, x: Tensor) -> Forward:
-        """x: scaled items, float (n, c, h, w) or (n, d)."""
+        """Encode and decode scaled items x, float (n, c, h, w) or (n, d)."""
         h = self.encoder(x)
         latent = self.bottleneck(h)
         return Forward(h, latent, self.decoder(latent.z))
@@ -97,11 +97,11 @@ class Autoencoder(nn.Module):
     def start_as_principal_components(self, items: NDArray[Any]) -> None:
         """Set the linear paths of a `residual` network so that the model is the PCA of raw items, vectors (n, d).
 
-        Requires an identity bottleneck, or an M that is the identity. With fewer principal components
-        than latent coordinates, those left over start at zero.
+        Requires an identity bottleneck, or an M that is the identity. With fewer principal components than latent
+        coordinates, the remaining ones start at zero.
         """
         scaled = self.scaling(torch.as_tensor(np.array(items))).double()
-        # Not by `principal_axes`, whose signs are others: the signs are part of what a seed trains.
+        # Not by `principal_axes`, whose signs differ: the result of a seed depends on the signs.
         _, _, axes = torch.linalg.svd(scaled - scaled.mean(0), full_matrices=False)
         axes = axes[: self.spec.latent_dim]
         assert isinstance(self.encoder, Encoder)
@@ -116,33 +116,33 @@ class Autoencoder(nn.Module):
             self.decoder.input.bias[-inputs:] = scaled.mean(0)
 
     def calibrate(self, items: NDArray[Any]) -> None:
-        """Give the encoder's outputs mean zero and deviation one on some raw items, by its last layer.
+        """Rescale the encoder's last layer so that its outputs on raw items have mean 0 and deviation 1.
 
-        For a bottleneck with one matrix M. A residual network that is the PCA of its items stays it.
+        Requires a bottleneck with one matrix M. A residual network that is the PCA of its items remains so.
 
-        A normalization after the encoder makes the effective size of its steps that of a step over that of its
-        outputs: outputs as small as they start by themselves would be thrown about by the first updates.
+        A normalization after the encoder divides the effect of a step by the size of the outputs: without calibration
+        the initial outputs are small, and the first updates would change them far too much.
         """
         if isinstance(self.encoder, MissingEncoder):
             return
         h = torch.as_tensor(np.asarray(self.encoder_outputs(items)), device=self.scaling.scale.device)
         deviation = h.std(0, correction=0)
-        # A coordinate that hardly varies holds rounding, which must not be blown up to a deviation of one.
+        # A coordinate that hardly varies holds rounding noise, which must not be scaled to a deviation of one.
         deviation = deviation.clamp_min(max(1e-3 * float(deviation.max()), torch.finfo(h.dtype).tiny))
         output, taken = self.encoder.output, self.decoder.input
         with torch.no_grad():
             output.weight.div_(deviation[:, None])
             output.bias.copy_((output.bias - h.mean(0)) / deviation)
             if self.spec.network == "residual":
-                # M tells the components' order, so that a bound on its rank takes the last of them first; the decoder
-                # makes up for both, so that the model stays what it was.
+                # M orders the components, so that a bound on its rank removes the last ones first; the decoder
+                # compensates for both changes, so that the model computes the same function.
                 order = torch.linspace(1, LAST_COMPONENT, len(deviation), device=h.device)
                 self.bottleneck.single_matrix().copy_(order.diag())
                 taken.bias.add_(taken.weight @ h.mean(0))
                 taken.weight.mul_(deviation / order)
 
     def encode(self, items: Array) -> Array:
-        """Latents, float32 (n, latent_dim), of raw items: uint8 or float images (n, c, h, w), or vectors (n, d)."""
+        """Return latents, float32 (n, latent_dim), of raw images (n, c, h, w), uint8 or float, or vectors (n, d)."""
         return self._in_chunks(self._encode, items, self.spec.shape)
 
     def encoder_outputs(self, items: Array) -> Array:
@@ -185,7 +185,7 @@ class Autoencoder(nn.Module):
         return values
 
     def collapse(self) -> "Autoencoder":
-        """Return a copy with M folded into the encoder's last layer: the plain autoencoder's shape, the same outputs.
+        """Return a plain autoencoder with the same outputs: a copy with M folded into the encoder's last layer.
 
         The product is taken in float64. A model without a linear bottleneck is copied as it is.
         """
@@ -205,11 +205,10 @@ class Autoencoder(nn.Module):
     def truncate(self, items: Array, rank: int | None = None) -> "Autoencoder":
         """Return a smaller copy without M, whose latent has one coordinate for each direction that is kept.
 
-        The directions are the `rank` leading principal axes of the latents of `items`, within the range of M: codes
-        are centered, uncorrelated and ordered by descending standard deviation over these items, along a direction that
-        is dropped everything is decoded at its mean, and the spectrum of the latent covariance is the leading part of
-        what it was. None keeps all of M's singular values above 1e-6 of the largest, used by the items or not: then
-        reconstructions stay the same to rounding.
+        The directions are the `rank` leading principal axes of the latents of `items`, within the range of M: codes are
+        centered, uncorrelated and ordered by descending standard deviation over these items. Dropped directions are
+        decoded at their means, and the spectrum of the latent covariance keeps its leading part. None keeps all
+        singular values of M above 1e-6 of the largest, so that reconstructions stay the same up to rounding.
 
         items: raw training items, at least two, better a few times as many as latent_dim; for a rank of None they set
         the axes only.
@@ -227,8 +226,8 @@ class Autoencoder(nn.Module):
     def truncation_rank(self, rank: int | None = None) -> int:
         """Return the number of directions that a truncation keeps: `rank`, or the numerical rank of M for None.
 
-        Raises LoraeError for a bottleneck without a matrix, a decoder with spectral norms, which would then be those
-        of other weights, a rank below 1 or above latent_dim, and a matrix that is zero or not finite.
+        Raises LoraeError for a bottleneck without a matrix, a decoder with spectral norms, which truncation would
+        change, a rank below 1 or above latent_dim, and a matrix that is zero or not finite.
         """
         matrix = self.bottleneck.matrix()
         if matrix is None:
@@ -259,7 +258,7 @@ class Autoencoder(nn.Module):
         return small.train(self.training)
 
     def parameter_counts(self) -> dict[str, int]:
-        """Return trainable parameters of encoder, bottleneck and decoder."""
+        """Return the numbers of trainable parameters of encoder, bottleneck and decoder."""
         parts = {"encoder": self.encoder, "bottleneck": self.bottleneck, "decoder": self.decoder}
         return {name: sum(p.numel() for p in part.parameters()) for name, part in parts.items()}
 

@@ -19,7 +19,7 @@ class Linear(nn.Linear):
     """
 
     def forward(self, input: Tensor) -> Tensor:
-        """input: (n, in_features), any floating dtype; result float32 (n, out_features)."""
+        """Map input (n, in_features), of any floating dtype, to float32 (n, out_features)."""
         with torch.autocast(input.device.type, enabled=False):
             return super().forward(input.to(self.weight.dtype))
 
@@ -31,7 +31,7 @@ class StridedConv2d(nn.Conv2d):
         super().__init__(in_channels, out_channels, kernel_size=4, stride=2, padding=1)
 
     def forward(self, input: Tensor) -> Tensor:
-        """input: (n, c, h, w); result (n, out_channels, h // 2, w // 2)."""
+        """Map input (n, c, h, w) to (n, out_channels, h // 2, w // 2)."""
         h, w = input.shape[2:]
         small = (h // 2) * (w // 2) <= PATCH_PIXELS and h % 2 == 0 and w % 2 == 0
         if not (small and _trains_on_cpu(self, input)):
@@ -51,7 +51,7 @@ class StridedConvTranspose2d(nn.ConvTranspose2d):
         super().__init__(in_channels, out_channels, kernel_size=4, stride=2, padding=1)
 
     def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
-        """input: (n, c, h, w); result (n, out_channels, 2 h, 2 w)."""
+        """Map input (n, c, h, w) to (n, out_channels, 2 h, 2 w)."""
         if output_size is not None or not _trains_on_cpu(self, input):
             return super().forward(input, output_size)
         result: Tensor = _TransposedConvolution.apply(*_in_one_precision(self, input))  # type: ignore[no-untyped-call]
@@ -65,7 +65,7 @@ class PixelwiseLinear(nn.ConvTranspose2d):
         super().__init__(in_channels, out_channels, kernel_size=1)
 
     def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
-        """input: (n, c, h, w); result (n, out_channels, h, w)."""
+        """Map input (n, c, h, w) to (n, out_channels, h, w)."""
         if output_size is not None:
             return super().forward(input, output_size)
         return F.conv2d(input, self.weight.transpose(0, 1), self.bias)
@@ -76,7 +76,7 @@ def _trains_on_cpu(layer: nn.Module, input: Tensor) -> bool:
 
 
 def _in_one_precision(layer: nn.Conv2d | nn.ConvTranspose2d, input: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Input, weight and bias in the precision that autocast asks for: it does not reach into our own functions."""
+    """Cast input, weight and bias to the precision of autocast, which does not act within custom functions."""
     wanted = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else layer.weight.dtype
     assert layer.bias is not None
     return input.to(wanted), layer.weight.to(wanted), layer.bias.to(wanted)
@@ -104,7 +104,7 @@ class _TransposedConvolution(torch.autograd.Function):
 
 # Each of the next two is linear and the other's adjoint, so each is the other's backward pass, to any order.
 class _Patches(torch.autograd.Function):
-    """(n, c, h, w) -> (n, h/2, w/2, 16 c): what the kernel sees at each position, kernel pixels before channels."""
+    """(n, c, h, w) -> (n, h/2, w/2, 16 c): the kernel's input at each position, kernel pixels before channels."""
 
     @staticmethod
     def forward(ctx: Any, images: Tensor) -> Tensor:

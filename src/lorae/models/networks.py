@@ -21,7 +21,7 @@ class Encoder(nn.Module):
         self.output = output
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: float (n, c, h, w) or (n, d); result float32 (n, latent_dim)."""
+        """Map x, float (n, c, h, w) or (n, d), to float32 (n, latent_dim)."""
         h: Tensor = self.output(self.features(x).flatten(1))
         return h
 
@@ -35,20 +35,20 @@ class Decoder(nn.Module):
         self.features = features
 
     def forward(self, z: Tensor) -> Tensor:
-        """z: float32 (n, latent_dim); result float (n, c, h, w) or (n, d)."""
+        """Map z, float32 (n, latent_dim), to float (n, c, h, w) or (n, d)."""
         x: Tensor = self.features(self.input(z))
         return x
 
 
 class ConcatInput(nn.Module):
-    """A network's input beside its features: what a linear layer makes of both has a linear part of its own."""
+    """A network's input concatenated to its features, so that the next linear layer has a linear path."""
 
     def __init__(self, network: nn.Sequential) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: float (n, d); result (n, d + features)."""
+        """Map x, float (n, d), to (n, d + features)."""
         return torch.cat([x, self.network(x)], dim=1)
 
 
@@ -61,7 +61,7 @@ class LinearSkip(nn.Module):
         self.width = width
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: float (n, width + d); result (n, d)."""
+        """Map x, float (n, width + d), to (n, d)."""
         result: Tensor = self.network(x[:, : self.width]) + x[:, self.width :]
         return result
 
@@ -74,7 +74,7 @@ class ToImage(nn.Module):
         self.sides = sides
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: float (n, h * w * c)."""
+        """Map x, float (n, h * w * c), to (n, c, h, w)."""
         return x.view(-1, *self.sides).permute(0, 3, 1, 2)
 
 
@@ -104,12 +104,12 @@ class MissingEncoder(nn.Module):
     """Placeholder for the encoder of a generator; raises LoraeError when called."""
 
     def forward(self, x: Tensor) -> Tensor:  # noqa: ARG002
-        """Raises LoraeError."""
+        """Raise LoraeError."""
         raise LoraeError("encoder: this method only generates; it can sample, but neither encode nor reconstruct")
 
 
 def apply_spectral_norm(network: nn.Module) -> None:
-    """Divide every weight by its spectral norm, as one step of power iteration a pass knows it (arXiv:1802.05957)."""
+    """Divide every weight by its spectral norm, estimated by one power iteration a pass (arXiv:1802.05957)."""
     for layer in list(network.modules()):
         if isinstance(layer, (nn.Linear, nn.ConvTranspose2d)):
             spectral_norm(layer)
@@ -128,7 +128,7 @@ def build_networks(
 
     network: `mnist`, `celeba`, `mlp` or `residual`; shape: (c, h, w) with sides that are multiples of 8, or (d,);
     width: factor on all channel counts; encoder_outputs: where they are not `latent_dim`; output: `tanh` or `sigmoid`,
-    what ends the decoder of images. Raises LoraeError for other shapes.
+    the last activation of the decoder of images. Raises LoraeError for other shapes.
     """
     outputs = encoder_outputs or latent_dim
     if network == "mlp":
@@ -156,7 +156,7 @@ def _scaled(count: int, width: float) -> int:
 def _convolutional_encoder(channels: int, height: int, side: int, counts: list[int], latent_dim: int) -> Encoder:
     layers: list[nn.Module] = []
     for count in counts:
-        if min(height, side) < 2:  # images of 8 x 8 are down to one pixel after three layers
+        if min(height, side) < 2:  # images of 8 x 8 have one pixel left after three layers
             break
         layers += [StridedConv2d(channels, count), nn.ReLU()]
         channels, height, side = count, height // 2, side // 2

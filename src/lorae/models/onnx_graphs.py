@@ -34,12 +34,12 @@ class _Decoding(nn.Module):
 
 
 def encoder_graph(model: Autoencoder, metadata: Mapping[str, str]) -> bytes:
-    """From `items`, images (n, c, h, w) in [0, 1] or raw vectors (n, d), to `codes` (n, latent_dim); all float32."""
+    """Return the graph from `items`, images (n, c, h, w) in [0, 1] or vectors (n, d), to `codes` (n, latent_dim)."""
     return _graph(_Encoding(model), model.spec.shape, ("items", "codes"), metadata)
 
 
 def decoder_graph(model: Autoencoder, metadata: Mapping[str, str]) -> bytes:
-    """From `codes` back to `items`, as in `encoder_graph`; pixels are not clipped."""
+    """Return the graph from `codes` to `items`, as in `encoder_graph`; pixels are not clipped."""
     return _graph(_Decoding(model), (model.spec.latent_dim,), ("codes", "items"), metadata)
 
 
@@ -48,7 +48,7 @@ def _graph(network: nn.Module, shape: tuple[int, ...], names: tuple[str, str], m
     example = torch.zeros(2, *shape)  # two rows: a single one could be taken for a fixed shape
     rows = ({0: torch.export.Dim("n")},)
     with _quiet_exporter():
-        # Traced here and strictly: left to itself, the exporter fixes n at 2 where a bottleneck asks for len(z).
+        # Traced here and strictly: by default the exporter fixes n at 2 if a bottleneck reads len(z).
         traced = torch.export.export(network.eval(), (example,), dynamic_shapes=rows, strict=True)
         program = torch.onnx.export(
             traced,
@@ -69,7 +69,7 @@ def _graph(network: nn.Module, shape: tuple[int, ...], names: tuple[str, str], m
 
 
 def _forget_origins(graph: Any) -> None:
-    """Drop what the exporter notes of the Python code of each node: paths of this machine, in three times the space."""
+    """Drop the exporter's notes on each node's Python code: paths of this machine, which triple the size."""
     parts = graph.graph
     for part in (graph, parts, *parts.node, *parts.input, *parts.output, *parts.value_info, *parts.initializer):
         part.ClearField("metadata_props")
@@ -78,7 +78,7 @@ def _forget_origins(graph: Any) -> None:
 
 @contextlib.contextmanager
 def _quiet_exporter() -> Iterator[None]:
-    """Without its word on torchvision, which is not used, and its own use of what torch has deprecated."""
+    """Silence the exporter's message on torchvision, which is not used, and its own deprecation warnings."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)

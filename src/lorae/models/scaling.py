@@ -74,7 +74,7 @@ class Units:
         return scaled
 
     def fold_into(self, scaling: Scaling) -> None:
-        """Change a float64 scaling of scaled vectors to one of vectors as they were before."""
+        """Change a float64 scaling of scaled vectors to the equivalent one of unscaled vectors."""
         mean, scale = torch.from_numpy(self.mean), torch.from_numpy(self.scale)
         scaling.shift.mul_(scale).add_(mean)
         scaling.scale.mul_(scale)

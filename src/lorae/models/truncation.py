@@ -24,15 +24,11 @@ class PrincipalTruncation:
 
     The code of an item is projection h + offset, and its latent is approximated by axes code + mean.
 
-    Attributes
-    ----------
-    projection : Tensor of shape (r, input_dim)
-    offset : Tensor of shape (r,)
-    axes : Tensor of shape (latent_dim, r)
-        Orthonormal columns.
-    mean : Tensor of shape (latent_dim,)
-    deviations : Tensor
-        Standard deviations of z along every direction of M, descending; the first r are those of the code.
+    projection: Tensor of shape (r, input_dim)
+    offset: Tensor of shape (r,)
+    axes: Tensor of shape (latent_dim, r) with orthonormal columns
+    mean: Tensor of shape (latent_dim,)
+    deviations: standard deviations of z along every direction of M, descending; the first r are those of the code
     """
 
     projection: Tensor
@@ -67,32 +63,16 @@ class PrincipalTruncation:
 def find_truncation(encoder_outputs: Tensor, bottleneck: Bottleneck, rank: int) -> PrincipalTruncation:
     """Find the principal axes of the latents within the directions that M has left.
 
-    Parameters
-    ----------
-    encoder_outputs : Tensor of shape (n, input_dim)
-        Outputs h of the encoder for at least two items.
-    bottleneck : Bottleneck
-        A bottleneck with a matrix M.
-    rank : int
-        Number of axes to keep. Directions of M that the items do not use count as the last ones.
+    encoder_outputs: outputs h of the encoder for at least two items, (n, input_dim)
+    bottleneck: a bottleneck with a matrix M
+    rank: number of axes to keep. Directions of M that the items do not use count as the last ones.
 
-    Returns
-    -------
-    PrincipalTruncation
-
-    Raises
-    ------
-    LoraeError
-        For fewer than two items, and for outputs that are not finite.
-
-    Notes
-    -----
     The axes are the eigenvectors of the covariance of z restricted to the range of M, by descending standard
     deviation, each with its entry of largest magnitude positive. Singular values of M alone do not give an order,
     because they do not depend on how much of h lies along each direction.
 
-    Examples
-    --------
+    Raises LoraeError for fewer than two items, and for outputs that are not finite.
+
     >>> from lorae.models.bottlenecks import LinearBottleneck
     >>> find_truncation(torch.randn(10, 4), LinearBottleneck(4), rank=3).rank
     3
@@ -124,7 +104,7 @@ def find_truncation(encoder_outputs: Tensor, bottleneck: Bottleneck, rank: int) 
 def numerical_rank(matrix: Tensor) -> int:
     """Count the singular values of M above `ROUNDING` times the largest.
 
-    Raises LoraeError for a matrix that is zero, because a model without directions is none, or not finite.
+    Raises LoraeError for a matrix that is zero or not finite.
 
     >>> numerical_rank(torch.diag(torch.tensor([2.0, 1.0, 1e-8])))
     2
@@ -141,7 +121,7 @@ def numerical_rank(matrix: Tensor) -> int:
 
 
 def _linear(weight: Tensor, bias: Tensor, like: Linear) -> Linear:
-    """Return a layer with these numbers, and the dtype and device of another; made without drawing any at random."""
+    """Return a layer of these weights, with the dtype and device of another; no random numbers are drawn."""
     outputs, inputs = weight.shape
     layer: Linear = skip_init(  # type: ignore[no-untyped-call]
         Linear, inputs, outputs, device=like.weight.device, dtype=like.weight.dtype

@@ -39,7 +39,7 @@ LOSSES = {
 
 
 class WAEGANObjective(Objective):
-    """An autoencoder whose latents an adversary tries to tell from a standard normal (WAE-GAN)."""
+    """An autoencoder whose latents an adversary tries to distinguish from a standard normal (WAE-GAN)."""
 
     def __init__(self, model: Autoencoder, weights: Mapping[str, float], **options: Any) -> None:
         adversarial = {name: weights[name] for name in ("generator", "discriminator")}
@@ -93,7 +93,7 @@ class GANObjective(Objective):
         self.modules["discriminator"] = discriminator.to(model.scaling.scale.device)
 
     def targets(self) -> list[OptimizerTarget]:
-        """Return the discriminator, then the generator, each on samples of its own."""
+        """Return the discriminator, then the generator, each with its own samples."""
         generator = list(self.model.decoder.parameters())
         return [
             OptimizerTarget("discriminator", list(self.modules.parameters()), self._compute_adversary_loss),
@@ -121,7 +121,7 @@ class GANObjective(Objective):
 
     def _score(self, items: Tensor) -> Tensor:
         # Noise on its inputs keeps the discriminator from saturating (arXiv:1701.04862): not needed by ns-gan and
-        # ls-gan, but without it the minimax generator has no gradient after a hundred steps.
+        # ls-gan, but without noise the minimax generator has no gradient after a hundred steps.
         noisy = items + self.noise * torch.randn_like(items) if self.noise > 0 else items
         scores: Tensor = self.modules["discriminator"](noisy)
         return scores[:, 0].float()

@@ -14,16 +14,9 @@ class ConcurrentPenalty:
     M is known when a step starts, so its polar factor, some thirty products of small matrices, can be computed while
     the networks go forward and backward; a step then waits for one addition. A CUDA graph records both streams.
 
-    Parameters
-    ----------
-    penalties : dict of name to LinearizedPenalty
-    weights : dict of name to float
-    matrix : nn.Parameter
-        M, on a GPU.
-    scale : Tensor
-        Scalar on the GPU, a factor on all weights.
-    every_step : bool
-        Whether to linearize the penalties in every step, rather than in those for which `linearizes` is set.
+    matrix: M, on a GPU
+    scale: scalar on the GPU, a factor on all weights
+    every_step: whether to linearize the penalties in every step, rather than in those for which `linearizes` is set
     """
 
     def __init__(

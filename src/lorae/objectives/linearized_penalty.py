@@ -13,12 +13,8 @@ class LinearizedPenalty(nn.Module):
     other change of M requires a new tangent. The buffers stay in place, so that a GPU can record a step; checkpoints
     keep them, so that a resumed run has the same tangent.
 
-    Parameters
-    ----------
-    function : callable
-        Takes a matrix (m, n), returns a scalar with a gradient.
-    matrix : Tensor of shape (m, n)
-        The M at the start.
+    function: takes a matrix (m, n), returns a scalar with a gradient
+    matrix: the M at the start, (m, n)
     """
 
     at: Tensor

@@ -37,23 +37,13 @@ class OptimizerTarget:
 class Objective:
     """Weighted sum of named terms, which are reported unweighted beside their `weights`.
 
-    Parameters
-    ----------
-    model : Autoencoder
-    weights : dict of str to float
-        Weights of penalties, and of terms of the bottleneck or adversary.
-    reconstruction : {"mean", "sum"}
-        Mean over all entries of a batch, or sum over an item and mean over the batch.
-    likelihood : {"gaussian", "bernoulli"}
-        Squared error, or cross-entropy of pixels.
-    noise : float
-        Standard deviation of noise on the encoder's input.
-    proximal : bool
-        Leave the nuclear norm of M out of the loss, since proximal steps minimize it.
-    penalty_every : int
-        Steps between two linearizations of the penalties of M alone; 1 computes them in every step.
-    bfloat16 : bool
-        Run the convolutions under autocast.
+    weights: weights of penalties, and of terms of the bottleneck or adversary
+    reconstruction ({"mean", "sum"}): mean over all entries of a batch, or sum over an item and mean over the batch
+    likelihood ({"gaussian", "bernoulli"}): squared error, or cross-entropy of pixels
+    noise: standard deviation of noise on the encoder's input
+    proximal: leave the nuclear norm of M out of the loss, since proximal steps minimize it
+    penalty_every: steps between two linearizations of the penalties of M alone; 1 computes them in every step
+    bfloat16: run the convolutions under autocast
     """
 
     def __init__(
@@ -76,7 +66,7 @@ class Objective:
         self.bfloat16 = bfloat16
         own = {name: weights.get(name, 0.0) for name in model.bottleneck.TERMS}
         self.weights = {"reconstruction": 1.0, **own, **weights}
-        # A weight of zero is a penalty switched off: it is still measured, so that runs can be compared.
+        # A penalty with weight zero has no effect, but is still measured, so that runs can be compared.
         self._penalties = {name: penalty_function(name) for name in weights if name not in own}
         # On the device, so that a captured step sees a warm-up; 1 is full weight.
         self.penalty_scale = torch.ones((), device=model.scaling.scale.device)

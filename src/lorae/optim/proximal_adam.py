@@ -36,7 +36,7 @@ class ProximalAdam(torch.optim.Adam):
             "step": torch.zeros((), device=matrix.device),
             "exp_avg": torch.zeros_like(matrix),
             "mean_square": matrix.new_zeros(()),
-            # The sum of thresholds that wait; norm and rank of M as the last factorization left them.
+            # Sum of the thresholds not yet applied; norm and rank of M after the last factorization.
             "pending": matrix.new_zeros(()),
             "norm": nuclear_norm(matrix.detach()),
             "rank": matrix.new_full((), min(matrix.shape)),
@@ -44,7 +44,7 @@ class ProximalAdam(torch.optim.Adam):
 
     def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
         """Take one step of all parameters, from their gradients."""
-        gradient, self.matrix.grad = self.matrix.grad, None  # Adam passes over what has no gradient
+        gradient, self.matrix.grad = self.matrix.grad, None  # Adam skips parameters without a gradient
         super().step(closure)
         self.matrix.grad = gradient
         if gradient is not None:
@@ -58,8 +58,8 @@ class ProximalAdam(torch.optim.Adam):
         state["exp_avg"].lerp_(gradient, 1 - beta1)
         state["mean_square"].lerp_(gradient.square().mean(), 1 - beta2)
         mean_square = state["mean_square"] / (1 - beta2 ** state["step"])
-        # The penalty's own gradient, weight * U V^T, counts in the size of a step as the data's does: where the data
-        # hardly pull, the threshold alone would otherwise remove every direction in a few dozen steps.
+        # The penalty's own gradient, weight * U V^T, counts in the size of a step as the data's does: with small
+        # gradients of the data, the threshold alone would otherwise remove every direction in a few dozen steps.
         penalty = self.weight.square() * state["rank"] / self.matrix.numel()
         rate = group["lr"] / ((mean_square + penalty).sqrt() + group["eps"])
         self.matrix.sub_(rate * state["exp_avg"] / (1 - beta1 ** state["step"]))

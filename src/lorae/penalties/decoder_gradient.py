@@ -9,10 +9,10 @@ SOURCE = "Ghosh et al., ICLR 2020 (arXiv:1903.12436), RAE-GP"
 
 
 def penalty(context: PenaltyContext) -> Tensor:
-    """Return mean over the batch of |dD/dz|^2, estimated without bias by one random projection of the output; float32.
+    """Return the batch mean of |dD/dz|^2, estimated without bias by one random projection of the output; float32.
 
-    Acts on the decoder alone: it is there to smooth D, and the encoder could lower it without that, by moving latents
-    to where D is flat already. (The authors' code takes the gradient of the sum of D's squared outputs, and lets it
+    Has a gradient for the decoder alone: it is meant to smooth D, and the encoder could lower it otherwise, by moving
+    latents to where D is flat. (The authors' code takes the gradient of the sum of D's squared outputs, and lets it
     reach the encoder.) Costs one more pass of the decoder and a backward pass of its gradient.
     """
     return squared_jacobian_norm(context.decoder, context.latents)

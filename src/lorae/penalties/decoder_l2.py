@@ -9,7 +9,7 @@ SOURCE = "Ghosh et al., ICLR 2020 (arXiv:1903.12436), RAE-L2"
 
 
 def penalty(context: PenaltyContext) -> Tensor:
-    """Half the squared norm of all weights of the decoder, without its biases; scalar, float32.
+    """Return half the squared norm of all weights of the decoder, without its biases; scalar, float32.
 
     Biases move the decoder's output, but do not make it steeper; the authors' code leaves them out as well.
     """

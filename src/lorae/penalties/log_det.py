@@ -8,11 +8,11 @@ from lorae.linalg import spectral_penalty
 SOURCE = "Fazel, Hindi, Boyd, American Control Conference 2003"
 READS_BACK = True
 
-# From this size on a direction counts. Singular values of M start around 1 (from the identity, or up to 1.15 from
+# Singular values above this size count. Singular values of M start around 1 (from the identity, or up to 1.15 from
 # torch's default): there the slope is 0.9, about the nuclear norm's, so that weights compare; at zero it is 10.
 EPSILON = 0.1
 
 
 def of_matrix(matrix: Tensor) -> Tensor:
-    """log det of I + |M| / EPSILON with |M| = (M^T M)^(1/2), zero for M = 0; scalar, float32."""
+    """Return log det of I + |M| / EPSILON with |M| = (M^T M)^(1/2), zero for M = 0; scalar, float32."""
     return spectral_penalty(matrix, lambda sigma: torch.log1p(sigma / EPSILON))

@@ -6,13 +6,14 @@ from lorae.penalties._context import PenaltyContext
 
 SOURCE = "Chen and Fuge, ICLR 2024 (arXiv:2404.17773)"
 
-# Added to each deviation, or one flat direction would take the penalty off all others; the value in the authors' code.
-# Their decoder is spectrally normalized: without a bound on its slopes it can undo any shrinking of the latents.
+# Added to each deviation, since one flat direction would otherwise cancel the penalty on all others; the value in the
+# authors' code. Their decoder is spectrally normalized: without a bound on its slopes it can undo any shrinking of the
+# latents.
 ETA = 1e-2
 
 
 def penalty(context: PenaltyContext) -> Tensor:
-    """exp(mean log(deviation + ETA)) with deviations over the batch; scalar, float32."""
+    """Return exp(mean log(deviation + ETA)) with deviations over the batch; scalar, float32."""
     # Divided by n, not by n - 1: the last batch of an epoch may have one item, whose deviation is then zero.
     deviations = context.latents.std(0, correction=0)
     return (deviations + ETA).log().mean().exp()

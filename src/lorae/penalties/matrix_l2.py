@@ -10,7 +10,7 @@ SOURCE = "Zeng et al., Machine Learning: Science and Technology 2024 (arXiv:2305
 
 
 def penalty(context: PenaltyContext) -> Tensor:
-    """Half the sum of the layers' squared Frobenius norms, not that of their product M; scalar, float32.
+    """Return half the sum of the layers' squared Frobenius norms, not that of their product M; scalar, float32.
 
     Weight decay within the loss, on the linear layers alone; the authors decay the weights of all layers, by AdamW.
     """

@@ -11,12 +11,12 @@ READS_BACK = True
 LAMBDA = 1.0
 
 # The slope falls to zero at GAMMA * LAMBDA. Singular values of M start around 1: there it is half the nuclear norm's.
-# With GAMMA up to 1 it would be zero, and a model that starts from the identity would never feel the penalty.
+# With GAMMA up to 1 it would be zero, and a model that starts from the identity would get no gradient from the penalty.
 GAMMA = 2.0
 
 
 def of_matrix(matrix: Tensor) -> Tensor:
-    """Return sum of LAMBDA sigma - sigma^2 / (2 GAMMA), constant from sigma = GAMMA * LAMBDA on; scalar, float32."""
+    """Return the sum of LAMBDA sigma - sigma^2 / (2 GAMMA), constant above sigma = GAMMA * LAMBDA; scalar, float32."""
     return spectral_penalty(matrix, _minimax_concave)
 
 

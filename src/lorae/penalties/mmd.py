@@ -8,18 +8,18 @@ from lorae.penalties._context import PenaltyContext
 SOURCE = "Tolstikhin et al., ICLR 2018 (arXiv:1711.01558), algorithm 2"
 
 # Kernels C / (C + |a - b|^2) with C = 2 latent_dim s: at s = 1 the mean squared distance of two normal points. The
-# paper has that one; the sum over scales is its authors' code, so that latents far away feel a pull as well.
+# paper has that one; the sum over scales is its authors' code, so that distant latents get a gradient as well.
 SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
 
 def penalty(context: PenaltyContext) -> Tensor:
-    """Unbiased estimate of the squared discrepancy from as many normal points as latents; scalar, float32.
+    """Return an unbiased estimate of the squared discrepancy from as many normal points as latents; scalar, float32.
 
     It may be negative: its mean is zero where the latents are standard normal. Zero for a batch of one item.
     """
     z = context.latents
     n = len(z)
-    if n < 2:  # the last batch of an epoch may be; it has no pairs
+    if n < 2:  # the last batch of an epoch may have one item, thus no pairs
         return (0 * z).sum()
     noise = torch.randn_like(z)
     # A point's kernels with itself are all 1, whatever the data.

@@ -21,24 +21,10 @@ GRID_WIDTH = 1024
 def plot_grid(images: NDArray[np.uint8], path: str | Path, columns: int | None = None) -> Path:
     """Write a grid of images as a PNG.
 
-    Parameters
-    ----------
-    images : ndarray of shape (n, c, h, w), uint8
-        With 1 or 3 channels.
-    path : str or Path
-        The PNG.
-    columns : int, default=None
-        Images in a row; None makes the grid nearly square.
+    images (ndarray of shape (n, c, h, w), uint8): with 1 or 3 channels
+    columns: images in a row; None makes the grid nearly square
 
-    Returns
-    -------
-    Path
-        The PNG.
-
-    Raises
-    ------
-    LoraeError
-        If the array has another type or shape.
+    Raises LoraeError if the array has another type or shape.
     """
     pixels = _as_rgb("images", images)
     columns = columns or math.ceil(math.sqrt(len(pixels)))
@@ -56,22 +42,10 @@ def plot_grid(images: NDArray[np.uint8], path: str | Path, columns: int | None =
 def plot_reconstructions(originals: NDArray[np.uint8], reconstructions: NDArray[np.uint8], path: str | Path) -> Path:
     """Write a grid of originals as a PNG, each row above its reconstructions.
 
-    Parameters
-    ----------
-    originals, reconstructions : ndarray of shape (n, c, h, w), uint8
-        With 1 or 3 channels; the first 32 are shown, in rows of at most 16.
-    path : str or Path
-        The PNG.
+    originals, reconstructions (ndarray of shape (n, c, h, w), uint8): with 1 or 3 channels; the first 32 are shown, in
+        rows of at most 16
 
-    Returns
-    -------
-    Path
-        The PNG.
-
-    Raises
-    ------
-    LoraeError
-        If an array has another type or shape.
+    Raises LoraeError if an array has another type or shape.
     """
     pairs = [_as_rgb("originals", originals), _as_rgb("reconstructions", reconstructions)]
     if originals.shape != reconstructions.shape:

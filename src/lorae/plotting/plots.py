@@ -46,28 +46,13 @@ def plot_spectrum(
     tolerance: float = 1e-3,
     ranks: Mapping[str, int] | None = None,
 ) -> Path:
-    """Draw the eigenvalues of latent covariances, relative to the largest, on a log axis.
+    """Draw the eigenvalues of latent covariances, relative to the largest, on a log axis, to a PNG.
 
-    Parameters
-    ----------
-    spectra : mapping of str to sequence of float
-        Eigenvalues by the name of the curve, in any order; values below 1e-12 are drawn at 1e-12.
-    path : str or Path
-        The PNG.
-    tolerance : float, default=1e-3
-        Share of the largest eigenvalue at which a line is drawn.
-    ranks : mapping of str to int, default=None
-        Ranks by name; a missing one is counted at `tolerance`.
+    spectra: eigenvalues by the name of the curve, in any order; values below 1e-12 are drawn at 1e-12
+    tolerance: share of the largest eigenvalue at which a line is drawn
+    ranks: ranks by name; a missing one is counted at `tolerance`
 
-    Returns
-    -------
-    Path
-        The PNG.
-
-    Raises
-    ------
-    LoraeError
-        If there is no spectrum, one is empty, or the tolerance is not between 0 and 1.
+    Raises LoraeError if there is no spectrum, one is empty, or the tolerance is not between 0 and 1.
     """
     if not 0 < tolerance < 1:
         raise LoraeError(f"tolerance {tolerance!r} is not between 0 and 1; use for example 1e-3")
@@ -106,28 +91,13 @@ def plot_spectrum(
 def plot_rank_error(
     points: Sequence[Mapping[str, Any]], path: str | Path, *, marked: str | None = None, bound: float | None = None
 ) -> Path:
-    """Draw errors against ranks, the errors on a log axis.
+    """Draw errors against ranks, the errors on a log axis, to a PNG.
 
-    Parameters
-    ----------
-    points : sequence of mapping
-        `label`, `rank` and `mse` of each; an error below 1e-12 is drawn at 1e-12.
-    path : str or Path
-        The PNG.
-    marked : str, default=None
-        Label of the chosen point.
-    bound : float, default=None
-        Largest error allowed, drawn as a dashed line.
+    points: `label`, `rank` and `mse` of each; an error below 1e-12 is drawn at 1e-12
+    marked: label of the chosen point
+    bound: largest error allowed, drawn as a dashed line
 
-    Returns
-    -------
-    Path
-        The PNG.
-
-    Raises
-    ------
-    LoraeError
-        If there is no point.
+    Raises LoraeError if there is no point.
     """
     if not points:
         raise LoraeError("no rank to plot; expected at least one point")
@@ -192,25 +162,12 @@ def plot_vector_samples(vectors: NDArray[np.floating[Any]], path: str | Path) ->
 
 
 def plot_dimensions(estimates: Sequence[Mapping[str, Any]], path: str | Path) -> Path:
-    """Draw estimated against known dimensions, with a panel for each method.
+    """Draw estimated against known dimensions, with a panel for each method, to a PNG.
 
-    Parameters
-    ----------
-    estimates : sequence of mapping
-        `method`, `family` of the data, which sets the color, `noise`, which makes a dot hollow, `dimension`, and the
-        estimated `value`; those whose value is None are left out.
-    path : str or Path
-        The PNG.
+    estimates: `method`, `family` of the data, which sets the color, `noise`, which makes a dot hollow, `dimension`, and
+        the estimated `value`; those whose value is None are left out
 
-    Returns
-    -------
-    Path
-        The PNG.
-
-    Raises
-    ------
-    LoraeError
-        If no estimate has a value.
+    Raises LoraeError if no estimate has a value.
     """
     rows = [row for row in estimates if row["value"] is not None]
     if not rows:

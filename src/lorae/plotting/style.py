@@ -1,7 +1,4 @@
-"""Style of all plots: sizes, colors, empty figures, axes, legends and files. Imports no torch.
-
-Figures are built with matplotlib's object interface, not pyplot, so that drawing one changes no global state.
-"""
+"""Style of all plots: sizes, colors, empty figures, axes, legends and files. Imports no torch."""
 
 import io
 import math
@@ -28,7 +25,7 @@ FLOOR = 1e-12
 
 
 def new_figure(panels: int, *, height: float, columns: int = 1) -> tuple[Figure, list[Axes]]:
-    """Return an empty figure, `height` inches high, and its panels, row by row."""
+    """Return an empty figure, `height` inches high, and its panels, row by row; without pyplot's global state."""
     layout = ConstrainedLayoutEngine(w_pad=0.09, h_pad=0.05)
     figure = Figure(figsize=(WIDTH, height), dpi=DPI, layout=layout, facecolor="white")
     FigureCanvasAgg(figure)

@@ -15,24 +15,11 @@ Series = tuple[list[float], list[float]]
 
 
 def plot_curves(records: Sequence[Mapping[str, Any]], path: str | Path) -> Path:
-    """Draw the terms of the loss and the rank against epochs, with a panel for each.
+    """Draw the terms of the loss and the rank against epochs, with a panel for each, to a PNG.
 
-    Parameters
-    ----------
-    records : sequence of mapping
-        Lines of a run's `stats.jsonl`. The horizontal axis counts steps until the first epoch has ended.
-    path : str or Path
-        The PNG.
+    records: lines of a run's `stats.jsonl`. The horizontal axis counts steps until the first epoch has ended.
 
-    Returns
-    -------
-    Path
-        The PNG.
-
-    Raises
-    ------
-    LoraeError
-        If no record can be drawn.
+    Raises LoraeError if no record can be drawn.
     """
     steps = [record for record in records if record.get("event") == "step"]
     epochs = [record for record in records if record.get("event") == "epoch"]

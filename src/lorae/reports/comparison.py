@@ -11,18 +11,10 @@ from lorae.runs.run import Run
 class Column:
     """A column of the table.
 
-    Parameters
-    ----------
-    key : str
-        Its key in the output of `--json`.
-    title : str
-        Its title.
-    path : tuple of str
-        Keys that lead to its value in `evaluation.json`.
-    lower_is_better : bool, default=None
-        Whether the smallest value is the best one; None if neither is.
-    show : callable, default="{:.4g}".format
-        Formats a value.
+    key: its key in the output of `--json`
+    path: keys that lead to its value in `evaluation.json`
+    lower_is_better: whether the smallest value is the best one; None if neither is
+    show: formats a value
     """
 
     key: str
@@ -70,16 +62,8 @@ COMPARING = (
 def rows(runs: Sequence[Run]) -> list[dict[str, Any]]:
     """Return a row of plain values for each run.
 
-    Parameters
-    ----------
-    runs : sequence of Run
-        Run folders.
-
-    Returns
-    -------
-    list of dict
-        `run`, `data`, `method` and `penalties` of each run, the values of `COLUMNS` that it has, and `features`, the
-        networks of its distances.
+    Returns `run`, `data`, `method` and `penalties` of each run, the values of `COLUMNS` that it has, and `features`,
+    the networks of its distances.
     """
     table = []
     for run in runs:

@@ -16,17 +16,11 @@ def markdown_table(
 ) -> str:
     """Return a Markdown table, without a line break at its end.
 
-    Parameters
-    ----------
-    header : sequence of str
-        The titles of the columns.
-    rows : iterable of sequences of str
-        The cells, a sequence for each row; a `|` in a cell is escaped.
-    align : sequence of {None, "left", "right", "center"}, default=None
-        The alignment of each column; None leaves it to the reader's program.
+    header: the titles of the columns
+    rows: the cells, a sequence for each row; a `|` in a cell is escaped
+    align (sequence of {None, "left", "right", "center"}): the alignment of each column; None leaves it to the reader's
+        program
 
-    Examples
-    --------
     >>> print(markdown_table(["method", "rank"], [["ae", "58"]], [None, "right"]))
     | method | rank |
     |---|---:|
@@ -40,17 +34,10 @@ def markdown_table(
 def mean_and_deviation(values: Sequence[float | None], mean: str = ".1f", deviation: str | None = None) -> str:
     """Return mean and sample standard deviation as text, the mean alone of one value, a dash of none.
 
-    Parameters
-    ----------
-    values : sequence of float or None
-        The numbers; None is left out.
-    mean : str, default=".1f"
-        Format of the mean.
-    deviation : str, default=None
-        Format of the standard deviation; None: that of the mean.
+    values: the numbers; None is left out
+    mean: format of the mean
+    deviation: format of the standard deviation; None: that of the mean
 
-    Examples
-    --------
     >>> mean_and_deviation([1.0, 2.0, None]), mean_and_deviation([1.0], ".2f"), mean_and_deviation([])
     ('1.5 ± 0.7', '1.00', '–')
     """

@@ -1,4 +1,4 @@
-"""How the rank of a run was chosen, for tables and figures. Imports no torch."""
+"""The choice of a run's rank, for tables and figures. Imports no torch."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,14 +9,9 @@ from typing import Any
 class Choice:
     """The ranks that a run tried, or the points of its penalty path.
 
-    Parameters
-    ----------
-    points : list of dict
-        `label`, `rank` and `mse` of each, in the order of training; `mse` is the error on held-out training items.
-    chosen : str
-        Label of the point that is the model of the run.
-    bound : float or None
-        Largest error allowed; None on a path.
+    points: `label`, `rank` and `mse` of each, in the order of training; `mse` is the error on held-out training items
+    chosen: label of the point that is the model of the run
+    bound: largest error allowed; None on a path
     """
 
     points: list[dict[str, Any]]

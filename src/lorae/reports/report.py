@@ -40,22 +40,9 @@ CAPTIONS = {
 def write_report(runs: Sequence[str | Path], out: str | Path | None = None) -> Path:
     """Write one HTML page about the runs, and its plots into each RUN/figures.
 
-    Parameters
-    ----------
-    runs : sequence of str or Path
-        Run folders.
-    out : str or Path, default=None
-        The page; None takes RUN/report.html for one run, else lorae-report.html in the current folder.
+    out: the page; None takes RUN/report.html for one run, else lorae-report.html in the current folder
 
-    Returns
-    -------
-    Path
-        The page.
-
-    Raises
-    ------
-    LoraeError
-        If there is no run, a path is no run folder, a file is damaged, or the page cannot be written.
+    Raises LoraeError if there is no run, a path is no run folder, a file is damaged, or the page cannot be written.
     """
     loaded = load_all(runs)
     if out is not None:

@@ -28,20 +28,11 @@ class Figure:
 class RunView:
     """The values of a run that its report shows.
 
-    Parameters
-    ----------
-    name : str
-        Name of the run on the page.
-    folder : Path
-        The run folder, as the user typed it.
-    config : dict
-        Content of `config.json`; keys may be missing.
-    stats : list of dict
-        Lines of `stats.jsonl`.
-    evaluation : dict or None
-        Content of `evaluation.json`; None before the training ended.
-    row : dict
-        The run's row of the comparison.
+    folder: the run folder, as the user typed it
+    config: content of `config.json`; keys may be missing
+    stats: lines of `stats.jsonl`
+    evaluation: content of `evaluation.json`; None before the training ended
+    row: the run's row of the comparison
     """
 
     name: str
@@ -102,7 +93,7 @@ class RunView:
 
     @property
     def choice(self) -> Choice | None:
-        """How the rank was chosen; None if the run did not choose one."""
+        """The choice of the rank; None if the run did not choose one."""
         return read_choice((self.evaluation or {}).get("schedule"))
 
     @property
@@ -133,7 +124,7 @@ class RunView:
 
     @property
     def origin(self) -> dict[str, Any]:
-        """Facts beside the command that are needed to repeat the run."""
+        """Facts that are needed to repeat the run, in addition to the command."""
         parts = mapping(self.config.get("parameters"))
         counts = {f"parameters, {part}": count(size) for part, size in parts.items()}
         words = "from {from}, {latent_dim} to {rank} latent coordinates"

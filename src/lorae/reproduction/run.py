@@ -1,7 +1,4 @@
-"""Reproduce the studies of the package: the paper's tables, figures and theorems, and the known dimensions.
-
-A study is a list of jobs, a record for each of them, and what is drawn from the records.
-"""
+"""Reproduce the studies of the package: the paper's tables, figures and theorems, and the known dimensions."""
 
 import dataclasses
 import functools

@@ -1,4 +1,4 @@
-"""The table of studies: which jobs each needs, and what is drawn from their records."""
+"""The table of studies: the jobs of each, and the drawing of their records."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -33,21 +33,12 @@ WITHOUT_MODELS: dict[str, Callable[[Configuration], dict[str, Any]]] = {
 class Study:
     """A table, figure or theorem, or another benchmark.
 
-    Parameters
-    ----------
-    name : str
-        Name in `lorae reproduce NAME`.
-    title : str
-        Title in words.
-    data : tuple of str
-        Data sets that it is of, any of which is enough; empty if it makes its own data.
-    jobs : callable
-        Configuration -> its jobs.
-    draw : callable
-        Draws it: configuration, records by key and folder -> entries for the result of `reproduce`, or None if there
-        is no record of it.
-    of_paper : bool, default=True
-        Whether it is part of `all` and follows a protocol of the paper.
+    name: name in `lorae reproduce NAME`
+    data: data sets that it is of, any of which is enough; empty if it makes its own data
+    jobs: configuration -> its jobs
+    draw: draws it: configuration, records by key and folder -> entries for the result of `reproduce`, or None if there
+        is no record of it
+    of_paper: whether it is part of `all` and follows a protocol of the paper
     """
 
     name: str

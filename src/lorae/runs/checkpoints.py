@@ -13,19 +13,11 @@ def save_tensors_atomically(
 ) -> None:
     """Write tensors and plain values so that a kill at any moment leaves the old file or the new one.
 
-    Parameters
-    ----------
-    path : Path
-        The file; missing parent folders are made.
-    state : mapping
-        What `torch.load(path, weights_only=True)` can read.
-    digest : callable, default=None
-        Returns bytes that are written before the content, by which a reader detects damage; None writes no digest.
+    path: the file; missing parent folders are made
+    state: what `torch.load(path, weights_only=True)` can read
+    digest: returns bytes that are written before the content, by which a reader detects damage; None writes no digest
 
-    Raises
-    ------
-    LoraeError
-        If the file cannot be written.
+    Raises LoraeError if the file cannot be written.
     """
     import torch
 

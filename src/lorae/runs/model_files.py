@@ -1,4 +1,4 @@
-"""Files of a model: `model.safetensors` with its weights, and `model.json` with what is needed to rebuild it."""
+"""Files of a model: `model.safetensors` with its weights, and `model.json` with its specification."""
 
 import dataclasses
 from pathlib import Path
@@ -31,10 +31,7 @@ def load_weights(model: "Autoencoder", folder: Path) -> None:
 def read_model(folder: Path, advice: str) -> "Autoencoder":
     """Return the model of a folder, on the CPU and in evaluation mode.
 
-    Raises
-    ------
-    LoraeError
-        If a file is missing, or the two do not fit together; `advice` says what to do then.
+    Raises LoraeError if a file is missing, or the two do not fit together; `advice` says what to do then.
     """
     import torch
     from safetensors import SafetensorError

@@ -47,7 +47,7 @@ class Run:
 
     @staticmethod
     def refuse_existing(path: str | Path) -> None:
-        """Raise LoraeError if something is at `path`: a run is never overwritten."""
+        """Raise LoraeError if `path` exists: a run is never overwritten."""
         path = Path(path)
         blocking = next(parent for parent in (path.absolute(), *path.absolute().parents) if parent.exists())
         if not blocking.is_dir() and blocking != path.absolute():
@@ -58,7 +58,7 @@ class Run:
 
     @classmethod
     def create(cls, path: str | Path, config: Config) -> "Run":
-        """Make a run folder with its config; raise LoraeError if something is at `path`."""
+        """Make a run folder with its config; raise LoraeError if `path` exists."""
         cls.refuse_existing(path)
         path = Path(path)
         # Staged: a run folder has its config or does not exist.
@@ -116,15 +116,10 @@ class Run:
     def stats(self, event: str | None = None) -> Iterator[dict[str, Any]]:
         """Yield the lines of `stats.jsonl`.
 
-        Parameters
-        ----------
-        event : {"step", "epoch"}, default=None
-            Yield the lines of this event only; None yields all.
+        event: `step` or `epoch`, to yield the lines of this event only
 
-        Raises
-        ------
-        LoraeError
-            If a line is damaged, other than the last one, which a kill may have cut off and which is left out.
+        Raises LoraeError if a line is damaged, other than the last one, which a kill may have cut off and which is left
+        out.
         """
         if not self._stats_path.exists():
             return
@@ -175,10 +170,7 @@ class Run:
     def load_checkpoint(self) -> Checkpoint | None:
         """Return the checkpoint, or None before the first.
 
-        Raises
-        ------
-        LoraeError
-            If it is damaged, of a later version, or made with other settings than those of `config.json`.
+        Raises LoraeError if it is damaged, of a later version, or made with other settings than those of `config.json`.
         """
         import torch
 
@@ -227,15 +219,9 @@ class Run:
     def load_model(self, point: str | None = None) -> "Autoencoder":
         """Return the trained model, on the CPU and in evaluation mode.
 
-        Parameters
-        ----------
-        point : str, default=None
-            Name of a point of a penalty path; None: the model of the run.
+        point: name of a point of a penalty path; None: the model of the run
 
-        Raises
-        ------
-        LoraeError
-            If the run is not finished, has no such point, or its files do not fit together.
+        Raises LoraeError if the run is not finished, has no such point, or its files do not fit together.
         """
         folder = self.path if point is None else self._point_folder(point)
         if point is None and not self.finished:
@@ -269,18 +255,11 @@ class Run:
         return self.path / "figures" / f"{name}.png"
 
     def summary(self) -> dict[str, Any]:
-        """Return what `lorae train --json` prints of a finished run.
+        """Return the summary of a finished run, as `lorae train --json` prints it.
 
-        Returns
-        -------
-        dict
-            `run`, `epochs`, `seconds`, `images_per_second`, `loss` by term, `rank` at `tolerance` and `test_mse`
-            (None for a generator), and `schedule`: the ranks that were tried, or the points of a penalty path.
-
-        Raises
-        ------
-        LoraeError
-            If statistics or measurements are missing.
+        Returns `run`, `epochs`, `seconds`, `images_per_second`, `loss` by term, `rank` at `tolerance` and `test_mse`
+        (None for a generator), and `schedule`: the ranks that were tried, or the points of a penalty path. Raises
+        LoraeError if statistics or measurements are missing.
         """
         steps, epochs, evaluation = list(self.stats("step")), list(self.stats("epoch")), self.evaluation()
         measured = "rank" in evaluation and "reconstruction" in evaluation

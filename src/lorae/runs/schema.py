@@ -1,4 +1,4 @@
-"""Records of a run folder: their types, and how records of earlier versions of the package are read.
+"""Records of a run folder: their types, and the migration of records of earlier versions.
 
 Every record has a key `schema`; one without it is of schema 0. To change a record, raise `SCHEMA` and append a function
 for each kind of record to `_MIGRATIONS`.
@@ -78,10 +78,7 @@ class Checkpoint(TrainingState):
 def read_record(kind: Kind, path: Path) -> Record:
     """Read a JSON record in the current schema.
 
-    Raises
-    ------
-    LoraeError
-        If the file is damaged, or a later version of the package wrote it.
+    Raises LoraeError if the file is damaged, or a later version of the package wrote it.
     """
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
@@ -100,18 +97,11 @@ def write_record(path: Path, record: Mapping[str, Any]) -> None:
 def upgrade(kind: Kind, record: Record, origin: object) -> Record:
     """Return a record in the current schema.
 
-    Parameters
-    ----------
-    kind : {"config", "evaluation", "model", "checkpoint"}
-    record : dict
-        The content of the file; it is not changed.
-    origin : object
-        The path of the file, for messages.
+    kind: {"config", "evaluation", "model", "checkpoint"}
+    record: the content of the file; it is not changed
+    origin: the path of the file, for messages
 
-    Raises
-    ------
-    LoraeError
-        If a later version of the package wrote the file.
+    Raises LoraeError if a later version of the package wrote the file.
     """
     schema = record.get("schema", 0)
     if not isinstance(schema, int) or not 0 <= schema <= SCHEMA:

@@ -1,4 +1,4 @@
-"""What a training needs of the place where it keeps its state: a run folder, or memory."""
+"""Interface of a training's storage: a run folder, or memory."""
 
 from contextlib import AbstractContextManager
 from pathlib import Path

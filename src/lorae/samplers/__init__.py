@@ -1,4 +1,4 @@
-"""Densities on latents, to sample from: a table of fits. They see neither images nor models."""
+"""Table of densities that are fitted to latents, without images or models."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

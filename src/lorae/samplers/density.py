@@ -1,4 +1,4 @@
-"""Density that every sampler fits: a mixture of Gaussians (or of one) in a subspace of the latent space."""
+"""The density that every sampler fits: a mixture of Gaussians (or of one) in a subspace of the latent space."""
 
 import io
 import json
@@ -15,8 +15,8 @@ from lorae.system.files import write_atomically
 
 Array = NDArray[np.float64]
 
-# Directions with less than this share of the largest variance are left out: they are rounding in a low-rank latent,
-# and a covariance over them is singular. What they hold together is said as `dropped`.
+# Directions with less than this share of the largest variance are left out: they are rounding in a low-rank latent, and
+# a covariance over them is singular. Their share of the variance is `dropped`.
 TOLERANCE = 1e-6
 
 
@@ -46,7 +46,7 @@ class Subspace:
             raise LoraeError("latents: got values that are not finite, expected finite ones")
         origin, directions, variances = principal_axes(latents)
         kept = variances > tolerance * variances[0]
-        if not kept.any() or (latents == latents[0]).all():  # a mean can be off by rounding
+        if not kept.any() or (latents == latents[0]).all():  # the mean has rounding errors
             raise CollapsedError(
                 "latents: all are the same, expected different ones to fit a density to: the model has collapsed; "
                 "train it longer, with a smaller penalty or with another seed"

@@ -9,7 +9,7 @@ Array = NDArray[np.float64]
 
 
 def linear_path(first: NDArray[Any], second: NDArray[Any], steps: int) -> Array:
-    """`steps` latents (steps, ..., l) on the straight line from first to second, both (..., l), ends included.
+    """Return `steps` latents (steps, ..., l) on the straight line from first to second, both (..., l), ends included.
 
     >>> linear_path(np.zeros(2), np.ones(2), 3)[1].tolist()
     [0.5, 0.5]
@@ -20,11 +20,11 @@ def linear_path(first: NDArray[Any], second: NDArray[Any], steps: int) -> Array:
 
 
 def spherical_path(first: NDArray[Any], second: NDArray[Any], steps: int, origin: NDArray[Any] | float = 0.0) -> Array:
-    """`steps` latents from first to second, both (..., l), along great circles about `origin`, ends included.
+    """Return `steps` latents from first to second, both (..., l), along great circles about `origin`, ends included.
 
-    The angle and the distance from the origin both change evenly, so that the path does not cut through the middle,
-    where few latents lie. The mean of the latents is the natural origin. Opposite directions have no great circle of
-    their own, nor has the origin: there the path is straight. Source: Shoemake, SIGGRAPH 1985.
+    The angle and the distance from the origin both change evenly, so that the path avoids the middle, where few latents
+    lie; the natural origin is their mean. Between opposite directions, and from the origin itself, the path is
+    straight. Source: Shoemake, SIGGRAPH 1985.
 
     >>> spherical_path(np.array([1.0, 0.0]), np.array([0.0, 1.0]), 3)[1].round(4).tolist()
     [0.7071, 0.7071]

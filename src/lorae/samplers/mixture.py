@@ -26,11 +26,11 @@ def fit_mixture(latents: NDArray[Any], components: int, seed: int = 0) -> Densit
         raise LoraeError(f"components: got {components}, expected at most the {len(latents)} latents that are fitted")
     subspace = Subspace.of(latents)
     coordinates = subspace.project(latents)
-    # Far below the smallest direction that is kept: it only keeps a component of few points from collapsing.
+    # Far below the smallest direction that is kept: it only prevents the collapse of a component of few points.
     floor = 1e-2 * float(coordinates.var(axis=0).min())
     mixture = GaussianMixture(components, reg_covar=floor, max_iter=ITERATIONS, random_state=seed)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # it is said in the notes
+        warnings.simplefilter("ignore", ConvergenceWarning)  # reported in the notes
         mixture.fit(coordinates)
     notes = {"converged": bool(mixture.converged_), "iterations": int(mixture.n_iter_), "mixture seed": seed}
     factors = np.linalg.cholesky(mixture.covariances_)

@@ -15,19 +15,11 @@ CHUNK_BYTES = 2**18
 def download(url: str, *, known_hash: str | None = None, timeout: float = 60) -> bytes:
     """Return the content of a file on the internet.
 
-    Parameters
-    ----------
-    url : str
-        Address of the file.
-    known_hash : str, default=None
-        Expected hash as `algorithm:hexdigest`; None leaves the check to the caller.
-    timeout : float, default=60
-        Seconds without an answer after which the server counts as not reachable.
+    known_hash: expected hash as `algorithm:hexdigest`; None leaves the check to the caller
+    timeout: seconds without an answer after which the server counts as not reachable
 
-    Raises
-    ------
-    LoraeError
-        With the reason alone, so that callers can add what to do: no network, an error of the server, another hash.
+    Raises LoraeError with the reason alone, so that callers can add what to do: no network, an error of the server,
+    another hash.
     """
     import pooch  # type: ignore[import-untyped]  # here, since it is slow to import
 

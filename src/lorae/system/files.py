@@ -37,7 +37,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 @contextlib.contextmanager
 def staged_folder(folder: Path, tag: str = "") -> Iterator[Path]:
-    """Give a temporary folder beside `folder` to fill, and rename it to `folder` at the end of the block.
+    """Yield a temporary folder beside `folder`, and rename it to `folder` at the end of the block.
 
     After an error nothing is left. `tag` tells apart processes that may stage the same folder at once; without one, the
     caller holds a lock, and the remains of a killed process are removed.

@@ -14,27 +14,20 @@ from lorae.objectives.adversarial import build_adversarial_objective
 from lorae.objectives.objective import Objective
 from lorae.system.hardware import memory_format
 
-# Training items that set the encoder's outputs to a deviation of one, where these are normalized.
+# Training items for `Autoencoder.calibrate`, if the encoder's outputs are normalized.
 CALIBRATED = 512
 
-# Training items whose principal components a residual network starts from.
+# Training items for the principal components that a residual network starts from.
 PRINCIPAL = 10_000
 
 
 def build(settings: Settings, dataset: Dataset) -> Objective:
-    """Build the model and the objective of a run, on the device and in the memory layout that it trains in.
+    """Build the model and the objective of a run, on the device and in the memory layout of the training.
 
-    Parameters
-    ----------
-    settings : Settings
-        Resolved settings; their seed alone decides the weights.
-    dataset : Dataset
-        The training items set the scaling and the start of some networks.
+    settings: resolved settings, whose seed alone decides the weights
+    dataset: the training items set the scaling and the start of some networks
 
-    Returns
-    -------
-    Objective
-        With the model as its attribute `model`.
+    Returns the objective; its attribute `model` is the model.
     """
     model = build_model(settings, dataset).to(settings.device)
     model.to(memory_format=memory_format(settings.device, settings.precision))  # type: ignore[call-overload]
@@ -83,7 +76,7 @@ def bottleneck_options(settings: Settings) -> dict[str, Any]:
 
 
 def build_model(settings: Settings, dataset: Dataset) -> Autoencoder:
-    """Build a model, on the CPU; the seed alone decides its weights, and torch's own generator is left alone."""
+    """Build a model on the CPU; the seed alone decides its weights, and torch's generator does not change."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(settings.seed)  # torch.manual_seed would reseed every GPU as well
         model = Autoencoder(model_spec(settings, dataset.shape))

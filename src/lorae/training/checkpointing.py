@@ -13,8 +13,8 @@ from lorae.runs.schema import TrainingState
 from lorae.runs.store import RunStore
 from lorae.training.schedules import Schedule
 
-# Seconds since the last checkpoint below which the end of an epoch writes none: writing takes hundredths of a second,
-# which epochs of a tenth of one would spend a good part of their time on.
+# Smallest number of seconds between checkpoints at the ends of epochs: a write takes hundredths of a second, a large
+# part of an epoch of a tenth of a second.
 CHECKPOINT_PAUSE = 1.0
 
 # The largest share of the time that writing may take on a GPU, where an epoch of the full network for faces takes 0.6 s
@@ -23,7 +23,7 @@ CHECKPOINT_SHARE = 1 / 20
 
 
 class Checkpoints:
-    """Writes and reads everything that a training needs to continue as if it had not been interrupted."""
+    """Checkpoints of everything that a training needs to continue as if it had not been interrupted."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class Checkpoints:
         self._saving = 0.0
 
     def due(self, *, scheduled: bool) -> bool:
-        """Whether to write one now; `scheduled` for a step of `checkpoint_every`, as opposed to the end of an epoch."""
+        """Return whether to write one now; `scheduled` for a step of `checkpoint_every`, not the end of an epoch."""
         on_gpu = self.objective.penalty_scale.is_cuda
         if scheduled and not on_gpu:
             return True

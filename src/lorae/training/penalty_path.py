@@ -1,4 +1,4 @@
-"""A run over penalties from small to large, which keeps a model at each of them, and the knee of its curve."""
+"""Schedule over penalties from small to large that keeps a model at each, and the knee of their curve."""
 
 import math
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ class PenaltyPath(Schedule):
         self.weights = [low * (high / low) ** (index / max(1, count - 1)) for index in range(count)]
         # `StepConfig.penalty` is a factor on this weight.
         self.unit = settings.penalties["nuclear"]
-        # The first point starts from an untrained model: it gets as many steps as three others.
+        # The first point starts from an untrained model, so it gets three times the steps of another.
         edges = [(index + 2) / (count + 2) for index in range(1, count + 1)]
         ends = [round(edge * total_steps) for edge in edges]
         self.phases = [Phase(start, max(1, end - start)) for start, end in zip([0, *ends], ends, strict=False)]
@@ -68,11 +68,9 @@ def knee(points: list[dict[str, Any]]) -> str:
     """Return the name of the point of a path where a smaller rank begins to cost much more error.
 
     It is farthest below the straight line between the ends, in rank and logarithm of the error, each scaled to [0, 1];
-    for equal ranks the point of the smallest error, for equal errors that of the smallest rank.
+    of equal ranks the one with the smallest error, of equal errors that with the smallest rank.
 
-    References
-    ----------
-    Satopaa et al., Finding a Kneedle in a Haystack, ICDCS Workshops 2011.
+    Source: Satopaa et al., Finding a Kneedle in a Haystack, ICDCS Workshops 2011.
     """
     ranks = [float(point["rank"]) for point in points]
     errors = [math.log(max(point["mse"], 1e-300)) for point in points]

@@ -1,4 +1,4 @@
-"""A run to an error, or to a rank of its own choice: it trains without a bound, then tries ranks by bisection."""
+"""Schedule that chooses the rank: training without a bound, then a bisection for the smallest rank within an error."""
 
 import dataclasses
 import math
@@ -12,12 +12,12 @@ from lorae.training.schedules import LEARNED, Phase, Schedule, StepConfig
 if TYPE_CHECKING:
     from lorae.training.schedule_context import ScheduleContext
 
-# Shares of all steps: the end of exploring, which trains without a bound, and the end of the search, which tries ranks.
-# The remaining steps refine the chosen rank. Trials get most: a latent of few directions takes longer to train than one
-# of many, and a trial that is too short takes a rank for infeasible.
+# Shares of all steps: the end of exploring, without a bound, and the end of the search, which tries ranks. The
+# remaining steps refine the chosen rank. Trials get most: a latent of few directions takes longer to train than one of
+# many, and a trial that is too short takes a rank for infeasible.
 EXPLORED, SEARCHED_TO = 0.25, 0.85
-# Until this share of all steps, an error that one more phase halves is that of a network that is still learning: ranks
-# are tried against the error that it comes to.
+# Until this share of all steps, a network whose error is halved by one more phase is still learning; the later error
+# then sets the bound.
 LEARNING_UNTIL = 0.5
 
 # `auto` allows no error above a tenth of the variance: its bound lies halfway, in decibels, between that and the error
@@ -62,12 +62,7 @@ class RankSearch(Schedule):
     Every trial starts from the model of the smallest feasible rank, cut to the rank on trial, and trains for a phase;
     an error above the bound restores that model.
 
-    Parameters
-    ----------
-    settings : Settings
-    total_steps, steps_per_epoch : int
-    bound : callable (error, variance) -> float
-        The largest error allowed, from the error without a bound on the rank and the variance of the items.
+    bound: (error without a bound on the rank, variance of the items) -> the largest error allowed
     """
 
     def __init__(
@@ -132,27 +127,25 @@ class RankSearch(Schedule):
         self.phase = self._trial_from(step, halvings=math.log2(search.feasible) + 1)
 
     def _still_learns(self, step: int, error: float, variance: float) -> bool:
-        """Whether the first trial is too early: the network has learned little, or the trial halved its error."""
+        """Return whether the first trial is too early: the network learned little, or the trial halved its error."""
         if self.search.curve or step >= LEARNING_UNTIL * self.total_steps or error <= NEGLIGIBLE * variance:
             return False
         return error > LEARNED * variance or error < self.search.unbounded / 2
 
     def _trial_from(self, step: int, halvings: float) -> Phase:
-        """Return a phase as long as each of the remaining halvings can get."""
+        """Return a phase that leaves the same number of steps to each remaining bisection step."""
         return Phase(step, max(1, round((self.search_end - step) / math.ceil(halvings))))
 
     def _judge(self, error: float, context: "ScheduleContext") -> None:
-        """Record whether the rank on trial is feasible; restore the model before the trial where it is not.
-
-        The smallest error so far sets the bound: with as many steps no rank has a larger error than a smaller rank.
-        """
+        """Record whether the rank on trial is feasible; restore the model before the trial if it is not."""
+        # The smallest error so far sets the bound: after as many steps a larger rank has no larger error.
         search, bound = self.search, self.bound(error, context.variance())
         search.bound = bound if search.bound is None else min(search.bound, bound)
         search.curve.append((search.trial, error))
         if error <= search.bound:
             search.feasible = search.trial
             self.snapshot = context.snapshot()
-        elif search.trial == search.feasible:  # not even the largest rank is
+        elif search.trial == search.feasible:  # the largest rank is not feasible either
             search.infeasible = search.feasible
         else:
             search.infeasible = search.trial

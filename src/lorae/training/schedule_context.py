@@ -1,4 +1,4 @@
-"""The state of a training as schedules read and change it: rank, errors, snapshots, models kept at points."""
+"""The state of a training that schedules read and change: rank, errors, snapshots, models at points of a path."""
 
 from typing import Any
 
@@ -17,10 +17,10 @@ from lorae.runs.store import RunStore
 # Items set aside to measure the errors that decide on a rank: a tenth, at most as many as give a mean to about 2%.
 ASIDE_SHARE, MOST_ASIDE = 0.1, 2000
 
-# Items that tell whether a model explains half of the variance: enough, as shares near half do not last long.
+# Items to measure whether a model explains half of the variance: few suffice, as training soon passes that share.
 PROBED = 256
 
-# After fewer steps, a model that is worse than the mean of all items may just have begun to learn.
+# After fewer steps, a model worse than the mean of all items may only be at the start of learning.
 STEPS_TO_JUDGE = 200
 # A model has died if its error is this many times that of the mean of all items. A collapsed latent is as good as the
 # mean, and may be intended; a small network that learns slowly may be a quarter worse; saturated outputs are far worse.
@@ -111,7 +111,7 @@ class ScheduleContext:
                 tensor.copy_(saved)
 
     def keep_point(self, name: str) -> None:
-        """Store the model under a name, beside the run's own."""
+        """Store the model under a name, in addition to that of the run."""
         self.run.save_point(self.model, name)
 
     def return_to_point(self, name: str) -> None:

@@ -1,9 +1,4 @@
-"""Learning rate, weight of the penalty and bound on the rank at every step of a run.
-
-`Schedule` is that of a plain run; `FixedRank` lowers a bound to a given rank; `RankSearch` (`rank_search.py`) tries
-bounds, each for some steps, and reverts those that are too low; `PenaltyPath` (`penalty_path.py`) raises the penalty in
-phases. All of them anneal before an error is measured.
-"""
+"""Learning rate, weight of the penalty and bound on the rank at every step; all anneal before an error is measured."""
 
 import math
 from collections.abc import Mapping
@@ -29,8 +24,8 @@ FULL_RATE = 0.7
 # meanwhile.
 LEARNED, CHECK_EVERY, WAITED = 0.5, 10, 0.5
 
-# The learning rate at the end of a phase, as a share of that at its start: small enough for errors to settle, large
-# enough for Adam to keep moving when the next phase starts there.
+# Learning rate at the end of a phase, as a share of that at its start: small enough for errors to settle, large enough
+# for Adam to keep moving at the start of the next phase.
 LAST_RATE = 0.02
 # Share of a phase, after the first one, in which the rate rises. Adam's second moments are then those of small steps:
 # at the full rate the first steps would be far too large, and remove directions permanently.
@@ -61,11 +56,11 @@ class Schedule:
         return StepConfig(cosine(step / self.total_steps) if self.cosine else 1.0, self._weight(step))
 
     def needs_update(self, step: int) -> bool:
-        """Whether `update` has something to do after `step` steps."""
+        """Return whether `update` has something to do after `step` steps."""
         return self._checks_progress_at(step) or self._phase_ends_at(step)
 
     def update(self, step: int, context: "ScheduleContext") -> None:
-        """Measure the training after `step` steps and change what follows accordingly."""
+        """Measure the training after `step` steps, and adapt the following steps."""
         if self._checks_progress_at(step):
             self.waits = context.explained() < LEARNED
         if self._phase_ends_at(step):
@@ -80,11 +75,11 @@ class Schedule:
         self.waits = state.get("waits", False)  # checkpoints from before penalties waited
 
     def result(self) -> dict[str, Any] | None:
-        """Return what the schedule found, as plain values for `evaluation.json`, or None."""
+        """Return the findings of the schedule, as plain values for `evaluation.json`, or None."""
         return None
 
     def _phase_ends_at(self, step: int) -> bool:  # noqa: ARG002
-        """Whether a phase ends after `step` steps."""
+        """Return whether a phase ends after `step` steps."""
         return False
 
     def _end_phase(self, step: int, context: "ScheduleContext") -> None:
@@ -116,9 +111,9 @@ class FixedRank(Schedule):
         """See `Schedule.step_config`."""
         progress = step / self.total_steps
         fallen = min(1.0, progress / FALLEN_BY)
-        # By the same factor at each step: the last directions matter most and get the most time.
+        # By a constant factor per step: the last directions matter most and get most of the time.
         bound = max(self.rank, round(self.width * (self.rank / self.width) ** fallen))
-        if step == self.total_steps - 1:  # also of a run that is too short for a fall
+        if step == self.total_steps - 1:  # also in a run that is too short to lower it
             bound = self.rank
         rate = cosine(max(0.0, progress - FULL_RATE) / (1 - FULL_RATE)) if self.cosine else 1.0
         return StepConfig(rate, self._weight(step) if fallen < 1 else 0.0, bound)
@@ -139,7 +134,7 @@ class Phase:
 
     @property
     def end(self) -> int:
-        """The number of steps after which it ends."""
+        """Number of steps after which it ends."""
         return self.start + self.length
 
 

@@ -19,7 +19,7 @@ from lorae.training.step import StepResult
 
 
 class Statistics:
-    """Collects the results of steps and writes their means, and a record for each epoch."""
+    """Collected results of steps, written as means, and a record for each epoch."""
 
     def __init__(
         self,

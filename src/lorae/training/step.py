@@ -1,4 +1,4 @@
-"""One optimization step: eager on a CPU, captured as a CUDA graph on a GPU, where batch 32 is bound by launches."""
+"""One optimization step: eager on a CPU, a CUDA graph on a GPU, where kernel launches dominate batches of 32."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -16,13 +16,9 @@ from lorae.optim.proximal_adam import ProximalAdam
 class StepResult:
     """Losses and latents of one step, detached.
 
-    Attributes
-    ----------
-    names : tuple of str
-        `loss`, then the terms of the objective.
-    values : Tensor of shape (len(names),)
-        One tensor, so that a step on a GPU copies it by one kernel; terms are not weighted.
-    latents : Tensor of shape (n, latent_dim)
+    names: `loss`, then the terms of the objective
+    values: unweighted, (len(names),); one tensor, so that a step on a GPU copies it by one kernel
+    latents: Tensor of shape (n, latent_dim)
     """
 
     names: tuple[str, ...]
@@ -116,7 +112,7 @@ class EagerStep:
 
 
 class CapturedStep:
-    """The same step, recorded once as a CUDA graph and replayed.
+    """Optimization step that is recorded once as a CUDA graph and replayed.
 
     The first steps run eagerly on a side stream, as CUDA requires before a capture; they are steps of the training. A
     batch of another size (the last of an epoch) runs eagerly. Steps that linearize the penalties of M anew have a graph
@@ -129,7 +125,7 @@ class CapturedStep:
         self.eager = eager
         self.batch_size = batch_size
         self.warm = 0
-        # By whether penalties are linearized: the graph, and the memory that it writes its result to.
+        # Whether penalties are linearized -> the graph, and the memory of its result.
         self.graphs: dict[bool, tuple[torch.cuda.CUDAGraph, StepResult]] = {}
         self.items = torch.empty(0)
 
@@ -165,8 +161,8 @@ class CapturedStep:
         for optimizer in self.eager.optimizers:
             optimizer.zero_grad(set_to_none=True)
         graph = torch.cuda.CUDAGraph()
-        # On a stream of its own: graphs recorded on one stream share the workspace of its matrix products, so that they
-        # cannot be replayed at once. Before what is computed beside it; and other threads may work meanwhile.
+        # On its own stream: graphs of one stream share the workspace of its matrix products and cannot be replayed at
+        # once. Before the concurrent computations; other threads may work meanwhile.
         stream = torch.cuda.Stream(priority=-1)  # type: ignore[no-untyped-call]
         try:
             with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):

@@ -27,25 +27,18 @@ from lorae.training.schedules import StepConfig
 from lorae.training.statistics import Statistics
 from lorae.training.step import build_optimizers, build_step
 
-# Test items measured at the end of every epoch: enough to see the trend, about 1% of an epoch's time.
+# Test items measured after every epoch: enough to show the trend, about 1% of an epoch's time.
 MONITORED = 2000
 
 
 class Trainer:
-    """Trains the model of a run from its last checkpoint, or from the start, to its last epoch.
+    """Training of a run's model from the last checkpoint, or from the start, to the last epoch.
 
     The order of batches depends on seed and epoch alone, so it is not stored. Losses are checked to be finite before
     anything is written, so every checkpoint holds a usable model.
 
-    Parameters
-    ----------
-    run : RunStore
-        Gives the settings, takes statistics and checkpoints.
-    dataset : Dataset
-    objective : Objective, default=None
-        The result of `build(run.settings, dataset)`; None builds it.
-    quiet : bool, default=False
-        Show no progress bar.
+    run: gives the settings, takes statistics and checkpoints
+    objective: the result of `build(run.settings, dataset)`; None builds it
     """
 
     def __init__(

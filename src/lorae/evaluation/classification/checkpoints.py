@@ -1,4 +1,4 @@
-"""Checkpoints of classifier trainings: a kill loses seconds of a training, not hours."""
+"""Checkpoints of classifier trainings, so that a kill loses seconds of a training, not hours."""
 
 import contextlib
 import dataclasses
@@ -98,17 +98,10 @@ class TrainingCheckpoints:
     def unfinished(self, n: int, key: Callable[[], str]) -> TrainingCheckpoint:
         """Return the checkpoint of one training with n labels.
 
-        Parameters
-        ----------
-        n : int
-            Number of labeled items.
-        key : callable
-            Returns a digest of everything that decides the result; it is part of the file's name.
+        n: number of labeled items
+        key: returns a digest of everything that decides the result; it is part of the file's name
 
-        Raises
-        ------
-        LoraeError
-            If the folder is locked by another process.
+        Raises LoraeError if the folder is locked by another process.
         """
         if self.folder is None:
             return TrainingCheckpoint(None)

@@ -47,19 +47,11 @@ def accuracies(
 ) -> dict[str, Any]:
     """Train one network for each seed side by side on n labeled items, and measure the test accuracies.
 
-    Parameters
-    ----------
-    build : callable
-        Builds the untrained networks of all seeds from their generators.
-    advance : callable, default=None
-        Called with the number of steps done.
-    trainings : TrainingCheckpoints, default=None
-        Keeps the training, so that the same call continues it, or returns its result at once.
+    build: builds the untrained networks of all seeds from their generators
+    advance: called with the number of steps done
+    trainings: keeps the training, so that the same call continues it, or returns its result at once
 
-    Returns
-    -------
-    dict
-        The accuracies as in `summary`, with `epochs`, `steps`, and the `picked` step of each seed.
+    Returns the accuracies as in `summary`, with `epochs`, `steps`, and the `picked` step of each seed.
     """
     draws = [draw_rows(data.train_labels, n, seed, protocol) for seed in seeds]
     train, train_labels = as_tensor(data.train), as_tensor(data.train_labels)
@@ -166,17 +158,10 @@ def fit(
 ) -> list[int]:
     """Train, and leave each seed with its most accurate weights on `judge`, the first of ties.
 
-    Parameters
-    ----------
-    unfinished : TrainingCheckpoint, default=None
-        Keeps the training.
-    state : dict, default=None
-        State to continue from.
+    unfinished: keeps the training
+    state: state to continue from
 
-    Returns
-    -------
-    list of int
-        The step of each seed at which these weights were reached.
+    Returns the step of each seed at which these weights were reached.
     """
     training, unfinished = Training(model, labeled, plan.batch, generators), unfinished or TrainingCheckpoint(None)
     if state is not None:

@@ -53,32 +53,16 @@ def probe(
     the five nearest labeled items (Euclidean, unscaled latents); ties go to the class of the nearest item. Labeled
     items are drawn stratified by seed from all training items; `all` takes all of them, once.
 
-    Parameters
-    ----------
-    train_latents, test_latents : ndarray of float, shape (n, l)
-        Latents.
-    train_labels, test_labels : ndarray of int, shape (n,)
-        Class labels.
-    counts : iterable of int or "all", default=COUNTS
-        Numbers of labeled items; those above the number of items are listed in the result's `left_out`.
-    seeds : iterable of int, default=SEEDS
-        Seeds of the labeled items.
-    advance : callable, default=None
-        Called after each draw of labeled items; `total_draws` gives their total.
+    train_latents, test_latents: float (n, l)
+    train_labels, test_labels: int (n,)
+    counts: numbers of labeled items; those above the number of items are listed in the result's `left_out`
+    seeds: seeds of the labeled items
+    advance: called after each draw of labeled items; `total_draws` gives their total
 
-    Returns
-    -------
-    dict
-        Plain JSON values: for `logistic` and `knn` and each count mean, sample standard deviation, values (shares in
-        [0, 1]) and n, for `logistic` also whether all fits `converged`; then `protocol` and `left_out`.
+    Returns plain JSON values: for `logistic` and `knn` and each count mean, sample standard deviation, values (shares
+    in [0, 1]) and n, for `logistic` also whether all fits `converged`; then `protocol` and `left_out`. Raises
+    LoraeError as in `classify`.
 
-    Raises
-    ------
-    LoraeError
-        As in `classify`.
-
-    Examples
-    --------
     >>> x, y = np.array([[0.0], [0.1], [1.0], [1.1]]), np.array([0, 0, 1, 1])
     >>> probe(x, y, x, y, counts=["all"])["logistic"]["all"]["mean"]
     1.0

@@ -134,11 +134,8 @@ def labeled_data(
 ) -> LabeledData:
     """Return items and labels that fit each other.
 
-    Raises
-    ------
-    LoraeError
-        For labels that are missing, not integers, not one for each item, or of a single class; for test labels of a
-        class that no training item has; for training and test items of different shapes.
+    Raises LoraeError for labels that are missing, not integers, not one for each item, or of a single class; for test
+    labels of a class that no training item has; for training and test items of different shapes.
     """
     if train.shape[1:] != test.shape[1:] or not len(test):
         raise LoraeError(f"test items: got shape {test.shape}, expected (n, {', '.join(map(str, train.shape[1:]))})")
@@ -235,7 +232,7 @@ def _in_proportion(have: Rows, n: int) -> Rows:
 
 
 def _evenly(have: Rows, n: int, first: Rows) -> Rows:
-    """Return equal quotas for n items; the remainder goes to the classes that come first in `first`."""
+    """Return equal quotas for n items; the remainder goes to the first classes in `first`."""
     numbers, places = np.unique(first, return_index=True)
     by_appearance = numbers[np.argsort(places)]
     quotas = np.zeros_like(have)
@@ -250,7 +247,7 @@ def _evenly(have: Rows, n: int, first: Rows) -> Rows:
 
 
 def summary(values: Sequence[float], n: int) -> dict[str, Any]:
-    """Return mean, sample standard deviation (0 of one value) and values of accuracies in [0, 1], with n."""
+    """Return mean, sample standard deviation (0 for one value) and values of accuracies in [0, 1], with n."""
     deviation = statistics.stdev(values) if len(values) > 1 else 0.0
     return {"mean": statistics.fmean(values), "sd": deviation, "values": list(values), "n": n}
 

@@ -90,23 +90,14 @@ def supervised(
 
     The other parameters, the result and the errors are those of `classify`.
 
-    Parameters
-    ----------
-    train_items, test_items : ndarray
-        Raw items: images (n, c, h, w), uint8 or float, or vectors (n, d), which are standardized.
-    network, latent_dim, width : str, int, float
-        Of the encoder, as in `build_networks`; the classifier has the width `latent_dim`.
-    max_steps : int, default=MAX_STEPS
-        Largest number of steps, 3,000: a tenth of that of `classify`, because a step costs thirty times as much. None
-        trains the paper's 500 epochs.
-    bfloat16 : bool, default=False
-        Whether to run the convolutions under autocast.
-    advance : callable, default=None
-        Called with the steps done of each seed; `total_steps` with this `max_steps` gives the total of a seed.
+    train_items, test_items: raw items: images (n, c, h, w), uint8 or float, or vectors (n, d), which are standardized
+    network, latent_dim, width: of the encoder, as in `build_networks`; the classifier has the width `latent_dim`
+    max_steps: largest number of steps, 3,000: a tenth of that of `classify`, because a step costs thirty times as much.
+        None trains the paper's 500 epochs.
+    bfloat16: whether to run the convolutions under autocast
+    advance: called with the steps done of each seed; `total_steps` with this `max_steps` gives the total of a seed
 
-    References
-    ----------
-    LoRAE (arXiv:2310.16194), table 6, "supervised".
+    Source: LoRAE (arXiv:2310.16194), table 6, "supervised".
     """
     check_protocol(protocol)
     epochs, max_steps = check_length(epochs, max_steps)

@@ -1,4 +1,4 @@
-"""The contract of a bottleneck."""
+"""Base class of bottlenecks."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,9 +20,8 @@ class Latent:
 class Bottleneck(nn.Module):
     """Map from the encoder's output to the latent.
 
-    TERMS: names of the loss terms that it gives in every pass in training mode. Whatever is random happens in
-    training mode only: in evaluation mode the latent is a function of h alone. READS_BACK: whether a pass in training
-    mode waits for values from the GPU, which a CUDA graph cannot record.
+    TERMS: names of the loss terms that it gives in every pass in training mode. Nothing is random in evaluation mode.
+    READS_BACK: whether a pass in training mode waits for values from the GPU, which a CUDA graph cannot record.
     """
 
     TERMS: tuple[str, ...] = ()
@@ -47,7 +46,7 @@ class Bottleneck(nn.Module):
             return latent
 
     def forward(self, h: Tensor) -> Latent:
-        """h: float32 (n, input_dim), the encoder's output."""
+        """Return the latent of the encoder's output h, float32 (n, input_dim)."""
         raise NotImplementedError
 
     def matrix(self) -> Tensor | None:
@@ -59,7 +58,7 @@ class Bottleneck(nn.Module):
         raise LoraeError(f"matrix_update: got 'prox', which needs one matrix M, but {type(self).__name__} has none")
 
     def affine(self) -> tuple[Tensor, Tensor] | None:
-        """A and b with z = A h + b in evaluation, float64 (latent_dim, latent_dim) and (latent_dim,); None if none."""
+        """Return A, b of z = A h + b in evaluation, float64 (latent_dim, latent_dim), (latent_dim,), or None."""
         matrix = self.matrix()
         if matrix is None:
             return None

@@ -1,4 +1,4 @@
-"""A Gaussian posterior for each item, drawn towards a standard normal prior: the variational autoencoder."""
+"""Bottleneck of the variational autoencoder: a Gaussian posterior for each item, with a standard normal prior."""
 
 import torch
 from torch import Tensor
@@ -25,7 +25,7 @@ class GaussianBottleneck(Bottleneck):
         return 2 * latent_dim
 
     def forward(self, h: Tensor) -> Latent:
-        """h: float32 (n, 2 latent_dim)."""
+        """Return the latent of h, float32 (n, 2 latent_dim)."""
         mean, log_variance = posterior(h)
         if not self.training:
             return Latent(mean)
@@ -33,9 +33,9 @@ class GaussianBottleneck(Bottleneck):
 
 
 def posterior(h: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and log-variance, (n, latent_dim) each, of h, (n, 2 latent_dim); the log-variance within its limits."""
+    """Return mean and bounded log-variance, (n, latent_dim) each, of h, (n, 2 latent_dim)."""
     mean, log_variance = h.chunk(2, dim=1)
-    # The gradient passes the limits: cut off, nothing would ever bring back what is beyond them.
+    # The gradient ignores the limits: otherwise values beyond them could never return.
     return mean, log_variance.detach().clamp(*LOG_VARIANCES) + (log_variance - log_variance.detach())
 
 
@@ -45,5 +45,5 @@ def draw(mean: Tensor, log_variance: Tensor) -> Tensor:
 
 
 def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """Return Kullback-Leibler divergence of each posterior from the standard normal, (n,), summed over dimensions."""
+    """Return the Kullback-Leibler divergence of each posterior from N(0, 1), summed over dimensions, (n,)."""
     return (mean.square() + log_variance.expm1() - log_variance).sum(1) / 2

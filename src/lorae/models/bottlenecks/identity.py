@@ -9,5 +9,5 @@ class IdentityBottleneck(Bottleneck):
     """z = h."""
 
     def forward(self, h: Tensor) -> Latent:
-        """h: float32 (n, latent_dim)."""
+        """Return the latent of h, float32 (n, latent_dim)."""
         return Latent(h)

@@ -13,8 +13,8 @@ class LinearBottleneck(Bottleneck):
     """z = M n(h) + noise, where M is the product of `layers` matrices.
 
     init: `default` (torch's uniform one, as in the authors' code), `identity` or `orthogonal`. normalize: what n does,
-    see `Normalizer`; `none` by default. noise: standard deviation of what is added to z in training; it gives z a
-    unit, so that a small M cannot be made up for by a large decoder, and decoders smooth around every latent.
+    see `Normalizer`; `none` by default. noise: standard deviation of the noise on z in training; it fixes the scale of
+    z, so that a larger decoder cannot compensate for a smaller M, and smooths the decoder around every latent.
     """
 
     def __init__(
@@ -33,12 +33,12 @@ class LinearBottleneck(Bottleneck):
                 nn.init.orthogonal_(layer.weight)
 
     def forward(self, h: Tensor) -> Latent:
-        """h: float32 (n, latent_dim)."""
+        """Return the latent of h, float32 (n, latent_dim)."""
         z = self.layers(self.normalizer(h))
         return Latent(z + self.noise * torch.randn_like(z) if self.training and self.noise > 0 else z)
 
     def matrix(self) -> Tensor:
-        """M, float32 (latent_dim, latent_dim), with its gradient; float64 once the module is."""
+        """Return M, float32 (latent_dim, latent_dim), with its gradient; float64 once the module is."""
         first, *others = [layer.weight for layer in self.layers]
         product: Tensor = first  # type: ignore[assignment]
         with torch.autocast(product.device.type, enabled=False):

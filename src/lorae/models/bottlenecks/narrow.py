@@ -1,4 +1,4 @@
-"""A narrow linear layer between encoder and decoder: the rank is chosen beforehand."""
+"""Bottleneck of a given rank: a narrow linear layer between encoder and decoder."""
 
 from torch import nn
 

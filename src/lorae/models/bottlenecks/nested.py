@@ -1,4 +1,4 @@
-"""Latents cut after a random coordinate: the first coordinates carry the most (nested dropout)."""
+"""Nested dropout: latents cut after a random coordinate, so that the first ones carry the most."""
 
 import torch
 from torch import Tensor
@@ -20,7 +20,7 @@ class NestedBottleneck(Bottleneck):
         check_option(0 < self.rate <= 1, "rate", self.rate, "above 0 and at most 1")
 
     def forward(self, h: Tensor) -> Latent:
-        """h: float32 (n, latent_dim)."""
+        """Return the latent of h, float32 (n, latent_dim)."""
         if not self.training:
             return Latent(h)
         # Coordinate i, counted from 0, is kept with probability (1 - rate)^i: a uniform number below that.

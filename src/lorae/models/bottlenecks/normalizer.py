@@ -1,4 +1,4 @@
-"""Encoder outputs to a fixed scale, so that a penalty on M cannot be dodged by a larger encoder."""
+"""Normalization of encoder outputs, so that a larger encoder cannot evade a penalty on M."""
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +10,7 @@ KINDS = ("none", "scale", "coordinates")
 # Share of a batch in the running mean and variance; larger in the first steps, where they are plain averages.
 MOMENTUM = 0.01
 
-# Added to variances, relative to nothing: coordinates that vary less than this are constant for all purposes.
+# Added to variances, in absolute units: coordinates that vary less count as constant.
 EPSILON = 1e-6
 
 
@@ -40,7 +40,7 @@ class Normalizer(nn.Module):
         self.register_buffer("steps", torch.zeros(()), persistent=stored)
 
     def forward(self, h: Tensor) -> Tensor:
-        """h: float32 (n, width)."""
+        """Return n(h) of h, float32 (n, width)."""
         if self.kind == "none":
             return h
         if self.training and len(h) > 1:  # one item has no deviation
@@ -48,7 +48,7 @@ class Normalizer(nn.Module):
         return (h - self.mean) / (self.variance + EPSILON).sqrt()
 
     def affine(self) -> tuple[Tensor, Tensor]:
-        """a and b with n(h) = a * (h - b) in evaluation, each (width,), in the module's dtype and on its device."""
+        """Return a, b of n(h) = a * (h - b) in evaluation, each (width,), in the module's dtype and on its device."""
         if self.kind == "none":
             return torch.ones_like(self.mean), torch.zeros_like(self.mean)
         return (self.variance + EPSILON).rsqrt().expand_as(self.mean), self.mean

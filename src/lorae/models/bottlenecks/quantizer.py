@@ -1,11 +1,11 @@
-"""Latents made of codes from a learned book: the vector-quantized autoencoder."""
+"""Bottleneck of the vector-quantized autoencoder: latents made of codes from a learned codebook."""
 
 import torch
 from torch import Tensor
 
 from lorae.models.bottlenecks.base import Bottleneck, Latent, check_option
 
-# Laplace smoothing of the usage, in units of the mean usage: keeps the mean of a code that nothing uses finite.
+# Laplace smoothing of the usage, in units of the mean usage: keeps the mean of an unused code finite.
 SMOOTHING = 1e-5
 
 
@@ -40,7 +40,7 @@ class QuantizerBottleneck(Bottleneck):
         self.register_buffer("filled", torch.tensor(False))
 
     def forward(self, h: Tensor) -> Latent:
-        """h: float32 (n, latent_dim)."""
+        """Return the latent of h, float32 (n, latent_dim)."""
         vectors = h.detach().reshape(-1, self.codebook.shape[1])
         if not self.training:
             return Latent(self.codebook[self.nearest(vectors)].view_as(h))
@@ -48,7 +48,7 @@ class QuantizerBottleneck(Bottleneck):
         indices = self.nearest(vectors)
         chosen = self.codebook[indices].view_as(h)
         self._follow(vectors, indices)
-        # Adding a zero with the gradient of h, rather than h + (chosen - h), gives the codes to the last bit.
+        # Adding a zero with the gradient of h, rather than h + (chosen - h), reproduces the codes exactly.
         z = chosen + (h - h.detach())
         return Latent(z, {"commitment": (h - chosen).square().mean(), "unused_codes": unused})
 
@@ -57,7 +57,7 @@ class QuantizerBottleneck(Bottleneck):
         # |v - c|^2 without |v|^2, which is the same for all codes.
         return (self.codebook.square().sum(1) - 2 * vectors @ self.codebook.mT).argmin(1)
 
-    # No branch on a value in what follows, so that a GPU can record the step.
+    # The following does not branch on values, so that a GPU can record the step.
     def _replace_unused(self, vectors: Tensor) -> Tensor:
         unused = self.usage < self.threshold / len(self.usage)
         order = torch.rand(len(vectors), device=vectors.device).argsort()

@@ -93,15 +93,11 @@ SOURCES = {
 class Estimator:
     """An estimator of the dimension.
 
-    Parameters
-    ----------
-    name : str
-        Name, of the method if it trains one.
-    reads : {"latents", "matrix", "smallest", "items"}
-        Its estimate: the rank of the covariance of test latents, the rank of M, the smallest rank that reconstructs as
-        well as the largest, or a function of the training items without a model.
-    settings : mapping
-        Further settings of `lorae.train`.
+    name: name, of the method if it trains one
+    reads ({"latents", "matrix", "smallest", "items"}): its estimate: the rank of the covariance of test latents, the
+        rank of M, the smallest rank that reconstructs as well as the largest, or a function of the training items
+        without a model
+    settings: further settings of `lorae.train`
     """
 
     name: str
@@ -197,10 +193,7 @@ def _jobs(preset: Preset, source: Source, estimator: Estimator, seed: int) -> It
 
 
 def _settings(preset: Preset, source: Source, estimator: Estimator, factor: float | None, seed: int) -> dict[str, Any]:
-    """Return all resolved settings that differ from the defaults.
-
-    A changed default of a method is another job; a new setting at its default is not.
-    """
+    """Return resolved settings that differ from the defaults, so that a new setting at its default changes no job."""
     if estimator.reads == "items":
         return {"test_fraction": TEST_FRACTION}
     kind, shape = source.kind_and_shape
@@ -222,7 +215,7 @@ def current_estimates(records: list[Record]) -> list[dimension_table.Estimate]:
 
 
 def _is_current(record: Record) -> bool:
-    """Whether a record is of the current protocol and revision."""
+    """Return whether a record is of the current protocol and revision."""
     configuration = record["configuration"]
     if configuration["study"] != "dimension":
         return False

@@ -17,7 +17,7 @@ from lorae.errors import LoraeError
 from lorae.reproduction.jobs.store import BusyError, Job, Measure, Record, ResultStore
 from lorae.system.progress import progress_bar
 
-# Seconds between two looks at jobs that other invocations are running; a job takes several.
+# Seconds between two checks of jobs that other invocations run; a job takes several.
 PAUSE = 1.0
 
 
@@ -35,32 +35,13 @@ def run_jobs(
     Several calls with one folder share the work. Finished jobs are kept after an error or an interruption, and the same
     call continues from there.
 
-    Parameters
-    ----------
-    jobs : sequence of Job
-        The jobs, in the order in which they are started.
-    measure : callable
-        Configuration -> result; importable by name if there are several workers.
-    folder : str or Path
-        Folder of the records.
-    workers : int, default=1
-        Number of processes; a single one is this process itself.
-    title : str, default=""
-        Title of the progress bar.
-    quiet : bool, default=False
-        Whether to hide the progress bar.
+    jobs: the jobs, in the order in which they are started
+    measure: configuration -> result; importable by name if there are several workers
+    folder: folder of the records
+    workers: number of processes; a single one is this process itself
 
-    Returns
-    -------
-    list of dict
-        The records of all jobs, in their order.
-
-    Raises
-    ------
-    LoraeError
-        The first error of a job, and the death of a worker.
-    KeyboardInterrupt
-        After SIGINT or SIGTERM.
+    Returns the records of all jobs, in their order. Raises the first error of a job, LoraeError if a worker dies, and
+    KeyboardInterrupt after SIGINT or SIGTERM.
     """
     store = ResultStore(folder)
     finished = store.finished()

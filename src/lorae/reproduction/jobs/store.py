@@ -1,9 +1,9 @@
 """Jobs of a study: each is measured once, identified by its whole configuration, and recorded on disk.
 
-There is no queue to keep: a job is open while its file is missing, and taken while its lock (`filelock`) is held; the
-system releases the lock of a process that dies. Optuna, the usual choice, keeps a killed trial as running: its storage
-in a shared folder had no heartbeat in 2026 (github.com/optuna/optuna/issues/6615). Its databases have one, which frees
-a trial after a grace period and may take a living one for dead (issues/4234), and several machines need a server.
+A job is open while its file is missing, and taken while its lock (`filelock`) is held, which the system releases when a
+process dies. Optuna has no such release: in a shared folder killed trials stay running
+(github.com/optuna/optuna/issues/6615, 2026), and the heartbeat of its databases, which need a server for several
+machines, may take a living trial for dead (issues/4234).
 """
 
 import contextlib
@@ -124,7 +124,7 @@ class ResultStore:
         return {record["key"]: record for record in found}
 
     def has(self, job: Job) -> bool:
-        """Whether a job is finished, by its file in `jobs/`."""
+        """Return whether a job is finished, by its file in `jobs/`."""
         return _read(self._path(job)) is not None
 
     def write(self, job: Job, result: dict[str, Any], seconds: float) -> None:

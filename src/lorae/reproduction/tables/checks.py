@@ -186,10 +186,7 @@ def decays_gradually(_: ResultsTable, spectra: Spectra) -> Outcome:
 
 
 def _fall(eigenvalues: Sequence[float]) -> tuple[int, int, float]:
-    """Return the number of eigenvalues in FALL, the rank, and the largest ratio of two neighbors.
-
-    The larger neighbor is above the lower end of FALL; the smaller one may be anywhere below it.
-    """
+    """Return the number of eigenvalues in FALL, the rank, and the largest ratio of one above FALL[1] to the next."""
     values = sorted(eigenvalues, reverse=True)
     shares = [max(value / values[0], ROUNDING) for value in values]
     upper, rank, lower = (

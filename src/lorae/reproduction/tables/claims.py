@@ -14,16 +14,9 @@ from lorae.reproduction.tables.results import ResultsTable, Value
 class Claim:
     """A claim of the paper in plain words, with its section, and its check.
 
-    Parameters
-    ----------
-    sentence : str
-        The claim.
-    check : callable
-        Decides whether it holds on one data set.
-    of_spectra : bool, default=False
-        Whether the check uses the spectra alone, which are those of seed 0.
-    rows : tuple of str, default=()
-        Rows that are not in the paper and that the claim is about; it is skipped on data sets without them.
+    check: decides whether it holds on one data set
+    of_spectra: whether the check uses the spectra alone, which are those of seed 0
+    rows: rows that are not in the paper and that the claim is about; it is skipped on data sets without them
     """
 
     sentence: str

@@ -31,19 +31,10 @@ def measure(configuration: dict[str, Any], folder: Path, data_root: str | None) 
 
     A model that diverges or collapses is a result as well: the message under the name of the outcome, without numbers.
 
-    Parameters
-    ----------
-    configuration : dict
-        Configuration of the job.
-    folder : Path
-        Folder of the study, with models and pictures.
-    data_root : str or None
-        Folder with CelebA's files.
+    folder: folder of the study, with models and pictures
+    data_root: folder with CelebA's files
 
-    Raises
-    ------
-    BusyError
-        If another process holds the model.
+    Raises BusyError if another process holds the model.
     """
     settings = dict(configuration["measure"])
     name = settings.pop("name")

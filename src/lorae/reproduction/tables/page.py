@@ -45,20 +45,11 @@ def table_page(
 ) -> Page:
     """Build the page of a table on all its data sets.
 
-    Parameters
-    ----------
-    results : sequence of ResultsTable
-        The table on each data set.
-    protocol : sequence of str
-        Sentences about how the numbers were made.
-    pictures : mapping
-        (data, row, figure) -> path below `folder`.
-    spectra : mapping
-        Data -> row -> eigenvalues of the latent covariance; they are drawn into one plot.
-    features : mapping
-        Data -> the network whose features the Frechet distances compare.
-    folder : Path
-        Folder of the study.
+    results: the table on each data set
+    protocol: sentences about how the numbers were made
+    pictures: (data, row, figure) -> path below `folder`
+    spectra: data -> row -> eigenvalues of the latent covariance; they are drawn into one plot
+    features: data -> the network whose features the Frechet distances compare
     """
     table = results[0].table
     blocks: list[Block] = [Text(REMARKS[table.name])] if table.name in REMARKS else []

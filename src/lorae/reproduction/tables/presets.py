@@ -31,14 +31,8 @@ FIELDS = {
 class Preset:
     """Size of a study; settings that are not given are the paper's.
 
-    Parameters
-    ----------
-    seeds : int
-        Number of seeds.
-    training : mapping
-        Data set -> settings of `lorae.train`.
-    measures : mapping
-        Data set -> measure -> settings of `lorae.evaluate`.
+    training: data set -> settings of `lorae.train`
+    measures: data set -> measure -> settings of `lorae.evaluate`
     """
 
     seeds: int
@@ -144,14 +138,8 @@ PROTOCOLS = {
 class StudyConfig:
     """Configuration of a study: it turns systems and columns into configurations of models and measures.
 
-    Parameters
-    ----------
-    preset, protocol : str
-        Keys of `PRESETS` and `PROTOCOLS`.
-    seeds : int
-        Number of seeds.
-    faces : str, default=None
-        Fingerprint of the CelebA images, as copies of them differ; None without CelebA.
+    preset, protocol: keys of `PRESETS` and `PROTOCOLS`
+    faces: fingerprint of the CelebA images, as copies of them differ; None without CelebA
     """
 
     preset: str
@@ -192,12 +180,8 @@ class StudyConfig:
     ) -> dict[str, Any]:
         """Return the configuration of a measure: its name, and the settings that decide its result.
 
-        Parameters
-        ----------
-        labels : str, default=None
-            A single number of labels; each is a job of its own, as all of them take hours in the paper's preset.
-        settings : mapping, default=None
-            Settings of the measure that a table changes.
+        labels: a single number of labels; each is a job of its own, as all of them take hours in the paper's preset
+        settings: settings of the measure that a table changes
         """
         values: dict[str, Any] = {}
         for source in (PRESETS[self.preset].measures, PROTOCOLS[self.protocol].measures):
@@ -213,7 +197,7 @@ class StudyConfig:
         }
 
     def has(self, data: str, system: System, column: Column) -> bool:
-        """Whether the preset has this column for a system: small presets skip large numbers of labels."""
+        """Return whether the preset has this column for a system: small presets skip large numbers of labels."""
         if column.labels is None:
             return True
         labels: list[str] = self.measure(data, system.settings["method"], column.measure_of(system))["labels"]

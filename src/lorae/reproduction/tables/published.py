@@ -21,20 +21,11 @@ Cell = tuple[str, str]
 class System:
     """A row of a table.
 
-    Parameters
-    ----------
-    name : str
-        Name of the row.
-    settings : mapping
-        Settings of `lorae.train` for its model.
-    paper : bool, default=True
-        Whether the row is in the paper.
-    measures : mapping
-        Measure of a column -> the measure that replaces it for this row.
-    data : tuple of str, default=()
-        Its data sets; empty for all.
-    on : mapping
-        Data set -> settings that differ there.
+    settings: settings of `lorae.train` for its model
+    paper: whether the row is in the paper
+    measures: measure of a column -> the measure that replaces it for this row
+    data: its data sets; empty for all
+    on: data set -> settings that differ there
     """
 
     name: str
@@ -53,24 +44,14 @@ class System:
 class Column:
     """A column of a table.
 
-    Parameters
-    ----------
-    name, title : str
-        Name and heading.
-    measure : str
-        Measure that fills it.
-    value : tuple of str
-        Keys of the value in the measure's result, outermost first.
-    better : {"lower", "higher"}, default=None
-        The better end; None if there is none.
-    settings : mapping
-        Settings of the model that the column changes.
-    measure_settings : mapping
-        Settings of the measure that the table changes.
-    labels : str, default=None
-        Number of labeled training items, for a measure of labels.
-    factor : float, default=1.0
-        Factor to the paper's unit.
+    name, title: name and heading
+    measure: measure that fills it
+    value: keys of the value in the measure's result, outermost first
+    better ({"lower", "higher"}): the better end; None if there is none
+    settings: settings of the model that the column changes
+    measure_settings: settings of the measure that the table changes
+    labels: number of labeled training items, for a measure of labels
+    factor: factor to the paper's unit
     """
 
     name: str
@@ -92,18 +73,10 @@ class Column:
 class Table:
     """A table or figure of the paper.
 
-    Parameters
-    ----------
-    name, title : str
-        Name in `lorae reproduce NAME`, and title.
-    rows : tuple of System
-        Its rows.
-    columns : mapping
-        Data set -> columns.
-    published : mapping
-        Data set -> (row, column) -> the paper's value; values that the paper lacks are missing.
-    pictures : tuple of str, default=()
-        Figures of a run folder that it shows for every row.
+    name, title: name in `lorae reproduce NAME`, and title
+    columns: data set -> columns
+    published: data set -> (row, column) -> the paper's value; values that the paper lacks are missing
+    pictures: figures of a run folder that it shows for every row
     """
 
     name: str

@@ -21,21 +21,9 @@ def model_key(model: dict[str, Any]) -> str:
 def trained(model: dict[str, Any], folder: Path, data_root: str | None) -> Iterator[Run]:
     """Yield the finished run of a configuration in `folder/models`, locked for this process; train it if necessary.
 
-    Parameters
-    ----------
-    model : dict
-        Configuration of the model.
-    folder : Path
-        Folder of the study.
-    data_root : str or None
-        Folder with CelebA's files.
+    data_root: folder with CelebA's files
 
-    Raises
-    ------
-    BusyError
-        If another process holds the model.
-    DivergedError
-        If its training diverges, or has diverged before.
+    Raises BusyError if another process holds the model; DivergedError if its training diverges, or has diverged before.
     """
     path = folder / "models" / model_key(model)
     lock = try_lock(path.with_suffix(".lock"), f"out: cannot write to {str(folder)!r}")

@@ -34,23 +34,13 @@ def measure_contrast(
 ) -> dict[str, Any]:
     """Return the min-max distance ratio of latents and of items, and every quantity of the theorem's bound.
 
-    Parameters
-    ----------
-    model : Autoencoder
-        The trained model; without a matrix M only the ratios are returned.
-    items : ndarray
-        Raw test items, at least two of them different.
-    initial_error, final_error : float
-        Mean squared errors of equation 1 before and after training.
-    initial_norm : float
-        Nuclear norm of M before training.
-    weight : float
-        Weight of the penalty.
+    model: the trained model; without a matrix M only the ratios are returned
+    items: raw test items, at least two of them different
+    initial_error, final_error: mean squared errors of equation 1 before and after training
+    initial_norm: nuclear norm of M before training
+    weight: weight of the penalty
 
-    Returns
-    -------
-    dict
-        Plain JSON values; `ratio` and the numbers that depend on it are None if all latents are equal.
+    Returns plain JSON values; `ratio` and the numbers that depend on it are None if all latents are equal.
     """
     items = items[:POINTS]
     smallest, largest = extreme_distances(model.encode(items))

@@ -19,12 +19,8 @@ def plot_convergence(
 ) -> Path:
     """Draw smallest gradients of all seeds against steps, curves at a constant rate, and T^(-1/4); to a PNG.
 
-    Parameters
-    ----------
-    points : mapping
-        Steps -> norms, one for each seed.
-    curves : sequence
-        For each seed a list of [steps, smallest norm so far].
+    points: steps -> norms, one for each seed
+    curves: for each seed a list of [steps, smallest norm so far]
     """
     figure, (axes,) = new_figure(1, height=3.8)
     for number, curve in enumerate(curves):
@@ -46,12 +42,8 @@ def plot_convergence(
 def plot_contrast(ratios: Mapping[float, Sequence[float]], without: Sequence[float], path: str | Path) -> Path:
     """Draw the min-max distance ratio of all seeds against the weight, and its level without a penalty; to a PNG.
 
-    Parameters
-    ----------
-    ratios : mapping
-        Weight -> ratios, one for each seed; at least one weight.
-    without : sequence of float
-        Ratios without a penalty, at least one.
+    ratios: weight -> ratios, one for each seed; at least one weight
+    without: ratios without a penalty, at least one
     """
     figure, (axes,) = new_figure(1, height=3.4)
     axes.axhline(
@@ -79,14 +71,9 @@ def plot_exponent(
 ) -> Path:
     """Draw ranks against weights by several definitions, the published ones, and the slope of 1 / weight; to a PNG.
 
-    Parameters
-    ----------
-    ranks : mapping
-        Definition -> weight -> ranks, one for each seed; ranks of 0 are left out.
-    published : mapping
-        Weight -> rank.
-    fitted : tuple of float, default=None
-        Factor and exponent of the power law through the first definition.
+    ranks: definition -> weight -> ranks, one for each seed; ranks of 0 are left out
+    published: weight -> rank
+    fitted: factor and exponent of the power law through the first definition
     """
     figure, (axes,) = new_figure(1, height=4.0)
     for (name, points), color in zip(ranks.items(), COLORS, strict=False):

@@ -71,14 +71,8 @@ def counterexample(latent_dim: int, scales: Sequence[float]) -> list[dict[str, f
 def page(rows: Sequence[Mapping[str, Any]], folder: Path, weights: int) -> Page:
     """Build the page of the proposition.
 
-    Parameters
-    ----------
-    rows : sequence of mapping
-        Weight, seed, published rank, and the ranks of a model by every definition.
-    folder : Path
-        Folder of the study.
-    weights : int
-        Number of weights of the study; while some are missing, falling ranks are not judged.
+    rows: weight, seed, published rank, and the ranks of a model by every definition
+    weights: number of weights of the study; while some are missing, falling ranks are not judged
     """
     title = "The rank against the penalty's weight"
     if not rows:
