@@ -97,7 +97,12 @@ def test_a_goal_that_is_missed_is_one_line_with_both_errors_and_a_cure(goal, sho
     message, schedule = str(warning.message), run.evaluation()["schedule"]
     assert "\n" not in message
     (name,) = goal
-    for part in (f"{name}: got {shown}", f"at most {schedule['bound']:.4g}", f"is {schedule['mse']:.4g}", "--epochs"):
+    for part in (
+        f"{name}: got {shown}",
+        f"at most {schedule['bound']:.4g}",
+        f"is {schedule['mse']:.4g}",
+        "raise epochs",
+    ):
         assert part in message
     assert warning.filename == __file__  # it points at the call
     assert not schedule["reached"]

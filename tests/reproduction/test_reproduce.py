@@ -160,7 +160,7 @@ def test_the_status_counts_what_is_done_running_and_left(tiny, tmp_path, capsys)
         found = json.loads(reproduce(capsys, "table7", *status)[1])
         assert (found["done"], found["left"], found["running"]) == (0, len(jobs), [jobs[0].name])
         printed = reproduce(capsys, "table7", *status[:-1])[1]
-        assert "unknown before the first cell" in printed
+        assert "unknown before the first job" in printed
     finally:
         holder.kill()
         holder.wait()
