@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from lorae.errors import LoraeError
-from lorae.metrics.neighbours import distance_rows, neighbor_distances
+from lorae.metrics.neighbors import distance_rows, neighbor_distances
 
 # TwoNN leaves out the tenth of the points with the largest ratios, as its authors do: they break the local uniformity.
 KEPT = 0.9
@@ -36,7 +36,7 @@ def two_nn(points: NDArray[Any]) -> float:
     return float((x @ y) / (x @ x)) if (x @ x) > 0 else float("nan")
 
 
-def levina_bickel(points: NDArray[Any], neighbours: int = NEIGHBORS) -> float:
+def levina_bickel(points: NDArray[Any], neighbors: int = NEIGHBORS) -> float:
     """Return the intrinsic dimension of points (n, d), by maximum likelihood from distances to nearest neighbors.
 
     With T_j the distance of a point to its j-th neighbor, the inverse is the mean of log(T_k / T_j) over j < k and all
@@ -48,10 +48,10 @@ def levina_bickel(points: NDArray[Any], neighbours: int = NEIGHBORS) -> float:
     >>> 0.9 < levina_bickel(line) < 1.1
     True
     """
-    if neighbours < 2:
-        raise LoraeError(f"neighbours: got {neighbours}, expected at least 2")
+    if neighbors < 2:
+        raise LoraeError(f"neighbors: got {neighbors}, expected at least 2")
     different = _different(points)
-    nearest = neighbor_distances(different, min(neighbours, len(different) - 1)).numpy()
+    nearest = neighbor_distances(different, min(neighbors, len(different) - 1)).numpy()
     with np.errstate(divide="ignore", invalid="ignore"):
         logs = np.log(nearest[:, -1:] / nearest[:, :-1])
     logs = logs[np.isfinite(logs)]  # points that differ by less than rounding have no ratio

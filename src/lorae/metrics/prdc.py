@@ -5,7 +5,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from lorae.errors import LoraeError
-from lorae.metrics.neighbours import distance_rows, squared_neighbor_distances
+from lorae.metrics.neighbors import distance_rows, squared_neighbor_distances
 
 # The number of neighbors that Naeem et al. recommend.
 NEIGHBORS = 5

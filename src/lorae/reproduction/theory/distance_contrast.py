@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lorae.metrics.neighbours import distance_rows
+from lorae.metrics.neighbors import distance_rows
 from lorae.metrics.ranks import rank_at
 from lorae.models.autoencoder import Autoencoder
 from lorae.reports.formatting import mean_and_deviation

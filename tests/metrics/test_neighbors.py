@@ -7,15 +7,15 @@ from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist
 
 from lorae.errors import LoraeError
-from lorae.metrics import neighbours
+from lorae.metrics import neighbors
 from lorae.metrics.intrinsic_dimension import distance_contrast, levina_bickel, two_nn
-from lorae.metrics.neighbours import distance_rows, neighbor_distances
+from lorae.metrics.neighbors import distance_rows, neighbor_distances
 from lorae.metrics.prdc import precision_recall
 
 
 @pytest.fixture(params=[7, 1000], ids=["chunks of 7", "one chunk"])
 def chunk(request, monkeypatch):
-    monkeypatch.setattr(neighbours, "CHUNK", request.param)
+    monkeypatch.setattr(neighbors, "CHUNK", request.param)
 
 
 def normal(n, d=4, seed=0, shift=0.0):
@@ -37,7 +37,7 @@ def test_nearest_neighbours_agree_with_a_tree(chunk, n):
 def test_rows_of_distances_agree_with_scipy(chunk):
     queries, points = normal(20), normal(11, seed=1, shift=2.0)
     starts, parts = zip(*distance_rows(queries, points), strict=True)
-    assert list(starts) == list(range(0, 20, neighbours.CHUNK))
+    assert list(starts) == list(range(0, 20, neighbors.CHUNK))
     np.testing.assert_allclose(torch.cat(parts), cdist(queries, points, "sqeuclidean"), rtol=1e-9)
 
 
@@ -223,12 +223,12 @@ def test_maximum_likelihood_agrees_with_the_definition(chunk, k):
 def test_of_few_points_all_others_are_neighbours():
     points = normal(12, 3)
     assert levina_bickel(points) == pytest.approx(naive_levina_bickel(points, 11), rel=1e-9)
-    with pytest.raises(LoraeError, match="neighbours: got 1, expected at least 2"):
+    with pytest.raises(LoraeError, match="neighbors: got 1, expected at least 2"):
         levina_bickel(points, 1)
 
 
 def test_averaged_inverses_do_not_lean_to_too_many():
-    """Each point by itself overestimates: by (k - 1) / (k - 2) on average, which is a half for four neighbours."""
+    """Each point by itself overestimates: by (k - 1) / (k - 2) on average, which is a half for four neighbors."""
     estimates = [levina_bickel(normal(400, 2, seed), 4) for seed in range(10)]
     assert np.mean(estimates) == pytest.approx(2, rel=0.05)
 
