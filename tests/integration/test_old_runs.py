@@ -41,10 +41,11 @@ def test_an_unfinished_run_is_resumed_to_the_weights_of_the_old_version(name, ru
     assert Run(name).finished
     expected = load_file(f"{name}/expected.safetensors")
     found = load_file(f"{name}/model.safetensors")
-    # A tensor may have been renamed, so they are matched by content; other processors round otherwise.
+    # A tensor may have been renamed, so they are matched by content. Rounding on another processor moves weights by up
+    # to 0.003 here, a lost state of the optimizer by 0.04.
     for value in expected.values():
         assert any(
-            other.shape == value.shape and np.allclose(other, value, rtol=1e-2, atol=1e-3) for other in found.values()
+            other.shape == value.shape and np.allclose(other, value, rtol=0, atol=0.015) for other in found.values()
         )
     assert len(found) == len(expected)
     if name == "searching":
