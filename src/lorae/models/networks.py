@@ -48,8 +48,8 @@ class ConcatInput(nn.Module):
         self.network = network
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map x, float (n, d), to (n, d + features)."""
-        return torch.cat([x, self.network(x)], dim=1)
+        """Map x, float (n, d) or (n, c, h, w), to (n, inputs + features)."""
+        return torch.cat([x.flatten(1), self.network(x).flatten(1)], dim=1)
 
 
 class LinearSkip(nn.Module):
@@ -61,9 +61,9 @@ class LinearSkip(nn.Module):
         self.width = width
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map x, float (n, width + d), to (n, d)."""
-        result: Tensor = self.network(x[:, : self.width]) + x[:, self.width :]
-        return result
+        """Map x, float (n, width + d), to (n, d), or to (n, c, h, w) for a network of images."""
+        result: Tensor = self.network(x[:, : self.width])
+        return result + x[:, self.width :].view(result.shape)
 
 
 class ToImage(nn.Module):
@@ -126,18 +126,28 @@ def build_networks(
 ) -> tuple[Encoder, Decoder]:
     """Return an encoder and a decoder for items of one shape.
 
-    network: `mnist`, `celeba`, `mlp` or `residual`; shape: (c, h, w) with sides that are multiples of 8, or (d,);
-    width: factor on all channel counts; encoder_outputs: where they are not `latent_dim`; output: `tanh` or `sigmoid`,
-    the last activation of the decoder of images. Raises LoraeError for other shapes.
+    network: `mnist` or `celeba` for images, `mlp` for vectors, `residual` (a linear path beside the networks of `mnist`
+    or `mlp`) and `linear` for both; shape: (c, h, w) with sides that are multiples of 8, or (d,); width: factor on all
+    channel counts; encoder_outputs: where they are not `latent_dim`; output: `tanh` or `sigmoid`, the last activation
+    of the decoder of images, except beside a linear path, which needs none. Raises LoraeError for other shapes.
     """
     outputs = encoder_outputs or latent_dim
+    if network == "linear":
+        encoder = Encoder(nn.Identity(), Linear(prod(shape), outputs))
+        return encoder, Decoder(Linear(latent_dim, prod(shape)), nn.Unflatten(1, shape))
+    if network == "residual":
+        plain = "mlp" if len(shape) == 1 else "mnist"
+        pair = build_networks(plain, shape, latent_dim, width, encoder_outputs=outputs, output="identity")
+        return _with_linear_path(*pair, shape)
     if network == "mlp":
         widths = [_scaled(hidden, width) for hidden in MLP_WIDTHS]
         return _mlp_encoder(prod(shape), widths, outputs), _mlp_decoder(prod(shape), widths, latent_dim)
-    if network == "residual":
-        widths = [_scaled(hidden, width) for hidden in MLP_WIDTHS]
-        return _residual_pair(prod(shape), widths, latent_dim, outputs)
-    pair = CONVOLUTIONAL_PAIRS[network]
+    return _convolutional_pair(CONVOLUTIONAL_PAIRS[network], shape, latent_dim, width, outputs, output)
+
+
+def _convolutional_pair(
+    pair: ConvolutionalPair, shape: tuple[int, ...], latent_dim: int, width: float, outputs: int, output: str
+) -> tuple[Encoder, Decoder]:
     channels, height, side = shape
     if height % 8 or side % 8:
         raise LoraeError(f"size: images of {height}x{side}, expected sides that are multiples of 8")
@@ -174,8 +184,10 @@ def _convolutional_decoder(
         layers += [StridedConvTranspose2d(before, after), nn.ReLU()]
     # Transposed, though 1 x 1, as the paper writes: torch starts its weights in [-1, 1], those of a plain one in
     # [-0.18, 0.18], and that start decides how fast the first epochs are.
+    layers.append(PixelwiseLinear(counts[-1], channels))
     # Tanh on images in [0, 1], as in the authors' code: negative outputs are clipped when images are written.
-    layers += [PixelwiseLinear(counts[-1], channels), nn.Sigmoid() if output == "sigmoid" else nn.Tanh()]
+    if output != "identity":
+        layers.append(nn.Sigmoid() if output == "sigmoid" else nn.Tanh())
     return Decoder(Linear(latent_dim, prod(start)), nn.Sequential(*layers))
 
 
@@ -187,21 +199,24 @@ def _mlp_encoder(inputs: int, widths: list[int], latent_dim: int) -> Encoder:
     return Encoder(nn.Sequential(*layers), Linear(widths[-1], latent_dim))
 
 
-def _residual_pair(inputs: int, widths: list[int], latent_dim: int, outputs: int) -> tuple[Encoder, Decoder]:
-    """Return the MLP pair with a linear path beside each; the last layer before the sum starts at zero."""
-    encoder = _mlp_encoder(inputs, widths, outputs)
-    decoder = _mlp_decoder(inputs, widths, latent_dim)
+def _with_linear_path(encoder: Encoder, decoder: Decoder, shape: tuple[int, ...]) -> tuple[Encoder, Decoder]:
+    """Return a pair with a linear path beside each network; the last layer before the sum starts at zero."""
     assert isinstance(decoder.features, nn.Sequential)
     assert isinstance(encoder.features, nn.Sequential)
     last = decoder.features[-1]
-    assert isinstance(last, nn.Linear)
+    assert isinstance(last, nn.Linear | PixelwiseLinear)
+    assert last.bias is not None
     nn.init.zeros_(last.weight)
     nn.init.zeros_(last.bias)
-    first = widths[-1]
+    inputs, (features, outputs), (latent_dim, first) = prod(shape), _sizes(encoder.output), _sizes(decoder.input)
     return (
-        Encoder(ConcatInput(encoder.features), Linear(inputs + first, outputs)),
+        Encoder(ConcatInput(encoder.features), Linear(inputs + features, outputs)),
         Decoder(Linear(latent_dim, first + inputs), LinearSkip(decoder.features, first)),
     )
+
+
+def _sizes(layer: nn.Linear) -> tuple[int, int]:
+    return layer.in_features, layer.out_features
 
 
 def _mlp_decoder(outputs: int, widths: list[int], latent_dim: int) -> Decoder:
