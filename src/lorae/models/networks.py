@@ -1,8 +1,8 @@
 """The paper's encoders and decoders (supplementary table 1), and an MLP pair for vectors."""
 
-from dataclasses import dataclass
 from itertools import pairwise
 from math import prod
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -43,7 +43,7 @@ class Decoder(nn.Module):
 class ConcatInput(nn.Module):
     """A network's input concatenated to its features, so that the next linear layer has a linear path."""
 
-    def __init__(self, network: nn.Sequential) -> None:
+    def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
 
@@ -55,7 +55,7 @@ class ConcatInput(nn.Module):
 class LinearSkip(nn.Module):
     """A network on the first `width` entries of each row, plus the others as they are."""
 
-    def __init__(self, network: nn.Sequential, width: int) -> None:
+    def __init__(self, network: nn.Module, width: int) -> None:
         super().__init__()
         self.network = network
         self.width = width
@@ -78,14 +78,11 @@ class ToImage(nn.Module):
         return x.view(-1, *self.sides).permute(0, 3, 1, 2)
 
 
-@dataclass(frozen=True)
-class ConvolutionalPair:
-    """Channel counts of a pair: `encoder` ones halve the sides each, the first of `decoder` comes from a linear
-    layer, followed by a ReLU or not, the others double the sides each.
-    """
+class ConvolutionalPair(NamedTuple):
+    """Channel counts of a pair of networks, and whether a ReLU follows the decoder's first layer."""
 
-    encoder: tuple[int, ...]
-    decoder: tuple[int, ...]
+    encoder: tuple[int, ...]  # each halves the sides
+    decoder: tuple[int, ...]  # the first comes from a linear layer, the others double the sides each
     relu_first: bool
 
 
@@ -124,19 +121,15 @@ def build_networks(
     encoder_outputs: int | None = None,
     output: str = "tanh",
 ) -> tuple[Encoder, Decoder]:
-    """Return an encoder and a decoder for items of one shape.
+    """Return an encoder and a decoder for items of one shape; LoraeError for sides that are no multiples of 8.
 
-    network: `mnist`, `celeba`, `mlp` or `residual`; shape: (c, h, w) with sides that are multiples of 8, or (d,);
-    width: factor on all channel counts; encoder_outputs: where they are not `latent_dim`; output: `tanh` or `sigmoid`,
-    the last activation of the decoder of images. Raises LoraeError for other shapes.
+    `width` is a factor on all channel counts, `output` the last activation of the decoder of images; `encoder_outputs`
+    is given where it is not `latent_dim`.
     """
     outputs = encoder_outputs or latent_dim
-    if network == "mlp":
-        widths = [_scaled(hidden, width) for hidden in MLP_WIDTHS]
-        return _mlp_encoder(prod(shape), widths, outputs), _mlp_decoder(prod(shape), widths, latent_dim)
-    if network == "residual":
-        widths = [_scaled(hidden, width) for hidden in MLP_WIDTHS]
-        return _residual_pair(prod(shape), widths, latent_dim, outputs)
+    if network in ("mlp", "residual"):
+        build = _mlp_pair if network == "mlp" else _residual_pair
+        return build(prod(shape), [_scaled(hidden, width) for hidden in MLP_WIDTHS], latent_dim, outputs)
     pair = CONVOLUTIONAL_PAIRS[network]
     channels, height, side = shape
     if height % 8 or side % 8:
@@ -179,22 +172,20 @@ def _convolutional_decoder(
     return Decoder(Linear(latent_dim, prod(start)), nn.Sequential(*layers))
 
 
-def _mlp_encoder(inputs: int, widths: list[int], latent_dim: int) -> Encoder:
-    sizes = [inputs, *widths]
-    layers: list[nn.Module] = []
-    for before, after in pairwise(sizes):
-        layers += [Linear(before, after), nn.ReLU()]
-    return Encoder(nn.Sequential(*layers), Linear(widths[-1], latent_dim))
+def _mlp_pair(inputs: int, widths: list[int], latent_dim: int, outputs: int) -> tuple[Encoder, Decoder]:
+    forward, backward = [inputs, *widths], [*reversed(widths), inputs]
+    encoder = [layer for sizes in pairwise(forward) for layer in (Linear(*sizes), nn.ReLU())]
+    last = Linear(widths[-1], outputs)
+    decoder = [layer for sizes in pairwise(backward) for layer in (nn.ReLU(), Linear(*sizes))]
+    first = Linear(latent_dim, widths[-1])
+    return Encoder(nn.Sequential(*encoder), last), Decoder(first, nn.Sequential(*decoder))
 
 
 def _residual_pair(inputs: int, widths: list[int], latent_dim: int, outputs: int) -> tuple[Encoder, Decoder]:
     """Return the MLP pair with a linear path beside each; the last layer before the sum starts at zero."""
-    encoder = _mlp_encoder(inputs, widths, outputs)
-    decoder = _mlp_decoder(inputs, widths, latent_dim)
-    assert isinstance(decoder.features, nn.Sequential)
-    assert isinstance(encoder.features, nn.Sequential)
-    last = decoder.features[-1]
-    assert isinstance(last, nn.Linear)
+    encoder, decoder = _mlp_pair(inputs, widths, latent_dim, outputs)
+    *_, last = decoder.features.modules()
+    assert isinstance(last, Linear)
     nn.init.zeros_(last.weight)
     nn.init.zeros_(last.bias)
     first = widths[-1]
@@ -202,11 +193,3 @@ def _residual_pair(inputs: int, widths: list[int], latent_dim: int, outputs: int
         Encoder(ConcatInput(encoder.features), Linear(inputs + first, outputs)),
         Decoder(Linear(latent_dim, first + inputs), LinearSkip(decoder.features, first)),
     )
-
-
-def _mlp_decoder(outputs: int, widths: list[int], latent_dim: int) -> Decoder:
-    sizes = [*reversed(widths), outputs]
-    layers: list[nn.Module] = []
-    for before, after in pairwise(sizes):
-        layers += [nn.ReLU(), Linear(before, after)]
-    return Decoder(Linear(latent_dim, sizes[0]), nn.Sequential(*layers))
