@@ -13,10 +13,7 @@ from lorae.penalties import matrix_penalties, penalty_names
 def resolve(settings: Settings, data_kind: str, data_shape: Iterable[int]) -> Settings:
     """Return the settings with a value for every None that the method or the data decides.
 
-    data_kind: {"images", "vectors"}
-    data_shape: shape of an item, (c, h, w) or (d,)
-
-    Raises LoraeError where method, network and data do not fit together.
+    `data_kind` is images or vectors. Raises LoraeError where method, network and data do not fit together.
     """
     method, data = get_method(settings.method), get_defaults(settings.data)
     _check_method_options(settings, method)

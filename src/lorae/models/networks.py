@@ -1,8 +1,8 @@
 """The paper's encoders and decoders (supplementary table 1), and an MLP pair for vectors."""
 
-from dataclasses import dataclass
 from itertools import pairwise
 from math import prod
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -43,7 +43,7 @@ class Decoder(nn.Module):
 class ConcatInput(nn.Module):
     """A network's input concatenated to its features, so that the next linear layer has a linear path."""
 
-    def __init__(self, network: nn.Sequential) -> None:
+    def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
 
@@ -55,7 +55,7 @@ class ConcatInput(nn.Module):
 class LinearSkip(nn.Module):
     """A network on the first `width` entries of each row, plus the others as they are."""
 
-    def __init__(self, network: nn.Sequential, width: int) -> None:
+    def __init__(self, network: nn.Module, width: int) -> None:
         super().__init__()
         self.network = network
         self.width = width
@@ -78,14 +78,11 @@ class ToImage(nn.Module):
         return x.view(-1, *self.sides).permute(0, 3, 1, 2)
 
 
-@dataclass(frozen=True)
-class ConvolutionalPair:
-    """Channel counts of a pair: `encoder` ones halve the sides each, the first of `decoder` comes from a linear
-    layer, followed by a ReLU or not, the others double the sides each.
-    """
+class ConvolutionalPair(NamedTuple):
+    """Channel counts of a pair of networks, and whether a ReLU follows the decoder's first layer."""
 
-    encoder: tuple[int, ...]
-    decoder: tuple[int, ...]
+    encoder: tuple[int, ...]  # each halves the sides
+    decoder: tuple[int, ...]  # the first comes from a linear layer, the others double the sides each
     relu_first: bool
 
 
@@ -124,12 +121,11 @@ def build_networks(
     encoder_outputs: int | None = None,
     output: str = "tanh",
 ) -> tuple[Encoder, Decoder]:
-    """Return an encoder and a decoder for items of one shape.
+    """Return an encoder and a decoder for items of one shape; LoraeError for sides that are no multiples of 8.
 
     network: `mnist` or `celeba` for images, `mlp` for vectors, `residual` (a linear path beside the networks of `mnist`
-    or `mlp`) and `linear` for both; shape: (c, h, w) with sides that are multiples of 8, or (d,); width: factor on all
-    channel counts; encoder_outputs: where they are not `latent_dim`; output: `tanh` or `sigmoid`, the last activation
-    of the decoder of images, except beside a linear path, which needs none. Raises LoraeError for other shapes.
+    or `mlp`) and `linear` for both. `width` is a factor on all channel counts, `output` the last activation of the
+    decoder of images, unless there is a linear path; `encoder_outputs` is given where it is not `latent_dim`.
     """
     outputs = encoder_outputs or latent_dim
     if network == "linear":
@@ -140,8 +136,7 @@ def build_networks(
         pair = build_networks(plain, shape, latent_dim, width, encoder_outputs=outputs, output="identity")
         return _with_linear_path(*pair, shape)
     if network == "mlp":
-        widths = [_scaled(hidden, width) for hidden in MLP_WIDTHS]
-        return _mlp_encoder(prod(shape), widths, outputs), _mlp_decoder(prod(shape), widths, latent_dim)
+        return _mlp_pair(prod(shape), [_scaled(hidden, width) for hidden in MLP_WIDTHS], latent_dim, outputs)
     return _convolutional_pair(CONVOLUTIONAL_PAIRS[network], shape, latent_dim, width, outputs, output)
 
 
@@ -191,12 +186,13 @@ def _convolutional_decoder(
     return Decoder(Linear(latent_dim, prod(start)), nn.Sequential(*layers))
 
 
-def _mlp_encoder(inputs: int, widths: list[int], latent_dim: int) -> Encoder:
-    sizes = [inputs, *widths]
-    layers: list[nn.Module] = []
-    for before, after in pairwise(sizes):
-        layers += [Linear(before, after), nn.ReLU()]
-    return Encoder(nn.Sequential(*layers), Linear(widths[-1], latent_dim))
+def _mlp_pair(inputs: int, widths: list[int], latent_dim: int, outputs: int) -> tuple[Encoder, Decoder]:
+    forward, backward = [inputs, *widths], [*reversed(widths), inputs]
+    encoder = [layer for sizes in pairwise(forward) for layer in (Linear(*sizes), nn.ReLU())]
+    last = Linear(widths[-1], outputs)
+    decoder = [layer for sizes in pairwise(backward) for layer in (nn.ReLU(), Linear(*sizes))]
+    first = Linear(latent_dim, widths[-1])
+    return Encoder(nn.Sequential(*encoder), last), Decoder(first, nn.Sequential(*decoder))
 
 
 def _with_linear_path(encoder: Encoder, decoder: Decoder, shape: tuple[int, ...]) -> tuple[Encoder, Decoder]:
@@ -217,11 +213,3 @@ def _with_linear_path(encoder: Encoder, decoder: Decoder, shape: tuple[int, ...]
 
 def _sizes(layer: nn.Linear) -> tuple[int, int]:
     return layer.in_features, layer.out_features
-
-
-def _mlp_decoder(outputs: int, widths: list[int], latent_dim: int) -> Decoder:
-    sizes = [*reversed(widths), outputs]
-    layers: list[nn.Module] = []
-    for before, after in pairwise(sizes):
-        layers += [nn.ReLU(), Linear(before, after)]
-    return Decoder(Linear(latent_dim, sizes[0]), nn.Sequential(*layers))
