@@ -22,7 +22,7 @@ from lorae.errors import LoraeError, LoraeWarning
 from lorae.metrics.ranks import rank_at
 from lorae.models.autoencoder import CHUNK
 from lorae.models.scaling import Units, as_images
-from lorae.runs.in_memory import InMemoryRun
+from lorae.runs.store import InMemoryRun
 from lorae.samplers import fit_density
 from lorae.system.hardware import choose_device, choose_precision
 from lorae.system.signals import Interrupted

@@ -13,7 +13,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from lorae.data.dataset import Dataset, Split
 from lorae.errors import LoraeError
-from lorae.system.cache_folder import cache_root as cache_root
+from lorae.system.files import cache_root as cache_root
 from lorae.system.files import staged_folder, wait_for_lock
 
 FORMAT_VERSION = 1

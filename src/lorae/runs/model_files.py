@@ -1,8 +1,10 @@
-"""Files of a model: `model.safetensors` with its weights, and `model.json` with its specification."""
+"""Files of tensors: checkpoints, and a model as `model.safetensors` with weights and `model.json` with its spec."""
 
 import dataclasses
+import io
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lorae.errors import LoraeError
 from lorae.runs.schema import read_record, rename_weights, write_record
@@ -10,6 +12,18 @@ from lorae.system.files import write_atomically
 
 if TYPE_CHECKING:
     from lorae.models.autoencoder import Autoencoder
+
+
+def save_tensors_atomically(
+    path: Path, state: Mapping[str, Any], digest: Callable[[bytes], bytes] | None = None
+) -> None:
+    """Write what `torch.load(path, weights_only=True)` can read, after the digest of its bytes to detect damage by."""
+    import torch
+
+    buffer = io.BytesIO()
+    torch.save(dict(state), buffer)
+    content = buffer.getvalue()
+    write_atomically(path, content if digest is None else digest(content) + content)
 
 
 def write_model(model: "Autoencoder", folder: Path) -> None:
@@ -29,10 +43,7 @@ def load_weights(model: "Autoencoder", folder: Path) -> None:
 
 
 def read_model(folder: Path, advice: str) -> "Autoencoder":
-    """Return the model of a folder, on the CPU and in evaluation mode.
-
-    Raises LoraeError if a file is missing, or the two do not fit together; `advice` says what to do then.
-    """
+    """Return the model of a folder, on the CPU; `advice` says what to do if its two files do not fit together."""
     import torch
     from safetensors import SafetensorError
 

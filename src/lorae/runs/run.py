@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any, cast
 from lorae.config.methods import get_method
 from lorae.config.settings import Settings
 from lorae.errors import LoraeError
-from lorae.runs.checkpoints import save_tensors_atomically
-from lorae.runs.model_files import load_weights, read_model, write_model
-from lorae.runs.schema import SCHEMA, Checkpoint, Config, Kind, TrainingState, read_record, upgrade, write_record
+from lorae.runs.model_files import load_weights, read_model, save_tensors_atomically, write_model
+from lorae.runs.schema import SCHEMA, Checkpoint, Config, TrainingState, read_record, upgrade, write_record
 from lorae.system.files import staged_folder, try_lock, write_atomically
 
 if TYPE_CHECKING:
@@ -77,7 +76,7 @@ class Run:
     @cached_property
     def config(self) -> Config:
         """Content of `config.json`."""
-        config = self._read("config", "config.json")
+        config = read_record("config", self.path / "config.json")
         if not isinstance(config.get("settings"), dict):
             raise LoraeError(f"{self.path / 'config.json'}: expected a key 'settings'")
         return cast(Config, config)
@@ -114,16 +113,10 @@ class Run:
             file.write(json.dumps(record) + "\n")
 
     def stats(self, event: str | None = None) -> Iterator[dict[str, Any]]:
-        """Yield the lines of `stats.jsonl`.
-
-        event: `step` or `epoch`, to yield the lines of this event only
-
-        Raises LoraeError if a line is damaged, other than the last one, which a kill may have cut off and which is left
-        out.
-        """
+        """Yield the lines of `stats.jsonl`, or those of one event (`step` or `epoch`)."""
         if not self._stats_path.exists():
             return
-        # Bytes: a line that a kill cut off may end within a character.
+        # A kill may have cut off the last line, which is left out, even within a character: hence bytes.
         *lines, _ = self._stats_path.read_bytes().split(b"\n")
         for number, line in enumerate(lines, start=1):
             try:
@@ -168,10 +161,7 @@ class Run:
         save_tensors_atomically(self.checkpoint_path, checkpoint)
 
     def load_checkpoint(self) -> Checkpoint | None:
-        """Return the checkpoint, or None before the first.
-
-        Raises LoraeError if it is damaged, of a later version, or made with other settings than those of `config.json`.
-        """
+        """Return the checkpoint, or None before the first; refuse one that was made with other settings."""
         import torch
 
         if not self.checkpoint_path.exists():
@@ -217,12 +207,7 @@ class Run:
         load_weights(model, self.path / "path" / name)
 
     def load_model(self, point: str | None = None) -> "Autoencoder":
-        """Return the trained model, on the CPU and in evaluation mode.
-
-        point: name of a point of a penalty path; None: the model of the run
-
-        Raises LoraeError if the run is not finished, has no such point, or its files do not fit together.
-        """
+        """Return the trained model, or that of a point of a penalty path, on the CPU and in evaluation mode."""
         folder = self.path if point is None else self._point_folder(point)
         if point is None and not self.finished:
             raise LoraeError(f"run: {str(self.path)!r} is not finished; continue it with `lorae resume {self.path}`")
@@ -242,7 +227,7 @@ class Run:
         """Return the content of `evaluation.json` by measure; empty before there is any."""
         if not (self.path / "evaluation.json").exists():
             return {}
-        record = self._read("evaluation", "evaluation.json")
+        record = read_record("evaluation", self.path / "evaluation.json")
         del record["schema"]
         return record
 
@@ -257,9 +242,8 @@ class Run:
     def summary(self) -> dict[str, Any]:
         """Return the summary of a finished run, as `lorae train --json` prints it.
 
-        Returns `run`, `epochs`, `seconds`, `images_per_second`, `loss` by term, `rank` at `tolerance` and `test_mse`
-        (None for a generator), and `schedule`: the ranks that were tried, or the points of a penalty path. Raises
-        LoraeError if statistics or measurements are missing.
+        `rank`, `tolerance` and `test_mse` are None for a generator; `schedule` has the ranks that were tried, or the
+        points of a penalty path.
         """
         steps, epochs, evaluation = list(self.stats("step")), list(self.stats("epoch")), self.evaluation()
         measured = "rank" in evaluation and "reconstruction" in evaluation
@@ -275,14 +259,10 @@ class Run:
             "seconds": epoch["seconds"],
             "images_per_second": epoch["images_per_second"],
             "loss": {"total": last["loss"], **last["terms"]},
-            "rank": evaluation["rank"]["rank"] if measured else None,
-            "tolerance": evaluation["rank"]["tolerance"] if measured else None,
+            **({name: evaluation["rank"][name] if measured else None for name in ("rank", "tolerance")}),
             "test_mse": evaluation["reconstruction"]["mse"] if measured else None,
             "schedule": evaluation.get("schedule"),
         }
-
-    def _read(self, kind: Kind, name: str) -> dict[str, Any]:
-        return read_record(kind, self.path / name)
 
 
 def write_config(folder: Path, config: Config) -> None:

@@ -13,13 +13,9 @@ CHUNK_BYTES = 2**18
 
 
 def download(url: str, *, known_hash: str | None = None, timeout: float = 60) -> bytes:
-    """Return the content of a file on the internet.
+    """Return the content of a file on the internet, checked by its hash, `algorithm:hexdigest`, if one is given.
 
-    known_hash: expected hash as `algorithm:hexdigest`; None leaves the check to the caller
-    timeout: seconds without an answer after which the server counts as not reachable
-
-    Raises LoraeError with the reason alone, so that callers can add what to do: no network, an error of the server,
-    another hash.
+    LoraeError has the reason alone, so that callers can add what to do. The timeout, in seconds, is that of one answer.
     """
     import pooch  # type: ignore[import-untyped]  # here, since it is slow to import
 

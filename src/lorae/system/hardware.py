@@ -11,10 +11,7 @@ from lorae.errors import LoraeError
 
 
 def choose_device(name: str, origin: str = "argument device") -> str:
-    """Return `cpu` or `cuda` for `auto`, `cpu` or `cuda`.
-
-    Raises LoraeError for `cuda` without a GPU; `origin` is the source of the name in its message.
-    """
+    """Return `cpu` or `cuda`; refuse `cuda` without a GPU, with the origin of the name in the message."""
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cuda" and not torch.cuda.is_available():
@@ -66,13 +63,10 @@ def keep_freed_memory() -> None:
     A training step frees and allocates the same buffers of some MB repeatedly. Page faults of fresh memory cost about
     12% of a step on the MNIST network. Does nothing without glibc.
     """
-    if not sys.platform.startswith("linux"):
-        return
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform.startswith("linux") else None
     if mallopt is not None:
-        trim_threshold, mmap_threshold = -1, -3  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of malloc.h
-        mallopt(mmap_threshold, 256 * 1024**2)
-        mallopt(trim_threshold, 512 * 1024**2)
+        mallopt(-3, 256 * 1024**2)  # M_MMAP_THRESHOLD of malloc.h
+        mallopt(-1, 512 * 1024**2)  # M_TRIM_THRESHOLD
 
 
 @contextlib.contextmanager
