@@ -22,12 +22,9 @@ PRINCIPAL = 10_000
 
 
 def build(settings: Settings, dataset: Dataset) -> Objective:
-    """Build the model and the objective of a run, on the device and in the memory layout of the training.
+    """Build the objective of resolved settings, with its `model`, on the device and in the memory layout of training.
 
-    settings: resolved settings, whose seed alone decides the weights
-    dataset: the training items set the scaling and the start of some networks
-
-    Returns the objective; its attribute `model` is the model.
+    The seed alone decides the weights; the training items set the scaling and the start of some networks.
     """
     model = build_model(settings, dataset).to(settings.device)
     model.to(memory_format=memory_format(settings.device, settings.precision))  # type: ignore[call-overload]
@@ -92,13 +89,9 @@ def build_objective(settings: Settings, model: Autoencoder) -> Objective:
     """Build the objective of resolved settings for a model, on the device of the model."""
     adversary = get_method(settings.method).adversary
     options: dict[str, Any] = {
-        "reconstruction": settings.reconstruction,
-        "likelihood": settings.likelihood,
-        "noise": settings.noise,
-        "proximal": settings.matrix_update == "prox",
-        "penalty_every": settings.penalty_every,
-        "bfloat16": settings.precision == "bfloat16",
+        name: getattr(settings, name) for name in ("reconstruction", "likelihood", "noise", "penalty_every")
     }
+    options |= {"proximal": settings.matrix_update == "prox", "bfloat16": settings.precision == "bfloat16"}
     if adversary is None:
         return Objective(model, settings.penalties, **options)
     with torch.random.fork_rng(devices=[]):  # the seed alone decides these weights too

@@ -1,11 +1,10 @@
 """The training loop."""
 
 import math
-from typing import Any
+from functools import partial
 
 import numpy as np
 import torch
-from rich.progress import Progress
 from torch import Tensor
 
 from lorae.config.methods import get_method
@@ -35,10 +34,7 @@ class Trainer:
     """Training of a run's model from the last checkpoint, or from the start, to the last epoch.
 
     The order of batches depends on seed and epoch alone, so it is not stored. Losses are checked to be finite before
-    anything is written, so every checkpoint holds a usable model.
-
-    run: gives the settings, takes statistics and checkpoints
-    objective: the result of `build(run.settings, dataset)`; None builds it
+    anything is written, so every checkpoint holds a usable model. `objective` is the one that `build` gives.
     """
 
     def __init__(
@@ -105,10 +101,11 @@ class Trainer:
             self._restore()
             self.model.train()
             task = bar.add_task(self._title(), total=self.total_steps, completed=self.step, note="")
+            self._show = partial(bar.update, task)
             while self.step < self.total_steps:
-                self._one_step(bar, task)
+                self._one_step()
                 if stop:
-                    self._checkpoint(bar, task, last=True)
+                    self._checkpoint(last=True)
                     raise Interrupted(
                         f"stopped after step {self.step} of {self.total_steps}; "
                         f"continue with `lorae resume {self.run.path}`"
@@ -116,7 +113,7 @@ class Trainer:
         self.model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         return self.model.cpu().eval()
 
-    def _one_step(self, bar: Progress, task: Any) -> None:
+    def _one_step(self) -> None:
         config = self._follow_schedule()
         self.objective.before_step(self.step)
         items = self._batch()
@@ -139,9 +136,9 @@ class Trainer:
             self.schedule.update(self.step, self.context)
             self.objective.relinearize()  # the schedule may have changed M
         if end_of_epoch or self.step % self.settings.checkpoint_every == 0:
-            self._checkpoint(bar, task, end_of_epoch=end_of_epoch)
+            self._checkpoint(end_of_epoch=end_of_epoch)
         elif self.step % self.settings.log_every == 0:
-            self._log(bar, task)
+            self._log()
 
     def _follow_schedule(self) -> StepConfig:
         """Set learning rate and penalty weight for the next step."""
@@ -166,14 +163,14 @@ class Trainer:
         start = position * self.settings.batch_size
         return self.items[self._order[1][start : start + self.settings.batch_size]]
 
-    def _log(self, bar: Progress, task: Any) -> None:
+    def _log(self) -> None:
         note = self.statistics.write_steps(self.step)
         if note is not None:
-            bar.update(task, completed=self.step, description=self._title(), note=note)
+            self._show(completed=self.step, description=self._title(), note=note)
 
-    def _checkpoint(self, bar: Progress, task: Any, *, end_of_epoch: bool = False, last: bool = False) -> None:
+    def _checkpoint(self, *, end_of_epoch: bool = False, last: bool = False) -> None:
         """Write statistics, and a checkpoint where one is due; DivergedError for a model that is not finite."""
-        self._log(bar, task)
+        self._log()
         # The last update may have broken the model after its loss was computed.
         monitored = self.dataset.test.inputs[: MONITORED if end_of_epoch else self.settings.batch_size]
         error = self.model.squared_error(monitored) if self.model.spec.encodes else None
