@@ -1,10 +1,10 @@
 """Train and resume runs."""
 
-import shutil
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lorae.api.finishing import finish, report
 from lorae.api.loading import absolute_path, as_run, data_name, dataset_of, load_dataset, origin_of_argument
 from lorae.api.run_config import choose_out, config_document, merge_settings, read_config
 from lorae.config.resolution import resolve
@@ -12,6 +12,7 @@ from lorae.config.settings import ARRAY, RANK_GOALS, Settings, use_current_names
 from lorae.errors import LoraeError, LoraeWarning
 from lorae.runs.run import Run, write_config
 from lorae.runs.schema import Config
+from lorae.system.files import write_atomically
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -178,21 +179,20 @@ def _plan(
 
 
 def _fit(run: Run, dataset: "Dataset", quiet: bool, objective: "Objective | None" = None) -> Run:
-    from lorae.evaluation.evaluator import evaluate_training
-    from lorae.reports.report import write_report
     from lorae.training.schedule_factory import unmet_target
     from lorae.training.trainer import Trainer
 
     trainer = Trainer(run, dataset, objective, quiet=quiet)
     model = trainer.fit()
-    evaluate_training(run, model, dataset)
     found = trainer.schedule.result()
-    if found is not None:
-        run.add_to_evaluation({"schedule": found})
-    if run.settings.penalty_path is not None:
-        _finish_points(run, dataset)
-    write_report([run.path])
-    run.save_model(model)  # last: it marks the run as finished
+
+    def finish_schedule(run: Run) -> None:
+        if found is not None:
+            run.add_to_evaluation({"schedule": found})
+        if run.settings.penalty_path is not None:
+            _finish_points(run, dataset)
+
+    run = finish(run, model, dataset, finish_schedule)
     searched = "lower penalty, raise latent_dim, or set an easier goal"
     other = "or go on to larger penalties" if run.settings.penalty_path else searched
     for complaint, advice in (
@@ -207,7 +207,6 @@ def _fit(run: Run, dataset: "Dataset", quiet: bool, objective: "Objective | None
 def _finish_points(run: Run, dataset: "Dataset") -> None:
     """Make a finished run of every point of a penalty path, with its log and a `point` in its config; idempotent."""
     from lorae.evaluation.evaluator import evaluate_training
-    from lorae.reports.report import write_report
 
     for point in run.evaluation()["schedule"]["points"]:
         folder = run.path / "path" / point["point"]
@@ -217,7 +216,6 @@ def _finish_points(run: Run, dataset: "Dataset") -> None:
         for name in ("checkpoints", "figures"):
             (folder / name).mkdir(exist_ok=True)
         write_config(folder, config)
-        shutil.copyfile(run.path / "stats.jsonl", folder / "stats.jsonl")
-        model = run.load_model(point["point"])
-        evaluate_training(Run(folder), model, dataset)
-        write_report([folder])
+        write_atomically(folder / "stats.jsonl", (run.path / "stats.jsonl").read_bytes())
+        evaluate_training(Run(folder), run.load_model(point["point"]), dataset)
+        report(Run(folder))

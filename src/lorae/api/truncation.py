@@ -1,10 +1,10 @@
 """Truncate the latent of a trained run to its leading principal axes, as a new run."""
 
 import shlex
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lorae.api.finishing import finish
 from lorae.api.loading import as_run, dataset_of
 from lorae.api.run_config import refuse_out
 from lorae.config.methods import METHODS
@@ -12,6 +12,7 @@ from lorae.config.settings import ARRAY
 from lorae.errors import LoraeError
 from lorae.runs.run import Run
 from lorae.runs.schema import Config
+from lorae.system.files import write_atomically
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -61,9 +62,6 @@ def truncate(
     >>> lorae.load(small).spec.latent_dim        # doctest: +SKIP
     20
     """
-    from lorae.evaluation.evaluator import evaluate_training
-    from lorae.reports.report import write_report
-
     run = as_run(run)
     refuse_truncated(run)
     model = run.load_model()
@@ -78,11 +76,8 @@ def truncate(
     truncation = model.find_truncation(items_for_axes(dataset), rank)
     small = model.truncated(truncation)
     new = Run.create(path, _config(run, model, small, truncation, path))
-    shutil.copyfile(run.path / "stats.jsonl", new.path / "stats.jsonl")
-    evaluate_training(new, small, dataset)
-    write_report([new.path])
-    new.save_model(small)  # last: it marks the run as finished
-    return new
+    write_atomically(new.path / "stats.jsonl", (run.path / "stats.jsonl").read_bytes())
+    return finish(new, small, dataset)
 
 
 def describe_truncation(run: Run) -> dict[str, Any]:

@@ -177,9 +177,7 @@ def _check_digest(content: bytes, expected: str, title: str) -> None:
 
 def _own_folder(name: str, source: IdxSource) -> Path:
     """Return the folder of the cache with all four files, after fetching them if they are missing."""
-    own = cache_root() / "raw" / name
-    build_folder(own, partial(_fetch, name, source))
-    return own
+    return build_folder(cache_root() / "raw" / name, partial(_fetch, name, source))
 
 
 def _check_folder(folder: Path, source: IdxSource) -> None:

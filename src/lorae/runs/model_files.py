@@ -26,12 +26,16 @@ def save_tensors_atomically(
     write_atomically(path, content if digest is None else digest(content) + content)
 
 
-def write_model(model: "Autoencoder", folder: Path) -> None:
-    """Write the weights, then `model.json`, so that a folder with `model.json` is complete."""
+def write_weights(model: "Autoencoder", folder: Path) -> None:
+    """Write `model.safetensors`."""
     from safetensors.torch import save
 
     tensors = {name: value.contiguous().cpu() for name, value in model.state_dict().items()}
     write_atomically(folder / "model.safetensors", save(tensors))
+
+
+def write_spec(model: "Autoencoder", folder: Path) -> None:
+    """Write `model.json`, last, so that a folder with it is complete."""
     write_record(folder / "model.json", dataclasses.asdict(model.spec))
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lorae.errors import LoraeError
+from lorae.system.faults import reason_of
 from lorae.system.progress import progress_bar
 
 CHUNK_BYTES = 2**18
@@ -39,11 +40,4 @@ def download(url: str, *, known_hash: str | None = None, timeout: float = 60) ->
     except ValueError:
         raise LoraeError(f"{name} is not the expected file: its hash is not {known_hash}") from None
     except (OSError, http.client.HTTPException) as error:
-        raise LoraeError(_reason(error)) from error
-
-
-def _reason(error: Exception) -> str:
-    reason = getattr(error, "reason", None) or error
-    if isinstance(reason, OSError) and reason.strerror:
-        reason = reason.strerror
-    return " ".join(str(reason).split())[:160] or type(error).__name__
+        raise LoraeError(reason_of(error)) from error

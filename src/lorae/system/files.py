@@ -1,6 +1,8 @@
 """Atomic writes of files and folders, locks, and the folder of the cache."""
 
+import atexit
 import contextlib
+import functools
 import os
 import shutil
 import tempfile
@@ -13,6 +15,10 @@ from filelock import FileLock, Timeout
 from lorae.errors import LoraeError
 
 
+class CannotWriteError(LoraeError):
+    """A file that the system refuses to write: no room, no permission, no folder."""
+
+
 def cache_root() -> Path:
     """Return the folder that prepared data and downloaded files are kept in.
 
@@ -23,8 +29,19 @@ def cache_root() -> Path:
     if chosen:
         return Path(chosen).expanduser()
     base = os.environ.get("XDG_CACHE_HOME")
-    earlier = (Path(base) if base else Path.home() / ".cache") / "lorae"
+    try:
+        earlier = (Path(base) if base else Path.home() / ".cache") / "lorae"
+    except RuntimeError:  # no HOME, and the system does not know the user
+        return temporary_cache()
     return earlier if earlier.is_dir() else platformdirs.user_cache_path("lorae", appauthor=False)
+
+
+@functools.cache
+def temporary_cache() -> Path:
+    """Return a cache of this process, for machines without a folder that can be written; it is removed at the end."""
+    folder = tempfile.mkdtemp(prefix="lorae-cache-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -43,10 +60,11 @@ def write_atomically(path: Path, content: bytes) -> None:
         temporary.chmod(0o666 & ~umask)  # mkstemp makes it private
         temporary.replace(path)
     except OSError as error:
-        raise LoraeError(f"cannot write {path}: {error.strerror or error}") from None
+        raise CannotWriteError(f"cannot write {path}: {error.strerror or error}") from None
     finally:
         if temporary is not None:
-            temporary.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -84,7 +102,7 @@ def wait_for_lock(path: Path, refused: str, hint: str) -> Iterator[None]:
     try:
         lock = _acquire(path, timeout=-1)
     except OSError as error:
-        raise LoraeError(f"{refused} ({error.strerror or error}); {hint}") from error
+        raise CannotWriteError(f"{refused} ({error.strerror or error}); {hint}") from error
     try:
         yield
     finally:
