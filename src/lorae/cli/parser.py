@@ -9,8 +9,9 @@ from typing import Literal
 from lorae import __version__
 from lorae.cli import derive, inspect, reproduce, train
 from lorae.cli.arguments import Parser, join_negative_numbers, show_warning
-from lorae.cli.output import Output, show
+from lorae.cli.output import Output, accept_all_characters, flush, show
 from lorae.errors import LoraeError, LoraeWarning, as_flags
+from lorae.system.faults import reason_of
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -18,16 +19,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns the exit code: 0 for success, 2 for invalid input, with one line on standard error, 130 for an interrupt.
     """
-    from_user = list(sys.argv[1:] if arguments is None else arguments)
-    parser = build_parser()
+    accept_all_characters()
+    try:
+        return _run(list(sys.argv[1:] if arguments is None else arguments))
+    finally:
+        flush()
+
+
+def _run(words: list[str]) -> int:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("always", LoraeWarning)
             warnings.showwarning = show_warning
-            options = parser.parse_args(join_negative_numbers(from_user))
+            options = build_parser().parse_args(join_negative_numbers(words))
             show(options.command(options), as_json=options.json)
     except LoraeError as error:
         print(f"lorae: {as_flags(error)}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # the reader of the output has gone; the command is done
+        return 0
+    except OSError as error:  # a folder or disk that no code expects to fail
+        where = f" {str(error.filename)!r}" if error.filename else ""
+        print(f"lorae: cannot read or write{where}: {reason_of(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as interrupt:
         print(f"lorae: interrupted {interrupt}".rstrip(), file=sys.stderr)

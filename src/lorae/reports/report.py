@@ -63,7 +63,7 @@ def write_report(runs: Sequence[str | Path], out: str | Path | None = None) -> P
         same_data=len({json.dumps(run.data.get("fingerprint")) for run in loaded}) == 1,
         tolerances=sorted({run.tolerance for run in loaded if run.spectrum}),
     )
-    write_atomically(target, page.encode())
+    write_atomically(target, page.encode(errors="backslashreplace"))
     return target
 
 

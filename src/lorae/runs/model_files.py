@@ -41,9 +41,10 @@ def write_spec(model: "Autoencoder", folder: Path) -> None:
 
 def load_weights(model: "Autoencoder", folder: Path) -> None:
     """Load the weights of a folder into a model."""
-    from safetensors.torch import load_file
+    from safetensors.torch import load
 
-    model.load_state_dict(rename_weights(load_file(folder / "model.safetensors")))
+    # Not `load_file`, which takes no path with bytes that are not UTF-8.
+    model.load_state_dict(rename_weights(load((folder / "model.safetensors").read_bytes())))
 
 
 def read_model(folder: Path, advice: str) -> "Autoencoder":

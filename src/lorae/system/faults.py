@@ -12,7 +12,7 @@ def reason_of(error: BaseException) -> str:
     reason = getattr(error, "reason", None) or error  # urllib wraps the error of the network
     if isinstance(reason, OSError) and reason.strerror:
         reason = reason.strerror
-    return " ".join(str(reason).split())[:300] or type(error).__name__
+    return " ".join(str(reason).split())[:160] or type(error).__name__
 
 
 @contextlib.contextmanager

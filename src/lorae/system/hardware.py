@@ -2,12 +2,26 @@
 
 import contextlib
 import ctypes
+import os
 import sys
 from collections.abc import Iterator
 
 import torch
 
 from lorae.errors import LoraeError
+
+# The threads of a parent process do not exist in a forked child, where the pool of OpenMP would wait for them forever.
+_forked = False
+
+
+def _use_one_thread() -> None:
+    global _forked
+    _forked = True
+    torch.set_num_threads(1)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_use_one_thread)
 
 
 def choose_device(name: str, origin: str = "argument device") -> str:
@@ -73,7 +87,7 @@ def keep_freed_memory() -> None:
 def threads(count: int) -> Iterator[None]:
     """Compute with a number of threads inside the block; sums split into another number of parts round differently."""
     before = torch.get_num_threads()
-    torch.set_num_threads(count)
+    torch.set_num_threads(1 if _forked else count)
     try:
         yield
     finally:
