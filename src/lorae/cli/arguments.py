@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 from lorae.config.data_settings import DataSettings
 from lorae.config.methods import TERMS, option_names
 from lorae.config.settings import RENAMED, Settings
-from lorae.errors import LoraeError, LoraeWarning, as_flags
+from lorae.errors import LoraeError, LoraeWarning, as_flags, flag
 from lorae.penalties import all_penalties
 
 # Flags of `lorae train` and `lorae data`; `data` itself is an argument without a flag.
@@ -93,7 +93,7 @@ def add_settings(
             options["action"] = "store_true"
         else:
             options["metavar"] = "{" + ",".join(rule.choices) + "}" if rule.choices else name.upper()
-        group.add_argument(f"--{name.replace('_', '-')}", **options)
+        group.add_argument(flag(name), **options)
         for old in (old for old, new in RENAMED.items() if new == name):
             group.add_argument(f"--{old}", **options | {"dest": old, "help": argparse.SUPPRESS})
 
