@@ -120,7 +120,8 @@ def content_digest(store: ImageStore, names: Sequence[str]) -> str:
     def digest(chunk: Sequence[str]) -> bytes:
         part = hashlib.blake2b(digest_size=16)
         for name in chunk:
-            part.update(f"{len(name.encode())}:".encode() + name.encode())
+            encoded = name.encode("utf-8", "surrogateescape")  # names may have bytes that are not UTF-8
+            part.update(f"{len(encoded)}:".encode() + encoded)
             try:
                 part.update(hashlib.blake2b(store.read(name), digest_size=16).digest())
             except OSError:

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from lorae.config.settings import ARRAY, Settings
@@ -15,7 +14,7 @@ from lorae.errors import DivergedError
 from lorae.linalg import leading_components
 from lorae.metrics.linear_dimension import linear_dimension
 from lorae.models.autoencoder import Autoencoder, ModelSpec
-from lorae.runs.in_memory import InMemoryRun
+from lorae.runs.store import InMemoryRun
 from lorae.system.hardware import thread_count
 from lorae.training.best_weights import BestWeights
 from lorae.training.builders import build
@@ -126,8 +125,7 @@ class ModelSelection:
     Parameters
     ----------
     settings : Settings
-        Resolved; its bottleneck's noise is used if `noises` is None, and its rank is `auto`, a share of the variance, or
-        a number.
+        Resolved; the rank is `auto`, a share of the variance, or a number. The noise is replaced by each of `noises`.
     items : array of shape (n, ...)
         Vectors in units of their deviations, float64, or images, uint8 or float32.
     noises : tuple of float
@@ -249,9 +247,9 @@ class ModelSelection:
         return Candidate(model, np.square(errors).mean(axis=1), noise, latent_dim, _history(run))
 
     def _pays(self, candidate: Candidate, rank: int) -> bool:
-        """Return whether a network is better than PCA of the same items, and than PCA of all items, by more than chance.
+        """Return whether a network beats PCA of the same items, and PCA of all items, by more than chance.
 
-        The second has seen the held-out items, and so has the smaller error of the two with few items.
+        The second PCA has seen the held-out items, so that its error is the smaller one if there are few items.
         """
         everything = LinearFloor.fit(self.items, self.held, rank)
         for pca in (self.floor.at(rank), everything.at(rank)):
