@@ -311,7 +311,7 @@ def test_data_that_do_not_fit(fitted, plane, images):
 
 def test_a_share_that_is_not_reached_is_told(plane):
     with pytest.warns(LoraeWarning, match=r"rank: got 0.9999999, so an error of at most .*; raise epochs") as caught:
-        LoRAE(rank=0.9999999, epochs=5, random_state=0).fit(plane)
+        LoRAE(rank=0.9999999, latent_dim=2, epochs=5, random_state=0).fit(plane)
     assert caught[0].filename == __file__
 
 

@@ -78,7 +78,8 @@ def build_model(settings: Settings, dataset: Dataset) -> Autoencoder:
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(settings.seed)  # torch.manual_seed would reseed every GPU as well
         model = Autoencoder(model_spec(settings, dataset.shape))
-    model.scaling.fit(dataset.train.inputs, by_columns=settings.vector_scale == "columns")
+    if settings.vector_scale != "none":
+        model.scaling.fit(dataset.train.inputs, by_columns=settings.vector_scale == "columns")
     if settings.network in ("residual", "linear") and model.spec.encodes:
         most = min(PRINCIPAL, PRINCIPAL_ENTRIES // math.prod(dataset.shape))
         model.start_as_principal_components(subsample_evenly(dataset.train.inputs, most))
