@@ -36,6 +36,8 @@ NOISES = (0.3, 0.1, 0.0)
 TRIAL, HOPELESS, OVERFITTED = 0.15, 1.1, 0.6
 # A search for the rank whose error is below this share of PCA's ends with a good model; no others are tried.
 CLEAR = 0.7
+# An error of PCA below this share of the variance is float32's rounding in a network: nothing is left to learn.
+EXACT = 1e-10
 
 # Linear directions whose deviation is below this share of the largest are no coordinates of a latent: divided by their
 # deviations they would multiply what is unusual in a new item.
@@ -170,8 +172,9 @@ class ModelSelection:
     def select(self) -> Selection:
         """Train candidates and return the one with the smallest held-out error, or PCA."""
         rank, candidates = self._chosen_rank()
-        clear = candidates and candidates[0].error < CLEAR * self.floor.at(rank).mean()
-        if self._can_judge and not clear:
+        linear = float(self.floor.at(rank).mean())
+        decided = linear < EXACT * self.variance or (candidates and candidates[0].error < CLEAR * linear)
+        if self._can_judge and not decided:
             candidates += self._trials(rank)
         if self.diverged is not None and not candidates:
             raise self.diverged
