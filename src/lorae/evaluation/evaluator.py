@@ -8,18 +8,9 @@ from lorae.config.evaluation_settings import EvaluationSettings
 from lorae.config.methods import get_method
 from lorae.data import Dataset
 from lorae.errors import LoraeError
+from lorae.evaluation import figures as drawing
 from lorae.evaluation.classification import TrainingCheckpoints
 from lorae.evaluation.context import PICTURED, EvaluationContext, draw_generator, on_device
-from lorae.evaluation.figures import (
-    PAIRS,
-    drawn_pairs,
-    measure_reconstruction,
-    measure_spectrum,
-    picture_interpolations,
-    picture_reconstructions,
-    picture_samples,
-    picture_spectrum,
-)
 from lorae.evaluation.measures import MEASURES
 from lorae.models.autoencoder import Autoencoder
 from lorae.plotting.images import as_items
@@ -30,24 +21,22 @@ from lorae.system.progress import progress_bar
 
 
 def evaluate_training(run: Run, model: Autoencoder, dataset: Dataset) -> dict[str, Any]:
-    """Measure reconstruction and rank on the test split at the end of a training, and draw their figures.
+    """Write reconstruction and rank on the test split after a training to `evaluation.json`, and draw their figures.
 
-    A generator has neither: of it only samples are drawn.
-
-    Returns a dict: measure -> its result, as written to `evaluation.json`.
+    A generator has neither: only its samples are drawn.
     """
     if not model.spec.encodes:
         latents = standard_normal(model.spec.latent_dim).sample(PICTURED, draw_generator(run.settings.seed, 0))
-        picture_samples(run, "prior", as_items(model.decode(latents)))
+        drawing.picture_samples(run, "prior", as_items(model.decode(latents)))
         results: dict[str, Any] = {}
     else:
-        spectrum = measure_spectrum(model, dataset)
+        spectrum = drawing.measure_spectrum(model, dataset)
         results = {
-            "reconstruction": measure_reconstruction(model, dataset),
+            "reconstruction": drawing.measure_reconstruction(model, dataset),
             "rank": spectrum.to_json() | {"matrix_rank": model.matrix_rank()},
         }
-        picture_spectrum(run, spectrum)
-        picture_reconstructions(run, model, dataset)
+        drawing.picture_spectrum(run, spectrum)
+        drawing.picture_reconstructions(run, model, dataset)
     run.add_to_evaluation(results)
     return results
 
@@ -64,14 +53,7 @@ def evaluate(
 ) -> dict[str, Any]:
     """Measure a trained model, write each result to `evaluation.json` as soon as it is known, and draw samples.
 
-    run: the run folder that results and figures are written to
-    dataset: the data it was trained on
-    settings: settings of the measures
     only: names of measures; None takes all that the data allow, except for the slow ones
-    figures: whether to draw the generated items and interpolations
-
-    Returns a dict: measure -> its result with its protocol, as plain JSON values. Raises LoraeError for an unknown
-    measure, and for a named one that the data or the method do not allow.
     """
     names = select_measures(only, dataset, run.settings.method)
     settings = settings.resolve(dataset.name, dataset.kind, run.settings.method)
@@ -98,10 +80,10 @@ def evaluate(
 def _draw(context: EvaluationContext) -> None:
     run, model, dataset = context.run, context.model, context.dataset
     for sampler, items in context.pictured.items():
-        picture_samples(run, sampler, items)
+        drawing.picture_samples(run, sampler, items)
     if context.pictured and dataset.kind == "images" and model.spec.encodes:
-        firsts, seconds = drawn_pairs(dataset.test.inputs, PAIRS, context.settings.seed)
-        picture_interpolations(run, model, firsts, seconds, context.latents("test").mean(axis=0))
+        firsts, seconds = drawing.drawn_pairs(dataset.test.inputs, drawing.PAIRS, context.settings.seed)
+        drawing.picture_interpolations(run, model, firsts, seconds, context.latents("test").mean(axis=0))
 
 
 def select_measures(only: Iterable[str] | None, dataset: Dataset, method: str) -> list[str]:

@@ -74,13 +74,9 @@ def drawn_pairs(items: NDArray[Any], count: int, seed: int) -> tuple[NDArray[Any
 def picture_interpolations(
     run: Run, model: Autoencoder, firsts: NDArray[Any], seconds: NDArray[Any], origin: NDArray[Any], steps: int = STEPS
 ) -> dict[str, NDArray[Any]]:
-    """Decode and draw paths between latents of pairs of images, straight and along a sphere about `origin`.
+    """Decode and draw paths between latents of pairs of images, straight and along a sphere about the latent `origin`.
 
-    firsts, seconds: raw images (n, c, h, w)
-    origin: center of the sphere, (latent_dim,)
-    steps: number of images on a path, ends included
-
-    Returns a dict: name of the path -> uint8 images (n, steps, c, h, w).
+    Returns a dict: name of the path -> uint8 images (n, steps, c, h, w), ends included.
     """
     start, end = model.encode(firsts), model.encode(seconds)
     paths = {"linear": linear_path(start, end, steps), "spherical": spherical_path(start, end, steps, origin)}

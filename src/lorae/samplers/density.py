@@ -35,10 +35,7 @@ class Subspace:
 
     @classmethod
     def of(cls, latents: NDArray[Any], tolerance: float = TOLERANCE) -> "Subspace":
-        """Return the subspace of latents (n, l) whose variances exceed `tolerance` times the largest.
-
-        Raises LoraeError for fewer than two latents and values that are not finite, CollapsedError for equal latents.
-        """
+        """Return the subspace of latents (n, l) whose variances exceed `tolerance` times the largest."""
         latents = np.asarray(latents, dtype=np.float64)
         if latents.ndim != 2 or len(latents) < 2:
             raise LoraeError(f"latents: got shape {latents.shape}, expected (n, latent_dim) with n of at least 2")
@@ -103,24 +100,14 @@ class Density:
     def save(self, path: Path) -> None:
         """Write everything as plain arrays (an .npz that needs no pickle)."""
         content = io.BytesIO()
-        space = self.subspace
-        np.savez(
-            content,
-            origin=space.origin,
-            basis=space.basis,
-            scale=np.array(space.scale),
-            dropped=np.array(space.dropped),
-            weights=self.weights,
-            means=self.means,
-            factors=self.factors,
-            sampler=np.array(self.sampler),
-            notes=np.array(json.dumps(self.notes)),
-        )
+        arrays = vars(self) | vars(self.subspace) | {"notes": json.dumps(self.notes)}
+        del arrays["subspace"]
+        np.savez(content, **arrays)
         write_atomically(path, content.getvalue())
 
     @classmethod
     def load(cls, path: Path) -> "Density":
-        """Read the density that `save` wrote; LoraeError for another file."""
+        """Read the density that `save` wrote."""
         try:
             # Opened here, since NumPy leaves a damaged file open.
             with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:

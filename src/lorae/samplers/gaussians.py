@@ -1,4 +1,4 @@
-"""A mixture of Gaussians, fitted by scikit-learn in float64 along the principal directions of the latents."""
+"""Gaussians along the principal directions of latents: one, a mixture by scikit-learn, and the standard normal."""
 
 import warnings
 from typing import Any
@@ -13,11 +13,27 @@ from lorae.samplers.density import Density, Subspace
 ITERATIONS = 200
 
 
-def fit_mixture(latents: NDArray[Any], components: int, seed: int = 0) -> Density:
-    """Return a mixture of `components` Gaussians with full covariances, started by k-means from `seed`.
+def fit_gaussian(latents: NDArray[Any], components: int = 1, seed: int = 0) -> Density:  # noqa: ARG001
+    """Fit a Gaussian to latents (n, l), in closed form; `components` and `seed` are ignored."""
+    subspace = Subspace.of(latents)
+    deviations = subspace.project(latents).std(axis=0, ddof=1)  # uncorrelated along principal directions
+    rank = len(deviations)
+    return Density("gaussian", subspace, np.ones(1), np.zeros((1, rank)), np.diag(deviations)[None])
 
-    Raises LoraeError for fewer latents than components.
-    """
+
+def fit_prior(latents: NDArray[Any], components: int = 1, seed: int = 0) -> Density:  # noqa: ARG001
+    """Return the standard normal of the latents' width; the arguments change nothing else."""
+    return standard_normal(latents.shape[1])
+
+
+def standard_normal(width: int) -> Density:
+    """Return the prior itself, for latents of this width."""
+    subspace = Subspace(np.zeros(width), np.eye(width), 1.0, 0.0)
+    return Density("prior", subspace, np.ones(1), np.zeros((1, width)), np.eye(width)[None])
+
+
+def fit_mixture(latents: NDArray[Any], components: int, seed: int = 0) -> Density:
+    """Fit a mixture of `components` Gaussians with full covariances in float64, started by k-means from `seed`."""
     # Here, so that `lorae --help` does not wait for scikit-learn.
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.mixture import GaussianMixture
