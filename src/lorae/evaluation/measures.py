@@ -1,5 +1,6 @@
 """The table of measures, functions from an `EvaluationContext` to plain values with their protocol."""
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +10,7 @@ import numpy as np
 from lorae.evaluation.classification import classify, probe, supervised, total_draws, total_steps
 from lorae.evaluation.classification.supervised import MAX_STEPS as SUPERVISED_STEPS
 from lorae.evaluation.context import EvaluationContext, Features, Items
-from lorae.evaluation.figures import measure_reconstruction
+from lorae.evaluation.figures import explained_warning, measure_explained, measure_reconstruction
 from lorae.metrics.frechet import Moments, extrapolated_distance, frechet_distance, warn_of_few
 from lorae.metrics.intrinsic_dimension import NEIGHBORS as DIMENSION_NEIGHBORS
 from lorae.metrics.intrinsic_dimension import distance_contrast, levina_bickel, two_nn
@@ -49,6 +50,16 @@ def rank(context: EvaluationContext) -> Result:
         "matrix_ranks": None if matrix_rank is None else matrix_ranks,
         "interval": bootstrap_ranks(latents, resamples=settings.bootstrap, seed=settings.seed),
     }
+
+
+def explained(context: EvaluationContext) -> Result:
+    """Return the explained variance of test items, and that of PCA with the model's rank; warn of less than PCA's."""
+    directions = latent_spectrum(context.latents("test"), "test").rank
+    result = measure_explained(context.model, context.dataset, directions, context.settings.seed)
+    warning = explained_warning(result)
+    if warning is not None:
+        warnings.warn(warning, stacklevel=2)
+    return result
 
 
 def dimension(context: EvaluationContext) -> Result:
@@ -219,6 +230,7 @@ MEASURES = {
     for measure in (
         Measure("reconstruction", "mean squared error on test items", reconstruction),
         Measure("rank", "rank of the latent space by every definition, with intervals", rank),
+        Measure("explained", "explained variance of test items, and that of PCA with the same rank", explained),
         Measure("dimension", "intrinsic dimension of items and latents, contrast of distances", dimension),
         Measure("fid", "Frechet distance of samples, reconstructions and the floor", frechet, **SAMPLED),
         Measure("kid", "kernel distance of the same", kernel, **SAMPLED),

@@ -247,8 +247,11 @@ class Run:
         return record
 
     def add_to_evaluation(self, results: Mapping[str, Any]) -> None:
-        """Add or replace entries of `evaluation.json`."""
-        write_record(self.path / "evaluation.json", self.evaluation() | dict(results))
+        """Add or replace entries of `evaluation.json`; one of None is removed."""
+        entries = self.evaluation() | dict(results)
+        write_record(
+            self.path / "evaluation.json", {name: entry for name, entry in entries.items() if entry is not None}
+        )
 
     def figure_path(self, name: str) -> Path:
         """Return the path of a figure."""
