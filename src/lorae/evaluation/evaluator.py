@@ -16,6 +16,7 @@ from lorae.models.autoencoder import Autoencoder
 from lorae.plotting.images import as_items
 from lorae.runs.run import Run
 from lorae.samplers import standard_normal
+from lorae.system.faults import tolerated
 from lorae.system.hardware import choose_device, keep_freed_memory
 from lorae.system.progress import progress_bar
 
@@ -25,6 +26,8 @@ SKIPPED = (NotApplicableError, *MODEL_FAILURES)
 # Measure -> why it was skipped.
 Skipped = dict[str, LoraeError]
 
+NO_FIGURE = "figures: not all are drawn"
+
 
 def evaluate_training(run: Run, model: Autoencoder, dataset: Dataset) -> dict[str, Any]:
     """Write error, rank and explained variance of test items after a training to `evaluation.json`, and draw figures.
@@ -33,7 +36,9 @@ def evaluate_training(run: Run, model: Autoencoder, dataset: Dataset) -> dict[st
     """
     if not model.spec.encodes:
         latents = standard_normal(model.spec.latent_dim).sample(PICTURED, draw_generator(run.settings.seed, 0))
-        drawing.picture_samples(run, "prior", as_items(model.decode(latents)))
+        with tolerated(NO_FIGURE):
+            drawing.picture_samples(run, "prior", as_items(model.decode(latents)))
+        run.add_to_evaluation({})
         return {}
     spectrum = drawing.measure_spectrum(model, dataset)
     results: dict[str, Any] = {
@@ -45,9 +50,10 @@ def evaluate_training(run: Run, model: Autoencoder, dataset: Dataset) -> dict[st
         results["explained"] = drawing.measure_explained(model, dataset, spectrum.rank)
     except SKIPPED as error:
         skipped["explained"] = error
-    drawing.picture_spectrum(run, spectrum)
-    drawing.picture_reconstructions(run, model, dataset)
     run.add_to_evaluation(results | _skipped_entry(run, results, skipped))
+    with tolerated(NO_FIGURE):
+        drawing.picture_spectrum(run, spectrum)
+        drawing.picture_reconstructions(run, model, dataset)
     return results
 
 
@@ -84,28 +90,39 @@ def evaluate(
         for name in names:
             bar.update(task, note=name)
             if name not in skipped:
-                with TrainingCheckpoints(run.path / f"unfinished-{name}") as context.trainings:
-                    try:
-                        results[name] = MEASURES[name].take(context)
-                    except SKIPPED as error:
-                        skipped[name] = error
-                    else:
-                        run.add_to_evaluation({name: results[name]})
-                    context.trainings.forget()
+                try:
+                    results[name] = _measured(context, name)
+                except SKIPPED as error:
+                    skipped[name] = error
             bar.advance(task)
         if figures:
-            _draw(context)
-    skipped_entry = _skipped_entry(run, results, skipped)
-    run.add_to_evaluation(skipped_entry)
+            with tolerated(NO_FIGURE):
+                _draw(context)
+    with tolerated("skipped: the reasons are not stored"):
+        run.add_to_evaluation(_skipped_entry(run, results, skipped))
     if skipped and not results:
         raise _one_error(skipped)
-    return results | skipped_entry if skipped else results
+    return results | ({"skipped": _reasons(skipped)} if skipped else {})
+
+
+def _measured(context: EvaluationContext, name: str) -> dict[str, Any]:
+    """Return the result of a measure, and keep it in `evaluation.json` at once."""
+    with TrainingCheckpoints(context.run.path / f"unfinished-{name}") as context.trainings:
+        result = MEASURES[name].take(context)
+        with tolerated(f"{name}: the result is not stored"):
+            context.run.add_to_evaluation({name: result})
+        context.trainings.forget()
+    return result
 
 
 def _skipped_entry(run: Run, results: dict[str, Any], skipped: Skipped) -> dict[str, dict[str, str] | None]:
-    """Return the entry `skipped` of `evaluation.json`: the reason of each measure that was left out, also earlier."""
-    reasons = run.evaluation().get("skipped", {}) | {name: as_flags(error) for name, error in skipped.items()}
-    return {"skipped": {name: reasons[name] for name in MEASURES if name in reasons and name not in results} or None}
+    """Return the entry `skipped` of `evaluation.json`: the reason of each measure that was left out, now or earlier."""
+    reasons = run.evaluation().get("skipped", {}) | _reasons(skipped)
+    return {"skipped": {name: reason for name, reason in reasons.items() if name not in results} or None}
+
+
+def _reasons(skipped: Skipped) -> dict[str, str]:
+    return {name: as_flags(error) for name, error in skipped.items()}
 
 
 def _one_error(skipped: Skipped) -> LoraeError:
@@ -113,7 +130,7 @@ def _one_error(skipped: Skipped) -> LoraeError:
     errors = {str(error): error for error in skipped.values()}
     if len(errors) == 1:
         return next(iter(errors.values()))
-    return LoraeError("; ".join(f"{name}: {as_flags(error)}" for name, error in skipped.items()))
+    return LoraeError("; ".join(f"{name}: {reason}" for name, reason in _reasons(skipped).items()))
 
 
 def _draw(context: EvaluationContext) -> None:
