@@ -110,7 +110,8 @@ def _evaluate(options: argparse.Namespace) -> Output:
     result = api.evaluate(options.run, only=options.only, **settings_of(options, EvaluationSettings))
     (row,) = comparison.rows([Run(options.run)])
     cells = [(column.title, column.show(row[column.key])) for column in comparison.shown_columns([row])]
-    return result, [table(cells), f"report      {options.run}/report.html"]
+    skipped = [f"skipped     {name}: {reason}" for name, reason in result.get("skipped", {}).items()]
+    return result, [table(cells), *skipped, f"report      {options.run}/report.html"]
 
 
 def _compare(options: argparse.Namespace) -> Output:

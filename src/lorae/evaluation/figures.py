@@ -45,9 +45,7 @@ def measure_explained(model: Autoencoder, dataset: Dataset, rank: int, seed: int
     """
     splits = {"train": dataset.train.inputs, "test": dataset.test.inputs}
     n = {name: affordable_rows(len(items), math.prod(items.shape[1:])) for name, items in splits.items()}
-    train, test = (
-        items[np.sort(np.random.default_rng(seed).permutation(len(items))[: n[name]])] for name, items in splits.items()
-    )
+    train, test = (random_items(items, n[name], seed) for name, items in splits.items())
     mse = model.squared_error(test)
     if not math.isfinite(mse):
         raise DivergedError(f"test items: got a reconstruction error of {mse}; the model has diverged")
@@ -75,6 +73,11 @@ def measure_explained(model: Autoencoder, dataset: Dataset, rank: int, seed: int
             "seed": seed,
         },
     }
+
+
+def random_items(items: NDArray[Any], n: int, seed: int) -> NDArray[Any]:
+    """Return n different items drawn by `seed`, in their order; the items themselves if that is all of them."""
+    return items if n == len(items) else items[np.sort(np.random.default_rng(seed).permutation(len(items))[:n])]
 
 
 def explained_warning(explained: dict[str, Any]) -> LoraeWarning | None:

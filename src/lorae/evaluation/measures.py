@@ -1,5 +1,6 @@
 """The table of measures, functions from an `EvaluationContext` to plain values with their protocol."""
 
+import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from lorae.errors import DivergedError
 from lorae.evaluation.classification import classify, probe, supervised, total_draws, total_steps
 from lorae.evaluation.classification.supervised import MAX_STEPS as SUPERVISED_STEPS
 from lorae.evaluation.context import EvaluationContext, Features, Items
-from lorae.evaluation.figures import explained_warning, measure_explained, measure_reconstruction
+from lorae.evaluation.figures import explained_warning, measure_explained, measure_reconstruction, random_items
 from lorae.metrics.frechet import Moments, extrapolated_distance, frechet_distance, warn_of_few
 from lorae.metrics.intrinsic_dimension import NEIGHBORS as DIMENSION_NEIGHBORS
-from lorae.metrics.intrinsic_dimension import distance_contrast, levina_bickel, two_nn
+from lorae.metrics.intrinsic_dimension import affordable_points, distance_contrast, levina_bickel, two_nn
 from lorae.metrics.kernel import kernel_distance
 from lorae.metrics.prdc import NEIGHBORS, precision_recall
 from lorae.metrics.spectrum import TOLERANCES, bootstrap_ranks, latent_spectrum
@@ -37,15 +39,19 @@ class Measure:
 
 def reconstruction(context: EvaluationContext) -> Result:
     """Return the mean squared error on the test split."""
-    return measure_reconstruction(context.model, context.dataset)
+    result = measure_reconstruction(context.model, context.dataset)
+    if not math.isfinite(result["mse"]):
+        raise DivergedError(f"test items: got a reconstruction error of {result['mse']}; the model has diverged")
+    return result
 
 
 def rank(context: EvaluationContext) -> Result:
     """Return the rank of the latent space by every definition, with bootstrap intervals over the test items."""
     latents, settings = context.latents("test"), context.settings
+    spectrum = latent_spectrum(latents, "test")  # first, as it refuses a model that has diverged
     matrix_rank = context.model.matrix_rank()
     matrix_ranks = {f"{tolerance:g}": context.model.matrix_rank(tolerance) for tolerance in TOLERANCES}
-    return latent_spectrum(latents, "test").to_json() | {
+    return spectrum.to_json() | {
         "matrix_rank": matrix_rank,
         "matrix_ranks": None if matrix_rank is None else matrix_ranks,
         "interval": bootstrap_ranks(latents, resamples=settings.bootstrap, seed=settings.seed),
@@ -63,9 +69,13 @@ def explained(context: EvaluationContext) -> Result:
 
 
 def dimension(context: EvaluationContext) -> Result:
-    """Return intrinsic dimension and distance contrast (theorem 2) of test items and latents."""
-    items = np.asarray(context.dataset.test.inputs)
-    clouds = {"items": items.reshape(len(items), -1), "latents": context.latents("test")}
+    """Return intrinsic dimension and distance contrast (theorem 2) of test items and latents, of a sample of many."""
+    items, seed = context.dataset.test.inputs, context.settings.seed
+    n = affordable_points(len(items), max(math.prod(items.shape[1:]), context.model.spec.latent_dim))
+    clouds = {
+        "items": np.asarray(random_items(items, n, seed)).reshape(n, -1),
+        "latents": random_items(context.latents("test"), n, seed),
+    }
     return {
         "two_nn": {name: two_nn(cloud) for name, cloud in clouds.items()},
         "mle": {name: levina_bickel(cloud) for name, cloud in clouds.items()},
@@ -73,7 +83,8 @@ def dimension(context: EvaluationContext) -> Result:
         "distance_contrast": {name: distance_contrast(cloud) for name, cloud in clouds.items()},
         "protocol": {
             "split": "test",
-            "n": len(items),
+            "n": n,
+            "sampled": "all items" if n == len(items) else f"{n} of {len(items)} at random, seed {seed}",
             "two_nn": "linear fit without the largest tenth of the ratios",
             "mle": f"maximum likelihood over {DIMENSION_NEIGHBORS} neighbours, or all of fewer; inverses averaged",
             "distance_contrast": "(largest - smallest distance) / smallest of each point to all others",
