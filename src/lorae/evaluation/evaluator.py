@@ -21,6 +21,7 @@ from lorae.evaluation.figures import (
     picture_spectrum,
 )
 from lorae.evaluation.measures import MEASURES
+from lorae.isolation import isolated
 from lorae.models.autoencoder import Autoencoder
 from lorae.plotting.images import as_items
 from lorae.runs.run import Run
@@ -29,6 +30,7 @@ from lorae.system.hardware import choose_device, keep_freed_memory
 from lorae.system.progress import progress_bar
 
 
+@isolated()
 def evaluate_training(run: Run, model: Autoencoder, dataset: Dataset) -> dict[str, Any]:
     """Measure reconstruction and rank on the test split at the end of a training, and draw their figures.
 
@@ -52,6 +54,7 @@ def evaluate_training(run: Run, model: Autoencoder, dataset: Dataset) -> dict[st
     return results
 
 
+@isolated()
 def evaluate(
     run: Run,
     model: Autoencoder,

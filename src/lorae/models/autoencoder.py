@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lorae.errors import LoraeError
+from lorae.isolation import isolated
 from lorae.metrics.ranks import rank_at
 from lorae.metrics.spectrum import TOLERANCE, Spectrum, latent_spectrum
 from lorae.models.bottlenecks import IdentityBottleneck, Latent, get_bottleneck
@@ -131,7 +132,7 @@ class Autoencoder(nn.Module):
             if self.spec.network == "residual":
                 # M orders the components, so that a bound on its rank removes the last ones first; the decoder
                 # compensates for both changes, so that the model computes the same function.
-                order = torch.linspace(1, LAST_COMPONENT, len(deviation), device=h.device)
+                order = torch.linspace(1, LAST_COMPONENT, len(deviation), dtype=h.dtype, device=h.device)
                 self.bottleneck.single_matrix().copy_(order.diag())
                 taken.bias.add_(taken.weight @ h.mean(0))
                 taken.weight.mul_(deviation / order)
@@ -176,6 +177,7 @@ class Autoencoder(nn.Module):
         matrix = self.bottleneck.matrix()
         return None if matrix is None else torch.linalg.svdvals(matrix.detach().double()).cpu().numpy()
 
+    @isolated()
     def collapse(self) -> "Autoencoder":
         """Return a copy with M, if there is one, folded into the encoder's last layer in float64: the same outputs."""
         collapsed = copy.deepcopy(self)
@@ -229,6 +231,7 @@ class Autoencoder(nn.Module):
         rank = self.truncation_rank(rank)
         return find_truncation(torch.as_tensor(np.asarray(self.encoder_outputs(items))), self.bottleneck, rank)
 
+    @isolated()
     def truncated(self, truncation: PrincipalTruncation) -> "Autoencoder":
         """Return a copy with a truncation folded into the encoder's last layer and the decoder's first."""
         assert isinstance(self.encoder, Encoder)
@@ -260,11 +263,11 @@ class Autoencoder(nn.Module):
         training, device = self.training, self.scaling.scale.device
         self.eval()
         try:
-            with torch.inference_mode():
+            with isolated(), torch.inference_mode():
                 parts = [
                     function(torch.as_tensor(np.array(part) if isinstance(part, np.ndarray) else part).to(device)).cpu()
                     for part in (items[start : start + CHUNK] for start in range(0, len(items), CHUNK))
-                ] or [function(torch.zeros(0, *shape, device=device)).cpu()]
+                ] or [function(torch.zeros(0, *shape, dtype=torch.float32, device=device)).cpu()]
                 result = torch.cat(parts)
         finally:
             self.train(training)

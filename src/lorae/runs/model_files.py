@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lorae.errors import LoraeError
+from lorae.isolation import isolated
 from lorae.runs.schema import read_record, rename_weights, write_record
 from lorae.system.files import write_atomically
 
@@ -37,6 +38,7 @@ def read_model(folder: Path, advice: str) -> "Autoencoder":
     from safetensors import SafetensorError
 
     from lorae.models.autoencoder import Autoencoder, ModelSpec
+    from lorae.randomness import drawing_from
 
     spec = read_record("model", folder / "model.json")
     del spec["schema"]
@@ -44,10 +46,11 @@ def read_model(folder: Path, advice: str) -> "Autoencoder":
     if not path.exists():
         raise LoraeError(f"{path}: not found, but model.json is there")
     try:
-        # Initial weights, which are replaced next, must not use up the caller's random numbers.
-        with torch.random.fork_rng(devices=[]):
-            model = Autoencoder(ModelSpec.from_json(spec))
-        load_weights(model, folder)
+        with isolated():
+            # Initial weights, which are replaced next, must not use up the caller's random numbers.
+            with drawing_from(torch.Generator("cpu"), everything=True):
+                model = Autoencoder(ModelSpec.from_json(spec))
+            load_weights(model, folder)
     except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise LoraeError(f"{path}: does not hold the model of model.json ({reason}); {advice}") from None
