@@ -28,6 +28,9 @@ SKETCHED_FROM, SKETCH_ERROR = 256, 1e-7
 # of 10 ms at 512 (one core, an H100).
 ON_CPU = 256
 
+# Largest size of a matrix times its smaller side for an exact singular value decomposition: some seconds on one core.
+EXACT_PRODUCTS = 2e10
+
 
 def principal_axes(points: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Return mean, principal axes (columns, of arbitrary sign) and unbiased variances of at least two finite points.
@@ -42,6 +45,50 @@ def principal_axes(points: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[n
     variances, axes = np.linalg.eigh(covariance)
     # Copies: torch takes no array with a negative stride.
     return points.mean(axis=0), axes[:, ::-1].copy(), variances[::-1].clip(min=0).copy()
+
+
+def leading_components(
+    points: NDArray[Any], count: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return mean, leading principal axes and variances of points, without a covariance of all coordinates.
+
+    Parameters
+    ----------
+    points : array of shape (n, d)
+        At least two, finite.
+    count : int
+        Number of axes; at most min(n, d) are returned.
+
+    Returns
+    -------
+    mean : array of shape (d,)
+    axes : array of shape (k, d)
+        Orthonormal rows, by descending variance. Their signs are arbitrary.
+    variances : array of shape (k,)
+        Variances along the axes, with divisor n - 1.
+
+    Notes
+    -----
+    Exact by a singular value decomposition where that takes seconds at most, else by randomized subspace iteration
+    (arXiv:0909.4061), whose axes of close variances may mix.
+
+    Examples
+    --------
+    >>> leading_components(np.array([[0.0, 1.0], [4.0, 1.0]]), 1)[2]
+    array([8.])
+    """
+    points = np.asarray(points, dtype=np.float64)
+    mean = points.mean(axis=0)
+    centered = points - mean
+    if centered.size * min(centered.shape) <= EXACT_PRODUCTS:
+        # By torch: the results of seeds depend on its signs.
+        _, values, rows = torch.linalg.svd(torch.from_numpy(centered), full_matrices=False)
+        axes, deviations = rows.numpy(), values.numpy()
+    else:
+        from sklearn.utils.extmath import randomized_svd
+
+        _, deviations, axes = randomized_svd(centered, min(count, *centered.shape), n_iter=7, random_state=0)
+    return mean, axes[:count].copy(), np.square(deviations[:count]) / (len(points) - 1)
 
 
 def column_deviations(

@@ -68,9 +68,9 @@ class Settings(DataSettings):
     )
     network: str | None = setting(
         None,
-        rules.choice("mnist", "celeba", "mlp", "residual"),
-        "network: the paper's mnist or celeba for images; mlp, or residual (PCA plus an MLP), for vectors; default by "
-        "the data",
+        rules.choice("mnist", "celeba", "mlp", "residual", "linear"),
+        "network: the paper's mnist or celeba for images; mlp for vectors; residual (PCA plus one of these) or linear "
+        "(starts as PCA) for both; default by the data",
     )
     width: float = setting(1.0, rules.real(0.0, 16.0, exclusive=True), "factor on the network's channel counts")
     matrix_init: str | None = setting(

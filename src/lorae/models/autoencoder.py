@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from lorae.errors import LoraeError
 from lorae.isolation import isolated
+from lorae.linalg import leading_components
 from lorae.metrics.ranks import rank_at
 from lorae.metrics.spectrum import TOLERANCE, Spectrum, latent_spectrum
 from lorae.models.bottlenecks import IdentityBottleneck, Latent, get_bottleneck
@@ -93,24 +94,30 @@ class Autoencoder(nn.Module):
         return Forward(h, latent, self.decoder(latent.z))
 
     def start_as_principal_components(self, items: NDArray[Any]) -> None:
-        """Set the linear paths of a `residual` network so that the model is the PCA of raw vectors (n, d).
+        """Set the linear paths of a `residual` or `linear` network so that the model is the PCA of raw items.
 
         Requires M to be the identity, if there is one. Latent coordinates beyond the components start at zero.
         """
-        scaled = self.scaling(torch.as_tensor(np.array(items))).double()
-        # Not by `principal_axes`, whose signs differ: the result of a seed depends on the signs.
-        _, _, axes = torch.linalg.svd(scaled - scaled.mean(0), full_matrices=False)
-        axes = axes[: self.spec.latent_dim]
+        scaled = self.scaling(torch.as_tensor(np.array(items))).double().flatten(1).numpy()
+        mean, axes, _ = leading_components(scaled, self.spec.latent_dim)
+        self.set_linear_path(mean, axes)
+
+    def set_linear_path(self, mean: NDArray[np.float64], axes: NDArray[np.float64]) -> None:
+        """Set the linear paths of a `residual` or `linear` network to a projection of scaled items.
+
+        mean: (d,), for items of d entries
+        axes: orthonormal rows (k, d), k at most latent_dim
+        """
         assert isinstance(self.encoder, Encoder)
-        output, inputs = self.encoder.output, scaled.shape[1]
+        output, inputs = self.encoder.output, len(mean)
         with torch.no_grad():
             output.weight.zero_()
-            output.weight[: len(axes), :inputs] = axes
+            output.weight[: len(axes), :inputs] = torch.from_numpy(axes)
             output.bias.zero_()
-            output.bias[: len(axes)] = -axes @ scaled.mean(0)
+            output.bias[: len(axes)] = torch.from_numpy(-axes @ mean)
             self.decoder.input.weight[-inputs:].zero_()
-            self.decoder.input.weight[-inputs:, : len(axes)] = axes.mT
-            self.decoder.input.bias[-inputs:] = scaled.mean(0)
+            self.decoder.input.weight[-inputs:, : len(axes)] = torch.from_numpy(axes.T.copy())
+            self.decoder.input.bias[-inputs:] = torch.from_numpy(mean)
 
     def calibrate(self, items: NDArray[Any]) -> None:
         """Rescale the encoder's last layer so that its outputs on raw items have mean 0 and deviation 1.
@@ -129,7 +136,7 @@ class Autoencoder(nn.Module):
         with torch.no_grad():
             output.weight.div_(deviation[:, None])
             output.bias.copy_((output.bias - h.mean(0)) / deviation)
-            if self.spec.network == "residual":
+            if self.spec.network in ("residual", "linear"):
                 # M orders the components, so that a bound on its rank removes the last ones first; the decoder
                 # compensates for both changes, so that the model computes the same function.
                 order = torch.linspace(1, LAST_COMPONENT, len(deviation), dtype=h.dtype, device=h.device)
@@ -226,6 +233,7 @@ class Autoencoder(nn.Module):
         kept = numerical_rank(matrix.detach())
         return kept if rank is None else int(whole(1, len(matrix)).check("rank", rank, "argument rank"))
 
+    @isolated()
     def find_truncation(self, items: Array, rank: int | None = None) -> PrincipalTruncation:
         """Find the principal axes that `truncate` keeps, of the latents of raw items; same arguments and errors."""
         rank = self.truncation_rank(rank)

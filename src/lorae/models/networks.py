@@ -48,8 +48,8 @@ class ConcatInput(nn.Module):
         self.network = network
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map x, float (n, d), to (n, d + features)."""
-        return torch.cat([x, self.network(x)], dim=1)
+        """Map x, float (n, d) or (n, c, h, w), to (n, inputs + features)."""
+        return torch.cat([x.flatten(1), self.network(x).flatten(1)], dim=1)
 
 
 class LinearSkip(nn.Module):
@@ -61,9 +61,9 @@ class LinearSkip(nn.Module):
         self.width = width
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map x, float (n, width + d), to (n, d)."""
-        result: Tensor = self.network(x[:, : self.width]) + x[:, self.width :]
-        return result
+        """Map x, float (n, width + d), to (n, d), or to (n, c, h, w) for a network of images."""
+        result: Tensor = self.network(x[:, : self.width])
+        return result + x[:, self.width :].view(result.shape)
 
 
 class ToImage(nn.Module):
@@ -123,14 +123,26 @@ def build_networks(
 ) -> tuple[Encoder, Decoder]:
     """Return an encoder and a decoder for items of one shape; LoraeError for sides that are no multiples of 8.
 
-    `width` is a factor on all channel counts, `output` the last activation of the decoder of images; `encoder_outputs`
-    is given where it is not `latent_dim`.
+    network: `mnist` or `celeba` for images, `mlp` for vectors, `residual` (a linear path beside the networks of `mnist`
+    or `mlp`) and `linear` for both. `width` is a factor on all channel counts, `output` the last activation of the
+    decoder of images, unless there is a linear path; `encoder_outputs` is given where it is not `latent_dim`.
     """
     outputs = encoder_outputs or latent_dim
-    if network in ("mlp", "residual"):
-        build = _mlp_pair if network == "mlp" else _residual_pair
-        return build(prod(shape), [_scaled(hidden, width) for hidden in MLP_WIDTHS], latent_dim, outputs)
-    pair = CONVOLUTIONAL_PAIRS[network]
+    if network == "linear":
+        encoder = Encoder(nn.Identity(), Linear(prod(shape), outputs))
+        return encoder, Decoder(Linear(latent_dim, prod(shape)), nn.Unflatten(1, shape))
+    if network == "residual":
+        plain = "mlp" if len(shape) == 1 else "mnist"
+        pair = build_networks(plain, shape, latent_dim, width, encoder_outputs=outputs, output="identity")
+        return _with_linear_path(*pair, shape)
+    if network == "mlp":
+        return _mlp_pair(prod(shape), [_scaled(hidden, width) for hidden in MLP_WIDTHS], latent_dim, outputs)
+    return _convolutional_pair(CONVOLUTIONAL_PAIRS[network], shape, latent_dim, width, outputs, output)
+
+
+def _convolutional_pair(
+    pair: ConvolutionalPair, shape: tuple[int, ...], latent_dim: int, width: float, outputs: int, output: str
+) -> tuple[Encoder, Decoder]:
     channels, height, side = shape
     if height % 8 or side % 8:
         raise LoraeError(f"size: images of {height}x{side}, expected sides that are multiples of 8")
@@ -167,8 +179,10 @@ def _convolutional_decoder(
         layers += [StridedConvTranspose2d(before, after), nn.ReLU()]
     # Transposed, though 1 x 1, as the paper writes: torch starts its weights in [-1, 1], those of a plain one in
     # [-0.18, 0.18], and that start decides how fast the first epochs are.
+    layers.append(PixelwiseLinear(counts[-1], channels))
     # Tanh on images in [0, 1], as in the authors' code: negative outputs are clipped when images are written.
-    layers += [PixelwiseLinear(counts[-1], channels), nn.Sigmoid() if output == "sigmoid" else nn.Tanh()]
+    if output != "identity":
+        layers.append(nn.Sigmoid() if output == "sigmoid" else nn.Tanh())
     return Decoder(Linear(latent_dim, prod(start)), nn.Sequential(*layers))
 
 
@@ -181,15 +195,21 @@ def _mlp_pair(inputs: int, widths: list[int], latent_dim: int, outputs: int) -> 
     return Encoder(nn.Sequential(*encoder), last), Decoder(first, nn.Sequential(*decoder))
 
 
-def _residual_pair(inputs: int, widths: list[int], latent_dim: int, outputs: int) -> tuple[Encoder, Decoder]:
-    """Return the MLP pair with a linear path beside each; the last layer before the sum starts at zero."""
-    encoder, decoder = _mlp_pair(inputs, widths, latent_dim, outputs)
-    *_, last = decoder.features.modules()
-    assert isinstance(last, Linear)
+def _with_linear_path(encoder: Encoder, decoder: Decoder, shape: tuple[int, ...]) -> tuple[Encoder, Decoder]:
+    """Return a pair with a linear path beside each network; the last layer before the sum starts at zero."""
+    assert isinstance(decoder.features, nn.Sequential)
+    assert isinstance(encoder.features, nn.Sequential)
+    last = decoder.features[-1]
+    assert isinstance(last, nn.Linear | PixelwiseLinear)
+    assert last.bias is not None
     nn.init.zeros_(last.weight)
     nn.init.zeros_(last.bias)
-    first = widths[-1]
+    inputs, (features, outputs), (latent_dim, first) = prod(shape), _sizes(encoder.output), _sizes(decoder.input)
     return (
-        Encoder(ConcatInput(encoder.features), Linear(inputs + first, outputs)),
+        Encoder(ConcatInput(encoder.features), Linear(inputs + features, outputs)),
         Decoder(Linear(latent_dim, first + inputs), LinearSkip(decoder.features, first)),
     )
+
+
+def _sizes(layer: nn.Linear) -> tuple[int, int]:
+    return layer.in_features, layer.out_features

@@ -64,9 +64,9 @@ class Units:
         mean, deviation = column_deviations(vectors, by_columns=by_columns)
         return cls(mean, np.where(deviation > 0, deviation, np.abs(mean).clip(min=1.0)))
 
-    def scaled(self, vectors: NDArray[np.float64]) -> NDArray[np.float32]:
+    def scaled(self, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return scaled vectors (n, d), with zero for the rounding of a constant."""
-        scaled: NDArray[np.float32] = ((vectors - self.mean) / self.scale).astype(np.float32)
+        scaled: NDArray[np.float64] = (vectors - self.mean) / self.scale
         scaled[:, np.abs(scaled).max(axis=0) < ROUNDING] = 0
         return scaled
 

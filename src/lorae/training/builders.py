@@ -19,19 +19,20 @@ from lorae.system.hardware import memory_format
 # Training items for `Autoencoder.calibrate`, if the encoder's outputs are normalized.
 CALIBRATED = 512
 
-# Training items for the principal components that a residual network starts from.
-PRINCIPAL = 10_000
+# Training items for the principal components that a network starts from, and the largest number of their entries, which
+# take 400 MB in float64.
+PRINCIPAL, PRINCIPAL_ENTRIES = 10_000, 50_000_000
 
 
+@isolated()
 def build(settings: Settings, dataset: Dataset) -> Objective:
     """Build the objective of resolved settings, with its `model`, on the device and in the memory layout of training.
 
     The seed alone decides the weights; the training items set the scaling and the start of some networks.
     """
-    with isolated():
-        model = build_model(settings, dataset).to(settings.device)
-        model.to(memory_format=memory_format(settings.device, settings.precision))  # type: ignore[call-overload]
-        return build_objective(settings, model)
+    model = build_model(settings, dataset).to(settings.device)
+    model.to(memory_format=memory_format(settings.device, settings.precision))  # type: ignore[call-overload]
+    return build_objective(settings, model)
 
 
 def check_objective(objective: Objective, dataset: Dataset) -> None:
@@ -76,16 +77,17 @@ def bottleneck_options(settings: Settings) -> dict[str, Any]:
     return options
 
 
+@isolated()
 def build_model(settings: Settings, dataset: Dataset) -> Autoencoder:
     """Build a model on the CPU; the seed alone decides its weights."""
-    with isolated():
-        with drawing_from(torch.Generator("cpu").manual_seed(settings.seed), everything=True):
-            model = Autoencoder(model_spec(settings, dataset.shape))
-        model.scaling.fit(dataset.train.inputs, by_columns=settings.vector_scale == "columns")
-        if settings.network == "residual" and model.spec.encodes:
-            model.start_as_principal_components(subsample_evenly(dataset.train.inputs, PRINCIPAL))
-        if settings.normalize not in (None, "none"):
-            model.calibrate(subsample_evenly(dataset.train.inputs, CALIBRATED))
+    with drawing_from(torch.Generator("cpu").manual_seed(settings.seed), everything=True):
+        model = Autoencoder(model_spec(settings, dataset.shape))
+    model.scaling.fit(dataset.train.inputs, by_columns=settings.vector_scale == "columns")
+    if settings.network in ("residual", "linear") and model.spec.encodes:
+        most = min(PRINCIPAL, PRINCIPAL_ENTRIES // math.prod(dataset.shape))
+        model.start_as_principal_components(subsample_evenly(dataset.train.inputs, most))
+    if settings.normalize not in (None, "none"):
+        model.calibrate(subsample_evenly(dataset.train.inputs, CALIBRATED))
     return model
 
 
