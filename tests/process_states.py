@@ -48,5 +48,5 @@ def observed():
         "flushed denormals": flushes(),
         "threads": torch.get_num_threads(),
         "torch's generator": torch.get_rng_state().tolist(),
-        "numpy's generator": [np.asarray(part).tolist() for part in np.random.get_state()[1:3]],  # noqa: NPY002
+        "numpy's generator": str(np.random.get_state(legacy=False)["state"]),  # noqa: NPY002
     }

@@ -16,12 +16,12 @@ from lorae import penalties
 from lorae.config.methods import METHODS
 from lorae.config.resolution import resolve
 from lorae.config.settings import Settings
-from lorae.runs.in_memory import InMemoryRun
+from lorae.runs.store import InMemoryRun
 from lorae.training.trainer import Trainer
 from tests.process_states import STATES, observed
 
 SMALL = {"data": "array", "precision": "float32", "device": "cpu", "width": 0.1, "latent_dim": 8, "epochs": 2}
-SEARCHES = {
+SEARCHES: dict[str, dict] = {
     "rank": {"method": "lorae+", "rank": 3, "network": "residual", "normalize": "coordinates", "noise": 0.1},
     "auto": {"method": "lorae+", "rank": "auto", "epochs": 12},
     "path": {"method": "lorae+", "penalty_path": "1e-3:1e-1:3", "epochs": 4},
