@@ -20,6 +20,7 @@ from lorae.models.bottlenecks import IdentityBottleneck, Latent, get_bottleneck
 from lorae.models.networks import Encoder, MissingEncoder, apply_spectral_norm, build_networks
 from lorae.models.scaling import Scaling as Scaling
 from lorae.models.truncation import PrincipalTruncation, find_truncation, numerical_rank
+from lorae.randomness import drawing_from
 from lorae.validation import whole
 
 Array = TypeVar("Array", Tensor, NDArray[Any])
@@ -86,6 +87,13 @@ class Autoencoder(nn.Module):
         self.bottleneck = bottleneck(spec.latent_dim, **spec.bottleneck_options)
         if spec.spectral_norm:
             apply_spectral_norm(self.decoder)
+
+    @classmethod
+    @isolated()
+    def initialized(cls, spec: ModelSpec, seed: int = 0) -> "Autoencoder":
+        """Return a model whose weights a seed alone decides, drawn beside torch's global generator."""
+        with drawing_from(torch.Generator("cpu").manual_seed(seed), everything=True):
+            return cls(spec)
 
     def forward(self, x: Tensor) -> Forward:
         """Encode and decode scaled items x, float (n, c, h, w) or (n, d)."""

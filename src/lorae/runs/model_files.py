@@ -50,11 +50,9 @@ def load_weights(model: "Autoencoder", folder: Path) -> None:
 
 def read_model(folder: Path, advice: str) -> "Autoencoder":
     """Return the model of a folder, on the CPU; `advice` says what to do if its two files do not fit together."""
-    import torch
     from safetensors import SafetensorError
 
     from lorae.models.autoencoder import Autoencoder, ModelSpec
-    from lorae.randomness import drawing_from
 
     spec = read_record("model", folder / "model.json")
     del spec["schema"]
@@ -63,9 +61,7 @@ def read_model(folder: Path, advice: str) -> "Autoencoder":
         raise LoraeError(f"{path}: not found, but model.json is there")
     try:
         with isolated():
-            # Initial weights, which are replaced next, must not use up the caller's random numbers.
-            with drawing_from(torch.Generator("cpu"), everything=True):
-                model = Autoencoder(ModelSpec.from_json(spec))
+            model = Autoencoder.initialized(ModelSpec.from_json(spec))
             load_weights(model, folder)
     except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]

@@ -80,8 +80,7 @@ def bottleneck_options(settings: Settings) -> dict[str, Any]:
 @isolated()
 def build_model(settings: Settings, dataset: Dataset) -> Autoencoder:
     """Build a model on the CPU; the seed alone decides its weights."""
-    with drawing_from(torch.Generator("cpu").manual_seed(settings.seed), everything=True):
-        model = Autoencoder(model_spec(settings, dataset.shape))
+    model = Autoencoder.initialized(model_spec(settings, dataset.shape), settings.seed)
     model.scaling.fit(dataset.train.inputs, by_columns=settings.vector_scale == "columns")
     if settings.network in ("residual", "linear") and model.spec.encodes:
         most = min(PRINCIPAL, PRINCIPAL_ENTRIES // math.prod(dataset.shape))
