@@ -19,6 +19,7 @@ from lorae.config.resolution import resolve
 from lorae.config.settings import ARRAY, Settings
 from lorae.data import subsample_evenly
 from lorae.errors import LoraeError, LoraeWarning
+from lorae.isolation import isolated
 from lorae.metrics.ranks import rank_at
 from lorae.models.autoencoder import CHUNK
 from lorae.models.scaling import Units, as_images
@@ -144,6 +145,7 @@ class LoRAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  
         self.verbose = verbose
         self.device = device
 
+    @isolated()
     def fit(self, X: Any, y: Any = None) -> "LoRAE":  # noqa: ARG002
         """Learn rank, encoder and decoder.
 
@@ -174,6 +176,7 @@ class LoRAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  
         self._remember(items, settings.seed)
         return self
 
+    @isolated()
     def transform(self, X: Any) -> NDArray[Any]:
         """Return codes (n, rank_) of items, in the floating dtype of X, float64 for others."""
         check_is_fitted(self)
@@ -181,6 +184,7 @@ class LoRAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  
         codes: NDArray[Any] = self._encode(items).astype(_floating(np.asarray(X).dtype), copy=False)
         return codes
 
+    @isolated()
     def inverse_transform(self, X: Any) -> NDArray[Any]:
         """Return items in their own units and shape, of codes (n, rank_); images float, clipped to [0, 1]."""
         check_is_fitted(self)
@@ -193,12 +197,14 @@ class LoRAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  
             decoded = decoded.clip(0, 1)
         return decoded.reshape(len(codes), *self._item_shape)
 
+    @isolated()
     def score(self, X: Any, y: Any = None) -> float:  # noqa: ARG002
         """Return the share of the variance of X, about the training mean, that reconstructions keep; 1 is perfect."""
         check_is_fitted(self)
         items = self._validated(X, fitting=False)
         return float(1 - self._error(items) / self._spread(items))
 
+    @isolated()
     def sample(self, n_samples: int = 1, *, sampler: str = "gaussian", random_state: Any = None) -> NDArray[Any]:
         """Return new items, in their own units and shape, decoded from a density on the codes of the training items.
 

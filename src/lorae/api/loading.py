@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from lorae.config.data_settings import ARRAY, DataSettings
 from lorae.errors import LoraeError
+from lorae.isolation import isolated
 from lorae.runs.run import Run
 from lorae.validation import Rule
 
@@ -104,6 +105,7 @@ def absolute_path(path: str | Path) -> str:
     return str(found.absolute()) if str(path) and found.exists() else str(path)
 
 
+@isolated()
 def load_dataset(settings: DataSettings, data: Any) -> "Dataset":
     """Load the data of settings; `data` is the array where it is one."""
     from lorae.data import load_data as load_source

@@ -12,6 +12,7 @@ from lorae.evaluation import figures as drawing
 from lorae.evaluation.classification import TrainingCheckpoints
 from lorae.evaluation.context import PICTURED, EvaluationContext, draw_generator, on_device
 from lorae.evaluation.measures import MEASURES
+from lorae.isolation import isolated
 from lorae.models.autoencoder import Autoencoder
 from lorae.plotting.images import as_items
 from lorae.runs.run import Run
@@ -29,6 +30,7 @@ Skipped = dict[str, LoraeError]
 NO_FIGURE = "figures: not all are drawn"
 
 
+@isolated()
 def evaluate_training(run: Run, model: Autoencoder, dataset: Dataset) -> dict[str, Any]:
     """Write error, rank and explained variance of test items after a training to `evaluation.json`, and draw figures.
 
@@ -57,6 +59,7 @@ def evaluate_training(run: Run, model: Autoencoder, dataset: Dataset) -> dict[st
     return results
 
 
+@isolated()
 def evaluate(
     run: Run,
     model: Autoencoder,

@@ -7,6 +7,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from lorae.errors import LoraeError
+from lorae.isolation import isolated
 from lorae.samplers.density import Density as Density
 from lorae.samplers.density import Subspace as Subspace
 from lorae.samplers.gaussians import fit_gaussian, fit_mixture, fit_prior
@@ -33,6 +34,7 @@ SAMPLERS = {
 }
 
 
+@isolated()
 def fit_density(sampler: str, latents: NDArray[Any], *, components: int = 10, seed: int = 0) -> Density:
     """Fit a sampler of the table to latents (n, l)."""
     if sampler not in SAMPLERS:

@@ -201,7 +201,7 @@ class ModelSelection:
         """Return the PCA of all items as a model without hidden layers."""
         floor = LinearFloor.fit(self.items, self.held, rank)
         largest = np.take_along_axis(floor.axes, np.abs(floor.axes).argmax(axis=1)[:, None], axis=1)
-        model = Autoencoder(ModelSpec("linear", self.items.shape[1:], rank))
+        model = Autoencoder.initialized(ModelSpec("linear", self.items.shape[1:], rank))
         if self.items.dtype == np.float64:
             model.double()
         model.set_linear_path(floor.mean, np.where(largest < 0, -1.0, 1.0) * floor.axes)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from lorae.data.manifolds import build_manifold
+from lorae.randomness import drawing_from
 from lorae.reports.formatting import mean_and_deviation
 from lorae.reproduction.jobs.store import Job, Record
 from lorae.reproduction.pages.blocks import Block, ClaimResult, Grid, Page, Picture, Text
@@ -122,8 +123,7 @@ def measure(configuration: dict[str, Any]) -> dict[str, Any]:
     vectors = build_manifold("warped", configuration["dimension"], seed=seed).sample(n, seed=seed)
     x = torch.from_numpy(vectors).double()
     x = (x - x.mean(0)) / x.std()
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
+    with drawing_from(torch.Generator("cpu").manual_seed(seed), everything=True):
         model = SmoothAutoencoder(x.shape[1], configuration["width"], configuration["latent_dim"])
     losses, norms = zip(*gradient_norms(model, x, configuration), strict=True)
     powers = [2**exponent for exponent in range(int(math.log2(len(norms))) + 1)]
