@@ -7,8 +7,9 @@ from lorae.config.data_settings import DataSettings
 from lorae.config.datasets import DATASETS
 from lorae.data.cache import PARTS, Part
 from lorae.data.dataset import Dataset
+from lorae.data.decode import Survey
 from lorae.data.folder import Names, load_store, seeded_names
-from lorae.data.image_files import open_store
+from lorae.data.image_files import left_out_files, open_store
 from lorae.data.preprocessing import Preparation
 from lorae.data.splits import refuse_seeded_split
 from lorae.errors import LoraeError
@@ -30,7 +31,8 @@ def load_celeba(settings: DataSettings) -> Dataset:
     preparation = Preparation.from_settings(settings, DATASETS["celeba"])
     with open_store(pictures) as store:
         names = _split(store.names, place, settings)
-        dataset = load_store("celeba", store, names, None, settings.skip_bad, preparation)
+        found = Survey(preparation.channels, {}, left_out_files(store))
+        dataset = load_store("celeba", store, names, None, settings, preparation, found)
     return replace(dataset, source=f"CelebA in {pictures}")
 
 
