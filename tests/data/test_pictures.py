@@ -184,8 +184,8 @@ def test_what_was_left_out_is_part_of_the_description(tmp_path):
     folder = fill(tmp_path / "pictures", contents)
     described = load_data(DataSettings(data=str(folder), size=8, skip_bad=True)).describe()
     assert described["left_out"] == [
-        "1 image file: x.png: not an image",
         "1 file whose name and content are not of an image (1 .txt)",
+        "1 image file: x.png: not an image",
         "2 frames after the first of 1 file: y.gif: 2 frames",
     ]
 

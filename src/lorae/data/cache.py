@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -22,6 +22,7 @@ MEMORY_MAP_BYTES = 512 * 2**20
 # Items that are prepared at a time: a few MiB.
 ROWS = 1024
 
+Facts = TypeVar("Facts")
 Part = Literal["train", "test"]
 PARTS: tuple[Part, Part] = ("train", "test")
 
@@ -147,6 +148,20 @@ def cached(name: str, key: str, prepare: Callable[[DatasetBuilder], DatasetInfo]
         arrays = {path.stem: _read_array(path) for path in folder.glob("*.npy")}
         return _dataset(name, key, arrays, facts), facts
     except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError) as error:
+        raise LoraeError(f"cache: {folder} is damaged ({error}); delete this folder and run again") from error
+
+
+def remembered(name: str, cls: type[Facts], find: Callable[[], Facts]) -> Facts:
+    """Return facts about a content, a dataclass of plain values, from the cache or found and kept there."""
+    folder = cache_root() / "facts" / name
+
+    def build(partial: Path) -> None:
+        (partial / "facts.json").write_text(json.dumps(vars(find())) + "\n")
+
+    build_folder(folder, build)
+    try:
+        return cls(**json.loads((folder / "facts.json").read_text()))
+    except (OSError, ValueError, TypeError) as error:
         raise LoraeError(f"cache: {folder} is damaged ({error}); delete this folder and run again") from error
 
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from lorae.config.data_settings import DataSettings
 from lorae.data.arrays import holds_arrays, load_whole_array, read_array_file
 from lorae.data.cache import PARTS, DatasetBuilder, Part
-from lorae.data.decode import decode_splits, read_facts, report_left_out, skipped_files, survey
-from lorae.data.image_files import ImageStore, holds_images, open_store
+from lorae.data.decode import decode_splits, frames_left_out, read_facts, report_left_out, skipped_files, survey
+from lorae.data.image_files import ImageStore, holds_images, left_out_files, open_store
 from lorae.data.pictures import read_sides
 from lorae.data.pixels import Limits, warn_of_range
 from lorae.data.preprocessing import Preparation
@@ -81,7 +81,7 @@ def _load_pictures(
     workspace = DatasetBuilder(None)
     preparation = Preparation(size, found.channels)
     bad = decode_splits(store, names, sides, preparation, workspace, skip_bad=skip_bad, limits=limits)
-    report_left_out([*skipped_files(bad), *found.left_out])
+    report_left_out([*left_out_files(store), *skipped_files(bad), *frames_left_out(found)])
     warn_of_range(limits, found.dtypes, workspace.peak())
     return workspace.arrays["train"]
 

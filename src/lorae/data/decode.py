@@ -1,16 +1,16 @@
 """Decode the image files of a collection into arrays, in threads; broken files are collected and named."""
 
 import sys
-from collections import ChainMap, Counter
+from collections import ChainMap
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lorae.data.cache import DatasetBuilder, Part
-from lorae.data.image_files import ImageStore, counted, left_out_files, map_chunks
+from lorae.data.image_files import ImageStore, counted, map_chunks
 from lorae.data.pictures import decode_picture, read_header, reason, refuse_huge_pictures
 from lorae.data.pixels import SETTING, Limits
 from lorae.data.preprocessing import Preparation
@@ -27,27 +27,31 @@ class Survey:
     """Facts about all files of a collection, from their headers.
 
     channels: 1 if every image is gray, else 3
-    dtypes: types of the stored values, with the number of files of each
-    left_out: sentences on files that are no images, and on frames after the first
+    dtypes: types of the stored values
+    frames: number of frames after the first, by file name, where there are some
     """
 
-    channels: int
-    dtypes: dict[str, int]
-    left_out: list[str]
+    channels: int = 3
+    dtypes: list[str] = field(default_factory=list)
+    frames: dict[str, int] = field(default_factory=dict)
 
 
 def survey(store: ImageStore, names: Sequence[str]) -> Survey:
     """Read the headers of files; decoding reports those that cannot be read."""
     headers = read_facts(store, names, "read headers", read_header)
-    left_out = left_out_files(store)
-    more = {name: header.frames - 1 for name, header in headers.items() if header.frames > 1}
-    if more:
-        listed = _listed({name: counted(frames, "frame") for name, frames in more.items()})
-        frames = counted(sum(more.values()), "frame")
-        left_out.append(f"{frames} after the first of {counted(len(more), 'file')}: {listed}")
     gray = bool(headers) and all(header.gray for header in headers.values())
-    dtypes = Counter(header.dtype for header in headers.values())
-    return Survey(1 if gray else 3, dict(sorted(dtypes.items())), left_out)
+    dtypes = sorted({header.dtype for header in headers.values()})
+    frames = {name: header.frames - 1 for name, header in headers.items() if header.frames > 1}
+    return Survey(1 if gray else 3, dtypes, frames)
+
+
+def frames_left_out(found: Survey) -> list[str]:
+    """Return a sentence on frames after the first, if there are any."""
+    if not found.frames:
+        return []
+    listed = _listed({name: counted(frames, "frame") for name, frames in found.frames.items()})
+    total = counted(sum(found.frames.values()), "frame")
+    return [f"{total} after the first of {counted(len(found.frames), 'file')}: {listed}"]
 
 
 def read_facts(store: ImageStore, names: Sequence[str], title: str, read: Callable[[bytes], Fact]) -> dict[str, Fact]:

@@ -1,17 +1,18 @@
 """Images in a folder or zip file of the user."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lorae.config.data_settings import DataSettings
-from lorae.config.datasets import USER_DATA
-from lorae.data.cache import PARTS, DatasetBuilder, DatasetInfo, Part, cached, content_key
+from lorae.config.datasets import USER_DATA, DatasetDefaults
+from lorae.data.cache import PARTS, DatasetBuilder, DatasetInfo, Part, cached, content_key, remembered
 from lorae.data.dataset import Dataset
-from lorae.data.decode import Survey, decode_splits, report_left_out, skipped_files, survey
-from lorae.data.image_files import ImageStore, content_digest, counted, open_store
+from lorae.data.decode import Survey, decode_splits, frames_left_out, report_left_out, skipped_files, survey
+from lorae.data.image_files import ImageStore, content_digest, counted, left_out_files, open_store
 from lorae.data.pixels import range_key, warn_of_range
 from lorae.data.preprocessing import Preparation
 from lorae.data.splits import refuse_seeded_split, seeded_split
@@ -37,13 +38,11 @@ def load_folder(settings: DataSettings, path: Path) -> Dataset:
         else:
             refuse_seeded_split(settings, str(path))
             labels = _class_labels(names, depth=1)
-        files = [file for part in PARTS for file in names[part]]
-        outside = [f"{counted(len(store.names) - len(files), 'image file')} of {path} outside train/ and test/"]
-        found = survey(store, files)
-        if len(files) < len(store.names):
-            found = replace(found, left_out=[*found.left_out, *outside])
-        preparation = Preparation(settings.size or USER_DATA.size, settings.channels or found.channels, settings.crop)
-        dataset = load_store("folder", store, names, labels, settings, preparation, found)
+        left_out = left_out_files(store)
+        outside = len(store.names) - sum(len(files) for files in names.values())
+        if outside:
+            left_out.append(f"{counted(outside, 'image file')} of {path} outside train/ and test/")
+        dataset = load_store("folder", store, names, labels, settings, USER_DATA, left_out)
     if path.is_dir():
         return replace(dataset, name=path.resolve().name, source=f"image folder {path}")
     return replace(dataset, name=path.stem, source=f"zip file of images {path}")
@@ -55,11 +54,15 @@ def load_store(
     names: Names,
     labels: Labels | None,
     settings: DataSettings,
-    preparation: Preparation,
-    found: Survey,
+    defaults: DatasetDefaults,
+    left_out: list[str],
 ) -> Dataset:
     """Load the pictures of a store with a given split; the caller sets name and source of the data set."""
-    content = content_digest(store, [file for part in PARTS for file in names[part]])
+    files = [file for part in PARTS for file in names[part]]
+    content = content_digest(store, files)
+    # The files of a known data set are as its defaults say.
+    found = Survey() if defaults.channels else remembered(f"survey-{content}", Survey, partial(survey, store, files))
+    preparation = Preparation.from_settings(settings, replace(defaults, channels=defaults.channels or found.channels))
     key = content_key(
         kind,
         content,
@@ -80,10 +83,10 @@ def load_store(
         return DatasetInfo(kind, {"names and files": f"blake2b:{content}"}, skipped=skipped, peak=workspace.peak())
 
     dataset, facts = cached(kind, key, prepare)
-    left_out = (*skipped_files(facts.skipped), *found.left_out)
+    left_out = [*left_out, *skipped_files(facts.skipped), *frames_left_out(found)]
     report_left_out(left_out)
     warn_of_range(settings.value_range, found.dtypes, facts.peak)
-    return replace(dataset, left_out=left_out)
+    return replace(dataset, left_out=tuple(left_out))
 
 
 def seeded_names(files: list[str], settings: DataSettings) -> Names:

@@ -73,10 +73,13 @@ def open_picture(content: bytes) -> Image.Image:
     Every picture of a user is opened here.
     Raises the errors of Pillow for broken files, and UnidentifiedImageError or ValueError for other formats.
     """
-    for pattern, name in OTHER_FORMATS.items():
-        if re.match(pattern, content, re.DOTALL):
-            raise ValueError(f"{name} files are not read, expected {', '.join(readable_formats())}")
-    return Image.open(io.BytesIO(content), formats=readable_formats())
+    try:
+        return Image.open(io.BytesIO(content), formats=readable_formats())
+    except UnidentifiedImageError:
+        for pattern, name in OTHER_FORMATS.items():
+            if re.match(pattern, content, re.DOTALL):
+                raise ValueError(f"{name} files are not read, expected {', '.join(readable_formats())}") from None
+        raise
 
 
 def read_header(content: bytes) -> Header:
@@ -84,7 +87,7 @@ def read_header(content: bytes) -> Header:
     with open_picture(content) as picture:
         # The further pictures of a JPEG file are previews and depth maps of the first, not pictures of their own.
         frames = 1 if picture.format == "MPO" else getattr(picture, "n_frames", 1)
-        return Header(_is_gray(picture), str(_dtype(picture)), frames)
+        return Header(_is_gray(picture), _dtype(picture), frames)
 
 
 def read_sides(content: bytes) -> tuple[int, int]:
@@ -104,13 +107,14 @@ def decode_picture(content: bytes, limits: Limits | None = None) -> Image.Image:
         opened.load()
         dtype, deep_color = _dtype(opened), _is_deep_color(opened, content)
         picture = ImageOps.exif_transpose(opened)
-    if dtype == np.uint8:
+    if dtype == "uint8":
         picture = _flattened(picture)
         if limits is None or opened.mode == "1":
             return picture
         if deep_color:
             raise ValueError("16-bit color is read as 8 bits, which value_range does not describe; use an .npy file")
-    return Image.fromarray(scaled_to_bytes(np.asarray(picture).astype(dtype), limits or type_limits(dtype)))
+    values = np.asarray(picture).astype(dtype)
+    return Image.fromarray(scaled_to_bytes(values, limits or type_limits(values.dtype)))
 
 
 def reason(error: Exception) -> str:
@@ -126,14 +130,14 @@ def reason(error: Exception) -> str:
     return f"truncated file ({text})" if "truncated" in text.lower() else text
 
 
-def _dtype(picture: Image.Image) -> np.dtype[np.generic]:
+def _dtype(picture: Image.Image) -> str:
     """Return the type of the values as stored."""
     if picture.mode == "F":
-        return np.dtype(np.float32)
+        return "float32"
     if picture.mode == "I" and picture.format == "TIFF":
-        return np.dtype(np.int32)
+        return "int32"
     # PNG and PPM have no integers of more than 16 bits.
-    return np.dtype(np.uint16 if picture.mode.startswith("I") else np.uint8)
+    return "uint16" if picture.mode.startswith("I") else "uint8"
 
 
 def _is_gray(picture: Image.Image) -> bool:
