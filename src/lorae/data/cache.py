@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import os
 import shutil
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,9 +14,9 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from lorae.data.dataset import Dataset, Split
-from lorae.errors import LoraeError
-from lorae.system.cache_folder import cache_root as cache_root
-from lorae.system.files import staged_folder, wait_for_lock
+from lorae.errors import LoraeError, LoraeWarning
+from lorae.system.files import CannotWriteError, staged_folder, temporary_cache, wait_for_lock
+from lorae.system.files import cache_root as cache_root
 from lorae.system.progress import progress_bar
 
 FORMAT_VERSION = 1
@@ -140,7 +142,7 @@ def cached(name: str, key: str, prepare: Callable[[DatasetBuilder], DatasetInfo]
         workspace.finish(partial)
         (partial / "info.json").write_text(json.dumps({"name": name, **vars(facts)}, indent=1) + "\n")
 
-    build_folder(folder, build)
+    folder = build_folder(folder, build)
     try:
         info = json.loads((folder / "info.json").read_text())
         info.pop("name")
@@ -174,18 +176,26 @@ def prepared_in_memory(
     return _dataset(name, key, workspace.arrays, facts), facts
 
 
-def build_folder(folder: Path, build: Callable[[Path], None]) -> None:
-    """Build a folder unless it exists; of several processes, one builds and the others wait.
+def build_folder(folder: Path, build: Callable[[Path], None]) -> Path:
+    """Build a folder of the cache under a lock, unless it exists; it appears complete or not at all.
 
-    The folder appears complete or not at all.
+    Where the usual cache cannot be written, the folder is in a temporary one, with a warning; a cache that the user
+    chose is not replaced. Returns the folder.
     """
     if folder.exists():
-        return
-    hint = "set LORAE_CACHE to a folder that can be written"
-    with wait_for_lock(folder.with_name(f"{folder.name}.lock"), f"cache: cannot write to {folder.parent}", hint):
-        if not folder.exists():
-            with staged_folder(folder) as partial:
-                build(partial)
+        return folder
+    refused, hint = f"cache: cannot write to {folder.parent}", "set LORAE_CACHE to a folder that can be written"
+    try:
+        with wait_for_lock(folder.with_name(f"{folder.name}.lock"), refused, hint):
+            if not folder.exists():
+                with staged_folder(folder) as partial:
+                    build(partial)
+    except CannotWriteError as error:
+        if os.environ.get("LORAE_CACHE") or temporary_cache() in folder.parents:
+            raise
+        warnings.warn(f"{error}; until then data are prepared in each process anew", LoraeWarning, stacklevel=2)
+        return build_folder(temporary_cache() / folder.relative_to(cache_root()), build)
+    return folder
 
 
 def _read_array(path: Path) -> NDArray[Any]:

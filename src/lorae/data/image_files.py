@@ -159,8 +159,8 @@ def content_digest(store: ImageStore, names: Sequence[str]) -> str:
     def digest(chunk: Sequence[str]) -> bytes:
         part = hashlib.blake2b(digest_size=16)
         for name in chunk:
-            title = os.fsencode(name)  # not every name is text
-            part.update(f"{len(title)}:".encode() + title)
+            encoded = name.encode("utf-8", "surrogateescape")  # names may have bytes that are not UTF-8
+            part.update(f"{len(encoded)}:".encode() + encoded)
             try:
                 part.update(hashlib.blake2b(store.read(name), digest_size=16).digest())
             except OSError:

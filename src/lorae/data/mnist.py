@@ -140,9 +140,7 @@ def _user_folder(name: str, source: IdxSource, root: Path) -> Path:
 
 def _own_folder(name: str, source: IdxSource) -> Path:
     """Return the folder of the cache with all four files, after fetching them if they are missing."""
-    own = cache_root() / "raw" / name
-    build_folder(own, partial(_fetch, name, source))
-    return own
+    return build_folder(cache_root() / "raw" / name, partial(_fetch, name, source))
 
 
 def _read_files(folder: Path, source: IdxSource) -> dict[str, bytes]:

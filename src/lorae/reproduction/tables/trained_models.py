@@ -42,7 +42,7 @@ def _train_once(model: dict[str, Any], path: Path, data_root: str | None) -> Run
     try:
         return _run(model, path, data_root)
     except DivergedError as error:
-        write_atomically(diverged, str(error).encode())
+        write_atomically(diverged, str(error).encode(errors="backslashreplace"))
         raise
 
 
