@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from lorae.config.data_settings import ARRAY, DataSettings
 from lorae.errors import LoraeError
 from lorae.isolation import isolated
+from lorae.plain_arrays import is_array
 from lorae.runs.run import Run
 from lorae.validation import Rule
 
@@ -53,7 +54,7 @@ def load_data(data: "str | Path | NDArray[Any]" = "mnist", **settings: Any) -> "
         As in `train`.
     **settings
         Fields of `lorae.config.data_settings.DataSettings`: `data_root`, `limit`, `size`, `crop`, `channels`,
-        `factors`, `test_fraction`, `split_seed`, `holdout`, `skip_bad`.
+        `factors`, `test_fraction`, `split_seed`, `holdout`, `value_range`, `skip_bad`.
 
     Returns
     -------
@@ -94,7 +95,7 @@ def data_name(data: Any) -> str:
 
     if isinstance(data, (str, Path)):
         return str(data) if str(data) in source_names() else absolute_path(data)
-    if type(data).__module__.split(".")[0] != "numpy":
+    if not is_array(data):
         raise LoraeError(f"data: got {type(data).__name__}, expected a name, a path or a NumPy array")
     return ARRAY
 

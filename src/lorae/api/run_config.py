@@ -126,6 +126,6 @@ def _command(explicit: dict[str, Any], path: Path) -> str:
         elif value is True:
             words.append(flag(name))
         elif value is not False:
-            between = ":" if name == "penalty_path" else ","
+            between = ":" if name in ("penalty_path", "value_range") else ","
             words += [flag(name), between.join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)]
     return shlex.join([*words, "--out", str(path)])
