@@ -1,15 +1,23 @@
-"""Atomic writes of files and folders, and locks."""
+"""Atomic writes of files and folders, locks, and the TOML files of the package."""
 
 import contextlib
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
+from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
 from lorae.errors import LoraeError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -33,6 +41,11 @@ def write_atomically(path: Path, content: bytes) -> None:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def read_toml(package: str, name: str) -> dict[str, Any]:
+    """Return the content of a TOML file that is part of a package."""
+    return tomllib.loads(resources.files(package).joinpath(name).read_text(encoding="utf-8"))
 
 
 @contextlib.contextmanager
