@@ -24,7 +24,7 @@ from lorae.data import Dataset
 from lorae.linalg import nuclear_norm
 from lorae.optim.proximal_adam import SHRINK_EVERY
 from lorae.reports.formatting import markdown_table
-from lorae.runs.in_memory import InMemoryRun
+from lorae.runs.store import InMemoryRun
 from lorae.system.hardware import choose_precision
 from lorae.training.trainer import Trainer
 

@@ -19,7 +19,7 @@ from lorae.config.settings import Settings
 from lorae.data import Dataset, Split
 from lorae.data.manifolds import build_manifold
 from lorae.metrics.ranks import rank_at
-from lorae.runs.in_memory import InMemoryRun
+from lorae.runs.store import InMemoryRun
 from lorae.training.trainer import Trainer
 from studies import common
 

@@ -19,7 +19,7 @@ from lorae.data import Dataset, Split
 from lorae.linalg import nuclear_norm, threshold_singular_values
 from lorae.metrics.frechet import Moments, frechet_distance
 from lorae.optim.proximal_adam import SHRINK_EVERY
-from lorae.runs.in_memory import InMemoryRun
+from lorae.runs.store import InMemoryRun
 from lorae.training.trainer import Trainer
 
 SHAPES = {"mnist": (1, 32, 32), "celeba": (3, 64, 64)}

@@ -53,18 +53,18 @@ def as_flags(message: Advice) -> str:
     """
     text = str(message)
     if message.argument is not None:
-        text = text.replace(f"(from argument {message.argument})", f"(from {_flag(message.argument)})")
+        text = text.replace(f"(from argument {message.argument})", f"(from {flag(message.argument)})")
     for name, value in message.settings.items():
-        flag = _flag(name)
         if isinstance(value, Mapping):
             ((part, number),) = value.items()
-            flag, given = f"{flag}.{part}", f" {number}"
+            given = f"{flag(name)}.{part} {number}"
         else:
-            given = "" if value is True else f" {value}"
+            given = flag(name) if value is True else f"{flag(name)} {value}"
         for written in (f"{name}={value!r}", f"{name}={value}"):
-            text = text.replace(written, flag + given)
+            text = text.replace(written, given)
     return text
 
 
-def _flag(name: str) -> str:
+def flag(name: str) -> str:
+    """Return the flag of a setting on the command line."""
     return f"--{name.replace('_', '-')}"

@@ -10,7 +10,7 @@ Groups, and the object that an entry point of each refers to:
 - `lorae.features`: a torch module, or a function or class that gives one, for `--features NAME`
 """
 
-from collections.abc import Iterable
+from collections.abc import Container
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
@@ -19,24 +19,27 @@ from lorae.errors import LoraeError
 
 
 @cache
-def installed(group: str) -> dict[str, EntryPoint]:
-    """Return the entry points of a group by name, the first one of each."""
-    points: dict[str, EntryPoint] = {}
+def _declared(group: str) -> dict[str, list[EntryPoint]]:
+    points: dict[str, list[EntryPoint]] = {}
     for point in entry_points(group=group):
-        points.setdefault(point.name, point)
+        points.setdefault(point.name, []).append(point)
     return points
 
 
-def refuse_duplicates(group: str, taken: Iterable[str]) -> None:
+def installed(group: str) -> dict[str, EntryPoint]:
+    """Return the entry points of a group by name, the first one of each."""
+    return {name: points[0] for name, points in _declared(group).items()}
+
+
+def refuse_duplicates(group: str, taken: Container[str]) -> None:
     """Raise LoraeError for an entry point whose name is taken, or which two distributions declare."""
-    owners = dict.fromkeys(taken, "lorae")
-    for point in entry_points(group=group):
-        if point.name in owners:
+    for name, points in _declared(group).items():
+        owners = ["lorae"] * (name in taken) + [distribution(point) for point in points]
+        if len(owners) > 1:
             raise LoraeError(
-                f"{group}: {distribution(point)} adds {point.name!r}, a name that {owners[point.name]} has already; "
+                f"{group}: {owners[1]} adds {name!r}, a name that {owners[0]} has already; "
                 "uninstall it, or rename its entry point"
             )
-        owners[point.name] = distribution(point)
 
 
 def load(group: str, name: str) -> Any:

@@ -11,10 +11,12 @@ from lorae.errors import LoraeError
 
 Table = TypeVar("Table")
 
+INVALID = (ValueError, TypeError, OverflowError)
+
 
 @dataclass(frozen=True)
 class Rule:
-    """A rule of a setting: `expected` describes valid values, `parse` raises ValueError or TypeError for others."""
+    """A rule of a setting: `expected` describes valid values, `parse` raises one of INVALID for others."""
 
     expected: str
     parse: Callable[[Any], Any]
@@ -25,25 +27,32 @@ class Rule:
         try:
             return self.parse(value)
         except LoraeError as error:  # a part of the value has a rule of its own
-            raise LoraeError(f"{error} (from {origin})", argument=name) from None
-        except (ValueError, TypeError, OverflowError):
-            raise LoraeError(
-                f"{name}: got {value!r}, expected {self.expected} (from {origin})", argument=name
-            ) from None
+            message = str(error)
+        except INVALID:
+            message = f"{name}: got {value!r}, expected {self.expected}"
+        raise LoraeError(f"{message} (from {origin})", argument=name)
 
 
-def whole(minimum: int, maximum: int | None = None) -> Rule:
+def _require(valid: bool) -> None:
+    if not valid:
+        raise ValueError
+
+
+def _number(value: Any) -> float:
+    """Return a number from a number or its text; True and False are none here."""
+    _require(not isinstance(value, bool))
+    return float(value)
+
+
+def whole(minimum: int, maximum: float = math.inf) -> Rule:
     """Return the rule of whole numbers from `minimum` to `maximum`."""
 
     def parse(value: Any) -> int:
-        if isinstance(value, bool):
-            raise TypeError
-        number = float(value)
-        if not number.is_integer() or number < minimum or (maximum is not None and number > maximum):
-            raise ValueError
+        number = _number(value)
+        _require(number.is_integer() and minimum <= number <= maximum)
         return int(number)
 
-    upper = "" if maximum is None else f" and at most {maximum}"
+    upper = "" if math.isinf(maximum) else f" and at most {maximum}"
     return Rule(f"a whole number of at least {minimum}{upper}", parse)
 
 
@@ -51,13 +60,9 @@ def real(minimum: float, maximum: float = math.inf, *, exclusive: bool = False) 
     """Return the rule of finite numbers from `minimum` to `maximum`, without the ends when `exclusive`."""
 
     def parse(value: Any) -> float:
-        if isinstance(value, bool):
-            raise TypeError
-        number = float(value)
-        if not math.isfinite(number) or number < minimum or number > maximum:
-            raise ValueError
-        if exclusive and number in (minimum, maximum):
-            raise ValueError
+        number = _number(value)
+        _require(math.isfinite(number) and minimum <= number <= maximum)
+        _require(not exclusive or number not in (minimum, maximum))
         return number
 
     if math.isinf(maximum):
@@ -70,9 +75,9 @@ def one_of(*numbers: int) -> Rule:
     """Return the rule of one of a few whole numbers."""
 
     def parse(value: Any) -> int:
-        if isinstance(value, bool) or float(value) not in numbers:
-            raise ValueError
-        return int(float(value))
+        number = _number(value)
+        _require(number in numbers)
+        return int(number)
 
     return Rule(" or ".join(map(str, numbers)), parse)
 
@@ -81,8 +86,7 @@ def choice(*names: str) -> Rule:
     """Return the rule of one of a list of names."""
 
     def parse(value: Any) -> str:
-        if value not in names:
-            raise ValueError
+        _require(value in names)
         return str(value)
 
     return Rule("one of " + ", ".join(names), parse, names)
@@ -93,8 +97,7 @@ def text() -> Rule:
 
     def parse(value: Any) -> str:
         result = str(value)
-        if isinstance(value, (bool, int, float, list, dict)) or not result:
-            raise ValueError
+        _require(bool(result) and not isinstance(value, (bool, int, float, list, dict)))
         return result
 
     return Rule("a name or a path", parse)
@@ -105,11 +108,9 @@ def switch() -> Rule:
     words = {"true": True, "false": False, "yes": True, "no": False}
 
     def parse(value: Any) -> bool:
-        if isinstance(value, bool):
-            return value
-        if isinstance(value, str) and value.lower() in words:
-            return words[value.lower()]
-        raise ValueError
+        word = str(value).lower()
+        _require(isinstance(value, (bool, str)) and word in words)
+        return words[word]
 
     return Rule("true or false", parse)
 
@@ -118,10 +119,9 @@ def names() -> Rule:
     """Return the rule of a list of names, or of one comma-separated string."""
 
     def parse(value: Any) -> tuple[str, ...]:
-        parts = value.split(",") if isinstance(value, str) else list(value)
+        parts = value.split(",") if isinstance(value, str) else value
         result = tuple(str(part).strip() for part in parts)
-        if not result or not all(result):
-            raise ValueError
+        _require(bool(result) and all(result))
         return result
 
     return Rule("names with commas between them", parse)
@@ -149,22 +149,10 @@ def mapping(title: str, words: str, known: Callable[[], list[str]], rule_of: Cal
     def parse_item(name: str, part: Any) -> Any:
         try:
             return rule_of(name).parse(part)
-        except (ValueError, TypeError, OverflowError):
+        except INVALID:
             raise LoraeError(f"{title}.{name}: got {part!r}, expected {rule_of(name).expected}") from None
 
     return Rule(f"a mapping from {words}", parse)
-
-
-def size_or_share() -> Rule:
-    """Return the rule of a whole number of at least 1, or a share between 0 and 1."""
-
-    def parse(value: Any) -> float:
-        number = float(value)
-        if isinstance(value, bool) or not number > 0 or (number > 1 and not number.is_integer()):
-            raise ValueError
-        return int(number) if number >= 1 else number
-
-    return Rule("a positive whole number or a share", parse)
 
 
 def wanted_rank() -> Rule:
@@ -173,10 +161,11 @@ def wanted_rank() -> Rule:
     def parse(value: Any) -> int | float | str:
         if value == "auto":
             return "auto"
-        number: int | float = size_or_share().parse(value)
-        if number == 1 and str(value) != "1":  # 1.0: all of the variance, or one direction?
-            raise ValueError
-        return number
+        number = _number(value)
+        _require(0 < number < 1 or (number >= 1 and number.is_integer()))
+        # 1.0: all of the variance, or one direction?
+        _require(number != 1 or str(value) == "1")
+        return int(number) if number >= 1 else number
 
     return Rule("a positive whole number, a share of the variance between 0 and 1, or auto", parse)
 
@@ -185,25 +174,20 @@ def ascending_range(default_count: int) -> Rule:
     """Return the rule of LOW:HIGH or LOW:HIGH:POINTS, a range of positive numbers and its number of points."""
 
     def parse(value: Any) -> tuple[float, float, int]:
-        parts = value.split(":") if isinstance(value, str) else list(value)
-        low, high = float(parts[0]), float(parts[1])
-        count = int(parts[2]) if len(parts) == 3 else default_count
-        if len(parts) > 3 or not 0 < low < high < math.inf or count < 2:
-            raise ValueError
-        return low, high, count
+        low, high, *rest = value.split(":") if isinstance(value, str) else value
+        (count,) = rest or [default_count]
+        _require(0 < float(low) < float(high) < math.inf and int(count) >= 2)
+        return float(low), float(high), int(count)
 
-    def checked_parse(value: Any) -> tuple[float, float, int]:
-        try:
-            return parse(value)
-        except IndexError:
-            raise ValueError from None
-
-    return Rule("LOW:HIGH or LOW:HIGH:POINTS with 0 < LOW < HIGH and at least 2 points", checked_parse)
+    return Rule("LOW:HIGH or LOW:HIGH:POINTS with 0 < LOW < HIGH and at least 2 points", parse)
 
 
 def setting(default: Any, rule: Rule, meaning: str) -> Any:
-    """Return a dataclass field with a rule and a meaning: flags, YAML keys and arguments are made from it."""
-    metadata = {"rule": rule, "meaning": meaning}
+    """Return a dataclass field with a rule and a meaning: flags, YAML keys and arguments are made from it.
+
+    A default of None accepts None beside the values of the rule.
+    """
+    metadata = {"rule": optional(rule) if default is None else rule, "meaning": meaning}
     if isinstance(default, dict):
         return dataclasses.field(default_factory=dict, metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
@@ -214,12 +198,10 @@ def checked(cls: type[Table], values: Mapping[str, Any], origin: Callable[[str],
 
     Raises LoraeError, one line, for an unknown name or a value outside its rule.
     """
-    fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    rules = {field.name: field.metadata["rule"] for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
     for name in values:
-        if name not in fields:
-            near = difflib.get_close_matches(str(name).replace("-", "_"), fields, n=1)
+        if name not in rules:
+            near = difflib.get_close_matches(str(name).replace("-", "_"), rules, n=1)
             hint = f"; did you mean {near[0]}?" if near else ""
             raise LoraeError(f"{name}: unknown setting (from {origin(name)}){hint}", argument=name)
-    return cls(
-        **{name: fields[name].metadata["rule"].check(name, value, origin(name)) for name, value in values.items()}
-    )
+    return cls(**{name: rules[name].check(name, value, origin(name)) for name, value in values.items()})

@@ -13,8 +13,8 @@ import lorae
 from lorae.config.settings import Settings
 from lorae.data import DataSettings, load_data
 from lorae.metrics.ranks import rank_at
-from lorae.runs.in_memory import InMemoryRun
 from lorae.runs.run import Run
+from lorae.runs.store import InMemoryRun
 from lorae.training.trainer import Trainer
 
 TOLERANCES = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6)

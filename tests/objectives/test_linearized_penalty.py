@@ -28,7 +28,7 @@ def test_what_is_held_does_not_keep_a_step_from_being_captured(every, reads, ima
     options = small | {"penalties": {"log_det": 1e-4}, "penalty_every": every}
     options.pop("quiet")
     settings = lorae.plan(image_file, **options)["settings"]
-    run = lorae.runs.in_memory.InMemoryRun(Settings.from_values(settings, str), 1)
+    run = lorae.runs.store.InMemoryRun(Settings.from_values(settings, str), 1)
     assert Trainer(run, lorae.load_data(image_file), quiet=True).objective.reads_back is reads
 
 
@@ -77,8 +77,8 @@ def test_looks_are_taken_where_they_are_due(image_file, small, tmp_path, monkeyp
         relinearize(self, matrix)
         looked.append(len(taken))
 
-    def counted(self, bar, task):
-        take(self, bar, task)
+    def counted(self):
+        take(self)
         taken.append(self.step)
 
     monkeypatch.setattr(LinearizedPenalty, "relinearize", seen)
@@ -92,7 +92,7 @@ def test_a_look_at_every_step_is_the_penalty_itself(image_file, small, tmp_path)
     """Holding for one step only, which settings take as no holding at all, trains the same model."""
     plain = lorae.train(image_file, out=tmp_path / "plain", **small)
     settings = dataclasses.replace(plain.settings, penalty_every=2)
-    trainer = Trainer(lorae.runs.in_memory.InMemoryRun(settings, 1), lorae.load_data(image_file), quiet=True)
+    trainer = Trainer(lorae.runs.store.InMemoryRun(settings, 1), lorae.load_data(image_file), quiet=True)
     trainer.objective.penalty_every = 1
     for ours, theirs in zip(trainer.fit().parameters(), lorae.load(plain).parameters(), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
@@ -104,8 +104,8 @@ def test_a_course_that_moves_m_has_a_look_at_it(image_file, small, tmp_path, mon
     distances = []
     take = Trainer._one_step
 
-    def compared(self, bar, task):
-        take(self, bar, task)
+    def compared(self):
+        take(self)
         held = self.objective.modules["held_penalties"]["log_det"]
         matrix = self.model.bottleneck.matrix()
         distances.append(((matrix - held.at).norm() / matrix.norm()).item())

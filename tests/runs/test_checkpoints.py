@@ -2,7 +2,7 @@ import hashlib
 
 import torch
 
-from lorae.runs.checkpoints import save_tensors_atomically
+from lorae.runs.model_files import save_tensors_atomically
 
 
 def test_tensors_and_values_are_read_back(tmp_path):

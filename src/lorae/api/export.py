@@ -1,7 +1,6 @@
 """Export models for use without this package, or without torch: safetensors with the spec inside, ONNX graphs."""
 
 import dataclasses
-import importlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -116,11 +115,9 @@ def _as_onnx(model: "Autoencoder", about: dict[str, Any]) -> dict[str, bytes]:
 
 
 def _require_onnx() -> None:
-    for name in ("onnx", "onnxscript"):
-        try:
-            importlib.import_module(name)
-        except ImportError as error:
-            raise LoraeError(
-                f"format: got 'onnx', but cannot import {error.name}, expected the packages of ONNX: "
-                'pip install "lorae[onnx]"'
-            ) from None
+    try:
+        import onnx  # noqa: F401
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        reason = f"got 'onnx', but cannot import {error.name}, expected the packages of ONNX"
+        raise LoraeError(f'format: {reason}: pip install "lorae[onnx]"') from None

@@ -1,6 +1,7 @@
 """Generate items with trained runs: samples and interpolations."""
 
 import dataclasses
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from lorae.config.evaluation_settings import SAMPLER_NAMES, EvaluationSettings
 from lorae.config.methods import get_method
 from lorae.errors import LoraeError
 from lorae.runs.run import Run
+from lorae.system.files import write_atomically
 from lorae.validation import choice, optional, whole
 
 if TYPE_CHECKING:
@@ -68,7 +70,11 @@ def sample(
 
     n = check_argument(whole(1), "n", n)
     sampler = check_argument(optional(choice(*SAMPLER_NAMES)), "sampler", sampler)
-    target = None if out is None else _new_collection(Path(out))
+    target = None if out is None else Path(out)
+    if target is not None and target.exists():
+        raise LoraeError(f"out: {str(target)!r} exists and is never overwritten; choose another file or folder")
+    if target is not None and target.suffix not in ("", ".npy", ".npz"):
+        raise LoraeError(f"out: got {str(target)!r}, expected an .npy or .npz file, or a new folder")
     run = as_run(run)
     sampler = sampler or default_sampler(run)
     asked = EvaluationSettings.from_values(settings, origin_of_argument)
@@ -139,9 +145,7 @@ def interpolate(
     if dataset.kind != "images":
         raise LoraeError(f"run: {str(run.path)!r} was trained on vectors; interpolations are pictured for images")
     if not get_method(run.settings.method).encodes:
-        raise LoraeError(
-            f"run: method {run.settings.method!r} only generates: it has no encoder for the images of a pair"
-        )
+        raise LoraeError(f"run: method {run.settings.method!r} only generates: it has no encoder for images of a pair")
     items = dataset.test.inputs
     if isinstance(pairs, (list, tuple)):
         index = whole(0, len(items) - 1)
@@ -156,28 +160,13 @@ def interpolate(
     return picture_interpolations(run, model, firsts, seconds, origin, steps)
 
 
-def _new_collection(path: Path) -> Path:
-    if path.exists():
-        raise LoraeError(f"out: {str(path)!r} exists and is never overwritten; choose another file or folder")
-    if path.suffix not in ("", ".npy", ".npz"):
-        raise LoraeError(f"out: got {str(path)!r}, expected an .npy or .npz file, or a new folder")
-    return path
-
-
 def _save_collection(items: "NDArray[Any]", path: Path) -> None:
-    import io
-
     import numpy as np
     from PIL import Image
 
-    from lorae.system.files import write_atomically
-
     if path.suffix:
         content = io.BytesIO()
-        if path.suffix == ".npy":
-            np.save(content, items)
-        else:
-            np.savez_compressed(content, images=items)
+        np.save(content, items) if path.suffix == ".npy" else np.savez_compressed(content, images=items)
         write_atomically(path, content.getvalue())
         return
     if items.ndim != 4:

@@ -112,12 +112,7 @@ def load_dataset(settings: DataSettings, data: Any) -> "Dataset":
 
 
 def dataset_of(run: Run, data: "NDArray[Any] | None") -> "Dataset":
-    """Load the data that a run was trained on.
-
-    data: the array of a run that was trained on one
-
-    Raises LoraeError if the data changed since training.
-    """
+    """Load the data that a run was trained on, and refuse data that changed since; `data` is that of ARRAY runs."""
     if run.settings.data == ARRAY and data is None:
         raise LoraeError(f"data: {str(run.path)!r} was trained on an array in memory; pass it again as data=")
     dataset = load_dataset(run.settings, run.settings.data if data is None else data)

@@ -11,7 +11,7 @@ import yaml
 from lorae import __version__
 from lorae.config.methods import get_method, method_names
 from lorae.config.settings import ARRAY, RANK_GOALS, Settings
-from lorae.errors import LoraeError
+from lorae.errors import LoraeError, flag
 from lorae.runs.run import Run
 from lorae.runs.schema import SCHEMA, Config, upgrade
 
@@ -117,15 +117,14 @@ def _command(explicit: dict[str, Any], path: Path) -> str:
         return f"lorae.train(array, {values}, out={str(path)!r})"
     words = ["lorae", "train", explicit["data"]]
     for name, value in explicit.items():
-        flag = f"--{name.replace('_', '-')}"
         if name == "data" or value is None:
             continue
         if isinstance(value, dict):
             for part, number in value.items():
                 words += [f"--{name}.{part}", f"{float(number):g}"]
         elif value is True:
-            words.append(flag)
+            words.append(flag(name))
         elif value is not False:
             between = ":" if name == "penalty_path" else ","
-            words += [flag, between.join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)]
+            words += [flag(name), between.join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)]
     return shlex.join([*words, "--out", str(path)])

@@ -1,10 +1,10 @@
 """Train and resume runs."""
 
-import shutil
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lorae.api.finishing import finish, report
 from lorae.api.loading import absolute_path, as_run, data_name, dataset_of, load_dataset, origin_of_argument
 from lorae.api.run_config import choose_out, config_document, merge_settings, read_config
 from lorae.config.resolution import resolve
@@ -12,7 +12,7 @@ from lorae.config.settings import ARRAY, RANK_GOALS, Settings, use_current_names
 from lorae.errors import LoraeError, LoraeWarning
 from lorae.runs.run import Run, write_config
 from lorae.runs.schema import Config
-from lorae.training.schedule_factory import unmet_target
+from lorae.system.files import write_atomically
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -159,16 +159,15 @@ def _plan(
         explicit["method"] = "lorae+"  # the method whose rank can be chosen
     if explicit.get("data_root") is not None:
         explicit["data_root"] = absolute_path(explicit["data_root"])
-
-    def origin(name: str) -> str:
-        return origin_of_argument(name) if name in arguments or name not in from_file else str(config)
-
-    settings = Settings.from_values(explicit, origin)
+    in_file = from_file.keys() - arguments.keys()
+    settings = Settings.from_values(explicit, lambda name: str(config) if name in in_file else origin_of_argument(name))
     device = choose_device(settings.device)
     dataset = load_dataset(settings, data)
-    for split, cure in ((dataset.test, "raise test_fraction"), (dataset.train, "raise limit")):
+    for split, part, cure in (
+        (dataset.test, "test", "raise test_fraction"),
+        (dataset.train, "training", "raise limit"),
+    ):
         if len(split) < 2:
-            part = "test" if split is dataset.test else "training"
             raise LoraeError(
                 f"data: {len(split)} of {len(dataset.train) + len(dataset.test)} items are in the {part} split, "
                 f"expected at least 2 for a covariance; {cure} or give more items"
@@ -180,20 +179,20 @@ def _plan(
 
 
 def _fit(run: Run, dataset: "Dataset", quiet: bool, objective: "Objective | None" = None) -> Run:
-    from lorae.evaluation.evaluator import evaluate_training
-    from lorae.reports.report import write_report
+    from lorae.training.schedule_factory import unmet_target
     from lorae.training.trainer import Trainer
 
     trainer = Trainer(run, dataset, objective, quiet=quiet)
     model = trainer.fit()
-    evaluate_training(run, model, dataset)
     found = trainer.schedule.result()
-    if found is not None:
-        run.add_to_evaluation({"schedule": found})
-    if run.settings.penalty_path is not None:
-        _finish_points(run, dataset)
-    write_report([run.path])
-    run.save_model(model)  # last: it marks the run as finished
+
+    def finish_schedule(run: Run) -> None:
+        if found is not None:
+            run.add_to_evaluation({"schedule": found})
+        if run.settings.penalty_path is not None:
+            _finish_points(run, dataset)
+
+    run = finish(run, model, dataset, finish_schedule)
     searched = "lower penalty, raise latent_dim, or set an easier goal"
     other = "or go on to larger penalties" if run.settings.penalty_path else searched
     for complaint, advice in (
@@ -208,21 +207,15 @@ def _fit(run: Run, dataset: "Dataset", quiet: bool, objective: "Objective | None
 def _finish_points(run: Run, dataset: "Dataset") -> None:
     """Make a finished run of every point of a penalty path, with its log and a `point` in its config; idempotent."""
     from lorae.evaluation.evaluator import evaluate_training
-    from lorae.reports.report import write_report
 
     for point in run.evaluation()["schedule"]["points"]:
         folder = run.path / "path" / point["point"]
-        settings = run.config["settings"]
-        penalties = settings["penalties"] | {"nuclear": point["penalty"]}
-        config: Config = {
-            **run.config,
-            "settings": settings | {"penalty_path": None, "penalties": penalties},
-            "point": {"of": str(run.path), "name": point["point"]},
-        }
+        penalties = run.config["settings"]["penalties"] | {"nuclear": point["penalty"]}
+        settings = run.config["settings"] | {"penalty_path": None, "penalties": penalties}
+        config: Config = {**run.config, "settings": settings, "point": {"of": str(run.path), "name": point["point"]}}
         for name in ("checkpoints", "figures"):
             (folder / name).mkdir(exist_ok=True)
         write_config(folder, config)
-        shutil.copyfile(run.path / "stats.jsonl", folder / "stats.jsonl")
-        model = run.load_model(point["point"])
-        evaluate_training(Run(folder), model, dataset)
-        write_report([folder])
+        write_atomically(folder / "stats.jsonl", (run.path / "stats.jsonl").read_bytes())
+        evaluate_training(Run(folder), run.load_model(point["point"]), dataset)
+        report(Run(folder))

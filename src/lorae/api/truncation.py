@@ -1,10 +1,10 @@
 """Truncate the latent of a trained run to its leading principal axes, as a new run."""
 
 import shlex
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lorae.api.finishing import finish
 from lorae.api.loading import as_run, dataset_of
 from lorae.api.run_config import refuse_out
 from lorae.config.methods import METHODS
@@ -12,6 +12,7 @@ from lorae.config.settings import ARRAY
 from lorae.errors import LoraeError
 from lorae.runs.run import Run
 from lorae.runs.schema import Config
+from lorae.system.files import write_atomically
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -61,13 +62,13 @@ def truncate(
     >>> lorae.load(small).spec.latent_dim        # doctest: +SKIP
     20
     """
-    from lorae.evaluation.evaluator import evaluate_training
-    from lorae.reports.report import write_report
-
     run = as_run(run)
     refuse_truncated(run)
     model = run.load_model()
-    refuse_without_matrix(run)
+    method, able = run.settings.method, methods_with_matrix()
+    if method not in able:
+        one_of = f"expected a model of one of the methods {', '.join(able)}"
+        raise LoraeError(f"truncate: method {method!r} has no matrix M to cut, {one_of}")
     rank = model.truncation_rank(rank)
     path = beside(run, f"rank{rank}") if out is None else Path(out)
     refuse_out(path, run.settings.data)
@@ -75,18 +76,13 @@ def truncate(
     truncation = model.find_truncation(items_for_axes(dataset), rank)
     small = model.truncated(truncation)
     new = Run.create(path, _config(run, model, small, truncation, path))
-    shutil.copyfile(run.path / "stats.jsonl", new.path / "stats.jsonl")
-    evaluate_training(new, small, dataset)
-    write_report([new.path])
-    new.save_model(small)  # last: it marks the run as finished
-    return new
+    write_atomically(new.path / "stats.jsonl", (run.path / "stats.jsonl").read_bytes())
+    return finish(new, small, dataset)
 
 
 def describe_truncation(run: Run) -> dict[str, Any]:
     """Return the output of `lorae truncate --json`: the rank of a truncated run, sizes and errors before and after."""
-    truncated = run.config["truncated"]
-    after = _sizes(run, run.config["parameters"])
-    return {"run": str(run.path), **truncated, "after": after}
+    return {"run": str(run.path), **run.config["truncated"], "after": _sizes(run, run.config["parameters"])}
 
 
 def items_for_axes(dataset: "Dataset") -> "NDArray[Any]":
@@ -124,42 +120,22 @@ def _config(
         "dropped_variance": truncation.dropped_variance,
         "before": _sizes(run, model.parameter_counts()),
     }
-    counts = small.parameter_counts()
-    command = _command(run, truncation.rank, path)
-    return {**run.config, "command": command, "parameters": counts, "truncated": truncated}
+    cut = ["lorae", "truncate", str(run.path), "--rank", str(truncation.rank), "--out", str(path)]
+    if run.settings.data == ARRAY:
+        then = f"; lorae.truncate({str(run.path)!r}, {truncation.rank}, {str(path)!r}, data=array)"
+    else:
+        then = f" && {shlex.join(cut)}"
+    command = str(run.config.get("command")) + then
+    return {**run.config, "command": command, "parameters": small.parameter_counts(), "truncated": truncated}
 
 
 def _sizes(run: Run, parameters: dict[str, int]) -> dict[str, Any]:
-    return {
-        "parameters": parameters,
-        "bytes": (run.path / "model.safetensors").stat().st_size,
-        "test_mse": run.summary()["test_mse"],
-    }
-
-
-def _command(run: Run, rank: int, path: Path) -> str:
-    """Return the command that trains the original, then truncates it."""
-    trained = str(run.config.get("command"))
-    if run.settings.data == ARRAY:
-        return f"{trained}; lorae.truncate({str(run.path)!r}, {rank}, {str(path)!r}, data=array)"
-    return f"{trained} && {shlex.join(['lorae', 'truncate', str(run.path), '--rank', str(rank), '--out', str(path)])}"
-
-
-def refuse_without_matrix(run: Run) -> None:
-    """Raise LoraeError for a run of a method without M, which cannot be truncated; list the methods that can."""
-    if run.settings.method not in methods_with_matrix():
-        raise LoraeError(
-            f"truncate: method {run.settings.method!r} has no matrix M to cut, expected a model of one of the methods "
-            f"{', '.join(methods_with_matrix())}"
-        )
+    size = (run.path / "model.safetensors").stat().st_size
+    return {"parameters": parameters, "bytes": size, "test_mse": run.summary()["test_mse"]}
 
 
 def methods_with_matrix() -> list[str]:
-    """Return the names of the methods whose bottleneck has a matrix, which are those that can be truncated.
-
-    >>> "lorae" in methods_with_matrix()
-    True
-    """
+    """Return the names of the methods whose bottleneck has a matrix, which are those that can be truncated."""
     from lorae.models.bottlenecks import BOTTLENECKS, Bottleneck
 
     return [name for name, method in METHODS.items() if BOTTLENECKS[method.bottleneck].matrix is not Bottleneck.matrix]

@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from lorae.config.data_settings import DataSettings
-from lorae.config.methods import TERMS, option_names
+from lorae.config.methods import TERMS, option_names, weight_names
 from lorae.config.settings import RENAMED, Settings
-from lorae.errors import LoraeError, LoraeWarning, as_flags
+from lorae.errors import LoraeError, LoraeWarning, as_flags, flag
 from lorae.penalties import all_penalties
 
 # Flags of `lorae train` and `lorae data`; `data` itself is an argument without a flag.
@@ -20,8 +20,8 @@ DATA_SETTINGS = tuple(field.name for field in dataclasses.fields(DataSettings) i
 
 
 def _weights() -> dict[str, str]:
-    summaries = {penalty.name: penalty.summary for penalty in all_penalties().values()}
-    return {name: f"weight of: {summary}" for name, summary in (summaries | TERMS).items()}
+    summaries = {penalty.name: penalty.summary for penalty in all_penalties().values()} | TERMS
+    return {name: f"weight of: {summaries.get(name, 'a term of an installed method')}" for name in weight_names()}
 
 
 # Settings that are mappings: a flag for each part, with its meaning.
@@ -63,14 +63,17 @@ class Parser(argparse.ArgumentParser):
         return known, unknown
 
 
-def settings_field(name: str) -> "dataclasses.Field[Any]":
-    """Return the field of `Settings` with this name."""
-    return Settings.__dataclass_fields__[name]
+def add_data(parser: argparse.ArgumentParser) -> None:
+    """Add the argument DATA and the flags of its settings."""
+    parser.add_argument("data", metavar="DATA", help=Settings.__dataclass_fields__["data"].metadata["meaning"])
+    add_settings(parser, DATA_SETTINGS, title="settings of the data")
 
 
-def add_settings(parser: argparse.ArgumentParser, names: Sequence[str], table: type[Any] = Settings) -> None:
+def add_settings(
+    parser: argparse.ArgumentParser, names: Sequence[str], table: type[Any] = Settings, title: str = "settings"
+) -> None:
     """Add a flag for each setting of a table; values stay strings, and flags that are not given leave no attribute."""
-    group = parser.add_argument_group("settings")
+    group = parser.add_argument_group(title)
     for name in names:
         field = table.__dataclass_fields__[name]
         if name in PARTS:
@@ -90,7 +93,7 @@ def add_settings(parser: argparse.ArgumentParser, names: Sequence[str], table: t
             options["action"] = "store_true"
         else:
             options["metavar"] = "{" + ",".join(rule.choices) + "}" if rule.choices else name.upper()
-        group.add_argument(f"--{name.replace('_', '-')}", **options)
+        group.add_argument(flag(name), **options)
         for old in (old for old, new in RENAMED.items() if new == name):
             group.add_argument(f"--{old}", **options | {"dest": old, "help": argparse.SUPPRESS})
 

@@ -1,40 +1,38 @@
-"""Commands that measure and draw runs: spectrum, reconstruct, report, evaluate, compare, fid."""
+"""Commands that describe and measure: data, methods, spectrum, reconstruct, report, evaluate, compare, fid."""
 
 import argparse
 import dataclasses
-import json
 from collections.abc import Callable
+from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from lorae import api
-from lorae.cli.arguments import add_settings, settings_of
+from lorae.cli.arguments import add_data, add_settings, settings_of
+from lorae.cli.output import Output, table
 from lorae.config.evaluation_settings import EvaluationSettings
 from lorae.reports import comparison
 from lorae.runs.run import Run
 
+PAGE = "lorae-report.html"
+
 
 def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     """Add the commands; `add(name, function, meaning)` makes a subparser."""
-    spectrum = add("spectrum", _spectrum, "measure the spectrum of the latent covariance and the rank on test data")
-    spectrum.add_argument("run", metavar="RUN")
-    spectrum.add_argument(
-        "--tolerance", metavar="T", help="share of the largest eigenvalue that counts; 1e-3 by default"
-    )
+    add_data(add("data", _data, "load a data set and print its counts, shapes, source and checksums"))
+    add("methods", _methods, "list the methods and the penalties")
 
-    reconstruct = add("reconstruct", _reconstruct, "draw test items and their reconstructions")
-    reconstruct.add_argument("run", metavar="RUN")
+    meaning = "measure the spectrum of the latent covariance and the rank on test data"
+    spectrum = add("spectrum", _spectrum, meaning, "run")
+    spectrum.add_argument("--tolerance", metavar="T", help="counted share of the largest eigenvalue; 1e-3 by default")
+
+    reconstruct = add("reconstruct", _reconstruct, "draw test items and their reconstructions", "run")
     reconstruct.add_argument("-n", "--n", metavar="N", help="number of test items; 32 by default")
 
-    report = add("report", _report, "write one self-contained HTML page about one or several runs")
-    report.add_argument("runs", metavar="RUN", nargs="+")
-    report.add_argument(
-        "--out", metavar="FILE.html", help="the page; RUN/report.html by default, lorae-report.html for several runs"
-    )
+    report = add("report", _report, "write one self-contained HTML page about one or several runs", "runs")
+    report.add_argument("--out", metavar="FILE.html", help=f"the page; RUN/report.html, or {PAGE} for several runs")
 
-    evaluate = add("evaluate", _evaluate, "measure a run, and write evaluation.json and the report")
-    evaluate.add_argument("run", metavar="RUN")
+    evaluate = add("evaluate", _evaluate, "measure a run, and write evaluation.json and the report", "run")
     evaluate.add_argument(
         "--only",
         metavar="NAMES",
@@ -44,15 +42,13 @@ def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     )
     add_settings(evaluate, [field.name for field in dataclasses.fields(EvaluationSettings)], EvaluationSettings)
 
-    compare = add("compare", _compare, "print the numbers of several runs, and write one page with their figures")
-    compare.add_argument("runs", metavar="RUN", nargs="+")
-    compare.add_argument("--out", metavar="FILE.html", help="the page; lorae-report.html by default")
-
-    fid = add(
-        "fid",
-        _fid,
-        "compute the Frechet and kernel distance between two collections of images or arrays",
+    compare = add(
+        "compare", _compare, "print the numbers of several runs, and write one page with their figures", "runs"
     )
+    compare.add_argument("--out", metavar="FILE.html", help=f"the page; {PAGE} by default")
+
+    meaning = "compute the Frechet and kernel distance between two collections of images or arrays"
+    fid = add("fid", _fid, meaning)
     fid.add_argument("first", metavar="A", help="a folder or zip file, an .npy or .npz file, or mnist:test")
     fid.add_argument("second", metavar="B")
     add_settings(fid, ("features", "features_weights", "seed", "device"), EvaluationSettings)
@@ -60,69 +56,79 @@ def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     fid.add_argument("--skip-bad", action="store_true", help="leave out image files that cannot be decoded")
 
 
-def _spectrum(options: argparse.Namespace) -> None:
+def _data(options: argparse.Namespace) -> Output:
+    described = api.load_data(options.data, **settings_of(options)).describe()
+    return described, [table((name.replace("_", " "), _as_text(value)) for name, value in described.items())]
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, dict):
+        return "\n".join(f"{key} {_as_text(item)}" for key, item in value.items()) or "none"
+    if isinstance(value, list):
+        return " x ".join(map(str, value))
+    if isinstance(value, int):
+        return f"{value:,}"
+    return "none" if value is None else str(value)
+
+
+def _methods(_: argparse.Namespace) -> Output:
+    listed = api.list_methods()
+
+    def of_kind(kind: str) -> Table:
+        rows = ((row["name"], row["summary"], row["source"]) for row in listed if row["kind"] == kind)
+        return table(rows, kind, "what it is", "source")
+
+    return listed, [of_kind("method"), of_kind("penalty")]
+
+
+def _spectrum(options: argparse.Namespace) -> Output:
     result = api.spectrum(options.run, tolerance=options.tolerance).to_json()
-    if options.json:
-        print(json.dumps(result))
-        return
-    print(f"rank {result['rank']} of {len(result['eigenvalues'])} at tolerance {result['tolerance']:g}")
-    print(f"on {result['n']:,} {result['split']} items; eigenvalues of the centered latent covariance")
-    table = Table("tolerance", "rank", box=None)
-    for tolerance, rank in result["ranks"].items():
-        table.add_row(tolerance, str(rank))
-    table.add_row("99% energy", str(result["energy_99"]))
-    table.add_row("entropy", f"{result['entropy_rank']:.1f}")
-    table.add_row("stable", f"{result['stable_rank']:.1f}")
-    Console().print(table)
-    print(f"figure {options.run}/figures/spectrum.png")
+    others = [
+        ("99% energy", result["energy_99"]),
+        ("entropy", f"{result['entropy_rank']:.1f}"),
+        ("stable", f"{result['stable_rank']:.1f}"),
+    ]
+    return result, [
+        f"rank {result['rank']} of {len(result['eigenvalues'])} at tolerance {result['tolerance']:g}",
+        f"on {result['n']:,} {result['split']} items; eigenvalues of the centered latent covariance",
+        table([*result["ranks"].items(), *others], "tolerance", "rank"),
+        f"figure {options.run}/figures/spectrum.png",
+    ]
 
 
-def _reconstruct(options: argparse.Namespace) -> None:
-    path = api.reconstruct(options.run, n=options.n)
-    print(json.dumps({"figure": str(path)}) if options.json else path)
+def _reconstruct(options: argparse.Namespace) -> Output:
+    path = str(api.reconstruct(options.run, n=options.n))
+    return {"figure": path}, [path]
 
 
-def _report(options: argparse.Namespace) -> None:
-    path = api.write_report(options.runs, options.out)
-    print(json.dumps({"report": str(path)}) if options.json else path)
+def _report(options: argparse.Namespace) -> Output:
+    path = str(api.write_report(options.runs, options.out))
+    return {"report": path}, [path]
 
 
-def _evaluate(options: argparse.Namespace) -> None:
+def _evaluate(options: argparse.Namespace) -> Output:
     result = api.evaluate(options.run, only=options.only, **settings_of(options, EvaluationSettings))
-    if options.json:
-        print(json.dumps(result))
-        return
     (row,) = comparison.rows([Run(options.run)])
-    table = Table.grid(padding=(0, 2))
-    for column in comparison.shown_columns([row]):
-        table.add_row(column.title, column.show(row[column.key]))
-    Console(soft_wrap=True).print(table)
-    print(f"report      {options.run}/report.html")
+    cells = [(column.title, column.show(row[column.key])) for column in comparison.shown_columns([row])]
+    return result, [table(cells), f"report      {options.run}/report.html"]
 
 
-def _compare(options: argparse.Namespace) -> None:
+def _compare(options: argparse.Namespace) -> Output:
     rows = api.compare(options.runs, options.out)
-    if options.json:
-        print(json.dumps({"runs": rows}))
-        return
-    table = Table("", *(row["run"] for row in rows), box=None)
-    for column in comparison.shown_columns(rows):
-        table.add_row(column.title, *comparison.marked_cells(rows, column))
-    Console(soft_wrap=True).print(table)
-    print("* the best of a row")
+    cells = [(column.title, *comparison.marked_cells(rows, column)) for column in comparison.shown_columns(rows)]
+    shown: list[str | Table] = [table(cells, "", *(row["run"] for row in rows)), "* the best of a row"]
     if not comparison.one_protocol(rows):
-        print("These runs were measured on different data or with different networks: distances do not compare.")
-    print(f"page        {options.out or 'lorae-report.html'}")
+        shown.append("These runs were measured on different data or with different networks: distances do not compare.")
+    return {"runs": rows}, [*shown, f"page        {options.out or PAGE}"]
 
 
-def _fid(options: argparse.Namespace) -> None:
+def _fid(options: argparse.Namespace) -> Output:
     settings = settings_of(options, EvaluationSettings)
     result = api.fid(options.first, options.second, size=options.size, skip_bad=options.skip_bad, **settings)
-    if options.json:
-        print(json.dumps(result))
-        return
-    kid = result["kid"]
-    print(f"FID         {result['fid']:.4f}")
-    print(f"KID         {kid['mean']:.6f} (sd {kid['sd']:.6f} over {kid['subsets']} subsets)")
-    print(f"items       {result['n'][0]:,} and {result['n'][1]:,}")
-    print(f"features    {result['protocol']['features']} ({result['protocol']['weights']})")
+    kid, protocol = result["kid"], result["protocol"]
+    return result, [
+        f"FID         {result['fid']:.4f}",
+        f"KID         {kid['mean']:.6f} (sd {kid['sd']:.6f} over {kid['subsets']} subsets)",
+        f"items       {result['n'][0]:,} and {result['n'][1]:,}",
+        f"features    {protocol['features']} ({protocol['weights']})",
+    ]

@@ -4,31 +4,43 @@ import argparse
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Literal
 
 from lorae import __version__
-from lorae.cli import describe, generate, inspect, reproduce, train, truncate_export
+from lorae.cli import derive, inspect, reproduce, train
 from lorae.cli.arguments import Parser, join_negative_numbers, show_warning
+from lorae.cli.output import Output, accept_all_characters, flush, show
 from lorae.errors import LoraeError, LoraeWarning, as_flags
+from lorae.system.faults import reason_of
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command.
-
-    arguments: the words after `lorae`; None takes those of the process
+    """Run one command, given by the words after `lorae`; None takes those of the process.
 
     Returns the exit code: 0 for success, 2 for invalid input, with one line on standard error, 130 for an interrupt.
     """
-    from_user = list(sys.argv[1:] if arguments is None else arguments)
-    parser = build_parser()
+    accept_all_characters()
+    try:
+        return _run(list(sys.argv[1:] if arguments is None else arguments))
+    finally:
+        flush()
+
+
+def _run(words: list[str]) -> int:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("always", LoraeWarning)
             warnings.showwarning = show_warning
-            options = parser.parse_args(join_negative_numbers(from_user))
-            options.command(options)
+            options = build_parser().parse_args(join_negative_numbers(words))
+            show(options.command(options), as_json=options.json)
     except LoraeError as error:
         print(f"lorae: {as_flags(error)}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # the reader of the output has gone; the command is done
+        return 0
+    except OSError as error:  # a folder or disk that no code expects to fail
+        where = f" {str(error.filename)!r}" if error.filename else ""
+        print(f"lorae: cannot read or write{where}: {reason_of(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as interrupt:
         print(f"lorae: interrupted {interrupt}".rstrip(), file=sys.stderr)
@@ -42,12 +54,19 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"lorae {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=Parser)
 
-    def add(name: str, command: Callable[[Any], None], meaning: str) -> argparse.ArgumentParser:
+    def add(
+        name: str,
+        command: Callable[[argparse.Namespace], Output],
+        meaning: str,
+        takes: Literal["run", "runs"] | None = None,
+    ) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=meaning, description=meaning, allow_abbrev=False)
         sub.set_defaults(command=command)
         sub.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+        if takes:
+            sub.add_argument(takes, metavar="RUN", nargs="+" if takes == "runs" else None)
         return sub
 
-    for group in (train, inspect, generate, describe, truncate_export, reproduce):
+    for group in (train, inspect, derive, reproduce):
         group.add_commands(add)
     return parser

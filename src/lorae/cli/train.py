@@ -5,66 +5,58 @@ import dataclasses
 import json
 from collections.abc import Callable
 
-from rich.console import Console
 from rich.table import Table
 
 from lorae import api
-from lorae.cli.arguments import DATA_SETTINGS, add_settings, settings_field, settings_of
+from lorae.cli.arguments import DATA_SETTINGS, add_data, add_settings, settings_of
+from lorae.cli.output import Output, table
 from lorae.config.settings import Settings
-from lorae.reports.rank_selection import Choice, read_choice
+from lorae.reports.rank_selection import read_choice
 from lorae.runs.run import Run
 
 
 def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     """Add the commands; `add(name, function, meaning)` makes a subparser."""
     train = add("train", _train, "train a method on data into a new run folder")
-    train.add_argument("data", metavar="DATA", help=settings_field("data").metadata["meaning"])
     train.add_argument("--out", metavar="RUN", help="the run folder; runs/DATA-METHOD-PENALTY by default")
     train.add_argument("--config", metavar="FILE.yaml", help="file with settings; flags take precedence over it")
     train.add_argument("--dry-run", action="store_true", help="print the resolved config and stop")
     own = [field.name for field in dataclasses.fields(Settings) if field.name not in ("data", *DATA_SETTINGS)]
-    add_settings(train, [*own, *DATA_SETTINGS])
+    add_settings(train, own)
+    add_data(train)
 
-    resume = add("resume", _resume, "continue an interrupted run from its last checkpoint")
-    resume.add_argument("run", metavar="RUN")
+    add("resume", _resume, "continue an interrupted run from its last checkpoint", "run")
 
 
-def _train(options: argparse.Namespace) -> None:
+def _train(options: argparse.Namespace) -> Output:
     arguments = {"out": options.out, "config": options.config, **settings_of(options)}
     if options.dry_run:
-        print(json.dumps(api.plan(options.data, **arguments), indent=2))
-        return
-    _finish(lambda: api.train(options.data, **arguments), as_json=options.json)
+        planned = api.plan(options.data, **arguments)
+        return planned, [json.dumps(planned, indent=2)]
+    return _finished(api.train(options.data, **arguments))
 
 
-def _resume(options: argparse.Namespace) -> None:
-    _finish(lambda: api.resume(options.run), as_json=options.json)
+def _resume(options: argparse.Namespace) -> Output:
+    return _finished(api.resume(options.run))
 
 
-def _finish(training: Callable[[], Run], *, as_json: bool) -> None:
-    """Train, and print the summary."""
-    summary = training().summary()
-    if as_json:
-        print(json.dumps(summary))
-        return
+def _finished(run: Run) -> Output:
+    summary = run.summary()
     choice = read_choice(summary["schedule"])
+    shown: list[str | Table] = []
     if choice is not None:
-        _print_choice(choice)
+        shown.append(table(choice.rows, *choice.header))
+        shown.append(
+            f"* the knee, penalty {choice.chosen}: the model of the run"
+            if choice.is_path
+            else f"rank chosen {choice.chosen} (error on items set aside at most {choice.bound:.4g})"
+        )
     if summary["rank"] is not None:
-        print(f"rank        {summary['rank']} (eigenvalues above {summary['tolerance']:g} of the largest, test data)")
-        print(f"test error  {summary['test_mse']:.6f} (mean squared error)")
-    print(f"time        {summary['seconds']:.0f} s, {summary['images_per_second']:,.0f} items a second")
+        shown += [
+            f"rank        {summary['rank']} (eigenvalues above {summary['tolerance']:g} of the largest, test data)",
+            f"test error  {summary['test_mse']:.6f} (mean squared error)",
+        ]
+    shown.append(f"time        {summary['seconds']:.0f} s, {summary['images_per_second']:,.0f} items a second")
     if choice is not None and choice.is_path:
-        print(f"models      {summary['run']}/path")
-    print(f"report      {summary['run']}/report.html")
-
-
-def _print_choice(choice: Choice) -> None:
-    table = Table(*choice.header, box=None)
-    for row in choice.rows:
-        table.add_row(*row)
-    Console().print(table)
-    if choice.is_path:
-        print(f"* the knee, penalty {choice.chosen}: the model of the run")
-    else:
-        print(f"rank chosen {choice.chosen} (error on items set aside at most {choice.bound:.4g})")
+        shown.append(f"models      {summary['run']}/path")
+    return summary, [*shown, f"report      {summary['run']}/report.html"]

@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import os
 import shutil
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,12 +14,15 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from lorae.data.dataset import Dataset, Split
-from lorae.errors import LoraeError
-from lorae.system.cache_folder import cache_root as cache_root
-from lorae.system.files import staged_folder, wait_for_lock
+from lorae.errors import LoraeError, LoraeWarning
+from lorae.system.files import CannotWriteError, staged_folder, temporary_cache, wait_for_lock
+from lorae.system.files import cache_root as cache_root
+from lorae.system.progress import progress_bar
 
 FORMAT_VERSION = 1
 MEMORY_MAP_BYTES = 512 * 2**20
+# Items that are prepared at a time: a few MiB.
+ROWS = 1024
 
 Part = Literal["train", "test"]
 PARTS: tuple[Part, Part] = ("train", "test")
@@ -41,14 +46,28 @@ class DatasetBuilder:
         self.arrays: dict[str, NDArray[Any]] = {}
 
     def create(self, part: Part, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
-        """Return a new array for the inputs of one split, which the caller fills.
-
-        Raises LoraeError for an empty split and for a full disk.
-        """
+        """Return a new array for the inputs of one split; LoraeError for an empty split and for a full disk."""
         if shape[0] == 0:
             raise LoraeError(f"data: the {part} split is empty, expected at least 1 item")
         self.arrays[part] = self._new(part, shape, np.dtype(dtype))
         return self.arrays[part]
+
+    def fill(
+        self,
+        part: Part,
+        shape: tuple[int, ...],
+        dtype: DTypeLike,
+        make: Callable[[slice], NDArray[Any]],
+        title: str = "",
+    ) -> None:
+        """Create the inputs of one split from `make(rows)`, with a progress bar if it has a title."""
+        out = self.create(part, shape, dtype)
+        with progress_bar(quiet=not title) as bar:
+            task = bar.add_task(title, total=shape[0], note="")
+            for start in range(0, shape[0], ROWS):
+                rows = slice(start, min(start + ROWS, shape[0]))
+                out[rows] = make(rows)
+                bar.update(task, completed=rows.stop)
 
     def keep_rows(self, part: Part, rows: NDArray[np.int64]) -> None:
         """Keep only the given rows of a split's inputs and labels. The array from `create` is invalid afterwards."""
@@ -60,8 +79,8 @@ class DatasetBuilder:
             self.arrays[part] = old[rows]
             return
         kept = self._new(f"{part}-kept", (len(rows), *old.shape[1:]), old.dtype)
-        for start in range(0, len(rows), 1024):
-            kept[start : start + 1024] = old[rows[start : start + 1024]]
+        for start in range(0, len(rows), ROWS):
+            kept[start : start + ROWS] = old[rows[start : start + ROWS]]
         # Some systems replace no file that is mapped.
         del kept, old
         (self.folder / f"{part}-kept.npy").replace(self.folder / f"{part}.npy")
@@ -70,20 +89,14 @@ class DatasetBuilder:
         """Give one split its labels, (n,), stored as int64."""
         self.arrays[f"{part}_labels"] = np.ascontiguousarray(labels, dtype=np.int64)
 
-    def finish(self) -> None:
+    def finish(self, folder: Path) -> None:
         """Write all arrays and close the memory maps, so that the folder can be renamed."""
-        if self.folder is None:
-            return
         for name, array in self.arrays.items():
             if isinstance(array, np.memmap):
                 array.flush()
             else:
-                np.save(self.folder / f"{name}.npy", array)
+                np.save(folder / f"{name}.npy", array)
         self.arrays.clear()
-
-    def split(self, part: Part) -> Split:
-        """Return one split of a builder in memory."""
-        return Split(self.arrays[part], self.arrays.get(f"{part}_labels"))
 
     def _new(self, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
         if self.folder is None:
@@ -109,66 +122,62 @@ def content_key(source: str, content: str, **preparation: Any) -> str:
 
 
 def cached(name: str, key: str, prepare: Callable[[DatasetBuilder], DatasetInfo]) -> tuple[Dataset, DatasetInfo]:
-    """Return the data of a key from the cache, after preparing them if they are not in it.
-
-    Of several processes at once, one prepares and the others wait for it.
-    Raises LoraeError for a cache that is damaged or cannot be written, and whatever `prepare` raises.
-    """
+    """Return the data of a key from the cache, after preparing them if they are not in it."""
     folder = cache_root() / "data" / key
 
     def build(partial: Path) -> None:
         workspace = DatasetBuilder(partial)
         facts = prepare(workspace)
-        workspace.finish()
+        workspace.finish(partial)
         (partial / "info.json").write_text(json.dumps({"name": name, **vars(facts)}, indent=1) + "\n")
 
-    build_folder(folder, build)
-    return _read(name, key, folder)
+    folder = build_folder(folder, build)
+    try:
+        info = json.loads((folder / "info.json").read_text())
+        info.pop("name")
+        facts = DatasetInfo(**info)
+        arrays = {path.stem: _read_array(path) for path in folder.glob("*.npy")}
+        return _dataset(name, key, arrays, facts), facts
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError) as error:
+        raise LoraeError(f"cache: {folder} is damaged ({error}); delete this folder and run again") from error
 
 
 def prepared_in_memory(name: str, key: str, prepare: Callable[[DatasetBuilder], DatasetInfo]) -> Dataset:
     """Prepare data that are in memory already, without the cache."""
     workspace = DatasetBuilder(None)
     facts = prepare(workspace)
-    return _dataset(name, key, workspace.split("train"), workspace.split("test"), facts)
+    return _dataset(name, key, workspace.arrays, facts)
 
 
-def build_folder(folder: Path, build: Callable[[Path], None]) -> None:
-    """Build a folder under a lock, unless it exists; it appears complete or not at all.
+def build_folder(folder: Path, build: Callable[[Path], None]) -> Path:
+    """Build a folder of the cache under a lock, unless it exists; it appears complete or not at all.
 
-    Raises LoraeError where the place cannot be written, and whatever `build` raises.
+    Where the usual cache cannot be written, the folder is in a temporary one, with a warning; a cache that the user
+    chose is not replaced. Returns the folder.
     """
     if folder.exists():
-        return
-    hint = "set LORAE_CACHE to a folder that can be written"
-    with wait_for_lock(folder.with_name(f"{folder.name}.lock"), f"cache: cannot write to {folder.parent}", hint):
-        if not folder.exists():
-            with staged_folder(folder) as partial:
-                build(partial)
-
-
-def _read(name: str, key: str, folder: Path) -> tuple[Dataset, DatasetInfo]:
+        return folder
+    refused, hint = f"cache: cannot write to {folder.parent}", "set LORAE_CACHE to a folder that can be written"
     try:
-        info = json.loads((folder / "info.json").read_text())
-        info.pop("name")
-        facts = DatasetInfo(**info)
-        train, test = (_read_split(folder, part) for part in PARTS)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError) as error:
-        raise LoraeError(f"cache: {folder} is damaged ({error}); delete this folder and run again") from error
-    return _dataset(name, key, train, test, facts), facts
-
-
-def _read_split(folder: Path, part: Part) -> Split:
-    labels = folder / f"{part}_labels.npy"
-    return Split(_read_array(folder / f"{part}.npy"), _read_array(labels) if labels.exists() else None)
+        with wait_for_lock(folder.with_name(f"{folder.name}.lock"), refused, hint):
+            if not folder.exists():
+                with staged_folder(folder) as partial:
+                    build(partial)
+    except CannotWriteError as error:
+        if os.environ.get("LORAE_CACHE") or temporary_cache() in folder.parents:
+            raise
+        warnings.warn(f"{error}; until then data are prepared in each process anew", LoraeWarning, stacklevel=2)
+        return build_folder(temporary_cache() / folder.relative_to(cache_root()), build)
+    return folder
 
 
 def _read_array(path: Path) -> NDArray[Any]:
-    # Copy-on-write keeps the file as it is, yet gives PyTorch the writable array that it asks for.
+    # Copy-on-write keeps the file as it is, yet gives PyTorch the writable array that it expects.
     mode: Literal["c"] | None = "c" if path.stat().st_size > MEMORY_MAP_BYTES else None
     array: NDArray[Any] = np.load(path, mmap_mode=mode, allow_pickle=False)
     return array
 
 
-def _dataset(name: str, key: str, train: Split, test: Split, facts: DatasetInfo) -> Dataset:
+def _dataset(name: str, key: str, arrays: dict[str, NDArray[Any]], facts: DatasetInfo) -> Dataset:
+    train, test = (Split(arrays[part], arrays.get(f"{part}_labels")) for part in PARTS)
     return Dataset(name, train, test, facts.source, key, facts.checksums, facts.intrinsic_dimension)

@@ -2,53 +2,51 @@
 
 import io
 import sys
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import ChainMap
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from lorae.data.cache import DatasetBuilder, Part
-from lorae.data.image_files import CHUNK, THREADS, ImageStore
+from lorae.data.image_files import ImageStore, map_chunks
 from lorae.data.preprocessing import Preparation
 from lorae.errors import LoraeError
-from lorae.system.progress import progress_bar
 
 GRAY_MODES = frozenset({"1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "F"})
+# Files named in a message.
 NAMED_FILES = 3
 
 
 def decode_splits(
     store: ImageStore,
-    names: dict[Part, list[str]],
-    labels: dict[Part, NDArray[np.int64]] | None,
+    names: Mapping[Part, list[str]],
+    sides: tuple[int, int],
     preparation: Preparation,
     skip_bad: bool,
     workspace: DatasetBuilder,
 ) -> dict[str, str]:
-    """Decode the files of both splits into a builder; return the reason for each skipped file by its name.
+    """Decode files into a builder, which keeps the readable ones; return the reason for each skipped file by its name.
 
     Raises LoraeError after trying every file if some cannot be decoded (unless `skip_bad`), for a crop larger than a
     picture, and for a split without files.
     """
-    assert preparation.size is not None, "image files differ in size, so they are always resized"
     bad: dict[str, str] = {}
     for part, files in names.items():
-        shape = (len(files), preparation.channels, preparation.size, preparation.size)
-        out = workspace.create(part, shape, np.uint8)
-        if labels is not None:
-            workspace.set_labels(part, labels[part])
-        bad |= decode_files(store, files, preparation, out, f"decode {part}")
-    total = sum(len(files) for files in names.values())
-    if bad and not skip_bad:
-        raise undecodable(bad, total)
-    for part, files in names.items():
-        rows = np.array([row for row, name in enumerate(files) if name not in bad], dtype=np.int64)
-        if len(rows) == 0:
-            raise LoraeError(f"data: no file of the {part} split can be decoded: {_listed(bad)}")
-        if len(rows) < len(files):
-            workspace.keep_rows(part, rows)
+        out = workspace.create(part, (len(files), preparation.channels, *sides), np.uint8)
+        bad |= _decode_files(store, files, preparation, out, f"decode {part}")
+    kept = {part: [row for row, name in enumerate(files) if name not in bad] for part, files in names.items()}
+    if bad and not (skip_bad and all(kept.values())):
+        total = sum(len(files) for files in names.values())
+        advice = "so that a split is empty" if skip_bad else "pass skip_bad=True to leave them out"
+        raise LoraeError(
+            f"data: {len(bad)} of {total} image files cannot be decoded ({advice}): {_listed(bad)}",
+            settings={"skip_bad": True},
+        )
+    for part, rows in kept.items():
+        if len(rows) < len(names[part]):
+            workspace.keep_rows(part, np.array(rows, dtype=np.int64))
     return bad
 
 
@@ -72,17 +70,14 @@ def first_mode_channels(store: ImageStore) -> int:
 
 
 def decode_picture(content: bytes) -> Image.Image:
-    """Return the first frame of an image file, upright, of mode L or RGB.
+    """Return the first frame of an image file, upright, of mode L or RGB; OSError or ValueError for broken files.
 
     Transparent parts become white; 16-bit gray keeps its upper 8 bits.
-    Raises the errors of Pillow for broken files, and ValueError for pixels of an unknown range.
     """
     with Image.open(io.BytesIO(content)) as opened:
         opened.load()
         picture = ImageOps.exif_transpose(opened)
-    if picture.mode in ("L", "RGB"):
-        return picture
-    if picture.mode == "1":
+    if picture.mode in ("1", "L"):
         return picture.convert("L")
     if picture.mode.startswith("I"):
         return _from_16_bits(picture)
@@ -103,31 +98,25 @@ def _from_16_bits(picture: Image.Image) -> Image.Image:
     return Image.fromarray((pixels >> 8).astype(np.uint8))
 
 
-def decode_files(
+def _decode_files(
     store: ImageStore, names: Sequence[str], preparation: Preparation, out: NDArray[np.uint8], title: str
 ) -> dict[str, str]:
     """Decode files into the rows of `out`, uint8 (n, c, h, w); return the reason for each failure by file name."""
+    row_of = {name: row for row, name in enumerate(names)}
 
-    def decode(start: int) -> list[tuple[str, str]]:
-        bad = []
-        for row, name in enumerate(names[start : start + CHUNK], start):
+    def decode(chunk: Sequence[str]) -> dict[str, str]:
+        bad = {}
+        for name in chunk:
             try:
-                out[row] = preparation.apply(decode_picture(store.read(name)))
+                out[row_of[name]] = preparation.apply(decode_picture(store.read(name)))
             except (LoraeError, MemoryError):
                 raise
             # Broken files make Pillow raise almost anything, and one of them must not hide the others.
             except Exception as error:
-                bad.append((name, _reason(error)))
+                bad[name] = _reason(error)
         return bad
 
-    starts = range(0, len(names), CHUNK)
-    found: dict[str, str] = {}
-    with progress_bar() as bar, ThreadPoolExecutor(THREADS) as pool:
-        task = bar.add_task(title, total=len(names), note="")
-        for start, bad in zip(starts, pool.map(decode, starts), strict=True):
-            found.update(bad)
-            bar.update(task, completed=min(start + CHUNK, len(names)))
-    return found
+    return dict(ChainMap(*map_chunks(title, names, decode)))
 
 
 def _reason(error: Exception) -> str:
@@ -138,15 +127,6 @@ def _reason(error: Exception) -> str:
     lines = str(error).strip().splitlines()
     text = lines[0][:120] if lines else type(error).__name__
     return f"truncated file ({text})" if "truncated" in text.lower() else text
-
-
-def undecodable(bad: dict[str, str], total: int) -> LoraeError:
-    """Return the error for files that cannot be decoded, given the name of each and the reason."""
-    return LoraeError(
-        f"data: {len(bad)} of {total} image files cannot be decoded (pass skip_bad=True to leave them out): "
-        f"{_listed(bad)}",
-        settings={"skip_bad": True},
-    )
 
 
 def _listed(bad: dict[str, str]) -> str:

@@ -12,7 +12,7 @@ from lorae.config.datasets import USER_DATA
 from lorae.data.cache import PARTS, DatasetBuilder, DatasetInfo, Part, cached, content_key
 from lorae.data.dataset import Dataset
 from lorae.data.decode import decode_splits, first_mode_channels, report_skipped
-from lorae.data.image_files import IMAGE_SUFFIXES, FolderStore, ImageStore, ZipStore, content_digest
+from lorae.data.image_files import ImageStore, content_digest, open_store
 from lorae.data.preprocessing import Preparation
 from lorae.data.splits import refuse_seeded_split, seeded_split
 from lorae.errors import LoraeError
@@ -22,44 +22,50 @@ Labels = dict[Part, NDArray[np.int64]]
 
 
 def load_folder(settings: DataSettings, path: Path) -> Dataset:
-    """Load the images below a folder or in a zip file, uint8 (n, c, size, size).
+    """Load the images below a folder or in a zip file.
 
     Subfolders `train` and `test` are the split if both hold images, else the split is seeded. Class subfolders give
-    int64 labels if every image lies in one.
-    Raises LoraeError for a folder without images, fewer than two images, and files that cannot be decoded.
+    labels if every image lies in one.
     """
-    store: FolderStore | ZipStore = FolderStore(path) if path.is_dir() else ZipStore(path)
-    try:
-        return _load(settings, path, store)
-    finally:
-        if isinstance(store, ZipStore):
-            store.close()
+    with open_store(path) as store:
+        if len(store.names) < 2:
+            raise LoraeError(f"data: {path} holds 1 image file, expected at least 2")
+        names = _own_split(store.names, path)
+        if names is None:
+            names = seeded_names(store.names, settings)
+            labels = _class_labels(names, depth=0)
+        else:
+            refuse_seeded_split(settings, str(path))
+            labels = _class_labels(names, depth=1)
+        channels = settings.channels or first_mode_channels(store)
+        preparation = Preparation(settings.size or USER_DATA.size, channels, settings.crop)
+        dataset = load_store("folder", store, names, labels, settings.skip_bad, preparation)
+    if path.is_dir():
+        return replace(dataset, name=path.resolve().name, source=f"image folder {path}")
+    return replace(dataset, name=path.stem, source=f"zip file of images {path}")
 
 
 def load_store(
-    kind: str,
-    store: ImageStore,
-    names: Names,
-    labels: Labels | None,
-    settings: DataSettings,
-    preparation: Preparation,
+    kind: str, store: ImageStore, names: Names, labels: Labels | None, skip_bad: bool, preparation: Preparation
 ) -> Dataset:
-    """Load the pictures of a store with a given split, from the cache if they are in it; errors as `decode_splits`.
-
-    The caller sets the name and the source of the data set.
-    """
+    """Load the pictures of a store with a given split; the caller sets name and source of the data set."""
     content = content_digest(store, [file for part in PARTS for file in names[part]])
     key = content_key(
         kind,
         content,
         counts=[len(names[part]) for part in PARTS],
         labelled=labels is not None,
-        skip_bad=settings.skip_bad,
+        skip_bad=skip_bad,
         **vars(preparation),
     )
 
+    assert preparation.size is not None, "image files differ in size, so they are always resized"
+    sides = (preparation.size, preparation.size)
+
     def prepare(workspace: DatasetBuilder) -> DatasetInfo:
-        skipped = decode_splits(store, names, labels, preparation, settings.skip_bad, workspace)
+        for part, numbers in (labels or {}).items():
+            workspace.set_labels(part, numbers)
+        skipped = decode_splits(store, names, sides, preparation, skip_bad, workspace)
         return DatasetInfo(kind, {"names and files": f"blake2b:{content}"}, skipped=skipped)
 
     dataset, facts = cached(kind, key, prepare)
@@ -67,28 +73,10 @@ def load_store(
     return dataset
 
 
-def _load(settings: DataSettings, path: Path, store: ImageStore) -> Dataset:
-    if not store.names:
-        raise LoraeError(f"data: {path} holds no image files, expected some of {', '.join(sorted(IMAGE_SUFFIXES))}")
-    if len(store.names) < 2:
-        raise LoraeError(f"data: {path} holds 1 image file, expected at least 2")
-    names = _own_split(store.names, path)
-    if names is None:
-        train, test = seeded_split(len(store.names), settings)
-        names = {
-            "train": [store.names[index] for index in train],
-            "test": [store.names[index] for index in test],
-        }
-        labels = _class_labels(names, depth=0)
-    else:
-        refuse_seeded_split(settings, str(path))
-        labels = _class_labels(names, depth=1)
-    channels = settings.channels or first_mode_channels(store)
-    preparation = Preparation(settings.size or USER_DATA.size, channels, settings.crop)
-    dataset = load_store("folder", store, names, labels, settings, preparation)
-    what = "image folder" if path.is_dir() else "zip file of images"
-    name = path.resolve().name if path.is_dir() else path.stem
-    return replace(dataset, name=name, source=f"{what} {path}")
+def seeded_names(files: list[str], settings: DataSettings) -> Names:
+    """Split files by seed."""
+    train, test = seeded_split(len(files), settings)
+    return {"train": [files[index] for index in train], "test": [files[index] for index in test]}
 
 
 def _own_split(files: list[str], path: Path) -> Names | None:

@@ -4,10 +4,11 @@ import hashlib
 import os
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from lorae.errors import LoraeError
 from lorae.system.progress import progress_bar
@@ -15,6 +16,8 @@ from lorae.system.progress import progress_bar
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
 THREADS = min(16, (os.cpu_count() or 1) + 4)
 CHUNK = 64
+
+Result = TypeVar("Result")
 
 
 class ImageStore(Protocol):
@@ -24,6 +27,31 @@ class ImageStore(Protocol):
 
     def read(self, name: str) -> bytes:
         """Return the content of one file; raise OSError if it cannot be read."""
+
+
+def holds_images(path: Path) -> bool:
+    """Return whether a path is a folder or, by its suffix, a zip file."""
+    return path.is_dir() or (path.is_file() and path.suffix.lower() == ".zip")
+
+
+@contextmanager
+def open_store(path: Path) -> Iterator[ImageStore]:
+    """Open a folder or a zip file of images; LoraeError for a file without any and for one that is no zip file."""
+    if path.is_dir():
+        yield _with_images(FolderStore(path), path)
+        return
+    try:
+        archive = zipfile.ZipFile(path)
+    except (OSError, zipfile.BadZipFile) as error:
+        raise LoraeError(f"{path}: not a readable zip file ({error})") from error
+    with archive:
+        yield _with_images(ZipStore(archive), path)
+
+
+def _with_images(store: ImageStore, path: Path) -> ImageStore:
+    if not store.names:
+        raise LoraeError(f"data: {path} holds no image files, expected some of {', '.join(sorted(IMAGE_SUFFIXES))}")
+    return store
 
 
 class FolderStore:
@@ -53,13 +81,9 @@ class FolderStore:
 class ZipStore:
     """Image files in a zip file; a single folder around all of them is left out of their names."""
 
-    def __init__(self, path: Path) -> None:
-        try:
-            # Stays open for as long as the store lives; reading members is safe from several threads.
-            self.archive = zipfile.ZipFile(path)
-        except (OSError, zipfile.BadZipFile) as error:
-            raise LoraeError(f"{path}: not a readable zip file ({error})") from error
-        members = [name for name in self.archive.namelist() if _is_visible_image(name)]
+    def __init__(self, archive: zipfile.ZipFile) -> None:
+        self.archive = archive
+        members = [name for name in archive.namelist() if _is_visible_image(name)]
         tops = {PurePosixPath(name).parts[0] for name in members if "/" in name}
         wrapped = len(tops) == 1 and all("/" in name for name in members)
         skipped = len(tops.pop()) + 1 if wrapped else 0
@@ -67,15 +91,23 @@ class ZipStore:
         self.names = sorted(self.members)
 
     def read(self, name: str) -> bytes:
-        """Return the content of one member; raise OSError for a damaged or encrypted one."""
+        """Return the content of one member, also from several threads; OSError for a damaged or encrypted one."""
         try:
             return self.archive.read(self.members[name])
         except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
             raise OSError(f"damaged in the zip file: {error}") from error
 
-    def close(self) -> None:
-        """Close the zip file."""
-        self.archive.close()
+
+def map_chunks(title: str, names: Sequence[str], work: Callable[[Sequence[str]], Result]) -> list[Result]:
+    """Return the results for successive chunks of names, computed in threads, with a progress bar."""
+    chunks = [names[start : start + CHUNK] for start in range(0, len(names), CHUNK)]
+    results = []
+    with progress_bar() as bar, ThreadPoolExecutor(THREADS) as pool:
+        task = bar.add_task(title, total=len(names), note="")
+        for chunk, result in zip(chunks, pool.map(work, chunks), strict=True):
+            results.append(result)
+            bar.advance(task, len(chunk))
+    return results
 
 
 def content_digest(store: ImageStore, names: Sequence[str]) -> str:
@@ -83,24 +115,21 @@ def content_digest(store: ImageStore, names: Sequence[str]) -> str:
 
     A file that cannot be read counts by its name only; decoding reports it.
     """
-    chunks = [names[start : start + CHUNK] for start in range(0, len(names), CHUNK)]
     whole = hashlib.blake2b(digest_size=16)
 
     def digest(chunk: Sequence[str]) -> bytes:
         part = hashlib.blake2b(digest_size=16)
         for name in chunk:
-            part.update(f"{len(name.encode())}:".encode() + name.encode())
+            encoded = name.encode("utf-8", "surrogateescape")  # names may have bytes that are not UTF-8
+            part.update(f"{len(encoded)}:".encode() + encoded)
             try:
                 part.update(hashlib.blake2b(store.read(name), digest_size=16).digest())
             except OSError:
                 part.update(b"unreadable")
         return part.digest()
 
-    with progress_bar() as bar, ThreadPoolExecutor(THREADS) as pool:
-        task = bar.add_task("check", total=len(names), note="")
-        for chunk, value in zip(chunks, pool.map(digest, chunks), strict=True):
-            whole.update(value)
-            bar.advance(task, len(chunk))
+    for value in map_chunks("check", names, digest):
+        whole.update(value)
     return whole.hexdigest()
 
 

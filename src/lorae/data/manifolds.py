@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,12 +16,10 @@ AMBIENT = 60
 
 @dataclass(frozen=True)
 class Manifold:
-    """A manifold: a distribution of coordinates and a smooth map from coordinates to vectors.
+    """A distribution of coordinates (n, dimension), and a smooth map `embed` from them to vectors (n, ambient).
 
-    dimension: dimension of the manifold
-    span: dimension of the smallest affine subspace that holds it
-    draw: maps a generator and n to coordinates, float64 (n, dimension)
-    embed: maps coordinates to vectors, float64 (n, ambient), with a Jacobian of rank `dimension` everywhere
+    The Jacobian of the map has rank `dimension` everywhere; `span` is the dimension of the smallest affine subspace
+    that holds the vectors.
     """
 
     name: str
@@ -33,12 +30,7 @@ class Manifold:
     embed: Callable[[Floats], Floats]
 
     def sample(self, n: int, *, noise: float = 0.0, seed: int = 0) -> NDArray[np.float32]:
-        """Draw n vectors, float32 (n, ambient).
-
-        noise: standard deviation of Gaussian noise on every entry, as a share of the columns' (root mean square)
-
-        Raises LoraeError for n below 1 and noise below 0.
-        """
+        """Draw n vectors with Gaussian noise, its deviation a share of the columns' (root mean square)."""
         if n < 1:
             raise LoraeError(f"n: got {n}, expected at least 1 vector")
         if not noise >= 0:
@@ -51,14 +43,10 @@ class Manifold:
 
 
 def build_manifold(name: str, dimension: int, ambient: int = AMBIENT, *, seed: int = 0) -> Manifold:
-    """Build a manifold.
+    """Build a manifold in a random subspace that the seed fixes.
 
-    name ({"linear", "swiss-roll", "warped"}): Gaussian coordinates in a plane; 2 dimensions rolled up in 3; or t,
-        uniform in [-1, 1]^d, mapped to [t, sin(2 t A), (t B)^2] in a random subspace of 3 d dimensions
-    dimension: dimension d of the manifold, 2 for the swiss roll
-    seed: fixes the random matrices
-
-    Raises LoraeError for another name, and for dimensions that do not fit.
+    linear: Gaussian coordinates in a plane; swiss-roll: 2 dimensions rolled up in 3; warped: t, uniform in [-1, 1]^d,
+    mapped to [t, sin(2 t A), (t B)^2].
 
     >>> build_manifold("warped", 5).sample(100).shape
     (100, 60)
@@ -75,7 +63,9 @@ def build_manifold(name: str, dimension: int, ambient: int = AMBIENT, *, seed: i
     # Another stream than in `sample`: the same seed there must not draw the entries of the matrices again.
     generator = np.random.default_rng([seed, 1])
     draw, features = _BUILDERS[name](generator, dimension)
-    frame = _orthonormal_rows(generator, span, ambient)
+    # A uniformly random orthonormal frame embeds the features and keeps their distances.
+    Q, R = np.linalg.qr(generator.standard_normal((ambient, span)))
+    frame: Floats = (Q * np.sign(np.diag(R))).T
     return Manifold(name, dimension, span, ambient, draw, lambda t: features(t) @ frame)
 
 
@@ -87,9 +77,8 @@ def _linear(_: np.random.Generator, dimension: int) -> Parts:
 
 
 def _swiss_roll(_: np.random.Generator, __: int) -> Parts:
-    """Return the usual roll: an angle over three half turns, and a height as large as its width."""
-
     def draw(generator: np.random.Generator, n: int) -> Floats:
+        # An angle over three half turns, and a height as large as the width of the roll.
         return generator.uniform([1.5 * np.pi, 0.0], [4.5 * np.pi, 21.0], (n, 2))
 
     def features(t: Floats) -> Floats:
@@ -114,10 +103,3 @@ _BUILDERS: dict[str, Callable[[np.random.Generator, int], Parts]] = {
     "swiss-roll": _swiss_roll,
     "warped": _warped,
 }
-
-
-def _orthonormal_rows(generator: np.random.Generator, rows: int, columns: int) -> NDArray[Any]:
-    """Return a uniformly random orthonormal frame, which embeds the features and keeps their distances."""
-    Q, R = np.linalg.qr(generator.standard_normal((columns, rows)))
-    frame: NDArray[Any] = (Q * np.sign(np.diag(R))).T
-    return frame

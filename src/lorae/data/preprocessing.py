@@ -13,13 +13,9 @@ from lorae.errors import LoraeError
 
 @dataclass(frozen=True)
 class Preparation:
-    """Preparation of every picture of a data set.
+    """Preparation of every picture of a data set: a center square of side `crop`, resized to `size`.
 
-    size: side in pixels after resizing; None keeps the size
-    channels: {1, 3}
-    crop: side in pixels of the center square that is cut out first
-    crop_share: the same as a share of the width, for `crop=None`. Both None: the largest center square, or no crop for
-        `size=None`.
+    Without a crop, the square is `crop_share` of the width, else the largest one, or no crop without a size.
     """
 
     size: int | None
@@ -38,42 +34,36 @@ class Preparation:
         """Return height and width of a picture after preparation."""
         if self.size is not None:
             return self.size, self.size
-        box = self._box(width, height)
-        return (box[3] - box[1], box[2] - box[0])
+        left, top, right, bottom = self._box(width, height)
+        return (bottom - top, right - left)
 
     def apply(self, picture: Image.Image) -> NDArray[np.uint8]:
-        """Return the prepared pixels of a picture of mode L or RGB, uint8 (channels, height, width).
-
-        Raises LoraeError for a crop larger than the picture.
-        """
-        mode = "L" if self.channels == 1 else "RGB"
-        box = self._box(*picture.size)
-        if box != (0, 0, *picture.size):
-            picture = picture.crop(box)
-        if picture.mode == "RGB" and mode == "L":
+        """Return the prepared pixels of a picture of mode L or RGB, uint8 (channels, height, width)."""
+        picture = picture.crop(self._box(*picture.size))
+        if self.channels == 1:
             picture = picture.convert("L")
-        if self.size is not None and picture.size != (self.size, self.size):
+        if self.size is not None:
             picture = picture.resize((self.size, self.size), Image.Resampling.BILINEAR)
-        if picture.mode != mode:
-            picture = picture.convert(mode)
-        pixels = np.asarray(picture)
+        pixels = np.asarray(picture.convert("L" if self.channels == 1 else "RGB"))
         return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
 
     def _box(self, width: int, height: int) -> tuple[int, int, int, int]:
-        side = self.crop
-        if side is None and self.crop_share is not None:
+        if self.crop is not None:
+            side = self.crop
+        elif self.crop_share is not None:
             side = round(self.crop_share * width)
-        if side is None and self.size is None:
-            return (0, 0, width, height)
-        if side is None:
+        elif self.size is not None:
             side = min(width, height)
+        else:
+            return (0, 0, width, height)
         if side > min(width, height):
             raise LoraeError(f"crop: got {side}, but pictures are only {width}x{height} pixels")
         left, top = (width - side) // 2, (height - side) // 2
         return (left, top, left + side, top + side)
 
 
-def prepare_pictures(pictures: NDArray[np.uint8], preparation: Preparation, out: NDArray[np.uint8]) -> None:
-    """Prepare uint8 pictures (n, h, w) or (n, h, w, 3) into `out`, uint8 (n, channels, height, width)."""
-    for index, pixels in enumerate(pictures):
-        out[index] = preparation.apply(Image.fromarray(pixels))
+def prepare_pictures(pictures: NDArray[np.uint8], preparation: Preparation) -> NDArray[np.uint8]:
+    """Prepare uint8 pictures (n, h, w, 1 or 3): uint8 (n, channels, height, width)."""
+    # Pillow knows gray pictures without an axis of channels only.
+    pixels = np.ascontiguousarray(pictures[..., 0] if pictures.shape[3] == 1 else pictures)
+    return np.stack([preparation.apply(Image.fromarray(picture)) for picture in pixels])

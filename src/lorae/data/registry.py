@@ -1,45 +1,41 @@
 """Named data sets, and the choice between them, folders, files and arrays."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
 from lorae.config.data_settings import DataSettings
 from lorae.config.datasets import DATASETS, DatasetDefaults
-from lorae.data.arrays import load_array, load_array_file
+from lorae.data.arrays import holds_arrays, load_array, load_array_file
 from lorae.data.celeba import load_celeba
 from lorae.data.dataset import Dataset
 from lorae.data.folder import load_folder
-from lorae.data.mnist import load_fashion_mnist, load_mnist
-from lorae.data.shapes import load_gray_shapes, load_shapes
+from lorae.data.image_files import holds_images
+from lorae.data.mnist import load_idx
+from lorae.data.shapes import load_shapes
 from lorae.data.splits import check_sides
 from lorae.errors import LoraeError
 
 
-@dataclass(frozen=True)
-class NamedSource:
+class NamedSource(NamedTuple):
     """A data set that is chosen by name."""
 
     load: Callable[[DataSettings], Dataset]
     defaults: DatasetDefaults
-
-    @property
-    def summary(self) -> str:
-        """One line about it."""
-        return self.defaults.summary
+    summary: str
 
 
-_LOADERS = {
-    "mnist": load_mnist,
-    "fashion-mnist": load_fashion_mnist,
+_LOADERS: dict[str, Callable[[DataSettings], Dataset]] = {
+    "mnist": partial(load_idx, "mnist"),
+    "fashion-mnist": partial(load_idx, "fashion-mnist"),
     "celeba": load_celeba,
-    "shapes": load_shapes,
-    "shapes-grey": load_gray_shapes,
+    "shapes": partial(load_shapes, "shapes"),
+    "shapes-grey": partial(load_shapes, "shapes-grey"),
 }
-NAMED_SOURCES = {name: NamedSource(_LOADERS[name], defaults) for name, defaults in DATASETS.items()}
+NAMED_SOURCES = {name: NamedSource(_LOADERS[name], row, row.summary) for name, row in DATASETS.items()}
 
 
 def source_names() -> list[str]:
@@ -74,9 +70,9 @@ def _load_all(settings: DataSettings, array: NDArray[Any] | None) -> Dataset:
     if source is not None:
         return source.load(settings)
     data, path = settings.data, Path(settings.data).expanduser()
-    if path.is_dir() or (path.is_file() and path.suffix.lower() == ".zip"):
+    if holds_images(path):
         return load_folder(settings, path)
-    if path.is_file() and path.suffix.lower() in (".npy", ".npz"):
+    if holds_arrays(path):
         return load_array_file(settings, path)
     if not path.exists() and ("/" in data or path.suffix):
         raise LoraeError(f"data: {data!r} does not exist; expected a folder of images, a .zip, .npy or .npz file")

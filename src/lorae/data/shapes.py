@@ -1,6 +1,7 @@
 """Synthetic pictures of one shape, of known factors and intrinsic dimension."""
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,8 @@ from lorae.config.datasets import DATASETS
 from lorae.data.cache import PARTS, DatasetBuilder, DatasetInfo, cached, content_key
 from lorae.data.dataset import Dataset
 from lorae.errors import LoraeError
-from lorae.system.progress import progress_bar
+
+Floats = NDArray[np.float64]
 
 COUNTS = {"train": 10_000, "test": 2_000}
 ROWS = 512
@@ -30,24 +32,45 @@ RANGES = {
 # Values of factors that do not vary; the middle of the range for others.
 FIXED = {"background": 0.0}
 KINDS = ("disc", "square", "triangle")
-# Factors that vary by default. The background was added later; leaving it out keeps earlier pictures and caches.
+# The background was added later; leaving it out keeps earlier pictures and caches.
 COLOR_FACTORS = ("x", "y", "size", "red", "green", "blue", "kind")
 ALL_FACTORS = (*COLOR_FACTORS, "background")
 GRAY_FACTORS = ("x", "y", "size")
+# Factors that vary by default, and those that can, by data set.
+FACTORS = {"shapes": (COLOR_FACTORS, ALL_FACTORS), "shapes-grey": (GRAY_FACTORS, GRAY_FACTORS)}
 
 
-def load_shapes(settings: DataSettings) -> Dataset:
-    """Load colored shapes, uint8 (10000, 3, size, size) and (2000, 3, size, size); the labels are the kinds.
+def load_shapes(name: str, settings: DataSettings) -> Dataset:
+    """Load colored shapes, labelled by their kind if it varies, or white discs."""
+    default, allowed = FACTORS[name]
+    channels = DATASETS[name].channels
+    assert channels is not None
+    if settings.crop is not None:
+        raise LoraeError(
+            f"crop: got {settings.crop}, but {name} are drawn at their final size; pass size=N", settings={"size": "N"}
+        )
+    if settings.test_fraction != DataSettings.test_fraction:
+        raise LoraeError(f"test_fraction: got {settings.test_fraction}, but {name} have a fixed number of test items")
+    if settings.channels not in (None, channels):
+        raise LoraeError(f"channels: got {settings.channels}, expected {channels} for {name}")
+    factors = _checked_factors(default if settings.factors is None else tuple(settings.factors), allowed)
+    size = settings.size or DATASETS[name].size
+    seed = settings.split_seed
+    key = content_key(name, "generated", factors=sorted(factors), size=size, seed=seed, counts=COUNTS)
 
-    The background varies only if `factors` names it. Labels are None if `kind` does not vary. Raises LoraeError for
-    unknown factors, a crop, and channels other than 3.
-    """
-    return _load("shapes", settings, COLOR_FACTORS, ALL_FACTORS)
+    def prepare(workspace: DatasetBuilder) -> DatasetInfo:
+        values = sample_factors(factors, sum(COUNTS.values()), seed)
+        first = 0
+        for part in PARTS:
+            chosen = {factor: column[first : first + COUNTS[part]] for factor, column in values.items()}
+            first += COUNTS[part]
+            draw = partial(_drawn, chosen, size, channels)
+            workspace.fill(part, (COUNTS[part], channels, size, size), np.uint8, draw, f"draw {part}")
+            if "kind" in chosen:
+                workspace.set_labels(part, chosen["kind"])
+        return DatasetInfo(f"generated, seed {seed}", intrinsic_dimension=len(set(factors) - {"kind"}))
 
-
-def load_gray_shapes(settings: DataSettings) -> Dataset:
-    """Load white discs, uint8 (10000, 1, size, size) and (2000, 1, size, size), with the errors of `load_shapes`."""
-    return _load("shapes-grey", settings, GRAY_FACTORS, GRAY_FACTORS)
+    return cached(name, key, prepare)[0]
 
 
 def sample_factors(names: Iterable[str], count: int, seed: int) -> dict[str, NDArray[Any]]:
@@ -59,15 +82,13 @@ def sample_factors(names: Iterable[str], count: int, seed: int) -> dict[str, NDA
     """
     wanted = _checked_factors(tuple(names), ALL_FACTORS)
     generator = np.random.default_rng(seed)
-    values: dict[str, NDArray[Any]] = {}
-    for name in ALL_FACTORS:
-        if name not in wanted:
-            continue
-        if name == "kind":
-            values[name] = generator.integers(len(KINDS), size=count, dtype=np.int64)
-        else:
-            values[name] = generator.uniform(*RANGES[name], size=count)
-    return values
+    return {
+        name: generator.integers(len(KINDS), size=count, dtype=np.int64)
+        if name == "kind"
+        else generator.uniform(*RANGES[name], size=count)
+        for name in ALL_FACTORS
+        if name in wanted
+    }
 
 
 def render_shapes(factors: Mapping[str, NDArray[Any]], size: int, channels: int) -> NDArray[np.uint8]:
@@ -99,7 +120,7 @@ def render_shapes(factors: Mapping[str, NDArray[Any]], size: int, channels: int)
     return out
 
 
-def _coverage(rows: dict[str, NDArray[Any]], size: int) -> NDArray[np.float64]:
+def _coverage(rows: dict[str, NDArray[Any]], size: int) -> Floats:
     """Return the share of each pixel that the shape covers, (n, size, size)."""
     centers = (np.arange(size) + 0.5) / size
     across = centers[None, None, :] - rows["x"][:, None, None]
@@ -114,68 +135,28 @@ def _coverage(rows: dict[str, NDArray[Any]], size: int) -> NDArray[np.float64]:
     return np.clip(0.5 - distance * size, 0, 1)
 
 
-def _disc(across: NDArray[np.float64], down: NDArray[np.float64], radius: NDArray[np.float64]) -> NDArray[np.float64]:
+def _disc(across: Floats, down: Floats, radius: Floats) -> Floats:
     return np.hypot(across, down) - radius
 
 
-def _square(across: NDArray[np.float64], down: NDArray[np.float64], radius: NDArray[np.float64]) -> NDArray[np.float64]:
+def _square(across: Floats, down: Floats, radius: Floats) -> Floats:
     beyond_across = np.abs(across) - radius / np.sqrt(2)
     beyond_down = np.abs(down) - radius / np.sqrt(2)
     outside = np.hypot(np.maximum(beyond_across, 0), np.maximum(beyond_down, 0))
     inside = np.minimum(np.maximum(beyond_across, beyond_down), 0)
-    distance: NDArray[np.float64] = outside + inside
+    distance: Floats = outside + inside
     return distance
 
 
-def _triangle(
-    across: NDArray[np.float64], down: NDArray[np.float64], radius: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _triangle(across: Floats, down: Floats, radius: Floats) -> Floats:
     # The largest distance to the three sides: short of the true one only beyond the corners.
     slanted = np.abs(across) * (np.sqrt(3) / 2) - down / 2
-    distance: NDArray[np.float64] = np.maximum(slanted, down) - radius / 2
+    distance: Floats = np.maximum(slanted, down) - radius / 2
     return distance
 
 
-def _load(name: str, settings: DataSettings, default: tuple[str, ...], allowed: tuple[str, ...]) -> Dataset:
-    channels = DATASETS[name].channels
-    assert channels is not None
-    if settings.crop is not None:
-        raise LoraeError(
-            f"crop: got {settings.crop}, but {name} are drawn at their final size; pass size=N", settings={"size": "N"}
-        )
-    if settings.test_fraction != DataSettings.test_fraction:
-        raise LoraeError(f"test_fraction: got {settings.test_fraction}, but {name} have a fixed number of test items")
-    if settings.channels not in (None, channels):
-        raise LoraeError(f"channels: got {settings.channels}, expected {channels} for {name}")
-    factors = _checked_factors(default if settings.factors is None else tuple(settings.factors), allowed)
-    size = settings.size or DATASETS[name].size
-    seed = settings.split_seed
-    key = content_key(name, "generated", factors=sorted(factors), size=size, seed=seed, counts=COUNTS)
-
-    def prepare(workspace: DatasetBuilder) -> DatasetInfo:
-        values = sample_factors(factors, sum(COUNTS.values()), seed)
-        first = 0
-        for part in PARTS:
-            rows = slice(first, first + COUNTS[part])
-            first = rows.stop
-            chosen = {factor: column[rows] for factor, column in values.items()}
-            out = workspace.create(part, (COUNTS[part], channels, size, size), np.uint8)
-            _draw(chosen, out, f"draw {part}")
-            if "kind" in chosen:
-                workspace.set_labels(part, chosen["kind"])
-        return DatasetInfo(f"generated, seed {seed}", intrinsic_dimension=len(set(factors) - {"kind"}))
-
-    return cached(name, key, prepare)[0]
-
-
-def _draw(factors: dict[str, NDArray[Any]], out: NDArray[np.uint8], title: str) -> None:
-    count, channels, size, _ = out.shape
-    with progress_bar() as bar:
-        task = bar.add_task(title, total=count, note="")
-        for start in range(0, count, ROWS):
-            rows = slice(start, start + ROWS)
-            out[rows] = render_shapes({name: values[rows] for name, values in factors.items()}, size, channels)
-            bar.update(task, completed=min(start + ROWS, count))
+def _drawn(factors: dict[str, NDArray[Any]], size: int, channels: int, rows: slice) -> NDArray[np.uint8]:
+    return render_shapes({name: values[rows] for name, values in factors.items()}, size, channels)
 
 
 def _checked_factors(names: tuple[str, ...], allowed: tuple[str, ...]) -> tuple[str, ...]:

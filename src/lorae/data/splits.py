@@ -29,10 +29,7 @@ def refuse_seeded_split(settings: DataSettings, title: str) -> None:
 
 
 def seeded_split(count: int, settings: DataSettings) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return sorted int64 indices of the training and the test items for data without a split of their own.
-
-    Raises LoraeError for fewer than two items.
-    """
+    """Return sorted indices of the training and the test items for data without a split of their own."""
     if count < 2:
         raise LoraeError(f"data: found {count} item{'s' * (count != 1)}, expected at least 2 to split")
     held_out = min(max(round(count * settings.test_fraction), 1), count - 1)

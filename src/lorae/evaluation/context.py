@@ -18,6 +18,7 @@ from lorae.models.autoencoder import Autoencoder
 from lorae.plotting.images import as_items
 from lorae.runs.run import Run
 from lorae.samplers import SAMPLERS, Density, fit_density, standard_normal
+from lorae.system.faults import tolerated
 
 # Number of items generated and compared at a time.
 CHUNK = 1000
@@ -168,8 +169,8 @@ def fitted_density(
         density = standard_normal(latent_dim)
     else:
         density = fit_density(sampler, latents(), components=settings.components, seed=settings.seed)
-    path.parent.mkdir(exist_ok=True)
-    density.save(path)
+    with tolerated("sampler: it is fitted anew each time"):
+        density.save(path)
     return density
 
 

@@ -25,8 +25,11 @@ from lorae.models.autoencoder import Autoencoder
 from lorae.plotting.images import as_items
 from lorae.runs.run import Run
 from lorae.samplers import standard_normal
+from lorae.system.faults import tolerated
 from lorae.system.hardware import choose_device, keep_freed_memory
 from lorae.system.progress import progress_bar
+
+NO_FIGURE = "figures: not all are drawn"
 
 
 def evaluate_training(run: Run, model: Autoencoder, dataset: Dataset) -> dict[str, Any]:
@@ -38,17 +41,20 @@ def evaluate_training(run: Run, model: Autoencoder, dataset: Dataset) -> dict[st
     """
     if not model.spec.encodes:
         latents = standard_normal(model.spec.latent_dim).sample(PICTURED, draw_generator(run.settings.seed, 0))
-        picture_samples(run, "prior", as_items(model.decode(latents)))
+        with tolerated(NO_FIGURE):
+            picture_samples(run, "prior", as_items(model.decode(latents)))
         results: dict[str, Any] = {}
+        run.add_to_evaluation(results)
     else:
         spectrum = measure_spectrum(model, dataset)
         results = {
             "reconstruction": measure_reconstruction(model, dataset),
             "rank": spectrum.to_json() | {"matrix_rank": model.matrix_rank()},
         }
-        picture_spectrum(run, spectrum)
-        picture_reconstructions(run, model, dataset)
-    run.add_to_evaluation(results)
+        run.add_to_evaluation(results)
+        with tolerated(NO_FIGURE):
+            picture_spectrum(run, spectrum)
+            picture_reconstructions(run, model, dataset)
     return results
 
 
@@ -87,11 +93,13 @@ def evaluate(
             bar.update(task, note=name)
             with TrainingCheckpoints(run.path / f"unfinished-{name}") as context.trainings:
                 results[name] = MEASURES[name].take(context)
-                run.add_to_evaluation({name: results[name]})
+                with tolerated(f"{name}: the result is not stored"):
+                    run.add_to_evaluation({name: results[name]})
                 context.trainings.forget()
             bar.advance(task)
         if figures:
-            _draw(context)
+            with tolerated(NO_FIGURE):
+                _draw(context)
     return results
 
 

@@ -58,7 +58,8 @@ def legend_below(figure: Figure, handles: Sequence[Any], labels: Sequence[str], 
     # matplotlib drops labels that begin with "_" and reads "$" as mathematics; run names may hold both.
     legend = figure.legend(handles, [" "] * len(handles), loc="outside lower left", frameon=False, ncols=columns)
     for text, label in zip(legend.get_texts(), labels, strict=True):
-        text.set(text=label, parse_math=False, fontsize=SMALL_TEXT, color=INK)
+        shown = label.encode(errors="backslashreplace").decode()  # names may have bytes that are not UTF-8
+        text.set(text=shown, parse_math=False, fontsize=SMALL_TEXT, color=INK)
 
 
 def log_axis(axes: Axes, lowest: float, highest: float) -> None:

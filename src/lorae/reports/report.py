@@ -2,7 +2,7 @@
 
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,8 @@ from lorae.reports.comparison import marked_cells, one_protocol, shown_columns
 from lorae.reports.formatting import count, duration, number, plain
 from lorae.reports.run_view import Figure, RunView, load_all
 from lorae.reports.templating import data_uri, environment
-from lorae.system.files import read_toml, write_atomically
+from lorae.system.faults import tolerated
+from lorae.system.files import CannotWriteError, read_toml, write_atomically
 
 # Titles and captions of the figures that commands draw into a run folder; any other figure has its name as title.
 CAPTIONS = read_toml("lorae.reports", "captions.toml")
@@ -33,24 +34,27 @@ def write_report(runs: Sequence[str | Path], out: str | Path | None = None) -> P
         same_data=len({json.dumps(run.data.get("fingerprint")) for run in loaded}) == 1,
         tolerances=sorted({run.tolerance for run in loaded if run.spectrum}),
     )
-    write_atomically(target, page.encode())
+    write_atomically(target, page.encode(errors="backslashreplace"))
     return target
 
 
 def _figures(run: RunView) -> dict[str, Any]:
     """Return the images of a run as data URIs; those that the report draws are written into the run folder."""
-    folder = run.folder / "figures"
+    folder, choice = run.folder / "figures", run.choice
     images: dict[str, Any] = {"spectrum": None, "ranks": None, "curves": None, "reconstructions": None}
     if run.spectrum.get("eigenvalues"):
         spectra, ranks = {run.name: run.spectrum["eigenvalues"]}, {run.name: run.spectrum["rank"]}
-        images["spectrum"] = data_uri(
-            plot_spectrum(spectra, folder / "spectrum.png", tolerance=run.tolerance, ranks=ranks)
+        images["spectrum"] = _drawn(
+            folder / "spectrum.png",
+            lambda path: plot_spectrum(spectra, path, tolerance=run.tolerance, ranks=ranks),
         )
-    if run.choice is not None:
-        chosen, bound = run.choice.chosen, run.choice.bound
-        images["ranks"] = data_uri(plot_rank_error(run.choice.points, folder / "ranks.png", marked=chosen, bound=bound))
+    if choice is not None:
+        images["ranks"] = _drawn(
+            folder / "ranks.png",
+            lambda path: plot_rank_error(choice.points, path, marked=choice.chosen, bound=choice.bound),
+        )
     if run.stats:
-        images["curves"] = data_uri(plot_curves(run.stats, folder / "curves.png"))
+        images["curves"] = _drawn(folder / "curves.png", lambda path: plot_curves(run.stats, path))
     drawn = {path.stem: path for path in sorted(folder.glob("*.png"))}
     if "reconstructions" in drawn:
         images["reconstructions"] = data_uri(drawn["reconstructions"])
@@ -58,6 +62,17 @@ def _figures(run: RunView) -> dict[str, Any]:
     others = [key for key in drawn if key not in CAPTIONS and key not in images]
     images["more"] = [_figure(key, drawn[key]) for key in known + others]
     return images
+
+
+def _drawn(path: Path, draw: Callable[[Path], Path]) -> str | None:
+    """Return a figure that is drawn into a run folder, as a data URI; None with a warning if it cannot be drawn."""
+    with tolerated(f"figures: {path.name} is not drawn"):
+        try:
+            return data_uri(draw(path))
+        except CannotWriteError:  # the page needs no file
+            with tempfile.TemporaryDirectory() as folder:
+                return data_uri(draw(Path(folder) / path.name))
+    return None
 
 
 def _figure(key: str, path: Path) -> Figure:
@@ -94,13 +109,15 @@ def _overlay(runs: Sequence[RunView]) -> str | None:
     # Ranks at different tolerances cannot share one dashed line: then all are counted at the first.
     shared = len({run.tolerance for run in drawn}) == 1
     with tempfile.TemporaryDirectory() as folder:
-        path = plot_spectrum(
-            {run.name: run.spectrum["eigenvalues"] for run in drawn},
+        return _drawn(
             Path(folder) / "spectra.png",
-            tolerance=drawn[0].tolerance,
-            ranks={run.name: run.spectrum["rank"] for run in drawn} if shared else None,
+            lambda path: plot_spectrum(
+                {run.name: run.spectrum["eigenvalues"] for run in drawn},
+                path,
+                tolerance=drawn[0].tolerance,
+                ranks={run.name: run.spectrum["rank"] for run in drawn} if shared else None,
+            ),
         )
-        return data_uri(path)
 
 
 def _template() -> Any:

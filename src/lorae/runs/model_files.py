@@ -1,8 +1,10 @@
-"""Files of a model: `model.safetensors` with its weights, and `model.json` with its specification."""
+"""Files of tensors: checkpoints, and a model as `model.safetensors` with weights and `model.json` with its spec."""
 
 import dataclasses
+import io
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lorae.errors import LoraeError
 from lorae.runs.schema import read_record, rename_weights, write_record
@@ -12,27 +14,41 @@ if TYPE_CHECKING:
     from lorae.models.autoencoder import Autoencoder
 
 
-def write_model(model: "Autoencoder", folder: Path) -> None:
-    """Write the weights, then `model.json`, so that a folder with `model.json` is complete."""
+def save_tensors_atomically(
+    path: Path, state: Mapping[str, Any], digest: Callable[[bytes], bytes] | None = None
+) -> None:
+    """Write what `torch.load(path, weights_only=True)` can read, after the digest of its bytes to detect damage by."""
+    import torch
+
+    buffer = io.BytesIO()
+    torch.save(dict(state), buffer)
+    content = buffer.getvalue()
+    write_atomically(path, content if digest is None else digest(content) + content)
+
+
+def write_weights(model: "Autoencoder", folder: Path) -> None:
+    """Write `model.safetensors`."""
     from safetensors.torch import save
 
     tensors = {name: value.contiguous().cpu() for name, value in model.state_dict().items()}
     write_atomically(folder / "model.safetensors", save(tensors))
+
+
+def write_spec(model: "Autoencoder", folder: Path) -> None:
+    """Write `model.json`, last, so that a folder with it is complete."""
     write_record(folder / "model.json", dataclasses.asdict(model.spec))
 
 
 def load_weights(model: "Autoencoder", folder: Path) -> None:
     """Load the weights of a folder into a model."""
-    from safetensors.torch import load_file
+    from safetensors.torch import load
 
-    model.load_state_dict(rename_weights(load_file(folder / "model.safetensors")))
+    # Not `load_file`, which takes no path with bytes that are not UTF-8.
+    model.load_state_dict(rename_weights(load((folder / "model.safetensors").read_bytes())))
 
 
 def read_model(folder: Path, advice: str) -> "Autoencoder":
-    """Return the model of a folder, on the CPU and in evaluation mode.
-
-    Raises LoraeError if a file is missing, or the two do not fit together; `advice` says what to do then.
-    """
+    """Return the model of a folder, on the CPU; `advice` says what to do if its two files do not fit together."""
     import torch
     from safetensors import SafetensorError
 

@@ -4,6 +4,8 @@ import contextlib
 import json
 import os
 import shlex
+import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -12,10 +14,10 @@ from typing import TYPE_CHECKING, Any, cast
 from lorae.config.methods import get_method
 from lorae.config.settings import Settings
 from lorae.errors import LoraeError
-from lorae.runs.checkpoints import save_tensors_atomically
-from lorae.runs.model_files import load_weights, read_model, write_model
-from lorae.runs.schema import SCHEMA, Checkpoint, Config, Kind, TrainingState, read_record, upgrade, write_record
-from lorae.system.files import staged_folder, try_lock, write_atomically
+from lorae.runs.model_files import load_weights, read_model, save_tensors_atomically, write_spec, write_weights
+from lorae.runs.schema import SCHEMA, Checkpoint, Config, TrainingState, read_record, upgrade, write_record
+from lorae.system.faults import tolerated
+from lorae.system.files import CannotWriteError, staged_folder, try_lock, write_atomically
 
 if TYPE_CHECKING:
     from lorae.models.autoencoder import Autoencoder
@@ -39,6 +41,8 @@ class Run:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        self._unwritten_stats: list[str] = []
+        self._unwritten_results: dict[str, Any] = {}
         if not (self.path / "config.json").is_file():
             raise LoraeError(
                 f"run: {str(self.path)!r} is no run folder (it has no config.json); "
@@ -77,7 +81,7 @@ class Run:
     @cached_property
     def config(self) -> Config:
         """Content of `config.json`."""
-        config = self._read("config", "config.json")
+        config = read_record("config", self.path / "config.json")
         if not isinstance(config.get("settings"), dict):
             raise LoraeError(f"{self.path / 'config.json'}: expected a key 'settings'")
         return cast(Config, config)
@@ -109,22 +113,22 @@ class Run:
         return self.path / "stats.jsonl"
 
     def append_stats(self, record: dict[str, Any]) -> None:
-        """Append a line to `stats.jsonl`."""
-        with self._stats_path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
+        """Append a line to `stats.jsonl`; while that cannot be written, lines wait in memory."""
+        self._unwritten_stats.append(json.dumps(record) + "\n")
+        size = self._stats_path.stat().st_size if self._stats_path.exists() else 0
+        try:
+            with self._stats_path.open("a", encoding="utf-8") as file:
+                file.writelines(self._unwritten_stats)
+            self._unwritten_stats.clear()
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.truncate(self._stats_path, size)  # a full disk may have taken a part of a line
 
     def stats(self, event: str | None = None) -> Iterator[dict[str, Any]]:
-        """Yield the lines of `stats.jsonl`.
-
-        event: `step` or `epoch`, to yield the lines of this event only
-
-        Raises LoraeError if a line is damaged, other than the last one, which a kill may have cut off and which is left
-        out.
-        """
-        if not self._stats_path.exists():
-            return
-        # Bytes: a line that a kill cut off may end within a character.
-        *lines, _ = self._stats_path.read_bytes().split(b"\n")
+        """Yield the lines of `stats.jsonl`, or those of one event (`step` or `epoch`)."""
+        content = self._stats_path.read_bytes() if self._stats_path.exists() else b""
+        # A kill may have cut off the last line, which is left out, even within a character: hence bytes.
+        *lines, _ = (content + "".join(self._unwritten_stats).encode()).split(b"\n")
         for number, line in enumerate(lines, start=1):
             try:
                 record = json.loads(line)
@@ -163,15 +167,13 @@ class Run:
         return self.checkpoint_path if self.checkpoint_path.exists() else None
 
     def save_checkpoint(self, state: TrainingState) -> None:
-        """Replace the checkpoint atomically."""
+        """Replace the checkpoint atomically; where it cannot be written, warn and keep the one before."""
         checkpoint = {**state, "schema": SCHEMA, "settings": self.settings.to_json()}
-        save_tensors_atomically(self.checkpoint_path, checkpoint)
+        with tolerated("checkpoint: the training goes on without a new one"):
+            save_tensors_atomically(self.checkpoint_path, checkpoint)
 
     def load_checkpoint(self) -> Checkpoint | None:
-        """Return the checkpoint, or None before the first.
-
-        Raises LoraeError if it is damaged, of a later version, or made with other settings than those of `config.json`.
-        """
+        """Return the checkpoint, or None before the first; refuse one that was made with other settings."""
         import torch
 
         if not self.checkpoint_path.exists():
@@ -202,27 +204,31 @@ class Run:
         names = ("model.json", "model.safetensors", "evaluation.json", "stats.jsonl")
         return all((self.path / name).exists() for name in names)
 
+    def save_weights(self, model: "Autoencoder") -> None:
+        """Write `model.safetensors`, before anything that may fail."""
+        write_weights(model, self.path)
+
+    def mark_finished(self, model: "Autoencoder") -> None:
+        """Write `model.json`, the last file of a finished run."""
+        write_spec(model, self.path)
+
     def save_model(self, model: "Autoencoder") -> None:
         """Write `model.safetensors`, then `model.json`, which marks the run as finished."""
-        write_model(model, self.path)
+        self.save_weights(model)
+        self.mark_finished(model)
 
     def save_point(self, model: "Autoencoder", name: str) -> None:
         """Write the model at a point of a penalty path into `path/NAME/`."""
         folder = self.path / "path" / name
-        folder.mkdir(parents=True, exist_ok=True)
-        write_model(model, folder)
+        write_weights(model, folder)
+        write_spec(model, folder)
 
     def load_point(self, model: "Autoencoder", name: str) -> None:
         """Load the weights at a point of a penalty path into a model."""
         load_weights(model, self.path / "path" / name)
 
     def load_model(self, point: str | None = None) -> "Autoencoder":
-        """Return the trained model, on the CPU and in evaluation mode.
-
-        point: name of a point of a penalty path; None: the model of the run
-
-        Raises LoraeError if the run is not finished, has no such point, or its files do not fit together.
-        """
+        """Return the trained model, or that of a point of a penalty path, on the CPU and in evaluation mode."""
         folder = self.path if point is None else self._point_folder(point)
         if point is None and not self.finished:
             raise LoraeError(f"run: {str(self.path)!r} is not finished; continue it with `lorae resume {self.path}`")
@@ -239,16 +245,31 @@ class Run:
     # Results
 
     def evaluation(self) -> dict[str, Any]:
-        """Return the content of `evaluation.json` by measure; empty before there is any."""
-        if not (self.path / "evaluation.json").exists():
-            return {}
-        record = self._read("evaluation", "evaluation.json")
-        del record["schema"]
-        return record
+        """Return the content of `evaluation.json` by measure, with results that could not be written."""
+        path = self.path / "evaluation.json"
+        record = read_record("evaluation", path) if path.exists() else {}
+        record.pop("schema", None)
+        return record | self._unwritten_results
 
     def add_to_evaluation(self, results: Mapping[str, Any]) -> None:
-        """Add or replace entries of `evaluation.json`."""
-        write_record(self.path / "evaluation.json", self.evaluation() | dict(results))
+        """Add or replace entries of `evaluation.json`; where it cannot be written, this object keeps them."""
+        self._unwritten_results |= results
+        write_record(self.path / "evaluation.json", self.evaluation())
+        self._unwritten_results.clear()
+
+    def copied(self) -> "Run":
+        """Return a copy of config, statistics and points in the first folder that can be written."""
+        for place in (Path.cwd, lambda: Path(tempfile.gettempdir()), Path.home):
+            with contextlib.suppress(OSError, RuntimeError, LoraeError):
+                copy = Run.create(tempfile.mkdtemp(prefix=f"{self.path.name}-", dir=place()), self.config)
+                lines = "".join(json.dumps(record) + "\n" for record in self.stats())
+                write_atomically(copy._stats_path, lines.encode())
+                if (self.path / "path").exists():
+                    shutil.copytree(self.path / "path", copy.path / "path")
+                return copy
+        raise CannotWriteError(
+            f"{self.path}: cannot be written, nor can the current, the temporary and the home folder"
+        )
 
     def figure_path(self, name: str) -> Path:
         """Return the path of a figure."""
@@ -257,9 +278,8 @@ class Run:
     def summary(self) -> dict[str, Any]:
         """Return the summary of a finished run, as `lorae train --json` prints it.
 
-        Returns `run`, `epochs`, `seconds`, `images_per_second`, `loss` by term, `rank` at `tolerance` and `test_mse`
-        (None for a generator), and `schedule`: the ranks that were tried, or the points of a penalty path. Raises
-        LoraeError if statistics or measurements are missing.
+        `rank`, `tolerance` and `test_mse` are None for a generator; `schedule` has the ranks that were tried, or the
+        points of a penalty path.
         """
         steps, epochs, evaluation = list(self.stats("step")), list(self.stats("epoch")), self.evaluation()
         measured = "rank" in evaluation and "reconstruction" in evaluation
@@ -275,14 +295,10 @@ class Run:
             "seconds": epoch["seconds"],
             "images_per_second": epoch["images_per_second"],
             "loss": {"total": last["loss"], **last["terms"]},
-            "rank": evaluation["rank"]["rank"] if measured else None,
-            "tolerance": evaluation["rank"]["tolerance"] if measured else None,
+            **({name: evaluation["rank"][name] if measured else None for name in ("rank", "tolerance")}),
             "test_mse": evaluation["reconstruction"]["mse"] if measured else None,
             "schedule": evaluation.get("schedule"),
         }
-
-    def _read(self, kind: Kind, name: str) -> dict[str, Any]:
-        return read_record(kind, self.path / name)
 
 
 def write_config(folder: Path, config: Config) -> None:

@@ -32,7 +32,9 @@ class Machine(TypedDict):
     threads: int
 
 
-class _TrainedConfig(TypedDict):
+class Config(TypedDict, total=False):
+    """`config.json`: everything that decides a training."""
+
     schema: int
     version: str
     command: str
@@ -41,17 +43,8 @@ class _TrainedConfig(TypedDict):
     data: dict[str, Any]
     parameters: dict[str, int]
     machine: Machine
-
-
-class Config(_TrainedConfig, total=False):
-    """`config.json`: everything that decides a training.
-
-    `truncated` is in the config of a truncated run, `point` in that of a point of a penalty path; both name the run
-    that it comes from.
-    """
-
-    truncated: dict[str, Any]
-    point: dict[str, str]
+    truncated: dict[str, Any]  # in a truncated run: the run that it comes from, sizes and errors before
+    point: dict[str, str]  # in a point of a penalty path: the run that it comes from
 
 
 class TrainingState(TypedDict):
@@ -76,10 +69,7 @@ class Checkpoint(TrainingState):
 
 
 def read_record(kind: Kind, path: Path) -> Record:
-    """Read a JSON record in the current schema.
-
-    Raises LoraeError if the file is damaged, or a later version of the package wrote it.
-    """
+    """Read a JSON record in the current schema."""
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -95,14 +85,7 @@ def write_record(path: Path, record: Mapping[str, Any]) -> None:
 
 
 def upgrade(kind: Kind, record: Record, origin: object) -> Record:
-    """Return a record in the current schema.
-
-    kind: {"config", "evaluation", "model", "checkpoint"}
-    record: the content of the file; it is not changed
-    origin: the path of the file, for messages
-
-    Raises LoraeError if a later version of the package wrote the file.
-    """
+    """Return a record in the current schema; refuse one of a later version, with `origin`, the path, in the message."""
     schema = record.get("schema", 0)
     if not isinstance(schema, int) or not 0 <= schema <= SCHEMA:
         raise LoraeError(
@@ -128,10 +111,6 @@ def _config_to_1(config: Record) -> Record:
     return config | {"settings": _rename(settings, _SETTINGS)} if isinstance(settings, dict) else config
 
 
-def _evaluation_to_1(evaluation: Record) -> Record:
-    return _rename(evaluation, {"course": "schedule"})
-
-
 def _model_to_1(spec: Record) -> Record:
     options = spec.get("bottleneck_options")
     return spec | {"bottleneck_options": _rename(options, _SETTINGS)} if isinstance(options, dict) else spec
@@ -150,7 +129,7 @@ def _checkpoint_to_1(state: Record) -> Record:
 # For each kind, the function that leads from schema 0 to 1, then that from 1 to 2, ...
 _MIGRATIONS: dict[Kind, tuple[Callable[[Record], Record], ...]] = {
     "config": (_config_to_1,),
-    "evaluation": (_evaluation_to_1,),
+    "evaluation": (lambda evaluation: _rename(evaluation, {"course": "schedule"}),),
     "model": (_model_to_1,),
     "checkpoint": (_checkpoint_to_1,),
 }

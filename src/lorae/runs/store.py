@@ -1,6 +1,6 @@
-"""Interface of a training's storage: a run folder, or memory."""
+"""Storage of a training: the interface, and a run in memory."""
 
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -8,6 +8,8 @@ from lorae.config.settings import Settings
 from lorae.runs.schema import Checkpoint, TrainingState
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from lorae.models.autoencoder import Autoencoder
 
 
@@ -48,3 +50,41 @@ class RunStore(Protocol):
 
     def load_point(self, model: "Autoencoder", name: str) -> None:
         """Load the weights at a point of a penalty path into a model."""
+
+
+class InMemoryRun:
+    """`RunStore` in memory that keeps statistics and the models at points of a penalty path, and no checkpoint."""
+
+    path = Path("memory")
+    last_checkpoint = None
+
+    def __init__(self, settings: Settings, threads: int) -> None:
+        self.settings = settings
+        self.threads = threads
+        self.records: list[dict[str, Any]] = []
+        self._points: dict[str, dict[str, Tensor]] = {}
+
+    def locked(self) -> AbstractContextManager[None]:
+        """No-op: only this process has the run."""
+        return nullcontext()
+
+    def append_stats(self, record: dict[str, Any]) -> None:
+        """Append a line of statistics to `records`."""
+        self.records.append(record)
+
+    def truncate_stats(self, step: int) -> None:
+        """No-op: in-memory runs cannot resume."""
+
+    def save_checkpoint(self, state: TrainingState) -> None:
+        """No-op: in-memory runs cannot resume."""
+
+    def load_checkpoint(self) -> None:
+        """Return None: in-memory runs cannot resume."""
+
+    def save_point(self, model: "Autoencoder", name: str) -> None:
+        """Copy the weights of the model."""
+        self._points[name] = {key: value.detach().clone() for key, value in model.state_dict().items()}
+
+    def load_point(self, model: "Autoencoder", name: str) -> None:
+        """Load the weights of `save_point` into a model."""
+        model.load_state_dict(self._points[name])

@@ -7,19 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from lorae.errors import LoraeError
+from lorae.system.faults import reason_of
 from lorae.system.progress import progress_bar
 
 CHUNK_BYTES = 2**18
 
 
 def download(url: str, *, known_hash: str | None = None, timeout: float = 60) -> bytes:
-    """Return the content of a file on the internet.
+    """Return the content of a file on the internet, checked by its hash, `algorithm:hexdigest`, if one is given.
 
-    known_hash: expected hash as `algorithm:hexdigest`; None leaves the check to the caller
-    timeout: seconds without an answer after which the server counts as not reachable
-
-    Raises LoraeError with the reason alone, so that callers can add what to do: no network, an error of the server,
-    another hash.
+    LoraeError has the reason alone, so that callers can add what to do. The timeout, in seconds, is that of one answer.
     """
     import pooch  # type: ignore[import-untyped]  # here, since it is slow to import
 
@@ -43,11 +40,4 @@ def download(url: str, *, known_hash: str | None = None, timeout: float = 60) ->
     except ValueError:
         raise LoraeError(f"{name} is not the expected file: its hash is not {known_hash}") from None
     except (OSError, http.client.HTTPException) as error:
-        raise LoraeError(_reason(error)) from error
-
-
-def _reason(error: Exception) -> str:
-    reason = getattr(error, "reason", None) or error
-    if isinstance(reason, OSError) and reason.strerror:
-        reason = reason.strerror
-    return " ".join(str(reason).split())[:160] or type(error).__name__
+        raise LoraeError(reason_of(error)) from error

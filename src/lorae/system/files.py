@@ -1,6 +1,8 @@
-"""Atomic writes of files and folders, locks, and the TOML files of the package."""
+"""Atomic writes of files and folders, locks, the folder of the cache, and the TOML files of the package."""
 
+import atexit
 import contextlib
+import functools
 import os
 import shutil
 import sys
@@ -10,6 +12,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import platformdirs
 from filelock import FileLock, Timeout
 
 from lorae.errors import LoraeError
@@ -20,11 +23,37 @@ else:
     import tomli as tomllib
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that a reader, or a kill at any moment, sees the old content or the new, never a part.
+class CannotWriteError(LoraeError):
+    """A file that the system refuses to write: no room, no permission, no folder."""
 
-    Missing parent folders are made. Raises LoraeError where the system refuses to write.
+
+def cache_root() -> Path:
+    """Return the folder that prepared data and downloaded files are kept in.
+
+    It is LORAE_CACHE if that is set. Otherwise it is `lorae` in XDG_CACHE_HOME or in `~/.cache` if that folder exists,
+    since earlier versions used it on all systems, and else the system's usual place (`platformdirs.user_cache_path`).
     """
+    chosen = os.environ.get("LORAE_CACHE")
+    if chosen:
+        return Path(chosen).expanduser()
+    base = os.environ.get("XDG_CACHE_HOME")
+    try:
+        earlier = (Path(base) if base else Path.home() / ".cache") / "lorae"
+    except RuntimeError:  # no HOME, and the system does not know the user
+        return temporary_cache()
+    return earlier if earlier.is_dir() else platformdirs.user_cache_path("lorae", appauthor=False)
+
+
+@functools.cache
+def temporary_cache() -> Path:
+    """Return a cache of this process, for machines without a folder that can be written; it is removed at the end."""
+    folder = tempfile.mkdtemp(prefix="lorae-cache-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that a reader, or a kill at any moment, sees the old content or the new, never a part."""
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -34,13 +63,16 @@ def write_atomically(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())  # mkstemp makes it private
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)  # mkstemp makes it private
         temporary.replace(path)
     except OSError as error:
-        raise LoraeError(f"cannot write {path}: {error.strerror or error}") from None
+        raise CannotWriteError(f"cannot write {path}: {error.strerror or error}") from None
     finally:
         if temporary is not None:
-            temporary.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
 
 
 def read_toml(package: str, name: str) -> dict[str, Any]:
@@ -50,10 +82,9 @@ def read_toml(package: str, name: str) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def staged_folder(folder: Path, tag: str = "") -> Iterator[Path]:
-    """Yield a temporary folder beside `folder`, and rename it to `folder` at the end of the block.
+    """Yield a temporary folder beside `folder`, renamed to `folder` at the end; after an error none is left.
 
-    After an error nothing is left. `tag` tells apart processes that may stage the same folder at once; without one, the
-    caller holds a lock, and the remains of a killed process are removed.
+    `tag` tells apart processes that may stage the same folder at once; without one, the caller holds a lock.
     """
     partial = folder.with_name(f".{folder.name}.{tag}partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -66,10 +97,9 @@ def staged_folder(folder: Path, tag: str = "") -> Iterator[Path]:
 
 
 def try_lock(path: Path, refused: str) -> FileLock | None:
-    """Acquire the lock of a file; return None while another process holds it.
+    """Acquire the lock of a file, which this process holds until its end; return None while another one holds it.
 
-    It is held until it is released or this process dies. Missing parent folders are made. Raises LoraeError, which
-    begins with `refused`, where the system refuses to write.
+    LoraeError begins with `refused`.
     """
     try:
         return _acquire(path, timeout=0)
@@ -85,7 +115,7 @@ def wait_for_lock(path: Path, refused: str, hint: str) -> Iterator[None]:
     try:
         lock = _acquire(path, timeout=-1)
     except OSError as error:
-        raise LoraeError(f"{refused} ({error.strerror or error}); {hint}") from error
+        raise CannotWriteError(f"{refused} ({error.strerror or error}); {hint}") from error
     try:
         yield
     finally:
@@ -97,9 +127,3 @@ def _acquire(path: Path, timeout: float) -> FileLock:
     lock = FileLock(path)
     lock.acquire(timeout=timeout)
     return lock
-
-
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current

@@ -16,9 +16,7 @@ from rich.progress import (
 def progress_bar(quiet: bool = False) -> Progress:
     """Return a rich progress bar, silent unless standard error is a terminal or a notebook.
 
-    Its tasks carry a field `note` (loss terms, rank, images a second).
-
-    Use it as a context manager: `with progress_bar() as bar: task = bar.add_task("decode", total=10, note="")`.
+    Use it as `with progress_bar() as bar: task = bar.add_task("decode", total=10, note="")`.
     """
     console = Console(stderr=True)
     return Progress(

@@ -17,17 +17,15 @@ from lorae.system.hardware import memory_format
 # Training items for `Autoencoder.calibrate`, if the encoder's outputs are normalized.
 CALIBRATED = 512
 
-# Training items for the principal components that a residual network starts from.
-PRINCIPAL = 10_000
+# Training items for the principal components that a network starts from, and the largest number of their entries, which
+# take 400 MB in float64.
+PRINCIPAL, PRINCIPAL_ENTRIES = 10_000, 50_000_000
 
 
 def build(settings: Settings, dataset: Dataset) -> Objective:
-    """Build the model and the objective of a run, on the device and in the memory layout of the training.
+    """Build the objective of resolved settings, with its `model`, on the device and in the memory layout of training.
 
-    settings: resolved settings, whose seed alone decides the weights
-    dataset: the training items set the scaling and the start of some networks
-
-    Returns the objective; its attribute `model` is the model.
+    The seed alone decides the weights; the training items set the scaling and the start of some networks.
     """
     model = build_model(settings, dataset).to(settings.device)
     model.to(memory_format=memory_format(settings.device, settings.precision))  # type: ignore[call-overload]
@@ -81,8 +79,9 @@ def build_model(settings: Settings, dataset: Dataset) -> Autoencoder:
         torch.default_generator.manual_seed(settings.seed)  # torch.manual_seed would reseed every GPU as well
         model = Autoencoder(model_spec(settings, dataset.shape))
     model.scaling.fit(dataset.train.inputs, by_columns=settings.vector_scale == "columns")
-    if settings.network == "residual" and model.spec.encodes:
-        model.start_as_principal_components(subsample_evenly(dataset.train.inputs, PRINCIPAL))
+    if settings.network in ("residual", "linear") and model.spec.encodes:
+        most = min(PRINCIPAL, PRINCIPAL_ENTRIES // math.prod(dataset.shape))
+        model.start_as_principal_components(subsample_evenly(dataset.train.inputs, most))
     if settings.normalize not in (None, "none"):
         model.calibrate(subsample_evenly(dataset.train.inputs, CALIBRATED))
     return model
@@ -92,13 +91,9 @@ def build_objective(settings: Settings, model: Autoencoder) -> Objective:
     """Build the objective of resolved settings for a model, on the device of the model."""
     adversary = get_method(settings.method).adversary
     options: dict[str, Any] = {
-        "reconstruction": settings.reconstruction,
-        "likelihood": settings.likelihood,
-        "noise": settings.noise,
-        "proximal": settings.matrix_update == "prox",
-        "penalty_every": settings.penalty_every,
-        "bfloat16": settings.precision == "bfloat16",
+        name: getattr(settings, name) for name in ("reconstruction", "likelihood", "noise", "penalty_every")
     }
+    options |= {"proximal": settings.matrix_update == "prox", "bfloat16": settings.precision == "bfloat16"}
     if adversary is None:
         return Objective(model, settings.penalties, **options)
     with torch.random.fork_rng(devices=[]):  # the seed alone decides these weights too

@@ -2,6 +2,7 @@
 
 import math
 import time
+from dataclasses import dataclass
 
 import torch
 
@@ -22,37 +23,32 @@ CHECKPOINT_PAUSE = 1.0
 CHECKPOINT_SHARE = 1 / 20
 
 
+@dataclass
 class Checkpoints:
     """Checkpoints of everything that a training needs to continue as if it had not been interrupted."""
 
-    def __init__(
-        self,
-        run: RunStore,
-        dataset: Dataset,
-        objective: Objective,
-        optimizers: list[torch.optim.Adam],
-        schedule: Schedule,
-    ) -> None:
-        self.run = run
-        self.dataset = dataset
-        self.objective = objective
-        self.optimizers = optimizers
-        self.schedule = schedule
-        self._saved_at = -math.inf
-        self._saving = 0.0
+    run: RunStore
+    dataset: Dataset
+    objective: Objective
+    optimizers: list[torch.optim.Adam]
+    schedule: Schedule
+    _saved_at: float = -math.inf
+    _saving: float = 0.0
+
+    @property
+    def _on_gpu(self) -> bool:
+        return self.objective.penalty_scale.is_cuda
 
     def due(self, *, scheduled: bool) -> bool:
         """Return whether to write one now; `scheduled` for a step of `checkpoint_every`, not the end of an epoch."""
-        on_gpu = self.objective.penalty_scale.is_cuda
-        if scheduled and not on_gpu:
+        if scheduled and not self._on_gpu:
             return True
-        writing = self._saving if on_gpu else 0.0
+        writing = self._saving if self._on_gpu else 0.0
         return time.perf_counter() - self._saved_at >= max(CHECKPOINT_PAUSE, writing / CHECKPOINT_SHARE)
 
     def save(self, step: int, seconds: float) -> None:
         """Write the state after `step` steps, which took `seconds` of training."""
         started = time.perf_counter()
-        on_gpu = self.objective.penalty_scale.is_cuda
         state: TrainingState = {
             "model": self.objective.model.state_dict(),
             "adversary": self.objective.modules.state_dict(),
@@ -62,7 +58,7 @@ class Checkpoints:
             "seconds": seconds,
             "data": self.dataset.fingerprint,
             "rng": torch.get_rng_state(),
-            "cuda_rng": torch.cuda.get_rng_state() if on_gpu else None,
+            "cuda_rng": torch.cuda.get_rng_state() if self._on_gpu else None,
         }
         self.run.save_checkpoint(state)
         self._saved_at = time.perf_counter()

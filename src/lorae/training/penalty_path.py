@@ -14,14 +14,13 @@ if TYPE_CHECKING:
 class PenaltyPath(Schedule):
     """Penalties from small to large, each started from the model of the previous one; a model is kept at every point.
 
-    path: smallest and largest penalty, and the number of points between them in equal ratios.
+    The setting `penalty_path` gives the smallest and largest penalty, and the number of points in equal ratios.
     """
 
-    def __init__(
-        self, settings: Settings, total_steps: int, steps_per_epoch: int, path: tuple[float, float, int]
-    ) -> None:
+    def __init__(self, settings: Settings, total_steps: int, steps_per_epoch: int) -> None:
         super().__init__(settings, total_steps, steps_per_epoch)
-        low, high, count = path
+        assert settings.penalty_path is not None
+        low, high, count = settings.penalty_path
         self.weights = [low * (high / low) ** (index / max(1, count - 1)) for index in range(count)]
         # `StepConfig.penalty` is a factor on this weight.
         self.unit = settings.penalties["nuclear"]

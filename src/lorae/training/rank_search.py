@@ -33,22 +33,17 @@ MARGIN = 1.25
 
 @dataclass
 class _Search:
-    """State of a search.
+    """State of a search."""
 
-    stage: `explore`, `search` or `refine`; feasible, infeasible: the smallest rank within the bound and the largest one
-    above it, so far; trial: the rank on trial; unbounded: error without a bound on the rank; error: at the end of the
-    run; curve: ranks tried and their errors.
-    """
-
-    stage: str = "explore"
-    feasible: int = 0
-    infeasible: int = 0
+    stage: str = "explore"  # then `search`, then `refine`
+    feasible: int = 0  # the smallest rank within the bound so far
+    infeasible: int = 0  # the largest rank above the bound so far
     trial: int = 0
-    unbounded: float = math.inf
+    unbounded: float = math.inf  # error without a bound on the rank
     bound: float | None = None
     variance: float | None = None
-    error: float | None = None
-    curve: list[tuple[int, float]] = field(default_factory=list)
+    error: float | None = None  # at the end of the run
+    curve: list[tuple[int, float]] = field(default_factory=list)  # ranks tried and their errors
 
     @property
     def reached(self) -> bool | None:
@@ -57,12 +52,10 @@ class _Search:
 
 
 class RankSearch(Schedule):
-    """Bisection for the smallest rank whose error stays within a bound.
+    """Bisection for the smallest rank whose error stays within `bound(error without a bound on the rank, variance)`.
 
     Every trial starts from the model of the smallest feasible rank, cut to the rank on trial, and trains for a phase;
     an error above the bound restores that model.
-
-    bound: (error without a bound on the rank, variance of the items) -> the largest error allowed
     """
 
     def __init__(
@@ -85,6 +78,10 @@ class RankSearch(Schedule):
         if search.stage == "explore":
             return StepConfig(self.phase.lr(step), self._weight(step))
         return StepConfig(self.phase.lr(step), 0.0, search.trial if search.stage == "search" else search.feasible)
+
+    def rank_is_final(self, step: int) -> bool:  # noqa: ARG002
+        """See `Schedule.rank_is_final`."""
+        return self.search.stage == "refine"
 
     def _phase_ends_at(self, step: int) -> bool:
         return step == self.total_steps or (self.search.stage != "refine" and step == self.phase.end)
@@ -165,25 +162,20 @@ class RankSearch(Schedule):
         self.snapshot = state["snapshot"]
 
     def result(self) -> dict[str, Any]:
-        """Return the rank, its error at the end, the bound and whether it was kept, and the ranks tried.
-
-        variance: of the items that the errors are measured on.
-        """
+        """Return the rank, its error at the end, the bound, the variance of the held-out items, and the ranks tried."""
         search = self.search
-        return {
-            "rank": search.feasible,
-            "mse": search.error,
-            "bound": search.bound,
-            "variance": search.variance,
-            "reached": search.reached,
-            "tried": [{"rank": rank, "mse": error} for rank, error in search.curve],
-        }
+        measured = {"mse": search.error, "bound": search.bound, "variance": search.variance, "reached": search.reached}
+        return (
+            {"rank": search.feasible}
+            | measured
+            | {
+                "tried": [{"rank": rank, "mse": error} for rank, error in search.curve],
+            }
+        )
 
 
 def automatic_bound(error: float, variance: float) -> float:
-    """Return the error that `rank="auto"` allows.
-
-    It lies halfway in decibels between the error without a bound on the rank and a tenth of the variance.
+    """Return the error that `rank="auto"` allows: halfway in decibels between the unbounded error and `LOST`.
 
     >>> round(automatic_bound(0.04, 1.0), 4)
     0.0632

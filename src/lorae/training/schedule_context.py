@@ -1,5 +1,6 @@
 """The state of a training that schedules read and change: rank, errors, snapshots, models at points of a path."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -36,23 +37,19 @@ def set_aside(inputs: NDArray[Any], seed: int) -> tuple[NDArray[Any], NDArray[An
     return inputs[np.sort(order[count:])], inputs[np.sort(order[:count])]
 
 
+@dataclass
 class ScheduleContext:
-    """Model, optimizers, training items and held-out items of one training, for its schedule."""
+    """Model, optimizers, some training items and the held-out items of one training, for its schedule."""
 
-    def __init__(
-        self,
-        run: RunStore,
-        model: Autoencoder,
-        optimizers: list[torch.optim.Adam],
-        items: NDArray[Any],
-        aside: NDArray[Any] | None,
-    ) -> None:
-        self.run = run
-        self.model = model
-        self.optimizers = optimizers
-        self.proximal = next((each for each in optimizers if isinstance(each, ProximalAdam)), None)
-        self.items = subsample_evenly(items, MOST_ASIDE)
-        self.aside = aside
+    run: RunStore
+    model: Autoencoder
+    optimizers: list[torch.optim.Adam]
+    items: NDArray[Any]
+    aside: NDArray[Any] | None
+
+    def __post_init__(self) -> None:
+        self.proximal = next((each for each in self.optimizers if isinstance(each, ProximalAdam)), None)
+        self.items = subsample_evenly(self.items, MOST_ASIDE)
 
     def rank(self) -> int:
         """Return the rank of M."""
@@ -74,10 +71,7 @@ class ScheduleContext:
         return self._explained_of(subsample_evenly(self.items, PROBED))
 
     def death(self, steps: int) -> str | None:
-        """Return the message for a network whose outputs saturated, or None; steps: number of steps taken.
-
-        No other message reports such a network.
-        """
+        """Return the message for a network whose outputs have saturated after `steps` steps, or None."""
         if not self.model.spec.encodes or steps < STEPS_TO_JUDGE:
             return None
         ratio = 1 - self._explained_of(self.items)
@@ -89,10 +83,7 @@ class ScheduleContext:
         )
 
     def cut(self, rank: int) -> None:
-        """Project M onto the leading `rank` principal axes of the latents.
-
-        Singular values of M alone do not depend on the distribution of the encoder outputs.
-        """
+        """Project M onto the leading `rank` principal axes of the latents, which singular values of M do not give."""
         assert self.proximal is not None
         _, axes, _ = principal_axes(np.asarray(self.model.encode(self.items)))
         kept = torch.from_numpy(axes[:, :rank].copy())

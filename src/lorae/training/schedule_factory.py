@@ -13,7 +13,7 @@ def build_schedule(settings: Settings, total_steps: int, steps_per_epoch: int) -
     steps = (settings, total_steps, steps_per_epoch)
     rank, target = settings.rank, settings.target_mse
     if settings.penalty_path is not None:
-        return PenaltyPath(*steps, settings.penalty_path)
+        return PenaltyPath(*steps)
     if target is not None:
         return RankSearch(*steps, lambda _, __: target)
     if rank == "auto":

@@ -3,6 +3,7 @@
 import math
 import time
 from collections import deque
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -11,33 +12,28 @@ from torch import Tensor
 
 from lorae.errors import DivergedError
 from lorae.metrics.spectrum import latent_spectrum
-from lorae.models.autoencoder import Autoencoder
 from lorae.objectives.objective import Objective
 from lorae.optim.proximal_adam import ProximalAdam
 from lorae.runs.store import RunStore
 from lorae.training.step import StepResult
 
 
+@dataclass
 class Statistics:
     """Collected results of steps, written as means, and a record for each epoch."""
 
-    def __init__(
-        self,
-        run: RunStore,
-        objective: Objective,
-        proximal: ProximalAdam | None,
-        steps_per_epoch: int,
-    ) -> None:
-        self.run = run
-        self.model: Autoencoder = objective.model
-        self.weights = objective.weights
-        self.proximal = proximal
-        self.steps_per_epoch = steps_per_epoch
-        self._results: list[StepResult] = []
-        self._penalty_factors: list[float] = []
-        self._items = 0
+    run: RunStore
+    objective: Objective
+    proximal: ProximalAdam | None
+    steps_per_epoch: int
+    _results: list[StepResult] = field(default_factory=list)
+    _penalty_factors: list[float] = field(default_factory=list)
+    _items: int = 0
+
+    def __post_init__(self) -> None:
+        self.model = self.objective.model
         # Enough recent latents for a covariance of full rank.
-        batches = math.ceil(4 * self.model.spec.latent_dim / run.settings.batch_size)
+        batches = math.ceil(4 * self.model.spec.latent_dim / self.run.settings.batch_size)
         self._latents: deque[Tensor] = deque(maxlen=max(2, batches))
 
     def start(self, seconds: float) -> None:
@@ -74,28 +70,22 @@ class Statistics:
             return None
         names = self._results[0].names
         rows = torch.stack([result.values for result in self._results]).double().cpu()
-        self._refuse_non_finite(names, rows, step)
+        broken = (~rows.isfinite().all(dim=1)).nonzero()
+        if len(broken):
+            index = int(broken[0])
+            found = ", ".join(f"{name} {value:g}" for name, value in zip(names, rows[index].tolist(), strict=True))
+            raise self.diverged(step - len(rows) + index + 1, found)
         speed = self._items / (time.perf_counter() - self._line_started)
         terms = dict(zip(names, rows.mean(0).tolist(), strict=True))
         loss = terms.pop("loss")
         factor = sum(self._penalty_factors) / len(self._penalty_factors)
+        weights = {
+            name: weight if name == "reconstruction" else weight * factor
+            for name, weight in self.objective.weights.items()
+        }
         rank = self._rank()
-        self.run.append_stats(
-            {
-                "event": "step",
-                "step": step,
-                "epoch": self.epoch(step),
-                "loss": loss,
-                "terms": terms,
-                "weights": {
-                    name: weight if name == "reconstruction" else weight * factor
-                    for name, weight in self.weights.items()
-                },
-                "rank": rank,
-                "images_per_second": round(speed, 1),
-                "seconds": round(self.seconds, 3),
-            }
-        )
+        values = {"loss": loss, "terms": terms, "weights": weights, "rank": rank}
+        self._append("step", step, values, speed, self.seconds)
         self._results.clear()
         self._penalty_factors.clear()
         self._items = 0
@@ -107,18 +97,9 @@ class Statistics:
     def write_epoch(self, step: int, monitored: NDArray[Any], error: float | None, items: int) -> None:
         """Write error and rank on the monitored test items after an epoch; `items` is its number of items."""
         seconds = self.seconds
-        self.run.append_stats(
-            {
-                "event": "epoch",
-                "step": step,
-                "epoch": self.epoch(step),
-                "test_mse": error,
-                "rank": self.model.spectrum(monitored, "test").rank if self.model.spec.encodes else None,
-                "n": len(monitored),
-                "images_per_second": round(self.epoch(step) * items / seconds, 1),
-                "seconds": round(seconds, 3),
-            }
-        )
+        rank = self.model.spectrum(monitored, "test").rank if self.model.spec.encodes else None
+        values = {"test_mse": error, "rank": rank, "n": len(monitored)}
+        self._append("epoch", step, values, self.epoch(step) * items / seconds, seconds)
 
     def diverged(self, step: int, found: str) -> DivergedError:
         """Return the error for values that are not finite after a step."""
@@ -130,6 +111,12 @@ class Statistics:
             settings={"lr": smaller},
         )
 
+    def _append(self, event: str, step: int, values: dict[str, Any], speed: float, seconds: float) -> None:
+        place = {"event": event, "step": step, "epoch": self.epoch(step)}
+        self.run.append_stats(
+            place | values | {"images_per_second": round(speed, 1), "seconds": round(seconds, 3)},
+        )
+
     def _rank(self) -> int | None:
         """Return the rank of M where it is exact, else that of recent latents; None without any."""
         if self.proximal is not None:
@@ -137,10 +124,3 @@ class Statistics:
         latents = torch.cat([*self._latents]).float().cpu().numpy()
         encodes = self.model.spec.encodes
         return latent_spectrum(latents, "training").rank if encodes and len(latents) > 1 else None
-
-    def _refuse_non_finite(self, names: tuple[str, ...], rows: Tensor, step: int) -> None:
-        broken = (~rows.isfinite().all(dim=1)).nonzero()
-        if len(broken):
-            index = int(broken[0])
-            found = ", ".join(f"{name} {value:g}" for name, value in zip(names, rows[index].tolist(), strict=True))
-            raise self.diverged(step - len(rows) + index + 1, found)

@@ -1,8 +1,8 @@
 """One optimization step: eager on a CPU, a CUDA graph on a GPU, where kernel launches dominate batches of 32."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -14,16 +14,11 @@ from lorae.optim.proximal_adam import ProximalAdam
 
 @dataclass(frozen=True)
 class StepResult:
-    """Losses and latents of one step, detached.
+    """Losses and latents of one step, detached."""
 
-    names: `loss`, then the terms of the objective
-    values: unweighted, (len(names),); one tensor, so that a step on a GPU copies it by one kernel
-    latents: Tensor of shape (n, latent_dim)
-    """
-
-    names: tuple[str, ...]
-    values: Tensor
-    latents: Tensor
+    names: tuple[str, ...]  # `loss`, then the terms of the objective
+    values: Tensor  # unweighted, in the order of the names; one tensor, so that a step on a GPU copies it by one kernel
+    latents: Tensor  # (n, latent_dim)
 
     def __getitem__(self, name: str) -> Tensor:
         """Return the loss or a term by name, a scalar."""
@@ -52,33 +47,28 @@ def build_optimizers(objective: Objective, lr: float, beta1: float = 0.9) -> lis
     on_gpu = objective.penalty_scale.is_cuda
 
     def build(target: OptimizerTarget) -> torch.optim.Adam:
-        options: dict[str, Any] = {
-            "lr": torch.tensor(lr, device="cuda") if on_gpu else lr,
-            "betas": (beta1, 0.999),
-            "fused": True,
-            "capturable": on_gpu,
-        }
+        options: dict[str, Any] = {"betas": (beta1, 0.999), "fused": True, "capturable": on_gpu}
+        options["lr"] = torch.tensor(lr, device="cuda") if on_gpu else lr
         if target.matrix is None:
             return torch.optim.Adam(target.parameters, **options)
         others = [parameter for parameter in target.parameters if parameter is not target.matrix]
-        weight = torch.zeros((), device=objective.penalty_scale.device)
-        return ProximalAdam(others, target.matrix, weight, **options)
+        return ProximalAdam(others, target.matrix, torch.zeros_like(objective.penalty_scale), **options)
 
     return [build(target) for target in objective.targets()]
 
 
+@dataclass
 class EagerStep:
     """Scale the items, then forward, backward and update for each target in turn."""
 
-    def __init__(
-        self, objective: Objective, optimizers: list[torch.optim.Adam], memory_format: torch.memory_format
-    ) -> None:
-        self.objective = objective
-        self.optimizers = optimizers
-        self.memory_format = memory_format
-        self.targets: list[OptimizerTarget] = objective.targets()
-        self.concurrent = objective.compute_concurrently()
-        self.names = ("loss", *objective.weights)
+    objective: Objective
+    optimizers: list[torch.optim.Adam]
+    memory_format: torch.memory_format
+
+    def __post_init__(self) -> None:
+        self.targets = self.objective.targets()
+        self.concurrent = self.objective.compute_concurrently()
+        self.names = ("loss", *self.objective.weights)
 
     def __call__(self, items: Tensor) -> StepResult:
         """Take one step on raw items, (n, ...)."""
@@ -111,6 +101,7 @@ class EagerStep:
         return StepResult(self.names, stacked.detach(), latents[0].detach())
 
 
+@dataclass
 class CapturedStep:
     """Optimization step that is recorded once as a CUDA graph and replayed.
 
@@ -119,15 +110,14 @@ class CapturedStep:
     of their own.
     """
 
-    WARMUP = 3
+    WARMUP: ClassVar = 3
 
-    def __init__(self, eager: EagerStep, batch_size: int) -> None:
-        self.eager = eager
-        self.batch_size = batch_size
-        self.warm = 0
-        # Whether penalties are linearized -> the graph, and the memory of its result.
-        self.graphs: dict[bool, tuple[torch.cuda.CUDAGraph, StepResult]] = {}
-        self.items = torch.empty(0)
+    eager: EagerStep
+    batch_size: int
+    warm: int = 0
+    # Whether penalties are linearized -> the graph, and the memory of its result.
+    graphs: dict[bool, tuple[torch.cuda.CUDAGraph, StepResult]] = field(default_factory=dict)
+    items: Tensor = field(default_factory=lambda: torch.empty(0))
 
     def __call__(self, items: Tensor) -> StepResult:
         """Take one step on raw items on the GPU, (n, ...)."""

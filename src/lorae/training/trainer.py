@@ -1,11 +1,10 @@
 """The training loop."""
 
 import math
-from typing import Any
+from functools import partial
 
 import numpy as np
 import torch
-from rich.progress import Progress
 from torch import Tensor
 
 from lorae.config.methods import get_method
@@ -19,6 +18,7 @@ from lorae.runs.store import RunStore
 from lorae.system.hardware import keep_freed_memory, memory_format, threads
 from lorae.system.progress import progress_bar
 from lorae.system.signals import Interrupted, stop_requests
+from lorae.training.best_weights import BestWeights
 from lorae.training.builders import build
 from lorae.training.checkpointing import Checkpoints
 from lorae.training.schedule_context import ScheduleContext, set_aside
@@ -35,19 +35,23 @@ class Trainer:
     """Training of a run's model from the last checkpoint, or from the start, to the last epoch.
 
     The order of batches depends on seed and epoch alone, so it is not stored. Losses are checked to be finite before
-    anything is written, so every checkpoint holds a usable model.
-
-    run: gives the settings, takes statistics and checkpoints
-    objective: the result of `build(run.settings, dataset)`; None builds it
+    anything is written, so every checkpoint holds a usable model. `objective` is the one that `build` gives.
     """
 
     def __init__(
-        self, run: RunStore, dataset: Dataset, objective: Objective | None = None, *, quiet: bool = False
+        self,
+        run: RunStore,
+        dataset: Dataset,
+        objective: Objective | None = None,
+        *,
+        best: BestWeights | None = None,
+        quiet: bool = False,
     ) -> None:
         self.run = run
         self.settings = run.settings
         self.dataset = dataset
         self.quiet = quiet
+        self.best = best
         self.device = torch.device(self.settings.device)
         self.objective = objective or build(self.settings, dataset)
         self.model = self.objective.model
@@ -62,7 +66,7 @@ class Trainer:
         )
         inputs, aside = np.asarray(dataset.train.inputs), None
         if self.settings.measures_ranks:
-            inputs, aside = set_aside(inputs, self.settings.split_seed)
+            inputs, aside = set_aside(inputs, self.settings.split_seed) if best is None else (inputs, best.items)
         self.items = torch.from_numpy(inputs)
         self.context = ScheduleContext(run, self.model, self.optimizers, inputs, aside)
         if self.device.type == "cuda":
@@ -105,18 +109,23 @@ class Trainer:
             self._restore()
             self.model.train()
             task = bar.add_task(self._title(), total=self.total_steps, completed=self.step, note="")
+            self._show = partial(bar.update, task)
             while self.step < self.total_steps:
-                self._one_step(bar, task)
+                self._one_step()
                 if stop:
-                    self._checkpoint(bar, task, last=True)
+                    self._checkpoint(last=True)
                     raise Interrupted(
                         f"stopped after step {self.step} of {self.total_steps}; "
                         f"continue with `lorae resume {self.run.path}`"
                     )
+                if self.best is not None and self.best.stalled(self.step / self.total_steps):
+                    break
+        if self.best is not None:
+            self.best.load_into(self.model)
         self.model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         return self.model.cpu().eval()
 
-    def _one_step(self, bar: Progress, task: Any) -> None:
+    def _one_step(self) -> None:
         config = self._follow_schedule()
         self.objective.before_step(self.step)
         items = self._batch()
@@ -131,17 +140,20 @@ class Trainer:
                 flush_denormal_moments(optimizer)
         end_of_epoch = self.step % self.steps_per_epoch == 0
         schedule_changes = self.schedule.needs_update(self.step)
-        if self.proximal is not None and (schedule_changes or end_of_epoch or self.step % SHRINK_EVERY == 0):
+        shrinks = schedule_changes or end_of_epoch or self.step % SHRINK_EVERY == 0
+        if self.proximal is not None and shrinks:
             # Within the bound of the step just taken.
             self.proximal.shrink(config.max_rank)
             self.objective.proximal_norm.copy_(self.proximal.norm)
         if schedule_changes:
             self.schedule.update(self.step, self.context)
             self.objective.relinearize()  # the schedule may have changed M
+        if self.best is not None and shrinks and self.schedule.rank_is_final(self.step):
+            self.best.update(self.step / self.total_steps, self.model)
         if end_of_epoch or self.step % self.settings.checkpoint_every == 0:
-            self._checkpoint(bar, task, end_of_epoch=end_of_epoch)
+            self._checkpoint(end_of_epoch=end_of_epoch)
         elif self.step % self.settings.log_every == 0:
-            self._log(bar, task)
+            self._log()
 
     def _follow_schedule(self) -> StepConfig:
         """Set learning rate and penalty weight for the next step."""
@@ -166,14 +178,14 @@ class Trainer:
         start = position * self.settings.batch_size
         return self.items[self._order[1][start : start + self.settings.batch_size]]
 
-    def _log(self, bar: Progress, task: Any) -> None:
+    def _log(self) -> None:
         note = self.statistics.write_steps(self.step)
         if note is not None:
-            bar.update(task, completed=self.step, description=self._title(), note=note)
+            self._show(completed=self.step, description=self._title(), note=note)
 
-    def _checkpoint(self, bar: Progress, task: Any, *, end_of_epoch: bool = False, last: bool = False) -> None:
+    def _checkpoint(self, *, end_of_epoch: bool = False, last: bool = False) -> None:
         """Write statistics, and a checkpoint where one is due; DivergedError for a model that is not finite."""
-        self._log(bar, task)
+        self._log()
         # The last update may have broken the model after its loss was computed.
         monitored = self.dataset.test.inputs[: MONITORED if end_of_epoch else self.settings.batch_size]
         error = self.model.squared_error(monitored) if self.model.spec.encodes else None

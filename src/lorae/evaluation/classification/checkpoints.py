@@ -18,7 +18,7 @@ from torch import nn
 
 from lorae.errors import LoraeError
 from lorae.evaluation.classification.protocol import LEARNING_RATE, LabeledData, Plan
-from lorae.runs.checkpoints import save_tensors_atomically
+from lorae.runs.model_files import save_tensors_atomically
 from lorae.system.files import try_lock
 
 # Seconds between two writes: about an epoch of all 55,000 labeled digits from the images on. A write takes 20 ms for

@@ -19,7 +19,7 @@ BESIDE = 3
 def write_markdown(page: Page, folder: Path) -> Path:
     """Write `folder/NAME.md`, with links to the pictures in the folder, and return its path."""
     path = folder / f"{page.name}.md"
-    write_atomically(path, markdown(page).encode())
+    write_atomically(path, markdown(page).encode(errors="backslashreplace"))
     return path
 
 
@@ -67,7 +67,7 @@ def write_html(page: Page, folder: Path) -> Path:
         source=lambda path: data_uri(folder / path),
     )
     path = folder / f"{page.name}.html"
-    write_atomically(path, text.encode())
+    write_atomically(path, text.encode(errors="backslashreplace"))
     return path
 
 

@@ -61,7 +61,7 @@ def _train_once(model: dict[str, Any], path: Path, data_root: str | None) -> Run
             run.update_data_root(root)
         return api.resume(run, quiet=True)
     except DivergedError as error:
-        write_atomically(diverged, str(error).encode())
+        write_atomically(diverged, str(error).encode(errors="backslashreplace"))
         raise
 
 

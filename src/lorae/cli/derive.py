@@ -1,0 +1,88 @@
+"""Commands that make items, models and files from a run: sample, interpolate, truncate, export."""
+
+import argparse
+from collections.abc import Callable
+from typing import Any
+
+from lorae import api
+from lorae.api.export import FORMATS
+from lorae.api.generation import default_sampler
+from lorae.api.truncation import describe_truncation
+from lorae.cli.arguments import add_settings, settings_of
+from lorae.cli.output import Output, table
+from lorae.config.evaluation_settings import EvaluationSettings
+from lorae.errors import LoraeError
+from lorae.runs.run import Run
+
+
+def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
+    """Add the commands; `add(name, function, meaning)` makes a subparser."""
+    meaning = "draw latents from a density fitted to the latents of a run, and decode them"
+    sample = add("sample", _sample, meaning, "run")
+    sample.add_argument("-n", "--n", metavar="N", default=64, help="number of items (default: 64)")
+    sample.add_argument("--sampler", metavar="NAME", help="gaussian (default), mixture or prior (default for GANs)")
+    sample.add_argument("--out", metavar="OUT", help="new .npy or .npz file, or new folder of PNGs, for all items")
+    add_settings(sample, ("components", "fit_on", "seed", "device"), EvaluationSettings)
+
+    interpolate = add("interpolate", _interpolate, "draw paths between the latents of pairs of test images", "run")
+    interpolate.add_argument("--pairs", metavar="N", help="number of pairs; 6 by default")
+    interpolate.add_argument("--between", metavar="I,J", action="append", help="a pair by index; may be repeated")
+    interpolate.add_argument("--steps", metavar="N", help="images on a path, including both ends; 10 by default")
+    interpolate.add_argument("--seed", metavar="SEED", default=0, help="seed of the random pairs (default: 0)")
+
+    meaning = "truncate the latent of a run to its leading principal axes, as a new run"
+    truncate = add("truncate", _truncate, meaning, "run")
+    truncate.add_argument("--rank", metavar="R", help="number of principal axes to keep; the rank of M by default")
+    truncate.add_argument("--out", metavar="RUN2", help="the new run folder; RUN-rank<r> by default")
+
+    exported = add("export", _export, "write the model of a run, without M, for use in other programs", "run")
+    meaning = "file format (default: safetensors)"
+    exported.add_argument("--format", metavar=f"{{{','.join(FORMATS)}}}", default="safetensors", help=meaning)
+    exported.add_argument("--out", metavar="FOLDER", help="a new folder; RUN-<format> by default")
+    exported.add_argument("--rank", metavar="R", help="number of principal axes to keep, as in `lorae truncate`")
+
+
+def _sample(options: argparse.Namespace) -> Output:
+    settings = settings_of(options, EvaluationSettings)
+    del settings["n"]
+    items = api.sample(options.run, options.n, sampler=options.sampler, out=options.out, **settings)
+    figure = f"{options.run}/figures/samples-{options.sampler or default_sampler(Run(options.run))}.png"
+    files = [figure] if options.out is None else [figure, f"{len(items):,} items in {options.out}"]
+    return {"figure": figure, "n": len(items), "out": options.out}, files
+
+
+def _interpolate(options: argparse.Namespace) -> Output:
+    pairs: Any = options.pairs
+    if options.between is not None:
+        pairs = [_pair(words) for words in options.between]
+    paths = api.interpolate(options.run, pairs=pairs, steps=options.steps, seed=options.seed)
+    figures = [f"{options.run}/figures/interpolation-{name}.png" for name in paths]
+    return {"figures": figures}, figures
+
+
+def _pair(words: str) -> tuple[str, str]:
+    parts = words.split(",")
+    if len(parts) != 2:
+        raise LoraeError(f"between: got {words!r}, expected two indices with a comma, as in 0,7")
+    return parts[0], parts[1]
+
+
+def _truncate(options: argparse.Namespace) -> Output:
+    run = api.truncate(options.run, options.rank, options.out)
+    result = describe_truncation(run)
+    columns = [_sizes(result["before"]), _sizes(result["after"])]
+    rows = [(name, *(column[name] for column in columns)) for name in columns[0]]
+    heading = f"rank {result['rank']} of {result['latent_dim']}"
+    return result, [heading, table(rows, "", "before", "after"), f"run {run.path}"]
+
+
+def _sizes(side: dict[str, Any]) -> dict[str, str]:
+    parameters = {f"{part} parameters": f"{count:,}" for part, count in side["parameters"].items()}
+    return {**parameters, "model.safetensors": f"{side['bytes']:,} bytes", "test error": f"{side['test_mse']:.6f}"}
+
+
+def _export(options: argparse.Namespace) -> Output:
+    folder = api.export_run(options.run, options.format, out=options.out, rank=options.rank)
+    files = {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
+    shown = [f"{folder / name} ({size:,} bytes)" for name, size in files.items()]
+    return {"run": options.run, "folder": str(folder), "files": files}, shown

@@ -1,0 +1,54 @@
+"""Output of commands: one JSON object, or lines and tables, on streams of any encoding."""
+
+import json
+import os
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+# A command returns what `--json` prints, and the lines and tables that are printed without it.
+Output = tuple[Any, Iterable["str | Table"]]
+
+
+def table(rows: Iterable[Iterable[object]], *header: str) -> Table:
+    """Return a table of plain texts; without a header, of columns that are set apart by blanks."""
+    # Texts, since rich reads brackets in strings as its markup.
+    made = Table(box=None) if header else Table.grid(padding=(0, 2))
+    for title in header:
+        made.add_column(Text(title))
+    for row in rows:
+        made.add_row(*(Text(str(cell)) for cell in row))
+    return made
+
+
+def show(output: Output, *, as_json: bool) -> None:
+    """Print the output of a command."""
+    record, parts = output
+    for part in [json.dumps(record)] if as_json else parts:
+        if isinstance(part, str):
+            print(part)
+        else:
+            Console(soft_wrap=True).print(part)
+
+
+def accept_all_characters() -> None:
+    """Make the standard streams escape characters that their encoding lacks, such as bytes of names of files."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
+
+
+def flush() -> None:
+    """Write what is left; a reader that has gone, as in `lorae ... | head`, is no error."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except BrokenPipeError:
+            # Python flushes once more at its end, which would print the error.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

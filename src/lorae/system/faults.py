@@ -1,0 +1,24 @@
+"""Faults of the environment, such as a full disk, that must not cost the result of a long computation."""
+
+import contextlib
+import warnings
+from collections.abc import Iterator
+
+from lorae.errors import LoraeWarning
+
+
+def reason_of(error: BaseException) -> str:
+    """Return the reason of an error in one line."""
+    reason = getattr(error, "reason", None) or error  # urllib wraps the error of the network
+    if isinstance(reason, OSError) and reason.strerror:
+        reason = reason.strerror
+    return " ".join(str(reason).split())[:160] or type(error).__name__
+
+
+@contextlib.contextmanager
+def tolerated(lost: str) -> Iterator[None]:
+    """Turn any error inside the block into a warning of one line, which says what is lost by it."""
+    try:
+        yield
+    except Exception as error:  # drawing runs code of matplotlib, Pillow and jinja2, whose errors are of many kinds
+        warnings.warn(f"{lost}: {reason_of(error)}", LoraeWarning, stacklevel=4)
