@@ -111,8 +111,8 @@ def select(
     store, root = ResultStore(folder), None if data_root is None else str(Path(data_root).expanduser().absolute())
     # CelebA takes part if its files are given, or if only its records are drawn.
     faces = _find_faces(store) if draw_only else None
-    if root is not None:
-        faces = api.load_data("celeba", data_root=root).fingerprint
+    if data_root is not None:
+        faces = api.load_data("celeba", data_root=str(data_root)).fingerprint
     config = presets.StudyConfig(preset, protocol, seeds or presets.PRESETS[preset].seeds, faces)
     possible = [found for found in named if not found.data or set(found.data) & set(config.data)]
     if not possible:
