@@ -13,6 +13,7 @@ from rich.progress import Progress
 
 from lorae.config.evaluation_settings import EvaluationSettings
 from lorae.data import Dataset, Split
+from lorae.errors import DivergedError
 from lorae.evaluation.classification import TrainingCheckpoints
 from lorae.features import FeatureExtractor, build_extractor
 from lorae.models.autoencoder import Autoencoder
@@ -127,7 +128,7 @@ class EvaluationContext:
         features = []
         with self.progress(title, len(inputs)) as advance:
             for given in _chunks(inputs):
-                part = given if change is None else as_items(change(given))
+                part = given if change is None else as_items(_finite(change(given)))
                 if keep_as is not None and keep_as not in self.pictured:
                     self.pictured[keep_as] = part[:PICTURED]
                 features.append(self.extractor(self._comparable(part), device=self.settings.device, advance=advance))
@@ -165,6 +166,13 @@ def fitted_density(
 def draw_generator(seed: int, draw: int) -> np.random.Generator:
     """Return the generator of one draw, independent of those of the other draws."""
     return np.random.default_rng([seed, draw])
+
+
+def _finite(made: Items) -> Items:
+    """Return what a model made; DivergedError for values that no image of bytes shows any more."""
+    if not np.isfinite(made).all():
+        raise DivergedError("model: made values that are not finite, expected finite ones; it has diverged")
+    return made
 
 
 def _chunks(items: Items) -> Iterator[Items]:

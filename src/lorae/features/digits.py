@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from lorae.errors import LoraeError
+from lorae.errors import NotApplicableError
 from lorae.features.base import FeatureExtractor
 from lorae.features.resize import resize_clean
 
@@ -73,7 +73,7 @@ def build_digits() -> FeatureExtractor:
 def prepare_digits(images: NDArray[Any]) -> Tensor:
     """Return the network's input for uint8 gray images (n, 1, h, w)."""
     if images.ndim != 4 or images.shape[1] != 1:
-        raise LoraeError(
+        raise NotApplicableError(
             f"features: 'digits' takes gray images (n, 1, h, w), got shape {images.shape}; use features='lite0' or "
             "inception",
             settings={"features": "lite0"},

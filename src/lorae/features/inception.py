@@ -12,7 +12,7 @@ import torch.nn.functional as F  # noqa: N812 - the name that PyTorch users know
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from lorae.errors import LoraeError
+from lorae.errors import LoraeError, NotApplicableError
 from lorae.features.base import FeatureExtractor
 from lorae.features.resize import color_input
 from lorae.system.download import download
@@ -194,7 +194,7 @@ def _weights_file(weights: str | Path | None) -> bytes:
     try:
         content = download(URL)
     except LoraeError as error:
-        raise LoraeError(
+        raise NotApplicableError(
             f"inception: cannot download its weights ({error}); fetch {URL} elsewhere and pass "
             f"features_weights=PATH or put it at {cached}, or use features='lite0'",
             settings={"features_weights": "PATH", "features": "lite0"},

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from lorae.errors import LoraeError
+from lorae.errors import NotApplicableError
 
 
 def resize_clean(images: NDArray[Any], height: int, width: int) -> NDArray[np.float32]:
@@ -37,5 +37,5 @@ def color_input(images: NDArray[Any], side: int, middle: int) -> Tensor:
 def as_color(images: NDArray[Any]) -> NDArray[Any]:
     """Repeat the channel of gray images (n, 1, h, w) three times; raise LoraeError for vectors."""
     if images.ndim != 4:
-        raise LoraeError(f"features: got items of shape {images.shape}, expected images (n, c, h, w); use raw")
+        raise NotApplicableError(f"features: got items of shape {images.shape}, expected images (n, c, h, w); use raw")
     return np.repeat(images, 3, axis=1) if images.shape[1] == 1 else images

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lorae.errors import LoraeError, LoraeWarning
+from lorae.errors import LoraeError, LoraeWarning, NotApplicableError
 
 Matrix = NDArray[np.float64]
 
@@ -62,7 +62,7 @@ class Moments:
                 products += centered.T @ centered
                 n += len(rows)
         if origin is None or n < 2:
-            raise LoraeError(f"features: got {n} items, expected at least 2 for a covariance")
+            raise NotApplicableError(f"features: got {n} items, expected at least 2 for a covariance")
         shift = total / n
         covariance = (products - n * np.outer(shift, shift)) / (n - 1)
         return cls(n, origin + shift, (covariance + covariance.T) / 2)

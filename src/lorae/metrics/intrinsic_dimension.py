@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lorae.errors import LoraeError
+from lorae.errors import LoraeError, NotApplicableError
 from lorae.metrics.neighbors import distance_rows, neighbor_distances
 
 # TwoNN leaves out the tenth of the points with the largest ratios, as its authors do: they break the local uniformity.
@@ -52,10 +52,10 @@ def levina_bickel(points: NDArray[Any], neighbors: int = NEIGHBORS) -> float:
 def _different(points: NDArray[Any]) -> NDArray[Any]:
     """Return every point once, as rows; LoraeError where they are too few for a dimension."""
     if not np.isfinite(points).all():
-        raise LoraeError("points: got values that are not finite, expected finite ones")
+        raise NotApplicableError("points: got values that are not finite, expected finite ones")
     different: NDArray[Any] = np.unique(np.asarray(points).reshape(len(points), -1), axis=0)
     if len(different) < 10:
-        raise LoraeError(f"points: got {len(different)} different ones, expected at least 10 for a dimension")
+        raise NotApplicableError(f"points: got {len(different)} different ones, expected at least 10 for a dimension")
     return different
 
 
@@ -74,7 +74,7 @@ def distance_contrast(points: NDArray[Any]) -> dict[str, float]:
         ratios.append(((largest - nearest) / nearest)[(nearest > 0) & nearest.isfinite()])
     every = torch.cat(ratios).numpy()
     if len(every) == 0:
-        raise LoraeError("points: all are the same, expected different ones for a ratio of distances")
+        raise NotApplicableError("points: all are the same, expected different ones for a ratio of distances")
     return {
         "median": float(np.median(every)),
         "quantile_10": float(np.quantile(every, 0.1)),

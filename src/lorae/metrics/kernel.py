@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lorae.errors import LoraeError
+from lorae.errors import NotApplicableError
 from lorae.metrics.frechet import canonical_order, check_widths
 
 # The values of Binkowski et al. and of clean-fid: many small subsets, whose spread is the uncertainty of the mean.
@@ -29,7 +29,7 @@ def kernel_distance(
     check_widths(first, second)
     size = min(len(first), len(second), subset_size)
     if size < 2:
-        raise LoraeError(f"features: got {len(first)} and {len(second)} items, expected at least 2 in each")
+        raise NotApplicableError(f"features: got {len(first)} and {len(second)} items, expected at least 2 in each")
     generator = np.random.default_rng(seed)
     x, y = (features[canonical_order(features)].astype(np.float64) for features in (first, second))
     values = [

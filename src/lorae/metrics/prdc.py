@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from numpy.typing import NDArray
 
-from lorae.errors import LoraeError
+from lorae.errors import NotApplicableError
 from lorae.metrics.frechet import check_widths
 from lorae.metrics.neighbors import distance_rows, squared_neighbor_distances
 
@@ -23,7 +23,9 @@ def precision_recall(real: NDArray[Any], generated: NDArray[Any], k: int = NEIGH
     """
     check_widths(real, generated)
     if min(len(real), len(generated)) <= k:
-        raise LoraeError(f"features: got {len(real)} and {len(generated)} items, expected more than k = {k} in each")
+        raise NotApplicableError(
+            f"features: got {len(real)} and {len(generated)} items, expected more than k = {k} in each"
+        )
     real_radii = squared_neighbor_distances(real, k)[:, -1]
     generated_radii = squared_neighbor_distances(generated, k)[:, -1]
     recalled = within = covered = 0

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lorae.errors import LoraeError
+from lorae.errors import DivergedError, NotApplicableError
 from lorae.metrics.frechet import canonical_order
 from lorae.metrics.ranks import energy_rank, entropy_rank, rank_at, stable_rank
 
@@ -59,9 +59,9 @@ def latent_spectrum(latents: NDArray[Any], split: str, tolerance: float = TOLERA
     """Return the spectrum of latents (n, latent_dim); computed in float64, rounding below zero clipped to zero."""
     latents = np.asarray(latents, dtype=np.float64)
     if len(latents) < 2:
-        raise LoraeError(f"latents: got {len(latents)} items, expected at least 2 for a covariance")
+        raise NotApplicableError(f"latents: got {len(latents)} items, expected at least 2 for a covariance")
     if not np.isfinite(latents).all():
-        raise LoraeError("latents: got values that are not finite, expected finite ones; the model has diverged")
+        raise DivergedError("latents: got values that are not finite, expected finite ones; the model has diverged")
     covariance = np.cov(latents, rowvar=False).reshape(latents.shape[1], latents.shape[1])
     eigenvalues = np.linalg.eigvalsh(covariance)[::-1].clip(min=0)
     return Spectrum(np.ascontiguousarray(eigenvalues), len(latents), split, tolerance)

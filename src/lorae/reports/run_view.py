@@ -171,6 +171,11 @@ class RunView:
         return found
 
     @property
+    def skipped(self) -> dict[str, str]:
+        """Reasons of the measures that were left out, by measure."""
+        return mapping((self.evaluation or {}).get("skipped"))
+
+    @property
     def measures(self) -> dict[str, str]:
         """Measures as text, by title."""
         return {column.title: column.show(self.row[column.key]) for column in shown_columns([self.row])}

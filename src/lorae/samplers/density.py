@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lorae.errors import CollapsedError, LoraeError
+from lorae.errors import CollapsedError, DivergedError, LoraeError, NotApplicableError
 from lorae.linalg import principal_axes
 from lorae.system.files import write_atomically
 
@@ -38,9 +38,11 @@ class Subspace:
         """Return the subspace of latents (n, l) whose variances exceed `tolerance` times the largest."""
         latents = np.asarray(latents, dtype=np.float64)
         if latents.ndim != 2 or len(latents) < 2:
-            raise LoraeError(f"latents: got shape {latents.shape}, expected (n, latent_dim) with n of at least 2")
+            raise NotApplicableError(
+                f"latents: got shape {latents.shape}, expected (n, latent_dim) with n of at least 2"
+            )
         if not np.isfinite(latents).all():
-            raise LoraeError("latents: got values that are not finite, expected finite ones")
+            raise DivergedError("latents: got values that are not finite, expected finite ones; the model has diverged")
         origin, directions, variances = principal_axes(latents)
         kept = variances > tolerance * variances[0]
         if not kept.any() or (latents == latents[0]).all():  # the mean has rounding errors

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lorae.errors import LoraeError
+from lorae.errors import NotApplicableError
 from lorae.samplers.density import Density, Subspace
 
 # Iterations of expectation maximization: on latents of MNIST it converges in 20 to 60.
@@ -39,7 +39,9 @@ def fit_mixture(latents: NDArray[Any], components: int, seed: int = 0) -> Densit
     from sklearn.mixture import GaussianMixture
 
     if components > len(latents):
-        raise LoraeError(f"components: got {components}, expected at most the {len(latents)} latents that are fitted")
+        raise NotApplicableError(
+            f"components: got {components}, expected at most the {len(latents)} latents that are fitted",
+        )
     subspace = Subspace.of(latents)
     coordinates = subspace.project(latents)
     # Far below the smallest direction that is kept: it only prevents the collapse of a component of few points.

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lorae.errors import LoraeError
+from lorae.errors import DivergedError, LoraeError, NotApplicableError
 from lorae.validation import choice, optional, whole
 
 Rows = NDArray[np.int64]
@@ -161,7 +161,7 @@ def labeled_latents(
         if checked.ndim != 2 or not checked.size:
             raise LoraeError(f"{name}: got shape {checked.shape}, expected (n, latent_dim)")
         if not np.isfinite(checked).all():
-            raise LoraeError(f"{name}: got values that are not finite, expected finite ones; the model has diverged")
+            raise DivergedError(f"{name}: got values that are not finite, expected finite ones; the model has diverged")
     return labeled_data(latents[0], train_labels, latents[1], test_labels)
 
 
@@ -175,21 +175,21 @@ def labeled_data(
     checked_test = _check_labels(test_labels, len(test), "test_labels")
     names, numbers = np.unique(checked, return_inverse=True)
     if len(names) < 2:
-        raise LoraeError(f"train_labels: got {len(names)} class, expected at least 2")
+        raise NotApplicableError(f"train_labels: got {len(names)} class, expected at least 2")
     unknown = np.setdiff1d(checked_test, names)
     if len(unknown):
-        raise LoraeError(f"test_labels: got class {unknown[0]}, expected classes that training items have")
+        raise NotApplicableError(f"test_labels: got class {unknown[0]}, expected classes that training items have")
     return LabeledData(train, numbers.astype(np.int64), test, np.searchsorted(names, checked_test), len(names))
 
 
 def _check_labels(labels: NDArray[Any] | None, n: int, name: str) -> NDArray[Any]:
     if labels is None:
-        raise LoraeError(f"{name}: got None, expected one label an item; this data set has no labels")
+        raise NotApplicableError(f"{name}: got None, expected one label an item; this data set has no labels")
     labels = np.asarray(labels)
     if labels.shape != (n,):
         raise LoraeError(f"{name}: got shape {labels.shape}, expected ({n},), one label an item")
     if not np.issubdtype(labels.dtype, np.integer):
-        raise LoraeError(f"{name}: got dtype {labels.dtype}, expected whole numbers")
+        raise NotApplicableError(f"{name}: got dtype {labels.dtype}, expected whole numbers")
     return labels
 
 
@@ -204,14 +204,19 @@ def split_counts(counts: Iterable[int | str], limit: int, classes: int = 1) -> t
     Raises LoraeError for other words, and for fewer labels than classes.
     """
     if limit < classes:
-        raise LoraeError(f"items: got {limit} that may be labeled, expected at least one for each of {classes} classes")
-    rule = whole(classes)
+        raise NotApplicableError(
+            f"items: got {limit} that may be labeled, expected at least one for each of {classes} classes"
+        )
     sizes: dict[str, int] = {}
     left_out: list[int | str] = []
     for count in counts:
         if count == "all":
             sizes["all"] = limit
-        elif (number := int(rule.check("counts", count, f"the call; classes: {classes}"))) > limit:
+        elif (number := int(whole(1).check("counts", count, "the call"))) < classes:
+            raise NotApplicableError(
+                f"counts: got {number}, expected a whole number of at least {classes}, the classes"
+            )
+        elif number > limit:
             left_out.append(number)
         else:
             sizes[str(number)] = number
