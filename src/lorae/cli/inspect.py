@@ -36,9 +36,9 @@ def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     evaluate.add_argument(
         "--only",
         metavar="NAMES",
-        help="measures, comma-separated: reconstruction, rank, dimension, fid, kid, prdc, interpolation, probe, "
-        "classification, supervised (takes an hour); all but supervised by default. If interrupted, classification and "
-        "supervised keep their trainings in RUN/unfinished-NAME, and the same command continues them",
+        help="measures, comma-separated: reconstruction, rank, explained, dimension, fid, kid, prdc, interpolation, "
+        "probe, classification, supervised (takes an hour); all but supervised by default. If interrupted, "
+        "classification and supervised keep their trainings in RUN/unfinished-NAME; the same command continues them",
     )
     add_settings(evaluate, [field.name for field in dataclasses.fields(EvaluationSettings)], EvaluationSettings)
 

@@ -48,8 +48,6 @@ def build_extractor(features: str | nn.Module, weights: str | None = None) -> Fe
         `PACKAGE.MODULE:NAME` of a module or of a function that returns one. A module of the user maps images, float32
         (n, c, h, w) in [0, 1], or unchanged vectors to (n, d).
     weights: file of the weights, for `inception` only
-
-    Raises LoraeError for an unknown name, an import that fails, and weights that do not fit.
     """
     if isinstance(features, nn.Module):
         return _own_extractor(type(features).__name__, features)

@@ -28,6 +28,8 @@ def _percent(value: float) -> str:
 COLUMNS = (
     Column("rank", "rank", ("rank", "rank"), None, "{:.0f}".format),
     Column("test_mse", "test MSE", ("reconstruction", "mse"), True),
+    Column("explained", "explained variance", ("explained", "model"), False, _percent),
+    Column("explained_by_pca", "explained by PCA of this rank", ("explained", "pca"), None, _percent),
     Column("fid_gaussian", "FID, Gaussian", ("fid", "gaussian", "value"), True, "{:.1f}".format),
     Column("fid_mixture", "FID, mixture", ("fid", "mixture", "value"), True, "{:.1f}".format),
     Column("fid_prior", "FID, prior", ("fid", "prior", "value"), True, "{:.1f}".format),

@@ -66,6 +66,17 @@ class RunView:
         return encoder + decoder if isinstance(encoder, int) and isinstance(decoder, int) else None
 
     @property
+    def headline(self) -> str | None:
+        """Sentence on the directions in use and the variance they explain; None before it is measured."""
+        found = mapping((self.evaluation or {}).get("explained"))
+        if "model" not in found:
+            return None
+        return (
+            f"{found['rank']} of {found['latent_dim']} directions used; explains {found['model']:.1%} of the variance "
+            f"(PCA with {found['rank']}: {found['pca']:.1%})."
+        )
+
+    @property
     def choice(self) -> Choice | None:
         """The choice of the rank; None if the run did not choose one."""
         return read_choice((self.evaluation or {}).get("schedule"))
@@ -123,6 +134,11 @@ class RunView:
                 if isinstance(protocol, dict):
                     found[measure if part is None else f"{measure}, {part}"] = protocol
         return found
+
+    @property
+    def skipped(self) -> dict[str, str]:
+        """Reasons of the measures that were left out, by measure."""
+        return mapping((self.evaluation or {}).get("skipped"))
 
     @property
     def measures(self) -> dict[str, str]:
