@@ -36,6 +36,8 @@ NOISES = (0.3, 0.1, 0.0)
 TRIAL, HOPELESS, OVERFITTED = 0.15, 1.1, 0.6
 # A search for the rank whose error is below this share of PCA's ends with a good model; no others are tried.
 CLEAR = 0.7
+# Share of the variance outside the directions of a wide network, which a bound on its rank then narrows.
+UNUSED = 0.01
 # An error of PCA below this share of the variance is float32's rounding in a network: nothing is left to learn.
 EXACT = 1e-10
 
@@ -111,8 +113,11 @@ class LinearFloor:
     @classmethod
     def fit(cls, kept: NDArray[Any], held: NDArray[Any], most: int) -> "LinearFloor":
         """Return the PCA of at most `most` components of items (n, ...)."""
-        mean, axes, variances = leading_components(as_vectors(kept), most)
-        axes, variances = axes[variances > 0], variances[variances > 0]
+        rows = as_vectors(kept)
+        mean, axes, variances = leading_components(rows, most)
+        rounding = np.finfo(np.float64).eps * max(rows.shape)
+        real = variances > rounding**2 * variances.max(initial=0.0)
+        axes, variances = axes[real], variances[real]
         centered = as_vectors(held) - mean
         kept_squares = np.cumsum(np.square(centered @ axes.T), axis=1)
         total = np.square(centered).sum(axis=1, keepdims=True)
@@ -234,7 +239,8 @@ class ModelSelection:
 
     def _trials(self, rank: int) -> list[Candidate]:
         """Train with each noise for a while, and the best one at full length."""
-        wide = max(rank, min(self.linear_dimension or self.width, self.floor.directions))
+        needed = self.linear_dimension or self.floor.smallest_rank(UNUSED * self.variance)
+        wide = max(rank, min(needed, self.floor.directions))
         plans = [(noise, wide) for noise in self.noises[:-1]] + [(self.noises[-1], rank)]
         trials = [self._train(noise, TRIAL, width, rank) for noise, width in plans]
         trained = [trial for trial in trials if trial is not None]
