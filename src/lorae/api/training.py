@@ -178,10 +178,10 @@ def _plan(
     enough = math.ceil(LEAST_STEPS / math.ceil(len(dataset.train) / settings.batch_size))
     by_default = settings.epochs is None
     settings = resolve(settings, dataset.kind, dataset.shape)
-    assert settings.network is not None
     assert settings.epochs is not None
     if by_default:
         settings = dataclasses.replace(settings, epochs=max(settings.epochs, enough))
+    assert settings.network is not None
     precision = choose_precision(settings.precision, device, settings.network)
     return settings.with_machine(device, precision), dataset, explicit
 
