@@ -7,7 +7,7 @@ from typing import Any
 from lorae.config.evaluation_settings import EvaluationSettings
 from lorae.config.methods import get_method
 from lorae.data import Dataset
-from lorae.errors import LoraeError
+from lorae.errors import LoraeError, unknown_name
 from lorae.evaluation.classification import TrainingCheckpoints
 from lorae.evaluation.context import PICTURED, EvaluationContext, draw_generator, on_device
 from lorae.evaluation.figures import (
@@ -125,7 +125,7 @@ def select_measures(only: Iterable[str] | None, dataset: Dataset, method: str) -
     asked = list(only)
     for name in asked:
         if name not in MEASURES:
-            raise LoraeError(f"only: got {name!r}, expected some of {', '.join(MEASURES)}")
+            raise unknown_name("only", name, MEASURES, several=True)
         if MEASURES[name].needs_encoder and not encodes:
             raise LoraeError(f"only: got {name!r}, but method {method!r} only generates: it has no encoder")
         if MEASURES[name].needs_labels and not labeled:

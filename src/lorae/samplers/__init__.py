@@ -6,7 +6,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from lorae.errors import LoraeError
+from lorae.errors import unknown_name
 from lorae.samplers.density import Density as Density
 from lorae.samplers.density import Subspace as Subspace
 from lorae.samplers.gaussian import fit_gaussian, fit_prior
@@ -42,5 +42,5 @@ def fit_density(sampler: str, latents: NDArray[Any], *, components: int = 10, se
     (3, 4)
     """
     if sampler not in SAMPLERS:
-        raise LoraeError(f"sampler: got {sampler!r}, expected one of {', '.join(SAMPLERS)}")
+        raise unknown_name("sampler", sampler, SAMPLERS)
     return SAMPLERS[sampler].fit(latents, components, seed)
