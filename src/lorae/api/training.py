@@ -10,7 +10,7 @@ from lorae.api.run_config import choose_out, config_document, merge_settings, re
 from lorae.config.resolution import resolve
 from lorae.config.settings import ARRAY, RANK_GOALS, Settings, use_current_names
 from lorae.errors import LoraeError, LoraeWarning
-from lorae.runs.run import Run, write_config
+from lorae.runs.run import Run, shell_command, write_config
 from lorae.runs.schema import Config
 from lorae.system.files import write_atomically
 
@@ -136,7 +136,7 @@ def resume(run: "str | Path | Run", *, data: "NDArray[Any] | None" = None, quiet
         source = run.config["truncated"]["from"]
         raise LoraeError(
             f"run: {str(run.path)!r} was cut from {source!r}, and that was interrupted: there is nothing to train; "
-            f"delete it and run `lorae truncate {source}`"
+            f"delete it and run `{shell_command('truncate', source)}`"
         )
     choose_device(run.settings.device, str(run.path / "config.json"))
     return _fit(run, dataset_of(run, data), quiet)

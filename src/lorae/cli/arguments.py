@@ -23,6 +23,11 @@ def _weights() -> dict[str, str]:
     return {name: f"weight of: {summary}" for name, summary in (summaries | TERMS).items()}
 
 
+MEANING_OF_DATA = Settings.__dataclass_fields__["data"].metadata["meaning"]
+
+# Choices that fit a line of help; more have a command that lists them.
+MOST_LISTED = 6
+
 # Settings that are mappings: a flag for each part, with its meaning.
 PARTS: dict[str, Callable[[], dict[str, str]]] = {
     "penalties": _weights,
@@ -67,12 +72,6 @@ class Parser(argparse.ArgumentParser):
         return known, unknown
 
 
-def add_data(parser: argparse.ArgumentParser) -> None:
-    """Add the argument DATA and the flags of its settings."""
-    parser.add_argument("data", metavar="DATA", help=Settings.__dataclass_fields__["data"].metadata["meaning"])
-    add_settings(parser, DATA_SETTINGS, title="settings of the data")
-
-
 def add_settings(
     parser: argparse.ArgumentParser, names: Sequence[str], table: type[Any] = Settings, title: str = "settings"
 ) -> None:
@@ -96,7 +95,8 @@ def add_settings(
         if default is False:
             options["action"] = "store_true"
         else:
-            options["metavar"] = "{" + ",".join(rule.choices) + "}" if rule.choices else name.upper()
+            listed = 0 < len(rule.choices) <= MOST_LISTED
+            options["metavar"] = "{" + ",".join(rule.choices) + "}" if listed else name.upper()
         group.add_argument(flag(name), **options)
         for old in (old for old, new in RENAMED.items() if new == name):
             group.add_argument(f"--{old}", **options | {"dest": old, "help": argparse.SUPPRESS})

@@ -8,7 +8,7 @@ from typing import Any
 from rich.table import Table
 
 from lorae import api
-from lorae.cli.arguments import add_data, add_settings, settings_of
+from lorae.cli.arguments import DATA_SETTINGS, MEANING_OF_DATA, add_settings, settings_of
 from lorae.cli.output import Output, table
 from lorae.config.evaluation_settings import EvaluationSettings
 from lorae.reports import comparison
@@ -19,7 +19,9 @@ PAGE = "lorae-report.html"
 
 def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     """Add the commands; `add(name, function, meaning)` makes a subparser."""
-    add_data(add("data", _data, "load a data set and print its counts, shapes, source and checksums"))
+    data = add("data", _data, "load a data set and print its counts, shapes, source and checksums")
+    data.add_argument("data", metavar="DATA", help=MEANING_OF_DATA)
+    add_settings(data, DATA_SETTINGS)
     add("methods", _methods, "list the methods and the penalties")
 
     meaning = "measure the spectrum of the latent covariance and the rank on test data"

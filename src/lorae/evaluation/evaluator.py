@@ -28,6 +28,7 @@ from lorae.samplers import standard_normal
 from lorae.system.faults import tolerated
 from lorae.system.hardware import choose_device, keep_freed_memory
 from lorae.system.progress import progress_bar
+from lorae.system.signals import Interrupted
 
 NO_FIGURE = "figures: not all are drawn"
 
@@ -92,7 +93,11 @@ def evaluate(
         for name in names:
             bar.update(task, note=name)
             with TrainingCheckpoints(run.path / f"unfinished-{name}") as context.trainings:
-                results[name] = MEASURES[name].take(context)
+                try:
+                    results[name] = MEASURES[name].take(context)
+                except KeyboardInterrupt:
+                    done, left = ", ".join(results) or "nothing", ",".join(names[names.index(name) :])
+                    raise Interrupted(f"while measuring {name}; stored: {done}; continue with --only {left}") from None
                 with tolerated(f"{name}: the result is not stored"):
                     run.add_to_evaluation({name: results[name]})
                 context.trainings.forget()
