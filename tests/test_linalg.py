@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from lorae import linalg
+from lorae.errors import LoraeError
 from lorae.linalg import (
     column_deviations,
     nuclear_norm,
@@ -84,7 +85,7 @@ def test_a_matrix_that_is_not_finite_gives_a_norm_that_is_not(method):
 
 
 def test_unknown_method_is_refused():
-    with pytest.raises(ValueError, match="'qr'"):
+    with pytest.raises(LoraeError, match="'qr'"):
         nuclear_norm(torch.eye(2), "qr")
 
 

@@ -109,6 +109,11 @@ def lorae_with(tmp_path):
     return run
 
 
+def test_the_own_term_of_a_bottleneck_of_another_package_has_a_flag(lorae_with):
+    found = lorae_with(["train", "mnist", "--method", "halves", "--penalties.second_half", "-1"])
+    assert "penalties.second_half: got '-1', expected a number of at least 0" in found.stderr.replace("--", "")
+
+
 def test_penalty_bottleneck_and_features_of_an_installed_package_are_used(lorae_with, image_file, tmp_path):
     small = ["--latent-dim", "4", "--epochs", "1", "--width", "0.1", "--json"]
     train = ["train", str(image_file), "--out"]

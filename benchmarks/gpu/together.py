@@ -31,12 +31,12 @@ class StoppableTrainer(Trainer):
     stopped = False
     go: threading.Event | None = None
 
-    def _one_step(self, bar: Any, task: Any) -> None:
+    def _one_step(self) -> None:
         if self.stopped:
             raise Interrupted("stopped")
         if self.go is not None and self.started:
             self.go.wait()
-        super()._one_step(bar, task)
+        super()._one_step()
 
     @property
     def started(self) -> bool:

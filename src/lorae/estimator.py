@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import math
-import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,25 +16,24 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from lorae import validation as rules
 from lorae.config.resolution import resolve
 from lorae.config.settings import ARRAY, Settings
-from lorae.data import Dataset, Split, subsample_evenly
-from lorae.errors import LoraeError, LoraeWarning
+from lorae.data import subsample_evenly
+from lorae.errors import LoraeError
 from lorae.metrics.ranks import rank_at
 from lorae.models.autoencoder import CHUNK
 from lorae.models.scaling import Units, as_images
-from lorae.runs.store import InMemoryRun
 from lorae.samplers import fit_density
 from lorae.system.hardware import choose_device, choose_precision
 from lorae.system.signals import Interrupted
 from lorae.training.builders import PRINCIPAL
-from lorae.training.schedule_factory import unmet_target
-from lorae.training.trainer import MONITORED, Trainer
+from lorae.training.model_selection import HELD_OUT, NOISES, ModelSelection, as_inputs
 
 # Steps of a fit by default: enough for the error of some thousand vectors to settle, some seconds on a CPU.
 STEPS = 3000
-# Largest number of passes over few items: with more, a network memorizes them.
-MOST_EPOCHS = 150
 
 BATCH_SIZE = 128
+# Few items are trained on in at least this many batches, of at least this size: smaller batches are cheaper, and their
+# noise keeps a network from memorizing the items.
+BATCHES, SMALLEST_BATCH = 4, 16
 # Learning rate by kind of item, for that batch size: three times the paper's for vectors, whose networks are shallow.
 LEARNING_RATES = {"vectors": 3e-3, "images": 1e-3}
 
@@ -48,10 +46,6 @@ WIDEST = 128
 MOST_CODES = 10_000
 # Components of a mixture.
 COMPONENTS = 10
-
-# Noise on latents of deviation one while training. It keeps a decoder smooth between few items: on scikit-learn's
-# digits (1,300 images) it takes a fifth off the error of held-out ones at 24 dimensions.
-NOISE = 0.3
 
 
 class LoRAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -121,7 +115,7 @@ class LoRAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  
         epochs: int | None = None,
         batch_size: int = BATCH_SIZE,
         lr: float | None = None,
-        noise: float = NOISE,
+        noise: float | None = None,
         standardize: bool = True,
         random_state: Any = None,
         verbose: bool = False,
@@ -153,28 +147,17 @@ class LoRAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  
             settings = self._settings(items.shape)
             scaled = items if units is None else units.scaled(items)
             settings = self._with_width(settings, scaled)
-            run = InMemoryRun(settings, torch.get_num_threads())
-            dataset = Dataset(ARRAY, Split(scaled), Split(subsample_evenly(scaled, MONITORED)), "array", "")
-            trainer = Trainer(run, dataset, quiet=not self.verbose)
-            model = trainer.fit()
-        self.search_ = trainer.schedule.result()
-        for complaint, advice in (
-            (unmet_target(settings, self.search_), "raise epochs, lower penalty, or ask for less"),
-            (trainer.context.death(trainer.step), "try a lower lr or another random_state"),
-        ):
-            if complaint is not None:
-                warnings.warn(f"{complaint}; {advice}", LoraeWarning, stacklevel=2)
-        with _value_errors():
-            model = model.truncate(scaled)
+            noises = NOISES if self.noise is None else (float(self.noise),)
+            chosen = ModelSelection(settings, scaled, noises, quiet=not self.verbose).select()
+            model = chosen.model.truncate(as_inputs(scaled)) if chosen.curved else chosen.model
         if units is not None:
             units.fold_into(model.double().scaling)
         self.model_ = model
+        self.curved_ = chosen.curved
+        self.score_, self.pca_score_ = chosen.score, chosen.pca_score
+        self.search_ = chosen.search
+        self.history_ = chosen.history
         self._remember(items, settings.seed)
-        self.history_ = [
-            {"epoch": row["epoch"], "mse": row["test_mse"], "rank": row["rank"]}
-            for row in run.records
-            if row["event"] == "epoch"
-        ]
         return self
 
     def transform(self, X: Any) -> NDArray[Any]:
@@ -230,16 +213,15 @@ class LoRAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  
         def origin(name: str) -> str:
             return f"parameter {name} of LoRAE"
 
-        noise = rules.real(0.0, 1.0).check("noise", self.noise, origin("noise"))
+        rules.optional(rules.real(0.0, 1.0)).check("noise", self.noise, origin("noise"))
         asked = {
             "data": ARRAY,
             "method": "lorae+",
             "rank": rules.wanted_rank().check("rank", self.rank, origin("rank")),
             "penalty": self.penalty,
-            "bottleneck": {"noise": noise} if noise > 0 else {},
-            "normalize": "coordinates",  # the unit of that noise
+            "normalize": "coordinates",  # the unit of the noise
             "latent_dim": self.latent_dim,
-            "network": None if self._images else "residual",
+            "network": "residual",
             "vector_scale": "columns" if self.standardize else "whole",
             "batch_size": self.batch_size,
             "epochs": self.epochs,
@@ -248,8 +230,8 @@ class LoRAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  
             "seed": _seed(self.random_state),
         }
         settings = Settings.from_values(asked, origin)
-        batch_size = min(settings.batch_size, shape[0])
-        epochs = settings.epochs or min(MOST_EPOCHS, math.ceil(STEPS / math.ceil(shape[0] / batch_size)))
+        batch_size = min(settings.batch_size, max(SMALLEST_BATCH, shape[0] // BATCHES))
+        epochs = settings.epochs or math.ceil(STEPS / math.ceil((1 - HELD_OUT) * shape[0] / batch_size))
         return dataclasses.replace(settings, batch_size=batch_size, epochs=epochs)
 
     def _with_width(self, settings: Settings, items: NDArray[Any]) -> Settings:
@@ -259,7 +241,7 @@ class LoRAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  
         """
         if not self._images:
             most = items.shape[1]
-            values = np.linalg.svd(subsample_evenly(items, PRINCIPAL).astype(np.float64), compute_uv=False)
+            values = np.linalg.svd(subsample_evenly(items, PRINCIPAL), compute_uv=False)
             wanted = settings.rank if isinstance(settings.rank, int) else 1
             width = max(min(rank_at(values, NULL_DIRECTIONS), WIDEST), min(wanted, most))
             width = settings.latent_dim or width

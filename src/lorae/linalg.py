@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from lorae.errors import LoraeError
+
 # Singular values below this share of the largest count as zero: their direction takes a gradient that shrinks to zero
 # with their cube, instead of an arbitrary unit vector. Well above float64 noise in the Gram matrix (1e-8).
 NULL_SPACE = 1e-6
@@ -25,27 +27,15 @@ SKETCHED_FROM, SKETCH_ERROR = 256, 1e-7
 # of 10 ms at 512 (one core, an H100).
 ON_CPU = 256
 
+# Largest size of a matrix times its smaller side for an exact singular value decomposition: some seconds on one core.
+EXACT_PRODUCTS = 2e10
 
-def principal_axes(
-    points: NDArray[Any],
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Return mean, principal axes and variances of points, by descending variance, in float64.
 
-    Parameters
-    ----------
-    points : array of shape (n, d)
-        At least two, finite.
+def principal_axes(points: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return mean, principal axes (columns, of arbitrary sign) and unbiased variances of at least two finite points.
 
-    Returns
-    -------
-    mean : array of shape (d,)
-    axes : array of shape (d, d)
-        Orthonormal columns, the eigenvectors of the covariance. Their signs are arbitrary.
-    variances : array of shape (d,)
-        Eigenvalues of the unbiased covariance, with negative rounding set to zero.
+    In float64, by descending variance, with negative rounding set to zero.
 
-    Examples
-    --------
     >>> principal_axes(np.array([[0.0, 1.0], [4.0, 1.0]]))[2]
     array([8., 0.])
     """
@@ -56,13 +46,57 @@ def principal_axes(
     return points.mean(axis=0), axes[:, ::-1].copy(), variances[::-1].clip(min=0).copy()
 
 
+def leading_components(
+    points: NDArray[Any], count: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return mean, leading principal axes and variances of points, without a covariance of all coordinates.
+
+    Parameters
+    ----------
+    points : array of shape (n, d)
+        At least two, finite.
+    count : int
+        Number of axes; at most min(n, d) are returned.
+
+    Returns
+    -------
+    mean : array of shape (d,)
+    axes : array of shape (k, d)
+        Orthonormal rows, by descending variance. Their signs are arbitrary.
+    variances : array of shape (k,)
+        Variances along the axes, with divisor n - 1.
+
+    Notes
+    -----
+    Exact by a singular value decomposition where that takes seconds at most, else by randomized subspace iteration
+    (arXiv:0909.4061), whose axes of close variances may mix.
+
+    Examples
+    --------
+    >>> leading_components(np.array([[0.0, 1.0], [4.0, 1.0]]), 1)[2]
+    array([8.])
+    """
+    points = np.asarray(points, dtype=np.float64)
+    mean = points.mean(axis=0)
+    centered = points - mean
+    if centered.size * min(centered.shape) <= EXACT_PRODUCTS:
+        # By torch: the results of seeds depend on its signs.
+        _, values, rows = torch.linalg.svd(torch.from_numpy(centered), full_matrices=False)
+        axes, deviations = rows.numpy(), values.numpy()
+    else:
+        from sklearn.utils.extmath import randomized_svd
+
+        _, deviations, axes = randomized_svd(centered, min(count, *centered.shape), n_iter=7, random_state=0)
+    return mean, axes[:count].copy(), np.square(deviations[:count]) / (len(points) - 1)
+
+
 def column_deviations(
     vectors: NDArray[Any], *, by_columns: bool = True, tolerance: float | None = None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return mean and standard deviation of each column of vectors (n, d), float64 (d,); zero for a constant column.
 
-    by_columns: False gives every column the root of the mean variance; tolerance: deviations up to this share of the
-    column's mean are rounding of a constant, by default n times the unit of float64.
+    Not `by_columns`: every column gets the root of the mean variance. Deviations up to `tolerance` (by default n times
+    the unit of float64) times the column's mean are rounding of a constant.
 
     >>> column_deviations(np.array([[0.1, 0.0], [0.1, 2.0], [0.1, 4.0]]))[1].round(3)
     array([0.   , 1.633])
@@ -85,17 +119,11 @@ def nuclear_norm(matrix: Tensor, method: str = "auto") -> Tensor:
     """Return the sum of the singular values of a matrix, differentiable at any rank.
 
     The gradient is U V^T over the singular values above `NULL_SPACE` times the largest, 1e-5 times in float32; below,
-    it fades to zero.
-    Runs outside autocast, in float32 or better.
+    it fades to zero. Runs outside autocast, in float32 or better. Source: LoRAE (arXiv:2310.16194), equation 1.
 
-    Parameters
-    ----------
-    matrix: (m, n) floating tensor.
     method: `svd` (torch's own, as the paper's authors do; arbitrary in the null space), `eigh` (eigenvectors of the
-        Gram matrix in float64), `polar` (matrix products only: no wait for the GPU, fit for CUDA graphs; directions
-        below 1e-4 of the Frobenius norm count less), `auto`: eigh on a CPU, polar on a GPU.
-
-    Source: LoRAE (arXiv:2310.16194), equation 1; `polar` after Amsel et al., Polar Express (arXiv:2505.16932).
+    Gram matrix in float64), `polar` (matrix products only: no wait for the GPU, fit for CUDA graphs; directions below
+    1e-4 of the Frobenius norm count less), `auto`: eigh on a CPU, polar on a GPU.
 
     >>> nuclear_norm(torch.diag(torch.tensor([3.0, 4.0])))
     tensor(7.)
@@ -108,7 +136,7 @@ def nuclear_norm(matrix: Tensor, method: str = "auto") -> Tensor:
             norm: Tensor = torch.linalg.matrix_norm(matrix, "nuc")
             return norm
         if method not in _DUAL_FACTORS:
-            raise ValueError(f"method: got {method!r}, expected auto, svd, eigh or polar")
+            raise LoraeError(f"method: got {method!r}, expected auto, svd, eigh or polar")
         result: Tensor = _NuclearNorm.apply(matrix, method)  # type: ignore[no-untyped-call]
         return result
 
@@ -130,18 +158,15 @@ class _NuclearNorm(_KnownGradient):
     def forward(ctx: Any, matrix: Tensor, method: str) -> Tensor:
         factor = _DUAL_FACTORS[method](matrix)
         ctx.save_for_backward(factor)
-        value: Tensor = (matrix * factor).sum()
-        return value
+        return (matrix * factor).sum()
 
 
 def spectral_penalty(matrix: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
-    """Return the sum of f(sigma) over the singular values sigma of a matrix, differentiable once, at any rank.
+    """Return the sum of f over the singular values of a matrix, all at once, differentiable once, at any rank.
 
     The gradient is U diag(f'(sigma)) V^T, without a derivative of the singular vectors, which repeated values do not
     have; where f'(0) is not zero, it fades to zero below `NULL_SPACE` times the largest, as for the nuclear norm.
     Runs outside autocast, through float64. It waits for the result, so a GPU cannot record it as a CUDA graph.
-
-    matrix: (m, n) floating tensor; function: f, applied to all min(m, n) values at once; result in matrix's dtype.
 
     >>> spectral_penalty(torch.diag(torch.tensor([3.0, 4.0])), torch.square)
     tensor(25.)
@@ -167,11 +192,6 @@ def _slopes(function: Callable[[Tensor], Tensor], values: Tensor) -> Tensor:
         values = values.detach().requires_grad_()
         (slopes,) = torch.autograd.grad(function(values).sum(), values)
     return slopes
-
-
-def _dual_factor_eigh(matrix: Tensor) -> Tensor:
-    """Return U V^T: the nuclear norm's slope is one at every singular value."""
-    return _eigh_factor(matrix, torch.ones_like)[1]
 
 
 def _eigh_factor(matrix: Tensor, slope: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
@@ -206,14 +226,16 @@ def _dual_factor_polar(matrix: Tensor) -> Tensor:
     return X.mT if wide else X
 
 
-_DUAL_FACTORS = {"eigh": _dual_factor_eigh, "polar": _dual_factor_polar}
+# The nuclear norm's slope is one at every singular value.
+_DUAL_FACTORS = {"eigh": lambda matrix: _eigh_factor(matrix, torch.ones_like)[1], "polar": _dual_factor_polar}
 
 
 @cache
 def polar_coefficients(smallest: float = 1e-4, tolerance: float = 1e-7) -> list[tuple[float, float, float]]:
     """Return coefficients (a, b, c) of odd quintics whose composition maps [smallest, 1] to 1 within `tolerance`.
 
-    Each minimizes max |1 - (a x + b x^3 + c x^5)| on the current interval (Amsel et al., arXiv:2505.16932).
+    Each minimizes max |1 - (a x + b x^3 + c x^5)| on the current interval (Amsel et al., Polar Express,
+    arXiv:2505.16932).
     """
     lower, upper, steps = smallest, 1.0, []
     while max(1 - lower, upper - 1) > tolerance:
@@ -251,14 +273,11 @@ def threshold_singular_values(
     """Lower every singular value by `threshold`, to at least zero; return the matrix and the remaining values.
 
     The proximal operator of threshold * |M|_*: argmin over X of |X - M|_F^2 / 2 + threshold * |X|_*, and with
-    `max_rank` that of its sum with the constraint rank X <= max_rank. The rank of the result is exact, as it is a
-    product of factors with that many columns; remainders below `NULL_SPACE` times the largest value count as zero.
-    Computed in float64 from the eigenvectors of the Gram matrix, or of a small part of it for a wide layer with few
-    directions left.
-
-    matrix: (m, n) floating tensor; result: the same shape and dtype, without gradient. A matrix that is not finite is
-    returned unchanged, with values that are NaN: the loss reports it, with its step. Values: float64, ascending.
-    Source: Cai, Candes and Shen, SIAM Journal on Optimization 2010, theorem 2.1.
+    `max_rank` that of its sum with the constraint rank X <= max_rank (Cai, Candes and Shen, SIAM Journal on
+    Optimization 2010, theorem 2.1). The rank of the result is exact, as it is a product of factors with that many
+    columns; remainders below `NULL_SPACE` times the largest value count as zero. Computed in float64, without gradient;
+    the values are ascending. A matrix that is not finite is returned as it is, with NaN for its values: the loss
+    reports it, with its step.
 
     >>> threshold_singular_values(torch.diag(torch.tensor([3.0, 1.0])), 2.0)
     (tensor([[1., 0.],
@@ -288,11 +307,10 @@ def threshold_singular_values(
 
 
 def _leading_directions(gram: Tensor, threshold: float, max_rank: int | None) -> Tensor | None:
-    """Return orthonormal columns (n, k) whose span has all eigenvectors of a Gram matrix that thresholding can leave.
+    """Return orthonormal columns whose span has all eigenvectors of a Gram matrix that thresholding can leave.
 
-    Two steps of subspace iteration from random columns, the same for every matrix. None unless the rest provably has no
-    eigenvalue that can stay, by its Frobenius norm, and hardly mixes with the kept directions. float64. Source: Halko,
-    Martinsson and Tropp, SIAM Review 2011.
+    By two steps of subspace iteration (Halko, Martinsson and Tropp, SIAM Review 2011). None unless the rest provably
+    has no eigenvalue that can stay, by its Frobenius norm, and hardly mixes with the kept directions.
     """
     width, scale = len(gram), float(gram.norm())
     if width < SKETCHED_FROM or scale == 0:
@@ -327,11 +345,9 @@ def _random_columns(rows: int, columns: int) -> Tensor:
 def squared_jacobian_norm(function: Callable[[Tensor], Tensor], points: Tensor) -> Tensor:
     """Return an estimate of the mean over `points` of |J|^2, the squared Frobenius norm of the Jacobian of `function`.
 
-    |J^T v|^2 with a standard normal v, new for each point, has that mean: one backward pass instead of one for each
-    output. Differentiable in what `function` depends on, but not in the points. Runs outside autocast.
-
-    points: (n, ...); function: maps each point by itself to an output, (n, ...) -> (n, ...).
-    Source: Hutchinson, Communications in Statistics 1990.
+    |J^T v|^2 with a standard normal v, new for each point, has that mean (Hutchinson, Communications in Statistics
+    1990): one backward pass instead of one for each output. `function` maps each point by itself. Differentiable in
+    the parameters of `function`, not in the points. Runs outside autocast.
     """
     points = points.detach().requires_grad_()
     with torch.autocast(points.device.type, enabled=False):

@@ -182,8 +182,11 @@ def ascending_range(default_count: int) -> Rule:
 
 
 def setting(default: Any, rule: Rule, meaning: str) -> Any:
-    """Return a dataclass field with a rule and a meaning: flags, YAML keys and arguments are made from it."""
-    metadata = {"rule": rule, "meaning": meaning}
+    """Return a dataclass field with a rule and a meaning: flags, YAML keys and arguments are made from it.
+
+    A default of None accepts None beside the values of the rule.
+    """
+    metadata = {"rule": optional(rule) if default is None else rule, "meaning": meaning}
     if isinstance(default, dict):
         return dataclasses.field(default_factory=dict, metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)

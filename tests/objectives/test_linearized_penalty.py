@@ -77,8 +77,8 @@ def test_looks_are_taken_where_they_are_due(image_file, small, tmp_path, monkeyp
         relinearize(self, matrix)
         looked.append(len(taken))
 
-    def counted(self, bar, task):
-        take(self, bar, task)
+    def counted(self):
+        take(self)
         taken.append(self.step)
 
     monkeypatch.setattr(LinearizedPenalty, "relinearize", seen)
@@ -104,8 +104,8 @@ def test_a_course_that_moves_m_has_a_look_at_it(image_file, small, tmp_path, mon
     distances = []
     take = Trainer._one_step
 
-    def compared(self, bar, task):
-        take(self, bar, task)
+    def compared(self):
+        take(self)
         held = self.objective.modules["held_penalties"]["log_det"]
         matrix = self.model.bottleneck.matrix()
         distances.append(((matrix - held.at).norm() / matrix.norm()).item())

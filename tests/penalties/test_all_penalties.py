@@ -105,5 +105,5 @@ def test_table_refuses_a_name_that_stands_twice():
     from lorae.config.methods import table
 
     row = METHODS["ae"]
-    with pytest.raises(ValueError, match="'ae' stands twice"):
+    with pytest.raises(ValueError, match="'ae' is in the table twice"):
         table([row, row])

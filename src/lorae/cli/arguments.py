@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from lorae.config.data_settings import DataSettings
-from lorae.config.methods import TERMS, option_names
+from lorae.config.methods import TERMS, option_names, weight_names
 from lorae.config.settings import RENAMED, Settings
 from lorae.errors import LoraeError, LoraeWarning, as_flags, did_you_mean, flag
 from lorae.penalties import all_penalties
@@ -19,8 +19,8 @@ DATA_SETTINGS = tuple(field.name for field in dataclasses.fields(DataSettings) i
 
 
 def _weights() -> dict[str, str]:
-    summaries = {penalty.name: penalty.summary for penalty in all_penalties().values()}
-    return {name: f"weight of: {summary}" for name, summary in (summaries | TERMS).items()}
+    summaries = {penalty.name: penalty.summary for penalty in all_penalties().values()} | TERMS
+    return {name: f"weight of: {summaries.get(name, 'a term of an installed method')}" for name in weight_names()}
 
 
 MEANING_OF_DATA = Settings.__dataclass_fields__["data"].metadata["meaning"]

@@ -1,5 +1,7 @@
 """The rows of the table of methods."""
 
+from typing import Any
+
 from lorae.config._method import Method, table
 
 ERROR = "mean (x - D(z))^2"
@@ -18,14 +20,18 @@ SMALL = 16
 # then stays the prior (Sonderby et al., NeurIPS 2016, arXiv:1602.02282), as in one run of MNIST.
 KL_WARMUP = 1.0
 
+# What the variational methods share: the divergence within the likelihood's own units, sums over an item.
+VARIATIONAL: dict[str, Any] = {
+    "main": "kl",
+    "reconstruction": "sum",
+    "likelihood": "bernoulli",
+    "prior": True,
+    "warmup": KL_WARMUP,
+}
+
 METHODS = table(
     [
-        Method(
-            "ae",
-            "plain autoencoder: encoder and decoder, no penalty",
-            "Rumelhart, Hinton, Williams (1985)",
-            ERROR,
-        ),
+        Method("ae", "plain autoencoder: encoder and decoder, no penalty", "Rumelhart, Hinton, Williams (1985)", ERROR),
         Method(
             "vae",
             "variational autoencoder: a Gaussian posterior drawn towards a standard normal prior",
@@ -33,11 +39,7 @@ METHODS = table(
             ELBO,
             "gaussian",
             weights={"kl": 1.0},
-            main="kl",
-            reconstruction="sum",
-            likelihood="bernoulli",
-            prior=True,
-            warmup=KL_WARMUP,
+            **VARIATIONAL,
         ),
         Method(
             "irmae",
@@ -137,16 +139,16 @@ METHODS = table(
                 adversary=adversary,
                 prior=True,
                 encodes=False,
-                noise=noise,
+                # On the discriminator's input; without it the minimax generator gets no gradient.
+                noise=0.3 if adversary == "minimax" else 0.0,
                 # The step sizes of the DCGAN paper (arXiv:1511.06434): with Adam's usual ones both sides run away.
                 lr=2e-4,
                 beta1=0.5,
             )
-            for name, adversary, noise, words, objective, source in (
+            for name, adversary, words, objective, source in (
                 (
                     "gan",
                     "minimax",
-                    0.3,  # on the discriminator's input; without it the generator gets no gradient
                     "minimax: the decoder against a discriminator",
                     "log(1 - S(A(D(z)))) against -log S(A(x)) - log(1 - S(A(D(z))))",
                     "Goodfellow et al., NeurIPS 2014 (arXiv:1406.2661)",
@@ -154,7 +156,6 @@ METHODS = table(
                 (
                     "ns-gan",
                     "non-saturating",
-                    0.0,
                     "with the generator loss that does not saturate",
                     "-log S(A(D(z))) against -log S(A(x)) - log(1 - S(A(D(z))))",
                     "Goodfellow et al., NeurIPS 2014 (arXiv:1406.2661)",
@@ -162,7 +163,6 @@ METHODS = table(
                 (
                     "ls-gan",
                     "least-squares",
-                    0.0,
                     "with squared losses",
                     "(A(D(z)) - 1)^2 / 2 against (A(x) - 1)^2 / 2 + A(D(z))^2 / 2",
                     "Mao et al., ICCV 2017 (arXiv:1611.04076)",
@@ -177,11 +177,7 @@ METHODS = table(
             "flow",
             {"layers": 8},
             weights={"kl": 1.0},
-            main="kl",
-            reconstruction="sum",
-            likelihood="bernoulli",
-            prior=True,
-            warmup=KL_WARMUP,
+            **VARIATIONAL,
         ),
         Method(
             "beta-vae",
@@ -190,11 +186,7 @@ METHODS = table(
             ELBO,
             "gaussian",
             weights={"kl": 4.0},  # the value that its authors use most
-            main="kl",
-            reconstruction="sum",
-            likelihood="bernoulli",
-            prior=True,
-            warmup=KL_WARMUP,
+            **VARIATIONAL,
         ),
         Method(
             "vq-vae",

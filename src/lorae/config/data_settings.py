@@ -24,18 +24,12 @@ class DataSettings:
     """Settings of a data set, the part of `Settings` that `lorae data` takes too."""
 
     data: str = setting("mnist", rules.text(), f"{', '.join(DATASETS)}, a folder of images, an .npy or .npz file")
-    data_root: str | None = setting(
-        None, rules.optional(rules.text()), "folder with the raw files of mnist, fashion-mnist or celeba"
-    )
-    limit: int | None = setting(
-        None, rules.optional(rules.whole(1)), "train on the first N items only; the test split is not reduced"
-    )
-    size: int | None = setting(None, rules.optional(rules.whole(8)), "side of the images in pixels after resizing")
-    crop: int | None = setting(
-        None, rules.optional(rules.whole(1)), "side of the center square cut out before resizing"
-    )
-    channels: int | None = setting(None, rules.optional(rules.one_of(1, 3)), "1 for grayscale, 3 for color")
-    factors: tuple[str, ...] | None = setting(None, rules.optional(rules.names()), "factors of `shapes` that vary")
+    data_root: str | None = setting(None, rules.text(), "folder with the raw files of mnist, fashion-mnist or celeba")
+    limit: int | None = setting(None, rules.whole(1), "train on the first N items only; the test split is not reduced")
+    size: int | None = setting(None, rules.whole(8), "side of the images in pixels after resizing")
+    crop: int | None = setting(None, rules.whole(1), "side of the center square cut out before resizing")
+    channels: int | None = setting(None, rules.one_of(1, 3), "1 for grayscale, 3 for color")
+    factors: tuple[str, ...] | None = setting(None, rules.names(), "factors of `shapes` that vary")
     test_fraction: float = setting(
         0.1, rules.real(0.0, 1.0, exclusive=True), "share of items in the test split, for data without a test split"
     )
@@ -46,7 +40,7 @@ class DataSettings:
     )
     holdout: int | None = setting(
         None,
-        rules.optional(rules.whole(2)),
+        rules.whole(2),
         "number of training items, drawn by the split seed, to use as the test split: settings can then be chosen by "
         "measures that do not use the test items",
     )
@@ -54,13 +48,9 @@ class DataSettings:
 
     @classmethod
     def from_values(cls: type[Table], values: Mapping[str, Any], origin: Callable[[str], str]) -> Table:
-        """Check plain values and return settings.
+        """Check plain values, strings as on a command line too, and return settings; LoraeError where one does not fit.
 
-        values: values by the name of their setting, strings as on a command line too. Names of `RENAMED` are accepted
-            with a LoraeWarning.
-        origin: maps a name to the source of its value, which error messages state
-
-        Raises LoraeError for an unknown name or a value outside its rule, in one line.
+        `origin` maps a name to the source of its value, for messages. Names of `RENAMED` give a LoraeWarning.
         """
         return rules.checked(cls, use_current_names(values), origin)
 

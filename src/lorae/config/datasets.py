@@ -5,31 +5,21 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class DatasetDefaults:
-    """Defaults of one data set; the values here are those of user data.
+    """Defaults of one data set; the values here are those of user data."""
 
-    summary: one line for lists of data sets
-    size: side of images in pixels after resizing; arrays keep their own
-    channels: 1 or 3; None: as the files
-    crop_share: side of the center crop as a share of the width; None: the largest square
-    own_settings: data settings that only some data sets take: `data_root`, `factors`
-    epochs: passes over the training items (the paper's supplementary table 2, MNIST)
-    penalty: weight of the nuclear norm (the same table); it suits images of 32 x 32 and standardized vectors alike
-    network: network for images
-    components: components of the latent mixture. The paper's for CelebA, which Ghosh et al. (arXiv:1903.12436) use
-        everywhere.
-    features: feature network for images
-    """
-
-    summary: str = ""
-    size: int = 64
-    channels: int | None = None
-    crop_share: float | None = None
-    own_settings: tuple[str, ...] = ()
-    epochs: int = 50
-    penalty: float = 1e-3
-    network: str = "mnist"
+    summary: str = ""  # one line for lists of data sets
+    size: int = 64  # side of images in pixels after resizing; arrays keep their own
+    channels: int | None = None  # 1 or 3; None: as the files
+    crop_share: float | None = None  # side of the center crop as a share of the width; None: the largest square
+    own_settings: tuple[str, ...] = ()  # data settings that only some data sets take: `data_root`, `factors`
+    epochs: int = 50  # the paper's supplementary table 2, MNIST
+    penalty: float = (
+        1e-3  # of the nuclear norm (the same table); it suits 32 x 32 images and standardized vectors alike
+    )
+    network: str = "mnist"  # for images
+    # Of the latent mixture. The paper's for CelebA, which Ghosh et al. (arXiv:1903.12436) use everywhere.
     components: int = 10
-    features: str = "inception"
+    features: str = "inception"  # for images
 
 
 USER_DATA = DatasetDefaults()

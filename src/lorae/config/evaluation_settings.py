@@ -9,6 +9,7 @@ from lorae import validation as rules
 from lorae.config.datasets import get_defaults
 from lorae.config.methods import get_method
 from lorae.errors import LoraeError, unknown_name
+from lorae.validation import setting
 
 SAMPLER_NAMES = ("gaussian", "mixture", "prior")
 
@@ -23,61 +24,59 @@ NAME_OR_MODULE = rules.Rule(
 class EvaluationSettings:
     """Settings of an evaluation; `resolve` replaces each None by the default of the data set or the method."""
 
-    features: Any = rules.setting(
+    features: Any = setting(
         None,
-        rules.optional(NAME_OR_MODULE),
+        NAME_OR_MODULE,
         "network whose features are compared: digits, lite0, inception, raw, or FILE.py:NAME of your own; "
         "by default digits for mnist, raw for vectors, else inception",
     )
-    features_weights: str | None = rules.setting(
-        None, rules.optional(rules.text()), "file with the weights of inception, if they are not in torch's cache"
+    features_weights: str | None = setting(
+        None, rules.text(), "file with the weights of inception, if they are not in torch's cache"
     )
-    samplers: tuple[str, ...] | None = rules.setting(
+    samplers: tuple[str, ...] | None = setting(
         None,
-        rules.optional(rules.names()),
+        rules.names(),
         "densities of latents to sample from, comma-separated; by default gaussian,mixture, and also prior for methods "
         "that train towards one; only prior for GANs",
     )
-    components: int | None = rules.setting(
+    components: int | None = setting(
         None,
-        rules.optional(rules.whole(1)),
+        rules.whole(1),
         "components of the mixture; by default the paper's 4 for MNIST and 10 for CelebA, 10 for other data",
     )
-    n: int = rules.setting(10_000, rules.whole(2), "items to generate in a draw; as many as MNIST has test images")
-    draws: int = rules.setting(
+    n: int = setting(10_000, rules.whole(2), "items to generate in a draw; as many as MNIST has test images")
+    draws: int = setting(
         3, rules.whole(1), "draws from each density; their spread shows the random variation of a distance"
     )
-    fit_on: str = rules.setting(
+    fit_on: str = setting(
         "train",
         rules.choice("train", "test"),
         "split whose latents the densities are fitted to; test as in the authors' code for CelebA",
     )
-    reference: str = rules.setting(
+    reference: str = setting(
         "test", rules.choice("test", "train"), "split that generated items are compared with; test as in the paper"
     )
-    labels: tuple[str, ...] = rules.setting(
+    labels: tuple[str, ...] = setting(
         ("10", "100", "1000", "10000", "all"),
         rules.names(),
         "numbers of labeled items of the classification, comma-separated; as in the paper",
     )
-    seeds: int = rules.setting(5, rules.whole(1), "classifiers trained for each number of labels")
-    protocol: str = rules.setting(
+    seeds: int = setting(5, rules.whole(1), "classifiers trained for each number of labels")
+    protocol: str = setting(
         "validation",
         rules.choice("validation", "authors_code"),
         "choice of the epoch of a classifier: on training items set aside, or on the test set as in the authors' code",
     )
-    max_steps: int | None = rules.setting(
+    max_steps: int | None = setting(
         None,
-        rules.optional(rules.whole(0)),
+        rules.whole(0),
         "limit on a classifier's training steps; 0 for no limit (the paper's 500 epochs, which take hours)",
     )
-    bootstrap: int = rules.setting(
+    bootstrap: int = setting(
         200, rules.whole(2), "resamples of the test items for the interval of the rank; enough for a 95% interval"
     )
-    seed: int = rules.setting(0, rules.whole(0, 2**31 - 1), "seed of draws, mixtures, subsets and classifiers")
-    device: str = rules.setting(
-        "auto", rules.choice("auto", "cpu", "cuda"), "cpu or cuda; auto uses a GPU if there is one"
-    )
+    seed: int = setting(0, rules.whole(0, 2**31 - 1), "seed of draws, mixtures, subsets and classifiers")
+    device: str = setting("auto", rules.choice("auto", "cpu", "cuda"), "cpu or cuda; auto uses a GPU if there is one")
 
     @classmethod
     def from_values(cls, values: Mapping[str, Any], origin: Callable[[str], str]) -> "EvaluationSettings":

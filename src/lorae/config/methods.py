@@ -59,14 +59,9 @@ def list_methods() -> list[dict[str, str]]:
     >>> [row["name"] for row in list_methods() if row["kind"] == "method"][:4]
     ['ae', 'vae', 'irmae', 'lorae']
     """
+    shown = ("name", "source", "summary", "objective")
     rows = [
-        {
-            "kind": "method",
-            "name": method.name,
-            "source": method.source,
-            "summary": method.summary,
-            "objective": method.objective,
-        }
+        {"kind": "method"} | {name: getattr(method, name) for name in shown}
         for method in [*METHODS.values(), *_added.values()]
     ]
     rows += [

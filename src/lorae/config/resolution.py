@@ -13,10 +13,7 @@ from lorae.penalties import matrix_penalties, penalty_names
 def resolve(settings: Settings, data_kind: str, data_shape: Iterable[int]) -> Settings:
     """Return the settings with a value for every None that the method or the data decides.
 
-    data_kind: {"images", "vectors"}
-    data_shape: shape of an item, (c, h, w) or (d,)
-
-    Raises LoraeError where method, network and data do not fit together.
+    `data_kind` is images or vectors. Raises LoraeError where method, network and data do not fit together.
     """
     method, data = get_method(settings.method), get_defaults(settings.data)
     _check_method_options(settings, method)
@@ -24,9 +21,9 @@ def resolve(settings: Settings, data_kind: str, data_shape: Iterable[int]) -> Se
     _check_penalty(settings, method)
     shape, vectors = tuple(data_shape), data_kind == "vectors"
     network = settings.network or ("mlp" if vectors else data.network)
-    if (network in ("mlp", "residual")) != vectors:
-        fitting = "mlp or residual" if vectors else "mnist or celeba"
-        raise LoraeError(f"network: got {network!r}, expected {fitting} for {data_kind}")
+    fitting = ("mlp", "residual", "linear") if vectors else ("mnist", "celeba", "residual", "linear")
+    if network not in fitting:
+        raise LoraeError(f"network: got {network!r}, expected one of {', '.join(fitting)} for {data_kind}")
     latent_dim = settings.latent_dim or min(method.latent_dim or 128, shape[0] if vectors else 128)
     if isinstance(settings.rank, int) and settings.rank > latent_dim:
         raise LoraeError(f"rank: got {settings.rank}, expected at most {latent_dim}, the latent's dimension")
@@ -127,9 +124,9 @@ def _matrix_option(method: Method, option: str, chosen: str | None, default: str
 def _resolve_normalization(settings: Settings, method: Method, network: str) -> str | None:
     normalize = _matrix_option(method, "normalize", settings.normalize, "none")
     layers = method.bottleneck_options.get("layers", 1)
-    if network == "residual" and normalize not in (None, "none") and layers != 1:
+    if network in ("residual", "linear") and normalize not in (None, "none") and layers != 1:
         raise LoraeError(
-            f"normalize: got {normalize!r} with network residual, which starts as PCA with one matrix M, but "
+            f"normalize: got {normalize!r} with network {network}, which starts as PCA with one matrix M, but "
             f"method {method.name!r} has {layers}; expected none"
         )
     return normalize

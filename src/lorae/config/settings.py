@@ -31,9 +31,7 @@ class Settings(DataSettings):
     """Settings of a run; `config.resolution.resolve` replaces each None by the default of the method or the data."""
 
     method: str = setting("lorae", rules.choice(*method_names()), "method to train, see `lorae methods`")
-    penalty: float | None = setting(
-        None, rules.optional(rules.real(0.0)), "weight of the method's own penalty (the paper's lambda)"
-    )
+    penalty: float | None = setting(None, rules.real(0.0), "weight of the method's own penalty (the paper's lambda)")
     penalties: dict[str, float] = setting(
         {},
         rules.mapping("penalties", "penalty to weight", weight_names, lambda _: rules.real(0.0)),
@@ -47,48 +45,48 @@ class Settings(DataSettings):
     # Goals for the rank, at most one of them. They need proximal steps, as lorae+ takes.
     rank: int | float | str | None = setting(
         None,
-        rules.optional(rules.wanted_rank()),
+        rules.wanted_rank(),
         "rank of M: a number, a share of the variance (the smallest rank that keeps it), or auto (the smallest rank "
         "before errors rise steeply), see docs/numerics.md",
     )
     target_mse: float | None = setting(
         None,
-        rules.optional(rules.real(0.0, exclusive=True)),
+        rules.real(0.0, exclusive=True),
         "choose the smallest rank whose error on held-out training items stays below this",
     )
     penalty_path: tuple[float, float, int] | None = setting(
         None,
-        rules.optional(rules.ascending_range(9)),
+        rules.ascending_range(9),
         "train at a sequence of penalties, LOW:HIGH or LOW:HIGH:POINTS (9 by default), each continued from the one "
         "before: gives the curve of rank and error, and a model at every point",
     )
     # The model.
     latent_dim: int | None = setting(
         None,
-        rules.optional(rules.whole(1)),
+        rules.whole(1),
         "width of the latent; by default 128 as in the paper, 16 for ae-small, at most the width of vectors",
     )
     network: str | None = setting(
         None,
-        rules.optional(rules.choice("mnist", "celeba", "mlp", "residual")),
-        "network: the paper's mnist or celeba for images; mlp, or residual (PCA plus an MLP), for vectors; default by "
-        "the data",
+        rules.choice("mnist", "celeba", "mlp", "residual", "linear"),
+        "network: the paper's mnist or celeba for images; mlp for vectors; residual (PCA plus one of these) or linear "
+        "(starts as PCA) for both; default by the data",
     )
     width: float = setting(1.0, rules.real(0.0, 16.0, exclusive=True), "factor on the network's channel counts")
     matrix_init: str | None = setting(
         None,
-        rules.optional(rules.choice("default", "identity", "orthogonal")),
+        rules.choice("default", "identity", "orthogonal"),
         "initialization of M: identity (for lorae), default (torch's, as in the authors' code; for irmae), orthogonal",
     )
     normalize: str | None = setting(
         None,
-        rules.optional(rules.choice("none", "scale", "coordinates")),
+        rules.choice("none", "scale", "coordinates"),
         "normalization of the encoder's output before M, so that a larger output cannot evade the penalty: none, scale "
         "(one standard deviation for all), or coordinates (one for each coordinate); default by the method",
     )
     matrix_update: str | None = setting(
         None,
-        rules.optional(rules.choice("adam", "prox")),
+        rules.choice("adam", "prox"),
         "optimizer of M: adam as in the paper, or prox, whose steps make singular values exactly zero; default by the "
         "method",
     )
@@ -107,40 +105,36 @@ class Settings(DataSettings):
     # Training; the paper's values.
     epochs: int | None = setting(
         None,
-        rules.optional(rules.whole(1)),
+        rules.whole(1),
         "passes over the training data; by default the paper's 100 for celeba, and its 50 for MNIST otherwise",
     )
     batch_size: int = setting(32, rules.whole(1), "items in a step; 32 as in the paper")
     lr: float | None = setting(
-        None,
-        rules.optional(rules.real(0.0, exclusive=True)),
-        "learning rate of Adam; by default the paper's 1e-3, and 2e-4 for GANs",
+        None, rules.real(0.0, exclusive=True), "learning rate of Adam; by default the paper's 1e-3, and 2e-4 for GANs"
     )
     schedule: str | None = setting(
         None,
-        rules.optional(rules.choice("constant", "cosine")),
+        rules.choice("constant", "cosine"),
         "schedule of the learning rate; constant as in the paper, cosine for lorae+",
     )
     penalty_warmup: float | None = setting(
         None,
-        rules.optional(rules.real(0.0)),
+        rules.real(0.0),
         "epochs over which penalties grow to full weight; 0 as in the paper, 1 for penalties that are not convex",
     )
     reconstruction: str | None = setting(
         None,
-        rules.optional(rules.choice("mean", "sum")),
+        rules.choice("mean", "sum"),
         "reconstruction error: mean over all entries as in the authors' code, or sum over an item as in the paper's "
         "equation; default by the method",
     )
     likelihood: str | None = setting(
         None,
-        rules.optional(rules.choice("gaussian", "bernoulli")),
+        rules.choice("gaussian", "bernoulli"),
         "likelihood of the reconstruction: squared error, or cross-entropy of pixels; default by the method",
     )
     noise: float | None = setting(
-        None,
-        rules.optional(rules.real(0.0)),
-        "standard deviation of noise on the encoder's input; default by the method",
+        None, rules.real(0.0), "standard deviation of noise on the encoder's input; default by the method"
     )
     seed: int = setting(0, rules.whole(0, 2**31 - 1), "seed of the weights, the order of batches and the noise")
     # The machine.

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lorae.errors import LoraeError
+from lorae.linalg import leading_components
 from lorae.metrics.ranks import rank_at
 from lorae.metrics.spectrum import TOLERANCE, Spectrum, latent_spectrum
 from lorae.models.bottlenecks import IdentityBottleneck, Latent, get_bottleneck
@@ -40,12 +41,9 @@ class ModelSpec:
     width: float = 1.0
     bottleneck: str = "identity"
     bottleneck_options: dict[str, Any] = field(default_factory=dict)
-    # Last activation of the decoder of images: tanh as in the paper, or sigmoid for a likelihood of pixels.
-    output: str = "tanh"
-    # Whether the decoder's weights are divided by their spectral norms.
-    spectral_norm: bool = False
-    # False for a generator alone: then there is no encoder.
-    encodes: bool = True
+    output: str = "tanh"  # last activation for images: as in the paper, or sigmoid for a likelihood of pixels
+    spectral_norm: bool = False  # whether the decoder's weights are divided by their spectral norms
+    encodes: bool = True  # False for a generator, which has no encoder
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "ModelSpec":
@@ -95,33 +93,37 @@ class Autoencoder(nn.Module):
         return Forward(h, latent, self.decoder(latent.z))
 
     def start_as_principal_components(self, items: NDArray[Any]) -> None:
-        """Set the linear paths of a `residual` network so that the model is the PCA of raw items, vectors (n, d).
+        """Set the linear paths of a `residual` or `linear` network so that the model is the PCA of raw items.
 
-        Requires an identity bottleneck, or an M that is the identity. With fewer principal components than latent
-        coordinates, the remaining ones start at zero.
+        Requires M to be the identity, if there is one. Latent coordinates beyond the components start at zero.
         """
-        scaled = self.scaling(torch.as_tensor(np.array(items))).double()
-        # Not by `principal_axes`, whose signs differ: the result of a seed depends on the signs.
-        _, _, axes = torch.linalg.svd(scaled - scaled.mean(0), full_matrices=False)
-        axes = axes[: self.spec.latent_dim]
+        scaled = self.scaling(torch.as_tensor(np.array(items))).double().flatten(1).numpy()
+        mean, axes, _ = leading_components(scaled, self.spec.latent_dim)
+        self.set_linear_path(mean, axes)
+
+    def set_linear_path(self, mean: NDArray[np.float64], axes: NDArray[np.float64]) -> None:
+        """Set the linear paths of a `residual` or `linear` network to a projection of scaled items.
+
+        mean: (d,), for items of d entries
+        axes: orthonormal rows (k, d), k at most latent_dim
+        """
         assert isinstance(self.encoder, Encoder)
-        output, inputs = self.encoder.output, scaled.shape[1]
+        output, inputs = self.encoder.output, len(mean)
         with torch.no_grad():
             output.weight.zero_()
-            output.weight[: len(axes), :inputs] = axes
+            output.weight[: len(axes), :inputs] = torch.from_numpy(axes)
             output.bias.zero_()
-            output.bias[: len(axes)] = -axes @ scaled.mean(0)
+            output.bias[: len(axes)] = torch.from_numpy(-axes @ mean)
             self.decoder.input.weight[-inputs:].zero_()
-            self.decoder.input.weight[-inputs:, : len(axes)] = axes.mT
-            self.decoder.input.bias[-inputs:] = scaled.mean(0)
+            self.decoder.input.weight[-inputs:, : len(axes)] = torch.from_numpy(axes.T.copy())
+            self.decoder.input.bias[-inputs:] = torch.from_numpy(mean)
 
     def calibrate(self, items: NDArray[Any]) -> None:
         """Rescale the encoder's last layer so that its outputs on raw items have mean 0 and deviation 1.
 
-        Requires a bottleneck with one matrix M. A residual network that is the PCA of its items remains so.
-
         A normalization after the encoder divides the effect of a step by the size of the outputs: without calibration
-        the initial outputs are small, and the first updates would change them far too much.
+        the initial outputs are small, and the first updates would change them far too much. Requires a bottleneck with
+        one matrix M. A residual network that is the PCA of its items remains so.
         """
         if isinstance(self.encoder, MissingEncoder):
             return
@@ -133,7 +135,7 @@ class Autoencoder(nn.Module):
         with torch.no_grad():
             output.weight.div_(deviation[:, None])
             output.bias.copy_((output.bias - h.mean(0)) / deviation)
-            if self.spec.network == "residual":
+            if self.spec.network in ("residual", "linear"):
                 # M orders the components, so that a bound on its rank removes the last ones first; the decoder
                 # compensates for both changes, so that the model computes the same function.
                 order = torch.linspace(1, LAST_COMPONENT, len(deviation), device=h.device)
@@ -179,16 +181,10 @@ class Autoencoder(nn.Module):
     def singular_values(self) -> NDArray[np.float64] | None:
         """Return singular values of M, descending, float64 (latent_dim,); None without a linear bottleneck."""
         matrix = self.bottleneck.matrix()
-        if matrix is None:
-            return None
-        values: NDArray[np.float64] = torch.linalg.svdvals(matrix.detach().double()).cpu().numpy()
-        return values
+        return None if matrix is None else torch.linalg.svdvals(matrix.detach().double()).cpu().numpy()
 
     def collapse(self) -> "Autoencoder":
-        """Return a plain autoencoder with the same outputs: a copy with M folded into the encoder's last layer.
-
-        The product is taken in float64. A model without a linear bottleneck is copied as it is.
-        """
+        """Return a copy with M, if there is one, folded into the encoder's last layer in float64: the same outputs."""
         collapsed = copy.deepcopy(self)
         affine = self.bottleneck.affine()
         if affine is None or isinstance(collapsed.encoder, MissingEncoder):
@@ -210,11 +206,8 @@ class Autoencoder(nn.Module):
         decoded at their means, and the spectrum of the latent covariance keeps its leading part. None keeps all
         singular values of M above 1e-6 of the largest, so that reconstructions stay the same up to rounding.
 
-        items: raw training items, at least two, better a few times as many as latent_dim; for a rank of None they set
-        the axes only.
-
-        Raises LoraeError for a method without M, a decoder with spectral norms, a rank below 1 or above latent_dim, and
-        an M that is zero.
+        Items are raw training items, at least two, better a few times as many as latent_dim. Raises LoraeError for a
+        method without M, a decoder with spectral norms, a rank below 1 or above latent_dim, and an M that is zero.
 
         >>> spec = ModelSpec("mlp", (6,), latent_dim=4, bottleneck="linear")
         >>> items = np.random.default_rng(0).normal(size=(50, 6)).astype(np.float32)
@@ -226,8 +219,7 @@ class Autoencoder(nn.Module):
     def truncation_rank(self, rank: int | None = None) -> int:
         """Return the number of directions that a truncation keeps: `rank`, or the numerical rank of M for None.
 
-        Raises LoraeError for a bottleneck without a matrix, a decoder with spectral norms, which truncation would
-        change, a rank below 1 or above latent_dim, and a matrix that is zero or not finite.
+        Raises LoraeError for the same models and ranks as `truncate`, whose decoder would change spectral norms.
         """
         matrix = self.bottleneck.matrix()
         if matrix is None:

@@ -1,8 +1,8 @@
 """The paper's encoders and decoders (supplementary table 1), and an MLP pair for vectors."""
 
-from dataclasses import dataclass
 from itertools import pairwise
 from math import prod
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -43,27 +43,27 @@ class Decoder(nn.Module):
 class ConcatInput(nn.Module):
     """A network's input concatenated to its features, so that the next linear layer has a linear path."""
 
-    def __init__(self, network: nn.Sequential) -> None:
+    def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map x, float (n, d), to (n, d + features)."""
-        return torch.cat([x, self.network(x)], dim=1)
+        """Map x, float (n, d) or (n, c, h, w), to (n, inputs + features)."""
+        return torch.cat([x.flatten(1), self.network(x).flatten(1)], dim=1)
 
 
 class LinearSkip(nn.Module):
     """A network on the first `width` entries of each row, plus the others as they are."""
 
-    def __init__(self, network: nn.Sequential, width: int) -> None:
+    def __init__(self, network: nn.Module, width: int) -> None:
         super().__init__()
         self.network = network
         self.width = width
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map x, float (n, width + d), to (n, d)."""
-        result: Tensor = self.network(x[:, : self.width]) + x[:, self.width :]
-        return result
+        """Map x, float (n, width + d), to (n, d), or to (n, c, h, w) for a network of images."""
+        result: Tensor = self.network(x[:, : self.width])
+        return result + x[:, self.width :].view(result.shape)
 
 
 class ToImage(nn.Module):
@@ -78,14 +78,11 @@ class ToImage(nn.Module):
         return x.view(-1, *self.sides).permute(0, 3, 1, 2)
 
 
-@dataclass(frozen=True)
-class ConvolutionalPair:
-    """Channel counts of a pair: `encoder` ones halve the sides each, the first of `decoder` comes from a linear
-    layer, followed by a ReLU or not, the others double the sides each.
-    """
+class ConvolutionalPair(NamedTuple):
+    """Channel counts of a pair of networks, and whether a ReLU follows the decoder's first layer."""
 
-    encoder: tuple[int, ...]
-    decoder: tuple[int, ...]
+    encoder: tuple[int, ...]  # each halves the sides
+    decoder: tuple[int, ...]  # the first comes from a linear layer, the others double the sides each
     relu_first: bool
 
 
@@ -124,20 +121,28 @@ def build_networks(
     encoder_outputs: int | None = None,
     output: str = "tanh",
 ) -> tuple[Encoder, Decoder]:
-    """Return an encoder and a decoder for items of one shape.
+    """Return an encoder and a decoder for items of one shape; LoraeError for sides that are no multiples of 8.
 
-    network: `mnist`, `celeba`, `mlp` or `residual`; shape: (c, h, w) with sides that are multiples of 8, or (d,);
-    width: factor on all channel counts; encoder_outputs: where they are not `latent_dim`; output: `tanh` or `sigmoid`,
-    the last activation of the decoder of images. Raises LoraeError for other shapes.
+    network: `mnist` or `celeba` for images, `mlp` for vectors, `residual` (a linear path beside the networks of `mnist`
+    or `mlp`) and `linear` for both. `width` is a factor on all channel counts, `output` the last activation of the
+    decoder of images, unless there is a linear path; `encoder_outputs` is given where it is not `latent_dim`.
     """
     outputs = encoder_outputs or latent_dim
-    if network == "mlp":
-        widths = [_scaled(hidden, width) for hidden in MLP_WIDTHS]
-        return _mlp_encoder(prod(shape), widths, outputs), _mlp_decoder(prod(shape), widths, latent_dim)
+    if network == "linear":
+        encoder = Encoder(nn.Identity(), Linear(prod(shape), outputs))
+        return encoder, Decoder(Linear(latent_dim, prod(shape)), nn.Unflatten(1, shape))
     if network == "residual":
-        widths = [_scaled(hidden, width) for hidden in MLP_WIDTHS]
-        return _residual_pair(prod(shape), widths, latent_dim, outputs)
-    pair = CONVOLUTIONAL_PAIRS[network]
+        plain = "mlp" if len(shape) == 1 else "mnist"
+        pair = build_networks(plain, shape, latent_dim, width, encoder_outputs=outputs, output="identity")
+        return _with_linear_path(*pair, shape)
+    if network == "mlp":
+        return _mlp_pair(prod(shape), [_scaled(hidden, width) for hidden in MLP_WIDTHS], latent_dim, outputs)
+    return _convolutional_pair(CONVOLUTIONAL_PAIRS[network], shape, latent_dim, width, outputs, output)
+
+
+def _convolutional_pair(
+    pair: ConvolutionalPair, shape: tuple[int, ...], latent_dim: int, width: float, outputs: int, output: str
+) -> tuple[Encoder, Decoder]:
     channels, height, side = shape
     if height % 8 or side % 8:
         raise LoraeError(f"size: images of {height}x{side}, expected sides that are multiples of 8")
@@ -174,39 +179,37 @@ def _convolutional_decoder(
         layers += [StridedConvTranspose2d(before, after), nn.ReLU()]
     # Transposed, though 1 x 1, as the paper writes: torch starts its weights in [-1, 1], those of a plain one in
     # [-0.18, 0.18], and that start decides how fast the first epochs are.
+    layers.append(PixelwiseLinear(counts[-1], channels))
     # Tanh on images in [0, 1], as in the authors' code: negative outputs are clipped when images are written.
-    layers += [PixelwiseLinear(counts[-1], channels), nn.Sigmoid() if output == "sigmoid" else nn.Tanh()]
+    if output != "identity":
+        layers.append(nn.Sigmoid() if output == "sigmoid" else nn.Tanh())
     return Decoder(Linear(latent_dim, prod(start)), nn.Sequential(*layers))
 
 
-def _mlp_encoder(inputs: int, widths: list[int], latent_dim: int) -> Encoder:
-    sizes = [inputs, *widths]
-    layers: list[nn.Module] = []
-    for before, after in pairwise(sizes):
-        layers += [Linear(before, after), nn.ReLU()]
-    return Encoder(nn.Sequential(*layers), Linear(widths[-1], latent_dim))
+def _mlp_pair(inputs: int, widths: list[int], latent_dim: int, outputs: int) -> tuple[Encoder, Decoder]:
+    forward, backward = [inputs, *widths], [*reversed(widths), inputs]
+    encoder = [layer for sizes in pairwise(forward) for layer in (Linear(*sizes), nn.ReLU())]
+    last = Linear(widths[-1], outputs)
+    decoder = [layer for sizes in pairwise(backward) for layer in (nn.ReLU(), Linear(*sizes))]
+    first = Linear(latent_dim, widths[-1])
+    return Encoder(nn.Sequential(*encoder), last), Decoder(first, nn.Sequential(*decoder))
 
 
-def _residual_pair(inputs: int, widths: list[int], latent_dim: int, outputs: int) -> tuple[Encoder, Decoder]:
-    """Return the MLP pair with a linear path beside each; the last layer before the sum starts at zero."""
-    encoder = _mlp_encoder(inputs, widths, outputs)
-    decoder = _mlp_decoder(inputs, widths, latent_dim)
+def _with_linear_path(encoder: Encoder, decoder: Decoder, shape: tuple[int, ...]) -> tuple[Encoder, Decoder]:
+    """Return a pair with a linear path beside each network; the last layer before the sum starts at zero."""
     assert isinstance(decoder.features, nn.Sequential)
     assert isinstance(encoder.features, nn.Sequential)
     last = decoder.features[-1]
-    assert isinstance(last, nn.Linear)
+    assert isinstance(last, nn.Linear | PixelwiseLinear)
+    assert last.bias is not None
     nn.init.zeros_(last.weight)
     nn.init.zeros_(last.bias)
-    first = widths[-1]
+    inputs, (features, outputs), (latent_dim, first) = prod(shape), _sizes(encoder.output), _sizes(decoder.input)
     return (
-        Encoder(ConcatInput(encoder.features), Linear(inputs + first, outputs)),
+        Encoder(ConcatInput(encoder.features), Linear(inputs + features, outputs)),
         Decoder(Linear(latent_dim, first + inputs), LinearSkip(decoder.features, first)),
     )
 
 
-def _mlp_decoder(outputs: int, widths: list[int], latent_dim: int) -> Decoder:
-    sizes = [*reversed(widths), outputs]
-    layers: list[nn.Module] = []
-    for before, after in pairwise(sizes):
-        layers += [nn.ReLU(), Linear(before, after)]
-    return Decoder(Linear(latent_dim, sizes[0]), nn.Sequential(*layers))
+def _sizes(layer: nn.Linear) -> tuple[int, int]:
+    return layer.in_features, layer.out_features

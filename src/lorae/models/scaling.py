@@ -32,10 +32,7 @@ class Scaling(nn.Module):
         self.register_buffer("scale", torch.full((size,), 255.0 if self.images else 1.0))
 
     def fit(self, inputs: NDArray[Any], by_columns: bool = True) -> None:
-        """Set mean and standard deviation to those of training vectors (n, d); no-op for images.
-
-        by_columns: a deviation for each column; otherwise one for all, the root of their mean variance.
-        """
+        """Set mean and deviation, one a column or one for all, to those of training vectors; no-op for images."""
         if self.images:
             return
         mean, deviation = column_deviations(inputs, by_columns=by_columns)
@@ -63,13 +60,13 @@ class Units:
 
     @classmethod
     def of(cls, vectors: NDArray[np.float64], *, by_columns: bool) -> "Units":
-        """Return the units of vectors (n, d); by_columns: a deviation for each, otherwise one for all."""
+        """Return the units of vectors (n, d), with a deviation for each column or one for all."""
         mean, deviation = column_deviations(vectors, by_columns=by_columns)
         return cls(mean, np.where(deviation > 0, deviation, np.abs(mean).clip(min=1.0)))
 
-    def scaled(self, vectors: NDArray[np.float64]) -> NDArray[np.float32]:
+    def scaled(self, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return scaled vectors (n, d), with zero for the rounding of a constant."""
-        scaled: NDArray[np.float32] = ((vectors - self.mean) / self.scale).astype(np.float32)
+        scaled: NDArray[np.float64] = (vectors - self.mean) / self.scale
         scaled[:, np.abs(scaled).max(axis=0) < ROUNDING] = 0
         return scaled
 

@@ -23,19 +23,13 @@ class PrincipalTruncation:
     """The r leading principal axes of latents z = A h + b, in float64.
 
     The code of an item is projection h + offset, and its latent is approximated by axes code + mean.
-
-    projection: Tensor of shape (r, input_dim)
-    offset: Tensor of shape (r,)
-    axes: Tensor of shape (latent_dim, r) with orthonormal columns
-    mean: Tensor of shape (latent_dim,)
-    deviations: standard deviations of z along every direction of M, descending; the first r are those of the code
     """
 
-    projection: Tensor
-    offset: Tensor
-    axes: Tensor
-    mean: Tensor
-    deviations: Tensor
+    projection: Tensor  # (r, input_dim)
+    offset: Tensor  # (r,)
+    axes: Tensor  # (latent_dim, r), orthonormal columns
+    mean: Tensor  # (latent_dim,)
+    deviations: Tensor  # of z along every direction of M, descending; the first r are those of the code
 
     @property
     def rank(self) -> int:
@@ -61,15 +55,11 @@ class PrincipalTruncation:
 
 
 def find_truncation(encoder_outputs: Tensor, bottleneck: Bottleneck, rank: int) -> PrincipalTruncation:
-    """Find the principal axes of the latents within the directions that M has left.
+    """Find `rank` principal axes of the latents of encoder outputs, (n, input_dim), within the range of M.
 
-    encoder_outputs: outputs h of the encoder for at least two items, (n, input_dim)
-    bottleneck: a bottleneck with a matrix M
-    rank: number of axes to keep. Directions of M that the items do not use count as the last ones.
-
-    The axes are the eigenvectors of the covariance of z restricted to the range of M, by descending standard
-    deviation, each with its entry of largest magnitude positive. Singular values of M alone do not give an order,
-    because they do not depend on how much of h lies along each direction.
+    The axes are the eigenvectors of the covariance of z restricted to that range, by descending standard deviation,
+    each with its entry of largest magnitude positive; directions that the items do not use come last. Singular values
+    of M alone give no order, because they do not depend on how much of h lies along each direction.
 
     Raises LoraeError for fewer than two items, and for outputs that are not finite.
 
@@ -102,13 +92,7 @@ def find_truncation(encoder_outputs: Tensor, bottleneck: Bottleneck, rank: int) 
 
 
 def numerical_rank(matrix: Tensor) -> int:
-    """Count the singular values of M above `ROUNDING` times the largest.
-
-    Raises LoraeError for a matrix that is zero or not finite.
-
-    >>> numerical_rank(torch.diag(torch.tensor([2.0, 1.0, 1e-8])))
-    2
-    """
+    """Count the singular values of M above `ROUNDING` times the largest; LoraeError for zero or not finite ones."""
     if not matrix.isfinite().all():
         raise LoraeError("truncate: M has entries that are not finite, expected finite ones; the model has diverged")
     rank = rank_at(torch.linalg.svdvals(matrix.double()).cpu().numpy(), ROUNDING)

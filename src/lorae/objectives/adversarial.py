@@ -1,7 +1,8 @@
 """Objectives with an adversary: on items (GANs) or on latents (adversarial Wasserstein autoencoders)."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -27,11 +28,10 @@ class Losses:
 
 
 # S is the logistic function: softplus(-a) = -log S(a), softplus(a) = -log(1 - S(a)).
+NON_SATURATING = Losses(lambda a: softplus(-a).mean(), lambda a: softplus(-a).mean(), lambda a: softplus(a).mean())
 LOSSES = {
-    "minimax": Losses(lambda a: -softplus(a).mean(), lambda a: softplus(-a).mean(), lambda a: softplus(a).mean()),
-    "non-saturating": Losses(
-        lambda a: softplus(-a).mean(), lambda a: softplus(-a).mean(), lambda a: softplus(a).mean()
-    ),
+    "minimax": replace(NON_SATURATING, generator=lambda a: -softplus(a).mean()),
+    "non-saturating": NON_SATURATING,
     "least-squares": Losses(
         lambda a: (a - 1).square().mean() / 2, lambda a: (a - 1).square().mean() / 2, lambda a: a.square().mean() / 2
     ),
@@ -45,23 +45,18 @@ class WAEGANObjective(Objective):
         adversarial = {name: weights[name] for name in ("generator", "discriminator")}
         others = {name: weight for name, weight in weights.items() if name not in adversarial}
         super().__init__(model, others, **options)
-        self.weights |= adversarial
-        self.losses = LOSSES["non-saturating"]
-        layers: list[nn.Module] = []
-        width = model.spec.latent_dim
-        for after in LATENT_WIDTHS:
-            layers += [Linear(width, after), nn.ReLU()]
-            width = after
-        self.modules["adversary"] = nn.Sequential(*layers, Linear(width, 1)).to(model.scaling.scale.device)
+        self.weights = {**self.weights, **adversarial}
+        self.losses = NON_SATURATING
+        widths = pairwise([model.spec.latent_dim, *LATENT_WIDTHS])
+        layers = [layer for sizes in widths for layer in (Linear(*sizes), nn.ReLU())]
+        adversary = nn.Sequential(*layers, Linear(LATENT_WIDTHS[-1], 1))
+        self.modules["adversary"] = adversary.to(model.scaling.scale.device)
         self._latents = torch.empty(0)
 
     def targets(self) -> list[OptimizerTarget]:
         """Return the autoencoder, then the adversary on the same latents."""
-        (autoencoder,) = super().targets()
-        return [
-            autoencoder,
-            OptimizerTarget("adversary", list(self.modules.parameters()), self._compute_adversary_loss),
-        ]
+        adversary = OptimizerTarget("adversary", list(self.modules.parameters()), self._compute_adversary_loss)
+        return [*super().targets(), adversary]
 
     def compute_loss(self, x: Tensor) -> LossOutput:
         """Return the loss of the autoencoder."""
@@ -94,9 +89,9 @@ class GANObjective(Objective):
 
     def targets(self) -> list[OptimizerTarget]:
         """Return the discriminator, then the generator, each with its own samples."""
-        generator = list(self.model.decoder.parameters())
+        discriminator, generator = list(self.modules.parameters()), list(self.model.decoder.parameters())
         return [
-            OptimizerTarget("discriminator", list(self.modules.parameters()), self._compute_adversary_loss),
+            OptimizerTarget("discriminator", discriminator, self._compute_adversary_loss),
             OptimizerTarget("generator", generator, self.compute_loss),
         ]
 

@@ -1,6 +1,7 @@
 """Penalties of M alone, computed on a GPU beside the networks instead of after them."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -8,33 +9,23 @@ from torch import Tensor, nn
 from lorae.objectives.linearized_penalty import LinearizedPenalty
 
 
+@dataclass
 class ConcurrentPenalty:
     """Value and gradient of a weighted sum of penalties of M, computed on a stream of its own.
 
     M is known when a step starts, so its polar factor, some thirty products of small matrices, can be computed while
     the networks go forward and backward; a step then waits for one addition. A CUDA graph records both streams.
-
-    matrix: M, on a GPU
-    scale: scalar on the GPU, a factor on all weights
-    every_step: whether to linearize the penalties in every step, rather than in those for which `linearizes` is set
     """
 
-    def __init__(
-        self,
-        penalties: Mapping[str, LinearizedPenalty],
-        weights: Mapping[str, float],
-        matrix: nn.Parameter,
-        scale: Tensor,
-        *,
-        every_step: bool,
-    ) -> None:
-        self.penalties = penalties
-        self.weights = weights
-        self.matrix = matrix
-        self.scale = scale
-        self.every_step = every_step
+    penalties: Mapping[str, LinearizedPenalty]
+    weights: Mapping[str, float]
+    matrix: nn.Parameter  # M, on a GPU
+    scale: Tensor  # scalar on the GPU, a factor on all weights
+    every_step: bool  # whether to linearize the penalties in every step, or in those for which `linearizes` is set
+
+    def __post_init__(self) -> None:
         self.linearizes = True
-        self.stream = torch.cuda.Stream(matrix.device)  # type: ignore[no-untyped-call]
+        self.stream = torch.cuda.Stream(self.matrix.device)  # type: ignore[no-untyped-call]
         self.terms: dict[str, Tensor] = {}
         self.total = self.gradient = torch.empty(0)
 

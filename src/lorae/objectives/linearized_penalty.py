@@ -12,9 +12,6 @@ class LinearizedPenalty(nn.Module):
     Linearizing costs an eigendecomposition, evaluating the tangent a sum; M hardly turns within ten steps, but any
     other change of M requires a new tangent. The buffers stay in place, so that a GPU can record a step; checkpoints
     keep them, so that a resumed run has the same tangent.
-
-    function: takes a matrix (m, n), returns a scalar with a gradient
-    matrix: the M at the start, (m, n)
     """
 
     at: Tensor

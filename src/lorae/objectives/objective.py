@@ -1,7 +1,7 @@
 """The loss: one reconstruction term for all methods, the bottleneck's own terms, and the penalties."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import NamedTuple
 
 import torch
@@ -34,51 +34,41 @@ class OptimizerTarget:
     matrix: nn.Parameter | None = None
 
 
+@dataclass(eq=False)
 class Objective:
-    """Weighted sum of named terms, which are reported unweighted beside their `weights`.
+    """Weighted sum of named terms, which are reported unweighted beside their `weights`."""
 
-    weights: weights of penalties, and of terms of the bottleneck or adversary
-    reconstruction ({"mean", "sum"}): mean over all entries of a batch, or sum over an item and mean over the batch
-    likelihood ({"gaussian", "bernoulli"}): squared error, or cross-entropy of pixels
-    noise: standard deviation of noise on the encoder's input
-    proximal: leave the nuclear norm of M out of the loss, since proximal steps minimize it
-    penalty_every: steps between two linearizations of the penalties of M alone; 1 computes them in every step
-    bfloat16: run the convolutions under autocast
-    """
+    model: Autoencoder
+    weights: Mapping[str, float]  # of penalties, and of terms of the bottleneck or adversary
+    _: KW_ONLY
+    reconstruction: str = "mean"  # over all entries of a batch, or `sum` over an item and mean over the batch
+    likelihood: str = "gaussian"  # squared error, or `bernoulli`: cross-entropy of pixels
+    noise: float = 0.0  # standard deviation of noise on the encoder's input
+    proximal: bool = False  # leaves the nuclear norm of M out of the loss, since proximal steps minimize it
+    penalty_every: int = (
+        1  # steps between two linearizations of the penalties of M alone; 1 computes them in every step
+    )
+    bfloat16: bool = False  # runs the convolutions under autocast
 
-    def __init__(
-        self,
-        model: Autoencoder,
-        weights: Mapping[str, float],
-        *,
-        reconstruction: str = "mean",
-        likelihood: str = "gaussian",
-        noise: float = 0.0,
-        proximal: bool = False,
-        penalty_every: int = 1,
-        bfloat16: bool = False,
-    ) -> None:
-        self.model = model
-        self.reconstruction = reconstruction
-        self.likelihood = likelihood
-        self.noise = noise
-        self.proximal = proximal
-        self.bfloat16 = bfloat16
-        own = {name: weights.get(name, 0.0) for name in model.bottleneck.TERMS}
-        self.weights = {"reconstruction": 1.0, **own, **weights}
+    def __post_init__(self) -> None:
+        own = {name: self.weights.get(name, 0.0) for name in self.model.bottleneck.TERMS}
         # A penalty with weight zero has no effect, but is still measured, so that runs can be compared.
-        self._penalties = {name: penalty_function(name) for name in weights if name not in own}
+        self._penalties = {name: penalty_function(name) for name in self.weights if name not in own}
+        self.weights = {"reconstruction": 1.0, **own, **self.weights}
         # On the device, so that a captured step sees a warm-up; 1 is full weight.
-        self.penalty_scale = torch.ones((), device=model.scaling.scale.device)
+        self.penalty_scale = torch.ones((), device=self.model.scaling.scale.device)
         # The nuclear norm of M after the last proximal step, without a gradient: reported at no cost.
-        self.proximal_norm = torch.zeros((), device=model.scaling.scale.device)
+        self.proximal_norm = torch.zeros_like(self.penalty_scale)
         # Adversaries and linearized penalties, for checkpoints.
         self.modules = nn.ModuleDict()
-        self.penalty_every = penalty_every
-        self._linearized: dict[str, LinearizedPenalty] = {}
         self._concurrent: ConcurrentPenalty | None = None
-        if penalty_every > 1:
-            self._linearize_penalties()
+        self._linearized: dict[str, LinearizedPenalty] = {}
+        if self.penalty_every > 1:
+            M = penalized_matrix(self.model.bottleneck)
+            names = matrix_penalties(self._penalties, proximal=self.proximal)
+            self._linearized = {name: LinearizedPenalty(matrix_function(name), M) for name in names}
+            # This name is part of checkpoints.
+            self.modules["held_penalties"] = nn.ModuleDict(self._linearized)
 
     def targets(self) -> list[OptimizerTarget]:
         """Return the targets that take a step on every batch, in turn."""
@@ -105,9 +95,7 @@ class Objective:
             return None
         linearized = {n: self._linearized.get(n) or LinearizedPenalty(matrix_function(n), matrix) for n in chosen}
         every_step = self.penalty_every == 1
-        self._concurrent = ConcurrentPenalty(
-            linearized, self.weights, matrix, self.penalty_scale, every_step=every_step
-        )
+        self._concurrent = ConcurrentPenalty(linearized, self.weights, matrix, self.penalty_scale, every_step)
         return self._concurrent
 
     def __call__(self, x: Tensor) -> LossOutput:
@@ -127,7 +115,7 @@ class Objective:
         for name, penalty in self._penalties.items():
             if self._is_concurrent(name):
                 continue
-            if self._is_proximal(name):
+            if self.proximal and name == "nuclear":
                 terms[name] = self.proximal_norm.clone()
             else:
                 terms[name] = self._linearized[name](context.matrix) if name in self._linearized else penalty(context)
@@ -154,19 +142,8 @@ class Objective:
             if not self._is_concurrent(name):
                 penalty.relinearize(penalized_matrix(self.model.bottleneck))
 
-    def _linearize_penalties(self) -> None:
-        self._linearized = {
-            name: LinearizedPenalty(matrix_function(name), penalized_matrix(self.model.bottleneck))
-            for name in matrix_penalties(self._penalties, proximal=self.proximal)
-        }
-        # This name is part of checkpoints.
-        self.modules["held_penalties"] = nn.ModuleDict(self._linearized)
-
     def _is_concurrent(self, name: str) -> bool:
         return self._concurrent is not None and name in self._concurrent.penalties
-
-    def _is_proximal(self, name: str) -> bool:
-        return self.proximal and name == "nuclear"
 
     def autocast(self, x: Tensor) -> torch.autocast:
         """Return the autocast context of the convolutions."""

@@ -20,10 +20,8 @@ class ProximalAdam(torch.optim.Adam):
     with m and v the bias-corrected averages of its gradient and of the mean square of that, p the mean square of the
     penalty's gradient, and rate = lr / (sqrt(v + p) + eps), a step is M <- prox(M - rate * m) with the threshold
     rate * weight. The factorization waits for `shrink`, which applies the thresholds that have added up; until then
-    M has no zeros.
-
-    parameters: all others; matrix: M; weight: a tensor of no dimension, the penalty's weight, which may change.
-    The step reads no value back, so a GPU can record it; `shrink` does, and is called between steps.
+    M has no zeros. `weight` is a scalar tensor, the penalty's weight, which may change. The step reads no value back,
+    so a GPU can record it; `shrink` does, and is called between steps.
     """
 
     def __init__(

@@ -40,18 +40,14 @@ GROUP = "lorae.penalties"
 
 @dataclass(frozen=True)
 class Penalty:
-    """Description of a penalty.
-
-    name, summary, source; of_matrix: whether it is a function of M alone; reads_back: whether it waits for values from
-    the GPU; function: None before its module is imported.
-    """
+    """Description of a penalty."""
 
     name: str
     summary: str
     source: str
-    of_matrix: bool = False
-    reads_back: bool = False
-    function: Callable[[Any], Any] | None = None
+    of_matrix: bool = False  # a function of M alone
+    reads_back: bool = False  # waits for values from the GPU
+    function: Callable[[Any], Any] | None = None  # None before its module is imported
 
 
 # Penalties of other packages that have been imported, and registered functions.
@@ -108,18 +104,12 @@ def register_penalty(
 
 
 def all_penalties() -> dict[str, Penalty]:
-    """Return every penalty by name, in alphabetical order.
-
-    Those of other packages have summary and version of the package until `get_penalty` imports them.
-    """
+    """Return every penalty by name; those of other packages are not imported, and have its summary and version."""
     return dict(sorted((_installed() | _built_in() | _added).items()))
 
 
 def get_penalty(name: str) -> Penalty:
-    """Return the description of a penalty, importing that of another package.
-
-    Raises LoraeError for an unknown or ambiguous name, and for a package that cannot be imported.
-    """
+    """Return a penalty, imported; LoraeError for one that is unknown or ambiguous, or fails to import."""
     if name not in all_penalties():
         raise unknown_name("penalties", name, all_penalties())
     if name in plugins.installed(GROUP) and name not in _added:
@@ -138,14 +128,12 @@ def penalty_function(name: str) -> "PenaltyFunction":
     if get_penalty(name).of_matrix:
         function = matrix_function(name)
         return lambda context: function(context.matrix)
-    penalty: PenaltyFunction = get_penalty(name).function or importlib.import_module(f"{__name__}.{name}").penalty
-    return penalty
+    return get_penalty(name).function or importlib.import_module(f"{__name__}.{name}").penalty
 
 
 def matrix_function(name: str) -> "MatrixFunction":
     """Return a penalty of M alone as a function of M, (latent_dim, latent_dim)."""
-    function: MatrixFunction = get_penalty(name).function or importlib.import_module(f"{__name__}.{name}").of_matrix
-    return function
+    return get_penalty(name).function or importlib.import_module(f"{__name__}.{name}").of_matrix
 
 
 def matrix_penalties(names: Iterable[str], *, proximal: bool) -> list[str]:
@@ -206,10 +194,5 @@ def _describe(name: str) -> Penalty:
         raise LoraeError(
             f"{path.name}: a penalty needs a docstring, SOURCE = '...' and penalty(context) or of_matrix(matrix)"
         )
-    return Penalty(
-        name,
-        summary.splitlines()[0].rstrip("."),
-        source,
-        "of_matrix" in functions,
-        bool(constants.get("READS_BACK", False)),
-    )
+    summary = summary.splitlines()[0].rstrip(".")
+    return Penalty(name, summary, source, "of_matrix" in functions, bool(constants.get("READS_BACK", False)))

@@ -17,8 +17,9 @@ from lorae.system.hardware import memory_format
 # Training items for `Autoencoder.calibrate`, if the encoder's outputs are normalized.
 CALIBRATED = 512
 
-# Training items for the principal components that a residual network starts from.
-PRINCIPAL = 10_000
+# Training items for the principal components that a network starts from, and the largest number of their entries, which
+# take 400 MB in float64.
+PRINCIPAL, PRINCIPAL_ENTRIES = 10_000, 50_000_000
 
 
 def build(settings: Settings, dataset: Dataset) -> Objective:
@@ -78,8 +79,9 @@ def build_model(settings: Settings, dataset: Dataset) -> Autoencoder:
         torch.default_generator.manual_seed(settings.seed)  # torch.manual_seed would reseed every GPU as well
         model = Autoencoder(model_spec(settings, dataset.shape))
     model.scaling.fit(dataset.train.inputs, by_columns=settings.vector_scale == "columns")
-    if settings.network == "residual" and model.spec.encodes:
-        model.start_as_principal_components(subsample_evenly(dataset.train.inputs, PRINCIPAL))
+    if settings.network in ("residual", "linear") and model.spec.encodes:
+        most = min(PRINCIPAL, PRINCIPAL_ENTRIES // math.prod(dataset.shape))
+        model.start_as_principal_components(subsample_evenly(dataset.train.inputs, most))
     if settings.normalize not in (None, "none"):
         model.calibrate(subsample_evenly(dataset.train.inputs, CALIBRATED))
     return model

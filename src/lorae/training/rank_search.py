@@ -79,6 +79,10 @@ class RankSearch(Schedule):
             return StepConfig(self.phase.lr(step), self._weight(step))
         return StepConfig(self.phase.lr(step), 0.0, search.trial if search.stage == "search" else search.feasible)
 
+    def rank_is_final(self, step: int) -> bool:  # noqa: ARG002
+        """See `Schedule.rank_is_final`."""
+        return self.search.stage == "refine"
+
     def _phase_ends_at(self, step: int) -> bool:
         return step == self.total_steps or (self.search.stage != "refine" and step == self.phase.end)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lorae.config.settings import Settings
+from lorae.optim.proximal_adam import SHRINK_EVERY
 
 if TYPE_CHECKING:
     from lorae.training.schedule_context import ScheduleContext
@@ -58,6 +59,10 @@ class Schedule:
     def needs_update(self, step: int) -> bool:
         """Return whether `update` has something to do after `step` steps."""
         return self._checks_progress_at(step) or self._phase_ends_at(step)
+
+    def rank_is_final(self, step: int) -> bool:  # noqa: ARG002
+        """Return whether the model after `step` steps has the rank of the end of the run."""
+        return True
 
     def update(self, step: int, context: "ScheduleContext") -> None:
         """Measure the training after `step` steps, and adapt the following steps."""
@@ -117,6 +122,10 @@ class FixedRank(Schedule):
             bound = self.rank
         rate = cosine(max(0.0, progress - FULL_RATE) / (1 - FULL_RATE)) if self.cosine else 1.0
         return StepConfig(rate, self._weight(step) if fallen < 1 else 0.0, bound)
+
+    def rank_is_final(self, step: int) -> bool:
+        """See `Schedule.rank_is_final`."""
+        return self.width == self.rank or step > FALLEN_BY * self.total_steps + SHRINK_EVERY
 
 
 @dataclass

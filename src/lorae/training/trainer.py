@@ -19,6 +19,7 @@ from lorae.runs.store import RunStore
 from lorae.system.hardware import keep_freed_memory, memory_format, threads
 from lorae.system.progress import progress_bar
 from lorae.system.signals import Interrupted, stop_requests
+from lorae.training.best_weights import BestWeights
 from lorae.training.builders import build
 from lorae.training.checkpointing import Checkpoints
 from lorae.training.schedule_context import ScheduleContext, set_aside
@@ -39,12 +40,19 @@ class Trainer:
     """
 
     def __init__(
-        self, run: RunStore, dataset: Dataset, objective: Objective | None = None, *, quiet: bool = False
+        self,
+        run: RunStore,
+        dataset: Dataset,
+        objective: Objective | None = None,
+        *,
+        best: BestWeights | None = None,
+        quiet: bool = False,
     ) -> None:
         self.run = run
         self.settings = run.settings
         self.dataset = dataset
         self.quiet = quiet
+        self.best = best
         self.device = torch.device(self.settings.device)
         self.objective = objective or build(self.settings, dataset)
         self.model = self.objective.model
@@ -59,7 +67,7 @@ class Trainer:
         )
         inputs, aside = np.asarray(dataset.train.inputs), None
         if self.settings.measures_ranks:
-            inputs, aside = set_aside(inputs, self.settings.split_seed)
+            inputs, aside = set_aside(inputs, self.settings.split_seed) if best is None else (inputs, best.items)
         self.items = torch.from_numpy(inputs)
         self.context = ScheduleContext(run, self.model, self.optimizers, inputs, aside)
         if self.device.type == "cuda":
@@ -111,6 +119,10 @@ class Trainer:
                         f"after step {self.step} of {self.total_steps}, which is saved; "
                         f"continue with `{shell_command('resume', self.run.path)}`"
                     )
+                if self.best is not None and self.best.stalled(self.step / self.total_steps):
+                    break
+        if self.best is not None:
+            self.best.load_into(self.model)
         self.model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         return self.model.cpu().eval()
 
@@ -130,13 +142,16 @@ class Trainer:
                 flush_denormal_moments(optimizer)
         end_of_epoch = self.step % self.steps_per_epoch == 0
         schedule_changes = self.schedule.needs_update(self.step)
-        if self.proximal is not None and (schedule_changes or end_of_epoch or self.step % SHRINK_EVERY == 0):
+        shrinks = schedule_changes or end_of_epoch or self.step % SHRINK_EVERY == 0
+        if self.proximal is not None and shrinks:
             # Within the bound of the step just taken.
             self.proximal.shrink(config.max_rank)
             self.objective.proximal_norm.copy_(self.proximal.norm)
         if schedule_changes:
             self.schedule.update(self.step, self.context)
             self.objective.relinearize()  # the schedule may have changed M
+        if self.best is not None and shrinks and self.schedule.rank_is_final(self.step):
+            self.best.update(self.step / self.total_steps, self.model)
         if end_of_epoch or self.step % self.settings.checkpoint_every == 0:
             self._checkpoint(end_of_epoch=end_of_epoch)
         elif self.step % self.settings.log_every == 0:

@@ -2,15 +2,16 @@
 
 from lorae import plugins
 from lorae.errors import unknown_name
-from lorae.models.bottlenecks.base import Bottleneck, Latent
-from lorae.models.bottlenecks.batch_svd import TruncatedBottleneck
-from lorae.models.bottlenecks.flow import FlowBottleneck
-from lorae.models.bottlenecks.gaussian import GaussianBottleneck
-from lorae.models.bottlenecks.identity import IdentityBottleneck
-from lorae.models.bottlenecks.linear import LinearBottleneck
-from lorae.models.bottlenecks.narrow import NarrowBottleneck
-from lorae.models.bottlenecks.nested import NestedBottleneck
-from lorae.models.bottlenecks.quantizer import QuantizerBottleneck
+from lorae.models.bottlenecks.base import Bottleneck as Bottleneck
+from lorae.models.bottlenecks.base import Latent as Latent
+from lorae.models.bottlenecks.batch_svd import TruncatedBottleneck as TruncatedBottleneck
+from lorae.models.bottlenecks.flow import FlowBottleneck as FlowBottleneck
+from lorae.models.bottlenecks.gaussian import GaussianBottleneck as GaussianBottleneck
+from lorae.models.bottlenecks.identity import IdentityBottleneck as IdentityBottleneck
+from lorae.models.bottlenecks.linear import LinearBottleneck as LinearBottleneck
+from lorae.models.bottlenecks.narrow import NarrowBottleneck as NarrowBottleneck
+from lorae.models.bottlenecks.nested import NestedBottleneck as NestedBottleneck
+from lorae.models.bottlenecks.quantizer import QuantizerBottleneck as QuantizerBottleneck
 
 # Each is built as BOTTLENECKS[name](latent_dim, **options) with the options of the method's row.
 BOTTLENECKS: dict[str, type[Bottleneck]] = {
@@ -27,10 +28,7 @@ GROUP = "lorae.bottlenecks"
 
 
 def get_bottleneck(name: str) -> type[Bottleneck]:
-    """Return the class of a bottleneck, of this package or of another one (see `lorae.plugins`).
-
-    Raises LoraeError for an unknown or ambiguous name, and for a package that cannot be imported.
-    """
+    """Return the class of a bottleneck; LoraeError for one that is unknown or ambiguous, or fails to import."""
     installed = plugins.installed(GROUP)
     if name in installed:
         plugins.refuse_duplicates(GROUP, BOTTLENECKS)
@@ -42,19 +40,3 @@ def get_bottleneck(name: str) -> type[Bottleneck]:
         known = [*BOTTLENECKS, *installed]
         raise unknown_name("bottleneck", name, known, ending="; install the package that adds it")
     return BOTTLENECKS[name]
-
-
-__all__ = [
-    "BOTTLENECKS",
-    "Bottleneck",
-    "FlowBottleneck",
-    "GaussianBottleneck",
-    "IdentityBottleneck",
-    "Latent",
-    "LinearBottleneck",
-    "NarrowBottleneck",
-    "NestedBottleneck",
-    "QuantizerBottleneck",
-    "TruncatedBottleneck",
-    "get_bottleneck",
-]

@@ -18,14 +18,10 @@ class Latent:
 
 
 class Bottleneck(nn.Module):
-    """Map from the encoder's output to the latent.
+    """Map from the encoder's output to the latent. Nothing is random in evaluation mode."""
 
-    TERMS: names of the loss terms that it gives in every pass in training mode. Nothing is random in evaluation mode.
-    READS_BACK: whether a pass in training mode waits for values from the GPU, which a CUDA graph cannot record.
-    """
-
-    TERMS: tuple[str, ...] = ()
-    READS_BACK = False
+    TERMS: tuple[str, ...] = ()  # names of the loss terms that it gives in every pass in training mode
+    READS_BACK = False  # whether such a pass waits for values from the GPU, which a CUDA graph cannot record
 
     def __init__(self, latent_dim: int, **options: Any) -> None:
         super().__init__()

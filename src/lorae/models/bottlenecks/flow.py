@@ -15,7 +15,8 @@ class FlowBottleneck(GaussianBottleneck):
 
     f is a chain of `layers` maps z + u tanh(w z + b), whose u, w and b are the same for all items. `kl`: estimate, from
     the one sample, of the divergence of the transformed posterior from N(0, 1), summed over dimensions, mean over the
-    batch. Source: Rezende and Mohamed, ICML 2015 (arXiv:1505.05770), section 4 and appendix A.1.
+    batch. Source: Rezende and Mohamed, ICML 2015 (arXiv:1505.05770), section 4 and appendix A.1, which moves u so that
+    each map is invertible; b is free.
     """
 
     def __init__(self, latent_dim: int, layers: int = 8) -> None:
@@ -42,16 +43,17 @@ class FlowBottleneck(GaussianBottleneck):
     def transform(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Return f(z), (n, latent_dim), and the log-determinant of its Jacobian, (n,), for z, (n, latent_dim)."""
         log_determinant = z.new_zeros(len(z))
-        for w, u, b, stretch in zip(self.w, *self.invertible(), strict=True):
+        moved, stretches = self.invertible()
+        for w, u, b, stretch in zip(self.w, moved, self.b, stretches, strict=True):
             bend = torch.tanh(z @ w + b)
             z = z + torch.outer(bend, u)
             # The determinant 1 + (1 - bend^2) w u, written as a sum of nonnegative terms.
             log_determinant = log_determinant + (bend.square() + (1 - bend.square()) * stretch).log()
         return z, log_determinant
 
-    def invertible(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Return u, (layers, latent_dim), moved along w so that each map is invertible, b, and 1 + w u, (layers,)."""
+    def invertible(self) -> tuple[Tensor, Tensor]:
+        """Return u, (layers, latent_dim), moved along w so that each map is invertible, and 1 + w u, (layers,)."""
         product = (self.w * self.u).sum(1)
         stretch = softplus(product)
         correction = (stretch - 1 - product) / self.w.square().sum(1)
-        return self.u + correction[:, None] * self.w, self.b, stretch
+        return self.u + correction[:, None] * self.w, stretch
