@@ -1,5 +1,6 @@
 """Load runs and data sets."""
 
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,7 @@ def load(run: "str | Path | Run", *, point: str | None = None) -> "Autoencoder":
     -------
     Autoencoder
         On the CPU, in evaluation mode; it has `encode`, `decode`, `reconstruct`, `spectrum`, `collapse`, `truncate`.
+        They take every array that `train` takes, and prepare it by the settings of the run.
 
     Raises
     ------
@@ -40,7 +42,12 @@ def load(run: "str | Path | Run", *, point: str | None = None) -> "Autoencoder":
     >>> model = load("runs/demo")             # doctest: +SKIP
     >>> model.decode(model.encode(images))    # doctest: +SKIP
     """
-    return as_run(run).load_model(point)
+    from lorae.data.items import prepare_items
+
+    run = as_run(run)
+    model = run.load_model(point)
+    model.prepare = functools.partial(prepare_items, run.settings, model.spec.shape)
+    return model
 
 
 def load_data(data: "str | Path | NDArray[Any]" = "mnist", **settings: Any) -> "Dataset":
