@@ -210,7 +210,7 @@ BAD_INPUT = {
     "no number": (["train", "mnist", "--lr", "fast"], ["lr", "'fast'", "a number above 0"]),
     "no run": (["spectrum", "nowhere"], ["'nowhere'", "config.json", "lorae train"]),
     "unknown command": (["trian"], ["trian", "train"]),
-    "no command": ([], ["COMMAND"]),
+    "no such command": (["trian"], ["trian", "train"]),
     "no such config": (["train", "mnist", "--config", "no.yaml"], ["no.yaml", "No such file"]),
     "root without files": (["train", "mnist", "--data-root", "."], ["train-images-idx3-ubyte"]),
     "root that is not used": (["data", "shapes", "--data-root", "x"], ["data_root: got 'x'", "mnist, fashion-mnist"]),

@@ -1,6 +1,7 @@
 """A trained model takes the arrays that training took, and means the same by them."""
 
 import functools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ GRAY = RNG.integers(0, 256, (12, 16, 16), dtype=np.uint8)
 COLOR = RNG.integers(0, 256, (12, 24, 16, 3), dtype=np.uint8)
 
 # Arrays that training takes, with the settings that they need.
-TAKEN = {
+TAKEN: dict[str, tuple[Any, dict[str, Any]]] = {
     "gray": (GRAY, {}),
     "gray with an axis": (GRAY[:, None], {}),
     "gray, channels last": (GRAY[..., None], {}),

@@ -103,7 +103,7 @@ def plan(
     return config_document(planned, dataset, explicit, choose_out(planned, out), build(planned, dataset))
 
 
-def resume(run: "str | Path | Run", *, data: "NDArray[Any] | None" = None, quiet: bool = False) -> Run:
+def resume(run: "str | Path | Run", *, data: "str | Path | NDArray[Any] | None" = None, quiet: bool = False) -> Run:
     """Continue a run from its last checkpoint to its end.
 
     On a CPU the weights are those of an uninterrupted run. A finished run is returned as it is.
@@ -112,8 +112,8 @@ def resume(run: "str | Path | Run", *, data: "NDArray[Any] | None" = None, quiet
     ----------
     run : str, Path or Run
         A run, finished or not.
-    data : ndarray, default=None
-        The array of a run that was trained on one.
+    data : str, Path or ndarray, default=None
+        Where the data are now if they were moved, or the array of a run that was trained on one.
     quiet : bool, default=False
         Show no progress bar.
 

@@ -72,6 +72,13 @@ class Parser(argparse.ArgumentParser):
         return known, unknown
 
 
+def add_moved_data(
+    parser: argparse.ArgumentParser, meaning: str = "where the data of the run are now, if moved"
+) -> None:
+    """Add the flag of the data of a run, for commands that need them."""
+    parser.add_argument("--data", metavar="PATH", help=meaning)
+
+
 def add_settings(
     parser: argparse.ArgumentParser, names: Sequence[str], table: type[Any] = Settings, title: str = "settings"
 ) -> None:

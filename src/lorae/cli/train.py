@@ -9,7 +9,7 @@ from rich.table import Table
 
 from lorae import api
 from lorae.api.truncation import methods_with_matrix
-from lorae.cli.arguments import DATA_SETTINGS, MEANING_OF_DATA, PARTS, add_settings, settings_of
+from lorae.cli.arguments import DATA_SETTINGS, MEANING_OF_DATA, PARTS, add_moved_data, add_settings, settings_of
 from lorae.cli.output import Output, table
 from lorae.config.settings import Settings
 from lorae.reports.rank_selection import read_choice
@@ -48,7 +48,8 @@ def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     add_settings(train, [name for name in DATA_SETTINGS if name in names], title="settings of the data")
     add_settings(train, parts, title="weights of penalties, options of bottlenecks")
 
-    add("resume", _resume, "continue an interrupted run from its last checkpoint", "run")
+    resume = add("resume", _resume, "continue an interrupted run from its last checkpoint", "run")
+    add_moved_data(resume)
 
 
 def _train(options: argparse.Namespace) -> Output:
@@ -60,7 +61,7 @@ def _train(options: argparse.Namespace) -> Output:
 
 
 def _resume(options: argparse.Namespace) -> Output:
-    return _finished(api.resume(options.run))
+    return _finished(api.resume(options.run, data=options.data))
 
 
 def _finished(run: Run) -> Output:
