@@ -26,6 +26,10 @@ class LoraeError(Advice):
     """Invalid user input: one line that names the value, what was expected, and where the value came from."""
 
 
+class NotApplicableError(LoraeError):
+    """A measure that the data or the machine do not allow: it is skipped, and the others are taken."""
+
+
 class DivergedError(LoraeError):
     """Training whose loss or weights are no longer finite."""
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from lorae.errors import LoraeError
+from lorae.randomness import randn_like
 
 # Singular values below this share of the largest count as zero: their direction takes a gradient that shrinks to zero
 # with their cube, instead of an arbitrary unit vector. Well above float64 noise in the Gram matrix (1e-8).
@@ -352,5 +353,5 @@ def squared_jacobian_norm(function: Callable[[Tensor], Tensor], points: Tensor) 
     points = points.detach().requires_grad_()
     with torch.autocast(points.device.type, enabled=False):
         outputs = function(points)
-        (pulled_back,) = torch.autograd.grad(outputs, points, torch.randn_like(outputs), create_graph=True)
+        (pulled_back,) = torch.autograd.grad(outputs, points, randn_like(outputs), create_graph=True)
     return pulled_back.square().sum() / len(points)

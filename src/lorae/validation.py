@@ -169,6 +169,17 @@ def wanted_rank() -> Rule:
     return Rule("a positive whole number, a share of the variance between 0 and 1, or auto", parse)
 
 
+def interval() -> Rule:
+    """Return the rule of LOW:HIGH, the ends of an interval of numbers."""
+
+    def parse(value: Any) -> tuple[float, float]:
+        low, high = map(_number, value.split(":") if isinstance(value, str) else value)
+        _require(-math.inf < low < high < math.inf)
+        return low, high
+
+    return Rule("LOW:HIGH with two numbers, LOW < HIGH", parse)
+
+
 def ascending_range(default_count: int) -> Rule:
     """Return the rule of LOW:HIGH or LOW:HIGH:POINTS, a range of positive numbers and its number of points."""
 

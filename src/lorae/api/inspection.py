@@ -151,12 +151,13 @@ def evaluate(
     Returns
     -------
     dict
-        The results by measure, those of earlier calls included: the content of `evaluation.json`.
+        The results by measure, those of earlier calls included: the content of `evaluation.json`. `skipped` has the
+        reasons of measures that do not apply to the data or the model.
 
     Raises
     ------
     LoraeError
-        If a setting, a measure or the weights of a feature network do not fit the run.
+        If a setting does not fit the run, a measure is unknown, or no measure applies.
 
     Examples
     --------
@@ -168,10 +169,9 @@ def evaluate(
     run = as_run(run)
     asked = EvaluationSettings.from_values(settings, origin_of_argument)
     names = [name.strip() for name in only.split(",")] if isinstance(only, str) else only
-    earlier = run.evaluation()
-    results = measure(run, run.load_model(), dataset_of(run, data), asked, only=names, quiet=quiet)
+    measure(run, run.load_model(), dataset_of(run, data), asked, only=names, quiet=quiet)
     report(run)
-    return earlier | results
+    return run.evaluation()
 
 
 def compare(runs: "Sequence[str | Path | Run]", out: str | Path | None = None) -> list[dict[str, Any]]:

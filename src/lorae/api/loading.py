@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from lorae.config.data_settings import ARRAY, DataSettings
 from lorae.config.datasets import DATASETS
 from lorae.errors import LoraeError
+from lorae.isolation import isolated
+from lorae.plain_arrays import is_array
 from lorae.runs.run import Run
 from lorae.validation import Rule
 
@@ -61,7 +63,7 @@ def load_data(data: "str | Path | NDArray[Any]" = "mnist", **settings: Any) -> "
         As in `train`.
     **settings
         Fields of `lorae.config.data_settings.DataSettings`: `data_root`, `limit`, `size`, `crop`, `channels`,
-        `factors`, `test_fraction`, `split_seed`, `holdout`, `skip_bad`.
+        `factors`, `test_fraction`, `split_seed`, `holdout`, `value_range`, `skip_bad`.
 
     Returns
     -------
@@ -102,7 +104,7 @@ def data_name(data: Any) -> str:
 
     if isinstance(data, (str, Path)):
         return str(data) if str(data) in source_names() else absolute_path(data)
-    if type(data).__module__.split(".")[0] != "numpy":
+    if not is_array(data):
         raise LoraeError(f"data: got {type(data).__name__}, expected a name, a path or a NumPy array")
     return ARRAY
 
@@ -113,6 +115,7 @@ def absolute_path(path: str | Path) -> str:
     return str(found.absolute()) if str(path) and found.exists() else str(path)
 
 
+@isolated()
 def load_dataset(settings: DataSettings, data: Any) -> "Dataset":
     """Load the data of settings; `data` is the array where it is one."""
     from lorae.data import load_data as load_source

@@ -43,9 +43,9 @@ def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     evaluate.add_argument(
         "--only",
         metavar="NAMES",
-        help="measures, comma-separated: reconstruction, rank, dimension, fid, kid, prdc, interpolation, probe, "
-        "classification, supervised (takes an hour); all but supervised by default. If interrupted, classification and "
-        "supervised keep their trainings in RUN/unfinished-NAME, and the same command continues them",
+        help="measures, comma-separated: reconstruction, rank, explained, dimension, fid, kid, prdc, interpolation, "
+        "probe, classification, supervised (takes an hour); all but supervised by default. If interrupted, "
+        "classification and supervised keep their trainings in RUN/unfinished-NAME; the same command continues them",
     )
     add_settings(evaluate, [field.name for field in dataclasses.fields(EvaluationSettings)], EvaluationSettings)
 
@@ -120,7 +120,8 @@ def _evaluate(options: argparse.Namespace) -> Output:
     result = api.evaluate(run, only=options.only, data=options.data, **settings_of(options, EvaluationSettings))
     (row,) = comparison.rows([run])
     cells = [(column.title, column.show(row[column.key])) for column in comparison.shown_columns([row])]
-    return result, [table(cells), *existing(f"{options.run}/report.html", "report      ")]
+    skipped = [f"skipped     {name}: {reason}" for name, reason in result.get("skipped", {}).items()]
+    return result, [table(cells), *skipped, *existing(f"{options.run}/report.html", "report      ")]
 
 
 def _compare(options: argparse.Namespace) -> Output:

@@ -98,9 +98,9 @@ class Settings(DataSettings):
     )
     vector_scale: str = setting(
         "columns",
-        rules.choice("columns", "whole"),
+        rules.choice("columns", "whole", "none"),
         "scaling of vectors: divide each column by its standard deviation, since units may differ, or all by one, as "
-        "in PCA",
+        "in PCA, or none",
     )
     # Training; the paper's values.
     epochs: int | None = setting(

@@ -65,6 +65,10 @@ def _load_all(settings: DataSettings, array: NDArray[Any] | None) -> Dataset:
         if value is not None and name not in own:
             takers = ", ".join(key for key, entry in DATASETS.items() if name in entry.own_settings)
             raise LoraeError(f"{name}: got {value!r}, but only {takers} take it")
+    if source is not None and settings.value_range is not None:
+        raise LoraeError(
+            f"value_range: got {settings.value_range}, but {settings.data} has a range of its own; leave it out"
+        )
     if array is not None:
         return load_array(settings, array)
     if source is not None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lorae.errors import LoraeError
+from lorae.isolation import isolated
 from lorae.linalg import leading_components
 from lorae.metrics.ranks import rank_at
 from lorae.metrics.spectrum import TOLERANCE, Spectrum, latent_spectrum
@@ -19,6 +20,8 @@ from lorae.models.bottlenecks import IdentityBottleneck, Latent, get_bottleneck
 from lorae.models.networks import Encoder, MissingEncoder, apply_spectral_norm, build_networks
 from lorae.models.scaling import Scaling as Scaling
 from lorae.models.truncation import PrincipalTruncation, find_truncation, numerical_rank
+from lorae.plain_arrays import plain_array
+from lorae.randomness import drawing_from
 from lorae.validation import whole
 
 Array = TypeVar("Array", Tensor, NDArray[Any])
@@ -89,6 +92,13 @@ class Autoencoder(nn.Module):
         if spec.spectral_norm:
             apply_spectral_norm(self.decoder)
 
+    @classmethod
+    @isolated()
+    def initialized(cls, spec: ModelSpec, seed: int = 0) -> "Autoencoder":
+        """Return a model whose weights a seed alone decides, drawn beside torch's global generator."""
+        with drawing_from(torch.Generator("cpu").manual_seed(seed), everything=True):
+            return cls(spec)
+
     def forward(self, x: Tensor) -> Forward:
         """Encode and decode scaled items x, float (n, c, h, w) or (n, d)."""
         h = self.encoder(x)
@@ -141,7 +151,7 @@ class Autoencoder(nn.Module):
             if self.spec.network in ("residual", "linear"):
                 # M orders the components, so that a bound on its rank removes the last ones first; the decoder
                 # compensates for both changes, so that the model computes the same function.
-                order = torch.linspace(1, LAST_COMPONENT, len(deviation), device=h.device)
+                order = torch.linspace(1, LAST_COMPONENT, len(deviation), dtype=h.dtype, device=h.device)
                 self.bottleneck.single_matrix().copy_(order.diag())
                 taken.bias.add_(taken.weight @ h.mean(0))
                 taken.weight.mul_(deviation / order)
@@ -188,6 +198,7 @@ class Autoencoder(nn.Module):
         matrix = self.bottleneck.matrix()
         return None if matrix is None else torch.linalg.svdvals(matrix.detach().double()).cpu().numpy()
 
+    @isolated()
     def collapse(self) -> "Autoencoder":
         """Return a copy with M, if there is one, folded into the encoder's last layer in float64: the same outputs."""
         collapsed = copy.deepcopy(self)
@@ -236,11 +247,13 @@ class Autoencoder(nn.Module):
         kept = numerical_rank(matrix.detach())
         return kept if rank is None else int(whole(1, len(matrix)).check("rank", rank, "argument rank"))
 
+    @isolated()
     def find_truncation(self, items: Array, rank: int | None = None) -> PrincipalTruncation:
         """Find the principal axes that `truncate` keeps, of the latents of raw items; same arguments and errors."""
         rank = self.truncation_rank(rank)
         return find_truncation(torch.as_tensor(np.asarray(self.encoder_outputs(items))), self.bottleneck, rank)
 
+    @isolated()
     def truncated(self, truncation: PrincipalTruncation) -> "Autoencoder":
         """Return a copy with a truncation folded into the encoder's last layer and the decoder's first."""
         assert isinstance(self.encoder, Encoder)
@@ -265,7 +278,7 @@ class Autoencoder(nn.Module):
 
     def _accepted(self, items: Array) -> Array:
         """Return items of the model's shape and range; others are prepared as in training, or refused."""
-        given = items.numpy(force=True) if isinstance(items, Tensor) else np.asarray(items)
+        given = items.numpy(force=True) if isinstance(items, Tensor) else plain_array(items, "items")
         items = items if isinstance(items, Tensor) else given
         images, floats = len(self.spec.shape) == 3, given.dtype.kind == "f"
         as_in_training = given.shape[1:] == self.spec.shape and (floats or given.dtype == np.uint8 or not images)
@@ -286,11 +299,11 @@ class Autoencoder(nn.Module):
         training, device = self.training, self.scaling.scale.device
         self.eval()
         try:
-            with torch.inference_mode():
+            with isolated(), torch.inference_mode():
                 parts = [
                     function(torch.as_tensor(np.array(part) if isinstance(part, np.ndarray) else part).to(device)).cpu()
                     for part in (items[start : start + CHUNK] for start in range(0, len(items), CHUNK))
-                ] or [function(torch.zeros(0, *shape, device=device)).cpu()]
+                ] or [function(torch.zeros(0, *shape, dtype=torch.float32, device=device)).cpu()]
                 result = torch.cat(parts)
         finally:
             self.train(training)

@@ -28,8 +28,8 @@ class Scaling(nn.Module):
         super().__init__()
         self.images = len(shape) == 3
         size = 1 if self.images else shape[0]
-        self.register_buffer("shift", torch.zeros(size))
-        self.register_buffer("scale", torch.full((size,), 255.0 if self.images else 1.0))
+        self.register_buffer("shift", torch.zeros(size, dtype=torch.float32))
+        self.register_buffer("scale", torch.full((size,), 255.0 if self.images else 1.0, dtype=torch.float32))
 
     def fit(self, inputs: NDArray[Any], by_columns: bool = True) -> None:
         """Set mean and deviation, one a column or one for all, to those of training vectors; no-op for images."""

@@ -250,10 +250,11 @@ class Run:
         path = self.path / "evaluation.json"
         record = read_record("evaluation", path) if path.exists() else {}
         record.pop("schema", None)
-        return record | self._unwritten_results
+        entries = record | self._unwritten_results
+        return {name: entry for name, entry in entries.items() if entry is not None}
 
     def add_to_evaluation(self, results: Mapping[str, Any]) -> None:
-        """Add or replace entries of `evaluation.json`; where it cannot be written, this object keeps them."""
+        """Add or replace entries of `evaluation.json`; None removes one. What cannot be written, this object keeps."""
         self._unwritten_results |= results
         write_record(self.path / "evaluation.json", self.evaluation())
         self._unwritten_results.clear()
