@@ -22,7 +22,7 @@ from lorae.errors import LoraeError, LoraeWarning
 from lorae.isolation import isolated
 from lorae.metrics.ranks import rank_at
 from lorae.models.autoencoder import CHUNK
-from lorae.models.scaling import Units, as_images
+from lorae.models.scaling import Units, as_images, channels_last
 from lorae.samplers import fit_density
 from lorae.system.hardware import choose_device, choose_precision
 from lorae.system.signals import Interrupted
@@ -149,8 +149,8 @@ class LoRAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  
     def fit(self, X: Any, y: Any = None) -> "LoRAE":  # noqa: ARG002
         """Learn rank, encoder and decoder.
 
-        X: vectors (n, d), or images (n, h, w) or (n, c, h, w), uint8 or floats in [0, 1], with sides that are
-        multiples of 8; at least 3 items. Raises ValueError for other data and for parameters that do not fit.
+        X: vectors (n, d), or images (n, h, w), (n, c, h, w) or (n, h, w, c), uint8 or floats in [0, 1], with sides
+        that are multiples of 8; at least 3 items. Raises ValueError for other data and for parameters that do not fit.
         """
         items = self._validated(X, fitting=True)
         if (items == items[:1]).all():
@@ -195,6 +195,8 @@ class LoRAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  
             decoded: NDArray[Any] = self.model_.decode(codes.astype(self._dtype)).astype(codes.dtype, copy=False)
         if self._images:
             decoded = decoded.clip(0, 1)
+        if channels_last(self._item_shape):
+            decoded = np.moveaxis(decoded, 1, 3)
         return decoded.reshape(len(codes), *self._item_shape)
 
     @isolated()

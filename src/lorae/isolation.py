@@ -1,6 +1,7 @@
 """Computations that depend on no setting of the process or the thread that calls them, and change none."""
 
 import contextlib
+import os
 import threading
 from collections.abc import Iterator
 
@@ -71,5 +72,12 @@ class _FullPrecision:
             if not self._blocks and self._before != "highest":
                 torch.set_float32_matmul_precision(self._before)
 
+    def forget(self) -> None:
+        """Start anew in a forked process, where no thread holds the lock of its parent any more."""
+        self._lock, self._blocks = threading.Lock(), 0
+
 
 _full_precision = _FullPrecision()
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_full_precision.forget)

@@ -13,7 +13,7 @@ from lorae.config.datasets import LEAST_STEPS
 from lorae.config.resolution import resolve
 from lorae.config.settings import ARRAY, RANK_GOALS, Settings, use_current_names
 from lorae.errors import LoraeError, LoraeWarning
-from lorae.runs.run import Run, write_config
+from lorae.runs.run import Run, shell_command, write_config
 from lorae.runs.schema import Config
 from lorae.system.files import write_atomically
 
@@ -106,7 +106,7 @@ def plan(
     return config_document(planned, dataset, explicit, choose_out(planned, out), build(planned, dataset))
 
 
-def resume(run: "str | Path | Run", *, data: "NDArray[Any] | None" = None, quiet: bool = False) -> Run:
+def resume(run: "str | Path | Run", *, data: "str | Path | NDArray[Any] | None" = None, quiet: bool = False) -> Run:
     """Continue a run from its last checkpoint to its end.
 
     On a CPU the weights are those of an uninterrupted run. A finished run is returned as it is.
@@ -115,8 +115,8 @@ def resume(run: "str | Path | Run", *, data: "NDArray[Any] | None" = None, quiet
     ----------
     run : str, Path or Run
         A run, finished or not.
-    data : ndarray, default=None
-        The array of a run that was trained on one.
+    data : str, Path or ndarray, default=None
+        Where the data are now if they were moved, or the array of a run that was trained on one.
     quiet : bool, default=False
         Show no progress bar.
 
@@ -139,7 +139,7 @@ def resume(run: "str | Path | Run", *, data: "NDArray[Any] | None" = None, quiet
         source = run.config["truncated"]["from"]
         raise LoraeError(
             f"run: {str(run.path)!r} was cut from {source!r}, and that was interrupted: there is nothing to train; "
-            f"delete it and run `lorae truncate {source}`"
+            f"delete it and run `{shell_command('truncate', source)}`"
         )
     choose_device(run.settings.device, str(run.path / "config.json"))
     return _fit(run, dataset_of(run, data), quiet)

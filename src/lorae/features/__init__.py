@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lorae import plugins
-from lorae.errors import LoraeError
+from lorae.errors import LoraeError, unknown_name
 from lorae.features.base import FeatureExtractor as FeatureExtractor
 from lorae.features.base import weights_hash as weights_hash
 from lorae.features.digits import build_digits
@@ -68,8 +68,8 @@ def _build(features: str | nn.Module, weights: str | None) -> FeatureExtractor:
     if features in EXTRACTORS:
         return EXTRACTORS[features].build(weights)
     if ":" not in features:
-        known = ", ".join([*EXTRACTORS, *plugins.installed(GROUP)])
-        raise LoraeError(f"features: got {features!r}, expected {known}, or FILE.py:NAME of a torch module of yours")
+        known = [*EXTRACTORS, *plugins.installed(GROUP)]
+        raise unknown_name("features", features, known, ending=", or FILE.py:NAME of a torch module of yours")
     return _own_extractor(features, _import_module(features))
 
 

@@ -20,6 +20,7 @@ from lorae.models.bottlenecks import IdentityBottleneck, Latent, get_bottleneck
 from lorae.models.networks import Encoder, MissingEncoder, apply_spectral_norm, build_networks
 from lorae.models.scaling import Scaling as Scaling
 from lorae.models.truncation import PrincipalTruncation, find_truncation, numerical_rank
+from lorae.plain_arrays import plain_array
 from lorae.randomness import drawing_from
 from lorae.validation import whole
 
@@ -72,6 +73,9 @@ class Autoencoder(nn.Module):
     >>> model.encode(np.zeros((5, 6), np.float32)).shape
     (5, 2)
     """
+
+    # Prepares raw items of other shapes and dtypes as training did; `lorae.load` sets it.
+    prepare: Callable[[NDArray[Any]], NDArray[Any]] | None = None
 
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__()
@@ -154,11 +158,11 @@ class Autoencoder(nn.Module):
 
     def encode(self, items: Array) -> Array:
         """Return latents, float32 (n, latent_dim), of raw images (n, c, h, w), uint8 or float, or vectors (n, d)."""
-        return self._in_chunks(self._encode, items, self.spec.shape)
+        return self._in_chunks(self._encode, self._accepted(items), self.spec.shape)
 
     def encoder_outputs(self, items: Array) -> Array:
         """Return the encoder's outputs before the bottleneck, float32 (n, input_dim), of raw items."""
-        return self._in_chunks(lambda x: self.encoder(self.scaling(x)), items, self.spec.shape)
+        return self._in_chunks(lambda x: self.encoder(self.scaling(x)), self._accepted(items), self.spec.shape)
 
     def decode(self, latents: Array) -> Array:
         """Return images in [0, 1] (not clipped) or vectors in their own units, float32, of latents (n, latent_dim)."""
@@ -166,7 +170,9 @@ class Autoencoder(nn.Module):
 
     def reconstruct(self, items: Array) -> Array:
         """Return `decode(encode(items))`, computed in one pass."""
-        return self._in_chunks(lambda x: self.scaling.inverse(self.decoder(self._encode(x))), items, self.spec.shape)
+        return self._in_chunks(
+            lambda x: self.scaling.inverse(self.decoder(self._encode(x))), self._accepted(items), self.spec.shape
+        )
 
     def spectrum(self, items: Array, split: str = "given", tolerance: float = TOLERANCE) -> Spectrum:
         """Return the `Spectrum` of the latent covariance over raw items; `split` names them in the result."""
@@ -180,7 +186,7 @@ class Autoencoder(nn.Module):
             error: Tensor = (self(scaled).x_hat - scaled).double()
             return error.square().flatten(1).mean(1)
 
-        return float(np.asarray(self._in_chunks(errors, items, self.spec.shape)).mean())
+        return float(np.asarray(self._in_chunks(errors, self._accepted(items), self.spec.shape)).mean())
 
     def matrix_rank(self, tolerance: float = TOLERANCE) -> int | None:
         """Count the singular values of M above `tolerance` times the largest; None without a linear bottleneck."""
@@ -270,12 +276,26 @@ class Autoencoder(nn.Module):
         latent: Latent = self.bottleneck(self.encoder(self.scaling(x)))
         return latent.z
 
+    def _accepted(self, items: Array) -> Array:
+        """Return items of the model's shape and range; others are prepared as in training, or refused."""
+        given = items.numpy(force=True) if isinstance(items, Tensor) else plain_array(items, "items")
+        items = items if isinstance(items, Tensor) else given
+        images, floats = len(self.spec.shape) == 3, given.dtype.kind == "f"
+        as_in_training = given.shape[1:] == self.spec.shape and (floats or given.dtype == np.uint8 or not images)
+        if self.prepare is not None and not as_in_training:
+            prepared = self.prepare(given)
+            return torch.from_numpy(prepared) if isinstance(items, Tensor) else prepared
+        if floats and not np.isfinite(given).all():
+            raise LoraeError("items: got values that are not finite, expected finite ones")
+        if floats and images and len(given) and (given.min() < 0 or given.max() > 1):
+            found = f"from {given.min():g}" if given.min() < 0 else f"up to {given.max():g}"
+            raise LoraeError(f"images: got values {found}, expected uint8, or floats in [0, 1]")
+        return items
+
     def _in_chunks(self, function: Callable[[Tensor], Tensor], items: Array, shape: tuple[int, ...]) -> Array:
         if tuple(items.shape[1:]) != shape:
             expected = "x".join(map(str, ("n", *shape)))
             raise LoraeError(f"shape: got {'x'.join(map(str, items.shape))}, expected {expected} (from this model)")
-        if len(shape) == 3 and items.dtype not in (np.uint8, torch.uint8) and len(items) and float(items.max()) > 1:
-            raise LoraeError(f"images: got values up to {float(items.max()):g}, expected uint8, or floats in [0, 1]")
         training, device = self.training, self.scaling.scale.device
         self.eval()
         try:

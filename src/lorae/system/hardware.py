@@ -16,8 +16,9 @@ _forked = False
 
 
 def _use_one_thread() -> None:
-    global _forked
+    global _forked, _lock
     _forked = True
+    _lock = threading.Lock()  # a thread of the parent may have held it
     torch.set_num_threads(1)
 
 
@@ -117,6 +118,8 @@ def available_threads() -> int:
 
     Torch gives a new thread the number that any other thread set last, which may be that of a training there.
     """
+    if _forked:
+        return 1
     with _lock:
         count = torch.get_num_threads()
         return _outside if count in _in_blocks else count

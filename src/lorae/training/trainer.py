@@ -18,6 +18,7 @@ from lorae.objectives.objective import Objective
 from lorae.optim.adam import FLUSH_EVERY, flush_denormal_moments, set_learning_rate
 from lorae.optim.proximal_adam import SHRINK_EVERY
 from lorae.randomness import drawing_from
+from lorae.runs.run import shell_command
 from lorae.runs.store import RunStore
 from lorae.system.hardware import keep_freed_memory, memory_format, threads
 from lorae.system.progress import progress_bar
@@ -120,8 +121,8 @@ class Trainer:
                 if stop:
                     self._checkpoint(last=True)
                     raise Interrupted(
-                        f"stopped after step {self.step} of {self.total_steps}; "
-                        f"continue with `lorae resume {self.run.path}`"
+                        f"after step {self.step} of {self.total_steps}, which is saved; "
+                        f"continue with `{shell_command('resume', self.run.path)}`"
                     )
                 if self.best is not None and self.best.stalled(self.step / self.total_steps):
                     break
@@ -152,6 +153,7 @@ class Trainer:
         except torch.OutOfMemoryError as error:
             raise self._out_of_memory(len(items)) from error
         self.step += 1
+        self._show(completed=self.step)
         self.statistics.add(result, len(items), config.penalty)
         if self.step % FLUSH_EVERY == 0 and self.device.type == "cpu":
             for optimizer in self.optimizers:
