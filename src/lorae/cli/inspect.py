@@ -74,7 +74,7 @@ def _as_text(value: Any) -> str:
     if isinstance(value, dict):
         return "\n".join(f"{key} {_as_text(item)}" for key, item in value.items()) or "none"
     if isinstance(value, list):
-        return " x ".join(map(str, value))
+        return (" x " if all(isinstance(part, int) for part in value) else "\n").join(map(str, value)) or "none"
     if isinstance(value, int):
         return f"{value:,}"
     return "none" if value is None else str(value)
