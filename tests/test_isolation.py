@@ -1,5 +1,8 @@
 """Blocks in which no setting of the process or thread is seen, and after which all are as before."""
 
+import os
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -56,3 +59,19 @@ def test_the_precision_of_products_is_restored_by_the_last_of_several_threads():
     finally:
         leave.set()
         torch.set_float32_matmul_precision("highest")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_child_of_a_process_whose_other_thread_holds_the_lock_does_not_wait_for_it():
+    script = (
+        "import os, signal, torch, lorae.isolation\n"
+        "with lorae.isolation._full_precision._lock:\n"
+        "    child = os.fork()\n"
+        "    if child == 0:\n"
+        "        signal.alarm(30)\n"
+        "        with lorae.isolation.isolated():\n"
+        "            os._exit(0)\n"
+        "    print(os.waitpid(child, 0)[1])"
+    )
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=200)
+    assert found.stdout == "0\n"

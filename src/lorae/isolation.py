@@ -68,7 +68,7 @@ class _FullPrecision:
         import torch
 
         with self._lock:
-            self._blocks -= 1
+            self._blocks = max(0, self._blocks - 1)  # 0 already in a child that was forked inside a block
             if not self._blocks and self._before != "highest":
                 torch.set_float32_matmul_precision(self._before)
 
