@@ -19,6 +19,7 @@ from lorae.models.bottlenecks import IdentityBottleneck, Latent, get_bottleneck
 from lorae.models.networks import Encoder, MissingEncoder, apply_spectral_norm, build_networks
 from lorae.models.scaling import Scaling as Scaling
 from lorae.models.truncation import PrincipalTruncation, find_truncation, numerical_rank
+from lorae.plain_arrays import plain_array
 from lorae.validation import whole
 
 Array = TypeVar("Array", Tensor, NDArray[Any])
@@ -262,6 +263,8 @@ class Autoencoder(nn.Module):
         return latent.z
 
     def _in_chunks(self, function: Callable[[Tensor], Tensor], items: Array, shape: tuple[int, ...]) -> Array:
+        if not isinstance(items, Tensor):
+            items = plain_array(items, "items")
         if tuple(items.shape[1:]) != shape:
             expected = "x".join(map(str, ("n", *shape)))
             raise LoraeError(f"shape: got {'x'.join(map(str, items.shape))}, expected {expected} (from this model)")
