@@ -142,7 +142,16 @@ def cached(name: str, key: str, prepare: Callable[[DatasetBuilder], DatasetInfo]
         workspace.finish(partial)
         (partial / "info.json").write_text(json.dumps({"name": name, **vars(facts)}, indent=1) + "\n")
 
-    folder = build_folder(folder, build)
+    return _read(name, key, build_folder(folder, build))
+
+
+def stored(name: str, key: str) -> Dataset | None:
+    """Return the data of a key from the cache, or None if they are not in it."""
+    folder = cache_root() / "data" / key
+    return _read(name, key, folder)[0] if key and folder.exists() else None
+
+
+def _read(name: str, key: str, folder: Path) -> tuple[Dataset, DatasetInfo]:
     try:
         info = json.loads((folder / "info.json").read_text())
         info.pop("name")

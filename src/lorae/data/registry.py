@@ -17,7 +17,7 @@ from lorae.data.image_files import holds_images
 from lorae.data.mnist import load_idx
 from lorae.data.shapes import load_shapes
 from lorae.data.splits import check_sides
-from lorae.errors import LoraeError
+from lorae.errors import LoraeError, did_you_mean
 
 
 class NamedSource(NamedTuple):
@@ -82,5 +82,5 @@ def _load_all(settings: DataSettings, array: NDArray[Any] | None) -> Dataset:
         raise LoraeError(f"data: {data!r} does not exist; expected a folder of images, a .zip, .npy or .npz file")
     raise LoraeError(
         f"data: got {data!r}, expected {', '.join(source_names())}, a folder of images (or a .zip file of them), "
-        "or an .npy/.npz file"
+        f"or an .npy/.npz file{did_you_mean(data, source_names())}"
     )

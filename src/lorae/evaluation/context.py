@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -12,6 +13,7 @@ from rich.progress import Progress
 
 from lorae.config.evaluation_settings import EvaluationSettings
 from lorae.data import Dataset, Split
+from lorae.errors import DivergedError
 from lorae.evaluation.classification import TrainingCheckpoints
 from lorae.features import FeatureExtractor, build_extractor
 from lorae.models.autoencoder import Autoencoder
@@ -30,24 +32,21 @@ Items = NDArray[Any]
 Features = NDArray[np.float32]
 
 
+@dataclass(eq=False)
 class EvaluationContext:
     """A trained model, its data and the settings of an evaluation; everything is computed once, on first use.
 
     Long parts have a line in the progress bar `bar`. `trainings` keeps the trainings of the current measure.
     """
 
-    def __init__(
-        self, run: Run, model: Autoencoder, dataset: Dataset, settings: EvaluationSettings, bar: Progress
-    ) -> None:
-        self.run = run
-        self.model = model
-        self.dataset = dataset
-        self.settings = settings
-        self.bar = bar
-        self.trainings = TrainingCheckpoints(None)
-        self.pictured: dict[str, Items] = {}
-        self._latents: dict[tuple[str, str], NDArray[np.float32]] = {}
-        self._generated: dict[tuple[str, int], Features] = {}
+    run: Run
+    model: Autoencoder
+    dataset: Dataset
+    settings: EvaluationSettings
+    bar: Progress
+    trainings: TrainingCheckpoints = field(default_factory=lambda: TrainingCheckpoints(None))
+    pictured: dict[str, Items] = field(default_factory=dict)
+    _kept: dict[tuple[Any, ...], Features] = field(default_factory=dict)
 
     @contextlib.contextmanager
     def progress(self, title: str, total: int) -> Iterator[Callable[[int], Any]]:
@@ -60,28 +59,23 @@ class EvaluationContext:
 
     # Latents and densities
 
-    def latents(self, split: str) -> NDArray[np.float32]:
-        """Return latents of the `train` or `test` split, float32 (n, latent_dim)."""
-        return self._encoded(split, "latents", self.model.encode)
-
-    def latents_before_matrix(self, split: str) -> NDArray[np.float32]:
-        """Return the encoder's outputs for a split, before M, which the authors' code classifies."""
-        return self._encoded(split, "outputs", self.model.encoder_outputs)
-
-    def _encoded(self, split: str, kind: str, encode: Callable[[Items], Items]) -> NDArray[np.float32]:
-        if (split, kind) not in self._latents:
-            inputs, parts = self._split(split).inputs, []
+    def latents(self, split: str, *, before_matrix: bool = False) -> NDArray[np.float32]:
+        """Return latents of the `train` or `test` split, float32 (n, latent_dim), or the encoder's outputs before M."""
+        key = ("latents", split, before_matrix)
+        if key not in self._kept:
+            encode = self.model.encoder_outputs if before_matrix else self.model.encode
+            inputs, parts = self.split(split).inputs, []
             with self.progress(f"encode {split} items", len(inputs)) as advance:
                 for items in _chunks(inputs):
                     parts.append(encode(items))
                     advance(len(items))
-            self._latents[split, kind] = np.concatenate(parts)
-        return self._latents[split, kind]
+            self._kept[key] = np.concatenate(parts)
+        return self._kept[key]
 
     def density(self, sampler: str) -> Density:
         """Return the fitted density, from the run folder if it was fitted with the same settings before."""
-        width = self.model.spec.latent_dim
-        return fitted_density(self.run, sampler, self.settings, width, lambda: self.latents(self.settings.fit_on))
+        width, split = self.model.spec.latent_dim, self.settings.fit_on
+        return fitted_density(self.run, sampler, self.settings, width, lambda: self.latents(split))
 
     # Items and their features
 
@@ -94,49 +88,47 @@ class EvaluationContext:
     @cached_property
     def reference(self) -> Features:
         """Features of the whole reference split."""
-        return self._features_of(self._split(self.settings.reference).inputs, "reference features")
+        return self._features_of(self.split(self.settings.reference).inputs, "reference features")
 
     @cached_property
     def other_split(self) -> Features:
         """Features of as many items of the other split as there are reference items, the floor of every distance."""
         name = "train" if self.settings.reference == "test" else "test"
-        items = self._split(name).inputs
+        items = self.split(name).inputs
         generator = np.random.default_rng(self.settings.seed)
-        chosen = np.sort(generator.permutation(len(items))[: len(self._split(self.settings.reference))])
+        chosen = np.sort(generator.permutation(len(items))[: len(self.split(self.settings.reference))])
         return self._features_of(items[chosen], f"{name} features")
 
     @cached_property
     def reconstructed(self) -> Features:
         """Features of the reconstructions of the reference split."""
-        items = self._split(self.settings.reference).inputs
-        return self._features_in_chunks(
-            (as_items(self.model.reconstruct(part)) for part in _chunks(items)), len(items), "reconstructions"
-        )
+        items = self.split(self.settings.reference).inputs
+        return self._features_of(items, "reconstructions", change=self.model.reconstruct)
 
     def generated(self, sampler: str, draw: int) -> Features:
         """Return features of `n` generated items, float32 (n, d); the first items are kept in `pictured`."""
-        if (sampler, draw) not in self._generated:
+        key = ("generated", sampler, draw)
+        if key not in self._kept:
             latents = self.density(sampler).sample(self.settings.n, draw_generator(self.settings.seed, draw))
-            self._generated[sampler, draw] = self.decoded(latents, f"{sampler}, draw {draw + 1}", sampler)
-        return self._generated[sampler, draw]
+            self._kept[key] = self.decoded(latents, f"{sampler}, draw {draw + 1}", sampler)
+        return self._kept[key]
 
     def decoded(self, latents: NDArray[Any], title: str, keep_as: str | None = None) -> Features:
         """Return features of decoded latents (n, latent_dim), float32 (n, d); `pictured[keep_as]` has the first."""
-        parts = (as_items(self.model.decode(part)) for part in _chunks(latents))
-        return self._features_in_chunks(parts, len(latents), title, keep_as)
+        return self._features_of(latents, title, keep_as, change=self.model.decode)
 
-    def _split(self, name: str) -> Split:
+    def split(self, name: str) -> Split:
+        """Return the `train` or `test` split."""
         return self.dataset.test if name == "test" else self.dataset.train
 
-    def _features_of(self, items: Items, title: str) -> Features:
-        return self._features_in_chunks(_chunks(items), len(items), title)
-
-    def _features_in_chunks(
-        self, parts: Iterator[Items], total: int, title: str, keep_as: str | None = None
+    def _features_of(
+        self, inputs: Items, title: str, keep_as: str | None = None, change: Callable[[Items], Items] | None = None
     ) -> Features:
+        """Return features of items, or of the items that `change` makes of the inputs."""
         features = []
-        with self.progress(title, total) as advance:
-            for part in parts:
+        with self.progress(title, len(inputs)) as advance:
+            for given in _chunks(inputs):
+                part = given if change is None else as_items(_finite(change(given)))
                 if keep_as is not None and keep_as not in self.pictured:
                     self.pictured[keep_as] = part[:PICTURED]
                 features.append(self.extractor(self._comparable(part), device=self.settings.device, advance=advance))
@@ -155,10 +147,7 @@ class EvaluationContext:
 def fitted_density(
     run: Run, sampler: str, settings: EvaluationSettings, latent_dim: int, latents: Callable[[], NDArray[Any]]
 ) -> Density:
-    """Return a density of the run, read from `RUN/samplers/`, or fitted to the result of `latents` and kept there.
-
-    The prior needs only the width: for it, `latents` is not called.
-    """
+    """Return a density of the run, read from `RUN/samplers/`, or fitted to the result of `latents` and kept there."""
     assert settings.components is not None
     parts = [sampler, settings.fit_on]
     if SAMPLERS[sampler].takes_components:
@@ -166,7 +155,7 @@ def fitted_density(
     path = run.path / "samplers" / f"{'-'.join(parts)}.npz"
     if path.exists():
         return Density.load(path)
-    if sampler == "prior":
+    if sampler == "prior":  # needs only the width
         density = standard_normal(latent_dim)
     else:
         density = fit_density(sampler, latents(), components=settings.components, seed=settings.seed)
@@ -178,6 +167,13 @@ def fitted_density(
 def draw_generator(seed: int, draw: int) -> np.random.Generator:
     """Return the generator of one draw, independent of those of the other draws."""
     return np.random.default_rng([seed, draw])
+
+
+def _finite(made: Items) -> Items:
+    """Return what a model made; DivergedError for values that no image of bytes shows any more."""
+    if not np.isfinite(made).all():
+        raise DivergedError("model: made values that are not finite, expected finite ones; it has diverged")
+    return made
 
 
 def _chunks(items: Items) -> Iterator[Items]:

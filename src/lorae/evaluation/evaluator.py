@@ -7,20 +7,12 @@ from typing import Any
 from lorae.config.evaluation_settings import EvaluationSettings
 from lorae.config.methods import get_method
 from lorae.data import Dataset
-from lorae.errors import LoraeError
+from lorae.errors import MODEL_FAILURES, LoraeError, NotApplicableError, as_flags, unknown_name
+from lorae.evaluation import figures as drawing
 from lorae.evaluation.classification import TrainingCheckpoints
 from lorae.evaluation.context import PICTURED, EvaluationContext, draw_generator, on_device
-from lorae.evaluation.figures import (
-    PAIRS,
-    drawn_pairs,
-    measure_reconstruction,
-    measure_spectrum,
-    picture_interpolations,
-    picture_reconstructions,
-    picture_samples,
-    picture_spectrum,
-)
 from lorae.evaluation.measures import MEASURES
+from lorae.isolation import isolated
 from lorae.models.autoencoder import Autoencoder
 from lorae.plotting.images import as_items
 from lorae.runs.run import Run
@@ -28,36 +20,47 @@ from lorae.samplers import standard_normal
 from lorae.system.faults import tolerated
 from lorae.system.hardware import choose_device, keep_freed_memory
 from lorae.system.progress import progress_bar
+from lorae.system.signals import Interrupted
+
+# A measure that raises one of these is skipped. Any other error ends the evaluation.
+SKIPPED = (NotApplicableError, *MODEL_FAILURES)
+
+# Measure -> why it was skipped.
+Skipped = dict[str, LoraeError]
 
 NO_FIGURE = "figures: not all are drawn"
 
 
+@isolated()
 def evaluate_training(run: Run, model: Autoencoder, dataset: Dataset) -> dict[str, Any]:
-    """Measure reconstruction and rank on the test split at the end of a training, and draw their figures.
+    """Write error, rank and explained variance of test items after a training to `evaluation.json`, and draw figures.
 
-    A generator has neither: of it only samples are drawn.
-
-    Returns a dict: measure -> its result, as written to `evaluation.json`.
+    A generator has none of these: only its samples are drawn.
     """
     if not model.spec.encodes:
         latents = standard_normal(model.spec.latent_dim).sample(PICTURED, draw_generator(run.settings.seed, 0))
         with tolerated(NO_FIGURE):
-            picture_samples(run, "prior", as_items(model.decode(latents)))
-        results: dict[str, Any] = {}
-        run.add_to_evaluation(results)
-    else:
-        spectrum = measure_spectrum(model, dataset)
-        results = {
-            "reconstruction": measure_reconstruction(model, dataset),
-            "rank": spectrum.to_json() | {"matrix_rank": model.matrix_rank()},
-        }
-        run.add_to_evaluation(results)
-        with tolerated(NO_FIGURE):
-            picture_spectrum(run, spectrum)
-            picture_reconstructions(run, model, dataset)
+            drawing.picture_samples(run, "prior", as_items(model.decode(latents)))
+        run.add_to_evaluation({})
+        return {}
+    spectrum = drawing.measure_spectrum(model, dataset)
+    results: dict[str, Any] = {
+        "reconstruction": drawing.measure_reconstruction(model, dataset),
+        "rank": spectrum.to_json() | {"matrix_rank": model.matrix_rank()},
+    }
+    skipped: Skipped = {}
+    try:
+        results["explained"] = drawing.measure_explained(model, dataset, spectrum.rank)
+    except SKIPPED as error:
+        skipped["explained"] = error
+    run.add_to_evaluation(results | _skipped_entry(run, results, skipped))
+    with tolerated(NO_FIGURE):
+        drawing.picture_spectrum(run, spectrum)
+        drawing.picture_reconstructions(run, model, dataset)
     return results
 
 
+@isolated()
 def evaluate(
     run: Run,
     model: Autoencoder,
@@ -70,16 +73,10 @@ def evaluate(
 ) -> dict[str, Any]:
     """Measure a trained model, write each result to `evaluation.json` as soon as it is known, and draw samples.
 
-    run: the run folder that results and figures are written to
-    dataset: the data it was trained on
-    settings: settings of the measures
     only: names of measures; None takes all that the data allow, except for the slow ones
-    figures: whether to draw the generated items and interpolations
-
-    Returns a dict: measure -> its result with its protocol, as plain JSON values. Raises LoraeError for an unknown
-    measure, and for a named one that the data or the method do not allow.
     """
-    names = select_measures(only, dataset, run.settings.method)
+    names, skipped = select_measures(only, dataset, run.settings.method)
+    chosen_features = settings.features
     settings = settings.resolve(dataset.name, dataset.kind, run.settings.method)
     settings = dataclasses.replace(settings, device=choose_device(settings.device))
     keep_freed_memory()
@@ -88,46 +85,83 @@ def evaluate(
         task = bar.add_task("evaluate", total=len(names), note="")
         context = EvaluationContext(run, on_device(model, settings.device), dataset, settings, bar)
         if any(MEASURES[name].needs_features for name in names):
-            _ = context.extractor  # report missing weights before minutes of measuring
+            try:
+                _ = context.extractor  # report missing weights before minutes of measuring
+            except LoraeError as error:
+                if chosen_features is not None and not isinstance(error, NotApplicableError):
+                    raise
+                skipped |= {name: error for name in names if MEASURES[name].needs_features}
         for name in names:
             bar.update(task, note=name)
-            with TrainingCheckpoints(run.path / f"unfinished-{name}") as context.trainings:
-                results[name] = MEASURES[name].take(context)
-                with tolerated(f"{name}: the result is not stored"):
-                    run.add_to_evaluation({name: results[name]})
-                context.trainings.forget()
+            if name not in skipped:
+                try:
+                    results[name] = _measured(context, name)
+                except SKIPPED as error:
+                    skipped[name] = error
+                except KeyboardInterrupt:
+                    done, left = ", ".join(results) or "nothing", ",".join(names[names.index(name) :])
+                    raise Interrupted(f"while measuring {name}; stored: {done}; continue with --only {left}") from None
             bar.advance(task)
         if figures:
             with tolerated(NO_FIGURE):
                 _draw(context)
-    return results
+    with tolerated("skipped: the reasons are not stored"):
+        run.add_to_evaluation(_skipped_entry(run, results, skipped))
+    if skipped and not results:
+        raise _one_error(skipped)
+    return results | ({"skipped": _reasons(skipped)} if skipped else {})
+
+
+def _measured(context: EvaluationContext, name: str) -> dict[str, Any]:
+    """Return the result of a measure, and keep it in `evaluation.json` at once."""
+    with TrainingCheckpoints(context.run.path / f"unfinished-{name}") as context.trainings:
+        result = MEASURES[name].take(context)
+        with tolerated(f"{name}: the result is not stored"):
+            context.run.add_to_evaluation({name: result})
+        context.trainings.forget()
+    return result
+
+
+def _skipped_entry(run: Run, results: dict[str, Any], skipped: Skipped) -> dict[str, dict[str, str] | None]:
+    """Return the entry `skipped` of `evaluation.json`: the reason of each measure that was left out, now or earlier."""
+    reasons = run.evaluation().get("skipped", {}) | _reasons(skipped)
+    return {"skipped": {name: reason for name, reason in reasons.items() if name not in results} or None}
+
+
+def _reasons(skipped: Skipped) -> dict[str, str]:
+    return {name: as_flags(error) for name, error in skipped.items()}
+
+
+def _one_error(skipped: Skipped) -> LoraeError:
+    """Return the error of an evaluation without a result; several reasons in one line."""
+    errors = {str(error): error for error in skipped.values()}
+    if len(errors) == 1:
+        return next(iter(errors.values()))
+    return LoraeError("; ".join(f"{name}: {reason}" for name, reason in _reasons(skipped).items()))
 
 
 def _draw(context: EvaluationContext) -> None:
     run, model, dataset = context.run, context.model, context.dataset
     for sampler, items in context.pictured.items():
-        picture_samples(run, sampler, items)
+        drawing.picture_samples(run, sampler, items)
     if context.pictured and dataset.kind == "images" and model.spec.encodes:
-        firsts, seconds = drawn_pairs(dataset.test.inputs, PAIRS, context.settings.seed)
-        picture_interpolations(run, model, firsts, seconds, context.latents("test").mean(axis=0))
+        firsts, seconds = drawing.drawn_pairs(dataset.test.inputs, drawing.PAIRS, context.settings.seed)
+        drawing.picture_interpolations(run, model, firsts, seconds, context.latents("test").mean(axis=0))
 
 
-def select_measures(only: Iterable[str] | None, dataset: Dataset, method: str) -> list[str]:
-    """Return the names of measures in the order of the table; raise LoraeError for one that does not apply."""
-    encodes = get_method(method).encodes
+def select_measures(only: Iterable[str] | None, dataset: Dataset, method: str) -> tuple[list[str], Skipped]:
+    """Return the measures to take in the order of the table, and why others of these do not apply to data or method.
+
+    Raises LoraeError for an unknown name.
+    """
+    asked = [name for name, measure in MEASURES.items() if not measure.slow] if only is None else list(only)
     labeled = dataset.train.labels is not None and dataset.test.labels is not None
-    if only is None:
-        return [
-            name
-            for name, measure in MEASURES.items()
-            if not measure.slow and (labeled or not measure.needs_labels) and (encodes or not measure.needs_encoder)
-        ]
-    asked = list(only)
+    skipped: Skipped = {}
     for name in asked:
         if name not in MEASURES:
-            raise LoraeError(f"only: got {name!r}, expected some of {', '.join(MEASURES)}")
-        if MEASURES[name].needs_encoder and not encodes:
-            raise LoraeError(f"only: got {name!r}, but method {method!r} only generates: it has no encoder")
-        if MEASURES[name].needs_labels and not labeled:
-            raise LoraeError(f"only: got {name!r}, but the data {dataset.name!r} have no labels")
-    return [name for name in MEASURES if name in asked]
+            raise unknown_name("only", name, MEASURES, several=True)
+        if MEASURES[name].needs_encoder and not get_method(method).encodes:
+            skipped[name] = NotApplicableError(f"method {method!r} only generates: it has no encoder")
+        elif MEASURES[name].needs_labels and not labeled:
+            skipped[name] = NotApplicableError(f"the data {dataset.name!r} have no labels")
+    return [name for name in MEASURES if name in asked and name not in skipped], skipped

@@ -1,11 +1,15 @@
 """Measures that need only the model, and the figures of a run folder."""
 
+import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lorae.data import Dataset
+from lorae.errors import DivergedError, LoraeWarning, NotApplicableError
+from lorae.metrics.explained import affordable_rows, pca_error
 from lorae.metrics.spectrum import TOLERANCE, Spectrum
 from lorae.models.autoencoder import Autoencoder
 from lorae.plotting import image_grids as grids
@@ -20,15 +24,88 @@ PICTURED = 32
 # Pairs of test items and steps between them in a figure of interpolations, ends included: the paper's figure 3.
 PAIRS, STEPS = 6, 10
 
+# A model is worse than PCA if its error is above this share of PCA's, and by more than the rounding of float32, which
+# counts where PCA is exact.
+WORSE = 1.02
+ROUNDING = 1e-6
+
 
 def measure_reconstruction(model: Autoencoder, dataset: Dataset) -> dict[str, Any]:
     """Return the mean squared error on the test split, with its protocol."""
-    units = "pixels in [0, 1]" if dataset.kind == "images" else "standardised columns"
     return {
         "mse": model.squared_error(dataset.test.inputs),
         "n": len(dataset.test),
-        "protocol": {"split": "test", "mean over": units, "clipped": False, "data": dataset.fingerprint},
+        "protocol": {"split": "test", "mean over": _units(dataset), "clipped": False, "data": dataset.fingerprint},
     }
+
+
+def measure_explained(model: Autoencoder, dataset: Dataset, rank: int, seed: int = 0) -> dict[str, Any]:
+    """Return the share of the variance of test items that a model of `rank` directions explains, and PCA with as many.
+
+    PCA is fitted on the training items; both errors are of the same test items, random ones of many.
+    """
+    splits = {"train": dataset.train.inputs, "test": dataset.test.inputs}
+    n = {name: affordable_rows(len(items), math.prod(items.shape[1:])) for name, items in splits.items()}
+    train, test = (random_items(items, n[name], seed) for name, items in splits.items())
+    mse = model.squared_error(test)
+    if not math.isfinite(mse):
+        raise DivergedError(f"test items: got a reconstruction error of {mse}; the model has diverged")
+    variance, pca_mse = (
+        float(error) for error in pca_error(_in_units_of(model, train), _in_units_of(model, test), [0, rank])
+    )
+    if variance == 0:
+        raise NotApplicableError("test items: all are the mean of the training items, expected a variance to explain")
+    return {
+        "model": 1 - mse / variance,
+        "pca": 1 - pca_mse / variance,
+        "rank": rank,
+        "latent_dim": model.spec.latent_dim,
+        "mse": mse,
+        "pca_mse": pca_mse,
+        "variance": variance,
+        "protocol": {
+            "split": "test",
+            "explained": "1 - mean squared error / variance about the mean of the training items",
+            "pca": "with as many directions as the latents of the model, on training items",
+            "n": f"{n['test']} of {len(splits['test'])}",
+            "pca fitted on": f"{n['train']} of {len(splits['train'])}",
+            "mean over": _units(dataset),
+            "data": dataset.fingerprint,
+            "seed": seed,
+        },
+    }
+
+
+def random_items(items: NDArray[Any], n: int, seed: int) -> NDArray[Any]:
+    """Return n different items drawn by `seed`, in their order; the items themselves if that is all of them."""
+    return items if n == len(items) else items[np.sort(np.random.default_rng(seed).permutation(len(items))[:n])]
+
+
+def explained_warning(explained: dict[str, Any]) -> LoraeWarning | None:
+    """Return a warning for a result of `measure_explained` below PCA's or half of the variance, else None."""
+    if explained["mse"] > WORSE * explained["pca_mse"] + ROUNDING * explained["variance"]:
+        complaint = "less than PCA"
+    elif explained["model"] < 0.5:
+        complaint = "under half"
+    else:
+        return None
+    return LoraeWarning(
+        f"explained variance: the model keeps {explained['model']:.1%} of the variance of test items, {complaint}: PCA "
+        f"with its {explained['rank']} directions keeps {explained['pca']:.1%}; train longer (epochs=N), or lower its "
+        "penalty or noise",
+        settings={"epochs": "N"},
+    )
+
+
+def _in_units_of(model: Autoencoder, items: NDArray[Any]) -> NDArray[np.float64]:
+    """Return items in the units of the model's error, but from float64 on: images in [0, 1], standardized vectors."""
+    shift, scale = (values.cpu().numpy().astype(np.float64) for values in (model.scaling.shift, model.scaling.scale))
+    raw: NDArray[np.float64] = items.astype(np.float64)
+    return raw if model.scaling.images and items.dtype != np.uint8 else (raw - shift) / scale
+
+
+def _units(dataset: Dataset) -> str:
+    return "pixels in [0, 1]" if dataset.kind == "images" else "standardised columns"
 
 
 def measure_spectrum(model: Autoencoder, dataset: Dataset, tolerance: float = TOLERANCE) -> Spectrum:
@@ -48,9 +125,12 @@ def picture_spectrum(run: Run, spectrum: Spectrum) -> None:
 
 def picture_reconstructions(run: Run, model: Autoencoder, dataset: Dataset, n: int = PICTURED) -> None:
     """Draw test items beside their reconstructions: the first n images, or every column of the vectors."""
-    path = run.figure_path("reconstructions")
-    items = dataset.test.inputs[:n]
-    if dataset.kind == "images":
+    draw_reconstructions(model, dataset.test.inputs[:n], run.figure_path("reconstructions"))
+
+
+def draw_reconstructions(model: Autoencoder, items: NDArray[Any], path: Path) -> None:
+    """Draw items beside their reconstructions into a PNG file."""
+    if len(model.spec.shape) == 3:
         grids.plot_reconstructions(items, to_uint8(model.reconstruct(items)), path)
     else:
         plots.plot_vector_reconstructions(items, model.reconstruct(items), path)
@@ -74,13 +154,9 @@ def drawn_pairs(items: NDArray[Any], count: int, seed: int) -> tuple[NDArray[Any
 def picture_interpolations(
     run: Run, model: Autoencoder, firsts: NDArray[Any], seconds: NDArray[Any], origin: NDArray[Any], steps: int = STEPS
 ) -> dict[str, NDArray[Any]]:
-    """Decode and draw paths between latents of pairs of images, straight and along a sphere about `origin`.
+    """Decode and draw paths between latents of pairs of images, straight and along a sphere about the latent `origin`.
 
-    firsts, seconds: raw images (n, c, h, w)
-    origin: center of the sphere, (latent_dim,)
-    steps: number of images on a path, ends included
-
-    Returns a dict: name of the path -> uint8 images (n, steps, c, h, w).
+    Returns a dict: name of the path -> uint8 images (n, steps, c, h, w), ends included.
     """
     start, end = model.encode(firsts), model.encode(seconds)
     paths = {"linear": linear_path(start, end, steps), "spherical": spherical_path(start, end, steps, origin)}

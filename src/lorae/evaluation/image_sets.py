@@ -1,6 +1,5 @@
 """Distances between two collections of items, independent of runs."""
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +48,7 @@ def compare_collections(
         warn_of_few(part.n, len(part.mean), f"items of {side.name}")
     return {
         "fid": frechet_distance(*moments),
-        "kid": asdict(kernel_distance(found[0], found[1], seed=seed)),
+        "kid": kernel_distance(found[0], found[1], seed=seed),
         "n": [len(side) for side in sides],
         "protocol": extractor.describe()
         | {

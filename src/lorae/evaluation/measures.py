@@ -1,18 +1,21 @@
 """The table of measures, functions from an `EvaluationContext` to plain values with their protocol."""
 
+import math
+import warnings
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from lorae.errors import DivergedError
 from lorae.evaluation.classification import classify, probe, supervised, total_draws, total_steps
 from lorae.evaluation.classification.supervised import MAX_STEPS as SUPERVISED_STEPS
-from lorae.evaluation.context import EvaluationContext, Features
-from lorae.evaluation.figures import measure_reconstruction
+from lorae.evaluation.context import EvaluationContext, Features, Items
+from lorae.evaluation.figures import explained_warning, measure_explained, measure_reconstruction, random_items
 from lorae.metrics.frechet import Moments, extrapolated_distance, frechet_distance, warn_of_few
 from lorae.metrics.intrinsic_dimension import NEIGHBORS as DIMENSION_NEIGHBORS
-from lorae.metrics.intrinsic_dimension import distance_contrast, levina_bickel, two_nn
+from lorae.metrics.intrinsic_dimension import affordable_points, distance_contrast, levina_bickel, two_nn
 from lorae.metrics.kernel import kernel_distance
 from lorae.metrics.prdc import NEIGHBORS, precision_recall
 from lorae.metrics.spectrum import TOLERANCES, bootstrap_ranks, latent_spectrum
@@ -23,13 +26,7 @@ Result = dict[str, Any]
 
 @dataclass(frozen=True)
 class Measure:
-    """A row of the table.
-
-    name: name in `lorae evaluate --only`
-    summary: description in a few words
-    needs_labels, needs_encoder, needs_features: whether it needs labeled data, an encoder, a network for features
-    slow: whether it is taken only if named
-    """
+    """A row of the table; `name` is that of `lorae evaluate --only`, and a slow one is taken only if named."""
 
     name: str
     summary: str
@@ -42,34 +39,52 @@ class Measure:
 
 def reconstruction(context: EvaluationContext) -> Result:
     """Return the mean squared error on the test split."""
-    return measure_reconstruction(context.model, context.dataset)
+    result = measure_reconstruction(context.model, context.dataset)
+    if not math.isfinite(result["mse"]):
+        raise DivergedError(f"test items: got a reconstruction error of {result['mse']}; the model has diverged")
+    return result
 
 
 def rank(context: EvaluationContext) -> Result:
     """Return the rank of the latent space by every definition, with bootstrap intervals over the test items."""
     latents, settings = context.latents("test"), context.settings
+    spectrum = latent_spectrum(latents, "test")  # first, as it refuses a model that has diverged
     matrix_rank = context.model.matrix_rank()
     matrix_ranks = {f"{tolerance:g}": context.model.matrix_rank(tolerance) for tolerance in TOLERANCES}
-    return latent_spectrum(latents, "test").to_json() | {
+    return spectrum.to_json() | {
         "matrix_rank": matrix_rank,
         "matrix_ranks": None if matrix_rank is None else matrix_ranks,
         "interval": bootstrap_ranks(latents, resamples=settings.bootstrap, seed=settings.seed),
     }
 
 
+def explained(context: EvaluationContext) -> Result:
+    """Return the explained variance of test items, and that of PCA with the model's rank; warn of less than PCA's."""
+    directions = latent_spectrum(context.latents("test"), "test").rank
+    result = measure_explained(context.model, context.dataset, directions, context.settings.seed)
+    warning = explained_warning(result)
+    if warning is not None:
+        warnings.warn(warning, stacklevel=2)
+    return result
+
+
 def dimension(context: EvaluationContext) -> Result:
-    """Return intrinsic dimension and distance contrast (theorem 2) of test items and latents."""
-    items, latents = context.dataset.test.inputs, context.latents("test")
-    flat = np.asarray(items).reshape(len(items), -1)
-    known = context.dataset.intrinsic_dimension
+    """Return intrinsic dimension and distance contrast (theorem 2) of test items and latents, of a sample of many."""
+    items, seed = context.dataset.test.inputs, context.settings.seed
+    n = affordable_points(len(items), max(math.prod(items.shape[1:]), context.model.spec.latent_dim))
+    clouds = {
+        "items": np.asarray(random_items(items, n, seed)).reshape(n, -1),
+        "latents": random_items(context.latents("test"), n, seed),
+    }
     return {
-        "two_nn": {"items": two_nn(flat), "latents": two_nn(latents)},
-        "mle": {"items": levina_bickel(flat), "latents": levina_bickel(latents)},
-        "known": known,
-        "distance_contrast": {"items": distance_contrast(flat), "latents": distance_contrast(latents)},
+        "two_nn": {name: two_nn(cloud) for name, cloud in clouds.items()},
+        "mle": {name: levina_bickel(cloud) for name, cloud in clouds.items()},
+        "known": context.dataset.intrinsic_dimension,
+        "distance_contrast": {name: distance_contrast(cloud) for name, cloud in clouds.items()},
         "protocol": {
             "split": "test",
-            "n": len(items),
+            "n": n,
+            "sampled": "all items" if n == len(items) else f"{n} of {len(items)} at random, seed {seed}",
             "two_nn": "linear fit without the largest tenth of the ratios",
             "mle": f"maximum likelihood over {DIMENSION_NEIGHBORS} neighbours, or all of fewer; inverses averaged",
             "distance_contrast": "(largest - smallest distance) / smallest of each point to all others",
@@ -79,40 +94,31 @@ def dimension(context: EvaluationContext) -> Result:
 
 def frechet(context: EvaluationContext) -> Result:
     """Return Frechet distances of samples by each density, of reconstructions, and of the other split as the floor."""
-    reference = _reference_moments(context)
-    settings = context.settings
+    reference, settings = _reference_moments(context), context.settings
     assert settings.samplers is not None
     warn_of_few(settings.n, len(reference.mean), "generated items")
     result: Result = {}
     for sampler in settings.samplers:
         draws = [context.generated(sampler, draw) for draw in range(settings.draws)]
         values = [frechet_distance(Moments.of(features), reference) for features in draws]
+        extrapolated = None  # from too few items, the line through the distances has no meaning
+        if len(draws[0]) >= 100:
+            extrapolated = extrapolated_distance(draws[0], reference, seed=settings.seed)
         result[sampler] = {
             "value": float(np.mean(values)),
             "sd": float(np.std(values, ddof=1)) if len(values) > 1 else None,
             "values": values,
-            "infinity": _extrapolated(draws[0], reference, settings.seed),
+            "infinity": extrapolated,
             "protocol": _protocol(context, sampler) | {"value": f"mean over {len(values)} draws"},
         }
-    protocol = _protocol(context)
-    if context.model.spec.encodes:
-        result["reconstructions"] = {
-            "value": frechet_distance(Moments.of(context.reconstructed), reference),
-            "protocol": protocol | {"generated": f"reconstructions of the {settings.reference} split"},
-        }
-    floor = context.other_split
-    result["floor"] = {
-        "value": frechet_distance(Moments.of(floor), reference),
-        "protocol": protocol | {"generated": f"{len(floor)} items of the other split, none generated"},
+    generated = {
+        "reconstructions": f"reconstructions of the {settings.reference} split",
+        "floor": f"{len(context.other_split)} items of the other split, none generated",
     }
+    for name, features in _not_sampled(context).items():
+        value = frechet_distance(Moments.of(features), reference)
+        result[name] = {"value": value, "protocol": _protocol(context) | {"generated": generated[name]}}
     return result
-
-
-def _extrapolated(features: Features, reference: Moments, seed: int) -> Result | None:
-    if len(features) < 100:  # too few for a meaningful line through distances
-        return None
-    found = extrapolated_distance(features, reference, seed=seed)
-    return {"value": found.value, "sizes": found.sizes, "distances": found.distances}
 
 
 def _reference_moments(context: EvaluationContext) -> Moments:
@@ -136,26 +142,30 @@ def interpolation(context: EvaluationContext) -> Result:
 
 def kernel(context: EvaluationContext) -> Result:
     """Return kernel distances of samples, reconstructions and the other split, by the same features."""
-    result = {}
-    for name, features in _compared(context).items():
-        distance = kernel_distance(features, context.reference, seed=context.settings.seed)
-        result[name] = asdict(distance) | {"protocol": _protocol(context, name)}
-    return result
+    return {
+        name: kernel_distance(features, context.reference, seed=context.settings.seed)
+        | {"protocol": _protocol(context, name)}
+        for name, features in _compared(context).items()
+    }
 
 
 def neighborhoods(context: EvaluationContext) -> Result:
     """Return precision, recall, density and coverage of samples, reconstructions and the other split."""
-    result: Result = {}
-    for name, features in _compared(context).items():
-        protocol = _protocol(context, name) | {"neighbours": NEIGHBORS}
-        result[name] = precision_recall(context.reference, features) | {"protocol": protocol}
-    return result
+    return {
+        name: precision_recall(context.reference, features)
+        | {"protocol": _protocol(context, name) | {"neighbours": NEIGHBORS}}
+        for name, features in _compared(context).items()
+    }
 
 
 def _compared(context: EvaluationContext) -> dict[str, Features]:
     samples = {sampler: context.generated(sampler, 0) for sampler in context.settings.samplers or ()}
+    return samples | _not_sampled(context)
+
+
+def _not_sampled(context: EvaluationContext) -> dict[str, Features]:
     reconstructed = {"reconstructions": context.reconstructed} if context.model.spec.encodes else {}
-    return samples | reconstructed | {"floor": context.other_split}
+    return reconstructed | {"floor": context.other_split}
 
 
 def _protocol(context: EvaluationContext, sampler: str | None = None) -> Result:
@@ -177,58 +187,33 @@ def _protocol(context: EvaluationContext, sampler: str | None = None) -> Result:
 
 def probes(context: EvaluationContext) -> Result:
     """Return accuracies of logistic regression and nearest neighbors on frozen latents, a matter of seconds."""
-    train, test = context.dataset.train, context.dataset.test
-    chosen: Result = {"counts": _counts(context), "seeds": range(context.settings.seeds)}
-    with context.progress("probe latents", total_draws(len(train), **chosen)) as advance:
-        return probe(
-            context.latents("train"),
-            train.labels,
-            context.latents("test"),
-            test.labels,
-            advance=advance,
-            **chosen,
-        )
+    chosen = {"counts": _protocol_of_labels(context)["counts"], "seeds": range(context.settings.seeds)}
+    with context.progress("probe latents", total_draws(len(context.dataset.train), **chosen)) as advance:
+        return probe(*_labeled(context, context.latents), advance=advance, **chosen)
 
 
 def classification(context: EvaluationContext) -> Result:
     """Return accuracies of the paper's classifier on frozen latents (its table 6)."""
-    settings = context.settings
-    train, test = context.dataset.train, context.dataset.test
     # As in the authors' code. A model without M has latents only: a VAE's encoder also returns variances.
-    before = settings.protocol == "authors_code" and context.model.bottleneck.matrix() is not None
-    latents = context.latents_before_matrix if before else context.latents
-    chosen: Result = {"counts": _counts(context), "protocol": settings.protocol, **_steps(context)}
-    with context.progress("classify latents", total_steps(len(train), **chosen)) as advance:
-        return classify(
-            latents("train"),
-            train.labels,
-            latents("test"),
-            test.labels,
-            seeds=range(settings.seeds),
-            features="before M" if before else "the latents",
-            advance=advance,
-            trainings=context.trainings,
-            **chosen,
-        )
+    before = context.settings.protocol == "authors_code" and context.model.bottleneck.matrix() is not None
+    labeled = _labeled(context, lambda split: context.latents(split, before_matrix=before))
+    chosen = _protocol_of_labels(context)
+    with context.progress("classify latents", total_steps(len(labeled[0]), **chosen)) as advance:
+        features = "before M" if before else "the latents"
+        return classify(*labeled, features=features, advance=advance, trainings=context.trainings, **chosen)
 
 
 def supervised_row(context: EvaluationContext) -> Result:
     """Return accuracies of the same classifier trained with a new encoder from the items on."""
-    settings, spec = context.settings, context.model.spec
-    train, test = context.dataset.train, context.dataset.test
-    chosen: Result = {"counts": _counts(context), "protocol": settings.protocol}
-    chosen |= {"max_steps": SUPERVISED_STEPS, **_steps(context)}
-    steps = total_steps(len(train), **chosen) * settings.seeds
+    spec = context.model.spec
+    chosen = {"max_steps": SUPERVISED_STEPS, **_protocol_of_labels(context)}
+    steps = total_steps(len(context.dataset.train), **chosen) * context.settings.seeds
     with context.progress("train from items", steps) as advance:
         return supervised(
-            train.inputs,
-            train.labels,
-            test.inputs,
-            test.labels,
+            *_labeled(context, lambda split: context.split(split).inputs),
             network=spec.network,
             latent_dim=spec.latent_dim,
             width=spec.width,
-            seeds=range(settings.seeds),
             bfloat16=choose_precision("auto", "cpu", spec.network) == "bfloat16",
             advance=advance,
             trainings=context.trainings,
@@ -236,14 +221,17 @@ def supervised_row(context: EvaluationContext) -> Result:
         )
 
 
-def _counts(context: EvaluationContext) -> list[int | str]:
-    return [count if count == "all" else int(count) for count in context.settings.labels]
+def _labeled(context: EvaluationContext, take: Callable[[str], Items]) -> tuple[Items, Any, Items, Any]:
+    """Return items and labels of both splits; `take` gives the items of a split by name."""
+    return take("train"), context.dataset.train.labels, take("test"), context.dataset.test.labels
 
 
-def _steps(context: EvaluationContext) -> Result:
-    """Return the limit on steps if one is set; 0 means none."""
-    limit = context.settings.max_steps
-    return {} if limit is None else {"max_steps": limit or None}
+def _protocol_of_labels(context: EvaluationContext) -> Result:
+    """Return fields of a classification's protocol; a limit on steps of 0 means none."""
+    settings = context.settings
+    counts = [count if count == "all" else int(count) for count in settings.labels]
+    limit = {} if settings.max_steps is None else {"max_steps": settings.max_steps or None}
+    return {"counts": counts, "seeds": range(settings.seeds), "protocol": settings.protocol, **limit}
 
 
 SAMPLED = {"needs_encoder": False, "needs_features": True}
@@ -253,6 +241,7 @@ MEASURES = {
     for measure in (
         Measure("reconstruction", "mean squared error on test items", reconstruction),
         Measure("rank", "rank of the latent space by every definition, with intervals", rank),
+        Measure("explained", "explained variance of test items, and that of PCA with the same rank", explained),
         Measure("dimension", "intrinsic dimension of items and latents, contrast of distances", dimension),
         Measure("fid", "Frechet distance of samples, reconstructions and the floor", frechet, **SAMPLED),
         Measure("kid", "kernel distance of the same", kernel, **SAMPLED),
@@ -261,11 +250,7 @@ MEASURES = {
         Measure("probe", "logistic regression and nearest neighbors on latents", probes, needs_labels=True),
         Measure("classification", "the paper's classifier on latents", classification, needs_labels=True),
         Measure(
-            "supervised",
-            "the same classifier and an encoder from scratch, an hour",
-            supervised_row,
-            needs_labels=True,
-            slow=True,
+            "supervised", "the same classifier and an encoder from scratch, an hour", supervised_row, True, slow=True
         ),
     )
 }

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lorae.errors import LoraeError
+from lorae.isolation import isolated
 
 # Images in a batch on a CPU: few enough for its caches (100 at 224 x 224 take three times as
 # long for each as 25). A GPU wants more.
@@ -24,10 +25,7 @@ class FeatureExtractor:
 
     sha256: hash of the weights; empty for none
     dim: width of the features; 0 if it depends on the items
-    network: maps the result of `prepare` to float (n, dim)
-    prepare: maps raw items, uint8 images (n, c, h, w) or float vectors (n, d), to a float tensor
-    protocol: description of resizing, quantization and input range
-    batch: items in a batch on a CPU
+    prepare: maps raw items, uint8 images (n, c, h, w) or float vectors (n, d), to the network's input
     """
 
     name: str
@@ -41,14 +39,11 @@ class FeatureExtractor:
     def __call__(
         self, items: NDArray[Any], device: str = "cpu", advance: Callable[[int], Any] | None = None
     ) -> NDArray[np.float32]:
-        """Return the features of raw items, float32 (n, dim); `advance` is called with the size of each batch.
-
-        Raises LoraeError for features that are not finite or of another width.
-        """
+        """Return the features of raw items, float32 (n, dim); `advance` is called with the size of each batch."""
         network = self.network.to(device).eval()
         parts = []
         batch = self.batch * (GPU_FACTOR if device == "cuda" else 1)
-        with torch.inference_mode():
+        with isolated(), torch.inference_mode():
             for start in range(0, len(items), batch):
                 part = items[start : start + batch]
                 result = network(self.prepare(part).to(device)).float().cpu().numpy()

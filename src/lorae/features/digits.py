@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from lorae.errors import LoraeError
+from lorae.errors import NotApplicableError
 from lorae.features.base import FeatureExtractor
 from lorae.features.resize import resize_clean
 
@@ -30,11 +30,8 @@ class DigitsNetwork(nn.Module):
         layers: list[nn.Module] = []
         before = 1
         for after, stride in ((32, 1), (32, 2), (64, 1), (64, 2), (DIM, 1)):
-            layers += [
-                nn.Conv2d(before, after, 3, stride=stride, padding=1, bias=False),
-                nn.BatchNorm2d(after),
-                nn.ReLU(),
-            ]
+            convolution = nn.Conv2d(before, after, 3, stride=stride, padding=1, bias=False)
+            layers += [convolution, nn.BatchNorm2d(after), nn.ReLU()]
             before = after
         self.features = nn.Sequential(*layers)
         self.classifier = nn.Linear(DIM, CLASSES)
@@ -51,12 +48,7 @@ class DigitsNetwork(nn.Module):
 
 
 def build_digits() -> FeatureExtractor:
-    """Build the extractor `digits`, 128 features.
-
-    >>> import numpy as np
-    >>> build_digits()(np.zeros((2, 1, 32, 32), np.uint8)).shape
-    (2, 128)
-    """
+    """Build the extractor `digits`, 128 features."""
     from safetensors.torch import load
 
     content = WEIGHTS.read_bytes()
@@ -79,9 +71,9 @@ def build_digits() -> FeatureExtractor:
 
 
 def prepare_digits(images: NDArray[Any]) -> Tensor:
-    """Return the network's input for uint8 gray images (n, 1, h, w); raise LoraeError for color."""
+    """Return the network's input for uint8 gray images (n, 1, h, w)."""
     if images.ndim != 4 or images.shape[1] != 1:
-        raise LoraeError(
+        raise NotApplicableError(
             f"features: 'digits' takes gray images (n, 1, h, w), got shape {images.shape}; use features='lite0' or "
             "inception",
             settings={"features": "lite0"},

@@ -7,15 +7,14 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 - the name that PyTorch users know
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from lorae.errors import LoraeError
+from lorae.errors import LoraeError, NotApplicableError
 from lorae.features.base import FeatureExtractor
-from lorae.features.resize import as_color, resize_clean
+from lorae.features.resize import color_input
 from lorae.system.download import download
 from lorae.system.files import write_atomically
 
@@ -38,13 +37,36 @@ PROTOCOL = {
 # The convolutions of a branch in their order: channels, and the kernels that run side by side on the same input.
 Chain = list[tuple[int, str]]
 
+# Branches of the blocks, by the sides of their images in pixels.
+BLOCK_35: dict[str, Chain] = {
+    "branch1x1": [(64, "1x1")],
+    "branch5x5": [(48, "1x1"), (64, "5x5")],
+    "branch3x3dbl": [(64, "1x1"), (96, "3x3"), (96, "3x3")],
+}
+FROM_35_TO_17: dict[str, Chain] = {"branch3x3": [(384, "3x3")], "branch3x3dbl": BLOCK_35["branch3x3dbl"]}
+FROM_17_TO_8: dict[str, Chain] = {
+    "branch3x3": [(192, "1x1"), (320, "3x3")],
+    "branch7x7x3": [(192, "1x1"), (192, "1x7"), (192, "7x1"), (192, "3x3")],
+}
+BLOCK_8: dict[str, Chain] = {
+    "branch1x1": [(320, "1x1")],
+    "branch3x3": [(384, "1x1"), (384, "1x3 3x1")],
+    "branch3x3dbl": [(448, "1x1"), (384, "3x3"), (384, "1x3 3x1")],
+}
+
+
+def _block_17(inner: int) -> dict[str, Chain]:
+    return {
+        "branch1x1": [(192, "1x1")],
+        "branch7x7": [(inner, "1x1"), (inner, "1x7"), (192, "7x1")],
+        "branch7x7dbl": [(inner, "1x1"), (inner, "7x1"), (inner, "1x7"), (inner, "7x1"), (192, "1x7")],
+    }
+
 
 def build_inception(weights: str | Path | None = None) -> FeatureExtractor:
     """Build the extractor `inception`: uint8 images (n, 1 or 3, h, w) to float32 (n, 2048).
 
-    weights: file of the weights; None: LORAE_INCEPTION, then torch's cache, then a download into that cache
-
-    Raises LoraeError for a file that is missing or another one, and for a download that fails.
+    Weights of None are those of LORAE_INCEPTION, then of torch's cache, then a download into that cache.
     Source: Heusel et al., NeurIPS 2017 (arXiv:1706.08500); weights as converted for pytorch-fid.
     """
     content = _weights_file(weights)
@@ -68,13 +90,11 @@ def inception_network() -> nn.Sequential:
     """Return the network up to the pooled features, (n, 3, 299, 299) to (n, 2048), with random weights.
 
     Its blocks are named as in the weights file. It differs from other Inception networks of version 3 in two points:
-    average pools ignore padding, and the last block pools by the maximum.
-
-    Source: Szegedy et al., CVPR 2016 (arXiv:1512.00567).
-
-    >>> inception_network().Mixed_7c.branch1x1.conv.weight.shape
-    torch.Size([320, 2048, 1, 1])
+    average pools ignore padding, and the last block pools by the maximum. Source:
+    Szegedy et al., CVPR 2016 (arXiv:1512.00567).
     """
+    # TensorFlow averages over pixels of the image only, so a constant stays constant at the border.
+    average = nn.AvgPool2d(3, stride=1, padding=1, count_include_pad=False)
     layers: dict[str, nn.Module] = {
         "Conv2d_1a_3x3": NormedConvolution(3, 32, "3x3", stride=2),
         "Conv2d_2a_3x3": NormedConvolution(32, 32, "3x3"),
@@ -83,17 +103,17 @@ def inception_network() -> nn.Sequential:
         "Conv2d_3b_1x1": NormedConvolution(64, 80, "1x1"),
         "Conv2d_4a_3x3": NormedConvolution(80, 192, "3x3"),
         "maxpool2": nn.MaxPool2d(3, 2),
-        "Mixed_5b": _block_of_35(192, pool_channels=32),
-        "Mixed_5c": _block_of_35(256, pool_channels=64),
-        "Mixed_5d": _block_of_35(288, pool_channels=64),
-        "Mixed_6a": _from_35_to_17(288),
-        "Mixed_6b": _block_of_17(768, inner=128),
-        "Mixed_6c": _block_of_17(768, inner=160),
-        "Mixed_6d": _block_of_17(768, inner=160),
-        "Mixed_6e": _block_of_17(768, inner=192),
-        "Mixed_7a": _from_17_to_8(768),
-        "Mixed_7b": _block_of_8(1280, _average()),
-        "Mixed_7c": _block_of_8(2048, nn.MaxPool2d(3, stride=1, padding=1)),
+        "Mixed_5b": MixedBlock(192, BLOCK_35, average, pool_channels=32),
+        "Mixed_5c": MixedBlock(256, BLOCK_35, average, pool_channels=64),
+        "Mixed_5d": MixedBlock(288, BLOCK_35, average, pool_channels=64),
+        "Mixed_6a": MixedBlock(288, FROM_35_TO_17, nn.MaxPool2d(3, 2), halves=True),
+        "Mixed_6b": MixedBlock(768, _block_17(128), average, pool_channels=192),
+        "Mixed_6c": MixedBlock(768, _block_17(160), average, pool_channels=192),
+        "Mixed_6d": MixedBlock(768, _block_17(160), average, pool_channels=192),
+        "Mixed_6e": MixedBlock(768, _block_17(192), average, pool_channels=192),
+        "Mixed_7a": MixedBlock(768, FROM_17_TO_8, nn.MaxPool2d(3, 2), halves=True),
+        "Mixed_7b": MixedBlock(1280, BLOCK_8, average, pool_channels=192),
+        "Mixed_7c": MixedBlock(2048, BLOCK_8, nn.MaxPool2d(3, stride=1, padding=1), pool_channels=192),
         "avgpool": nn.AdaptiveAvgPool2d(1),
         "flatten": nn.Flatten(),
     }
@@ -159,58 +179,8 @@ class MixedBlock(nn.Module):
         return x
 
 
-def _average() -> nn.Module:
-    # TensorFlow averages over pixels of the image only, so a constant stays constant at the border.
-    return nn.AvgPool2d(3, stride=1, padding=1, count_include_pad=False)
-
-
-def _block_of_35(inputs: int, pool_channels: int) -> MixedBlock:
-    chains: dict[str, Chain] = {
-        "branch1x1": [(64, "1x1")],
-        "branch5x5": [(48, "1x1"), (64, "5x5")],
-        "branch3x3dbl": [(64, "1x1"), (96, "3x3"), (96, "3x3")],
-    }
-    return MixedBlock(inputs, chains, _average(), pool_channels)
-
-
-def _from_35_to_17(inputs: int) -> MixedBlock:
-    chains: dict[str, Chain] = {
-        "branch3x3": [(384, "3x3")],
-        "branch3x3dbl": [(64, "1x1"), (96, "3x3"), (96, "3x3")],
-    }
-    return MixedBlock(inputs, chains, nn.MaxPool2d(3, 2), halves=True)
-
-
-def _block_of_17(inputs: int, inner: int) -> MixedBlock:
-    chains: dict[str, Chain] = {
-        "branch1x1": [(192, "1x1")],
-        "branch7x7": [(inner, "1x1"), (inner, "1x7"), (192, "7x1")],
-        "branch7x7dbl": [(inner, "1x1"), (inner, "7x1"), (inner, "1x7"), (inner, "7x1"), (192, "1x7")],
-    }
-    return MixedBlock(inputs, chains, _average(), pool_channels=192)
-
-
-def _from_17_to_8(inputs: int) -> MixedBlock:
-    chains: dict[str, Chain] = {
-        "branch3x3": [(192, "1x1"), (320, "3x3")],
-        "branch7x7x3": [(192, "1x1"), (192, "1x7"), (192, "7x1"), (192, "3x3")],
-    }
-    return MixedBlock(inputs, chains, nn.MaxPool2d(3, 2), halves=True)
-
-
-def _block_of_8(inputs: int, pool: nn.Module) -> MixedBlock:
-    chains: dict[str, Chain] = {
-        "branch1x1": [(320, "1x1")],
-        "branch3x3": [(384, "1x1"), (384, "1x3 3x1")],
-        "branch3x3dbl": [(448, "1x1"), (384, "3x3"), (384, "1x3 3x1")],
-    }
-    return MixedBlock(inputs, chains, pool, pool_channels=192)
-
-
 def _prepare(images: NDArray[Any]) -> Tensor:
-    pixels = resize_clean(as_color(images), SIDE, SIDE)
-    scaled = torch.from_numpy((pixels - np.float32(128)) / np.float32(128))
-    return scaled.contiguous(memory_format=torch.channels_last)
+    return color_input(images, SIDE, middle=128)
 
 
 def _weights_file(weights: str | Path | None) -> bytes:
@@ -221,8 +191,15 @@ def _weights_file(weights: str | Path | None) -> bytes:
     cached = Path(torch.hub.get_dir()) / "checkpoints" / FILE_NAME
     if cached.exists():
         return _read(cached, "from torch's cache; delete it to fetch it anew")
-    content = _download(cached)
-    write_atomically(cached, content)
+    try:
+        content = download(URL)
+    except LoraeError as error:
+        raise NotApplicableError(
+            f"inception: cannot download its weights ({error}); fetch {URL} elsewhere and pass "
+            f"features_weights=PATH or put it at {cached}, or use features='lite0'",
+            settings={"features_weights": "PATH", "features": "lite0"},
+        ) from error
+    write_atomically(cached, _checked(content, URL))
     return content
 
 
@@ -235,18 +212,6 @@ def _read(path: Path, origin: str) -> bytes:
             argument="features_weights",
         ) from error
     return _checked(content, f"{path} ({origin})")
-
-
-def _download(cached: Path) -> bytes:
-    try:
-        content = download(URL)
-    except LoraeError as error:
-        raise LoraeError(
-            f"inception: cannot download its weights ({error}); fetch {URL} elsewhere and pass "
-            f"features_weights=PATH or put it at {cached}, or use features='lite0'",
-            settings={"features_weights": "PATH", "features": "lite0"},
-        ) from error
-    return _checked(content, URL)
 
 
 def _checked(content: bytes, place: str) -> bytes:

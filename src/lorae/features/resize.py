@@ -3,21 +3,19 @@
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image
+from torch import Tensor
 
-from lorae.errors import LoraeError
+from lorae.errors import NotApplicableError
 
 
 def resize_clean(images: NDArray[Any], height: int, width: int) -> NDArray[np.float32]:
     """Resize uint8 images (n, c, h, w) to float32 (n, c, height, width) on the scale 0 to 255, not clipped.
 
-    The filter is antialiased; images that have this size already are only converted.
-
-    Source: Parmar et al., CVPR 2022 (arXiv:2104.11222).
-
-    >>> resize_clean(np.zeros((2, 1, 8, 8), np.uint8), 4, 4).shape
-    (2, 1, 4, 4)
+    The filter is antialiased; images that have this size already are only converted. Source: Parmar et al., CVPR 2022
+    (arXiv:2104.11222).
     """
     if images.shape[2:] == (height, width):
         return images.astype(np.float32)
@@ -29,8 +27,15 @@ def resize_clean(images: NDArray[Any], height: int, width: int) -> NDArray[np.fl
     return result
 
 
+def color_input(images: NDArray[Any], side: int, middle: int) -> Tensor:
+    """Return resized color images as (x - middle) / 128, float32 (n, 3, side, side)."""
+    pixels = resize_clean(as_color(images), side, side)
+    scaled = torch.from_numpy((pixels - np.float32(middle)) / np.float32(128))
+    return scaled.contiguous(memory_format=torch.channels_last)  # twice as fast on a CPU
+
+
 def as_color(images: NDArray[Any]) -> NDArray[Any]:
     """Repeat the channel of gray images (n, 1, h, w) three times; raise LoraeError for vectors."""
     if images.ndim != 4:
-        raise LoraeError(f"features: got items of shape {images.shape}, expected images (n, c, h, w); use raw")
+        raise NotApplicableError(f"features: got items of shape {images.shape}, expected images (n, c, h, w); use raw")
     return np.repeat(images, 3, axis=1) if images.shape[1] == 1 else images

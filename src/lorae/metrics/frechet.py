@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lorae.errors import LoraeError, LoraeWarning
+from lorae.errors import LoraeError, LoraeWarning, NotApplicableError
 
 Matrix = NDArray[np.float64]
 
@@ -36,80 +36,55 @@ class Moments:
 
     @classmethod
     def of(cls, features: NDArray[Any]) -> "Moments":
-        """Return the moments of features (n, d).
-
-        >>> Moments.of(np.array([[0.0], [2.0]])).covariance
-        array([[2.]])
-        """
+        """Return the moments of features (n, d)."""
         return cls.streamed([features])
 
     @classmethod
     def streamed(cls, batches: Iterable[NDArray[Any]]) -> "Moments":
-        """Return the moments of features that come in batches (n_i, d); none of them is kept."""
-        stream = MomentStream()
-        for batch in batches:
-            stream.update(batch)
-        return stream.compute()
+        """Return the moments of features that come in batches (n_i, d), by sums about the mean of the first rows.
 
-
-class MomentStream:
-    """Mean and covariance over batches, by float64 sums about the mean of the first rows to avoid cancellation."""
-
-    def __init__(self) -> None:
-        self.n = 0
-        self._origin: Matrix = np.zeros(0)
-        self._sum: Matrix = np.zeros(0)
-        self._products: Matrix = np.zeros((0, 0))
-
-    def update(self, features: NDArray[Any]) -> None:
-        """Add features (n, d); LoraeError for another width and for values that are not finite."""
-        if features.ndim != 2 or (self.n and features.shape[1] != len(self._origin)):
-            width = len(self._origin) if self.n else "d"
-            raise LoraeError(f"features: got shape {features.shape}, expected (n, {width})")
-        if len(features) == 0:
-            return
-        if self.n == 0:
-            self._origin = _finite(features[:CHUNK].astype(np.float64)).mean(axis=0)
-            self._sum = np.zeros_like(self._origin)
-            self._products = np.zeros((len(self._origin), len(self._origin)))
-        for start in range(0, len(features), CHUNK):
-            centered = _finite(features[start : start + CHUNK].astype(np.float64)) - self._origin
-            self._sum += centered.sum(axis=0)
-            self._products += centered.T @ centered
-        self.n += len(features)
-
-    def compute(self) -> Moments:
-        """Return the moments so far; LoraeError for fewer than two items."""
-        if self.n < 2:
-            raise LoraeError(f"features: got {self.n} items, expected at least 2 for a covariance")
-        shift = self._sum / self.n
-        covariance = (self._products - self.n * np.outer(shift, shift)) / (self.n - 1)
-        return Moments(self.n, self._origin + shift, (covariance + covariance.T) / 2)
-
-
-def _finite(features: Matrix) -> Matrix:
-    if not np.isfinite(features).all():
-        raise LoraeError("features: got values that are not finite, expected finite ones")
-    return features
+        Without that origin, products of large values would cancel.
+        """
+        n, origin, total, products = 0, None, np.zeros(0), np.zeros((0, 0))
+        for features in batches:
+            if features.ndim != 2 or (origin is not None and features.shape[1] != len(origin)):
+                width = "d" if origin is None else len(origin)
+                raise LoraeError(f"features: got shape {features.shape}, expected (n, {width})")
+            for start in range(0, len(features), CHUNK):
+                rows = features[start : start + CHUNK].astype(np.float64)
+                if not np.isfinite(rows).all():
+                    raise LoraeError("features: got values that are not finite, expected finite ones")
+                if origin is None:
+                    origin = rows.mean(axis=0)
+                    total, products = np.zeros_like(origin), np.zeros((len(origin), len(origin)))
+                centered = rows - origin
+                total += centered.sum(axis=0)
+                products += centered.T @ centered
+                n += len(rows)
+        if origin is None or n < 2:
+            raise NotApplicableError(f"features: got {n} items, expected at least 2 for a covariance")
+        shift = total / n
+        covariance = (products - n * np.outer(shift, shift)) / (n - 1)
+        return cls(n, origin + shift, (covariance + covariance.T) / 2)
 
 
 def frechet_distance(first: Moments, second: Moments) -> float:
     """Return |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)), the squared 2-Wasserstein distance of Gaussians.
 
-    Covariances may be singular, as with fewer items than dimensions; zero for equal moments. Raises LoraeError for
-    different widths. Source: Dowson and Landau, 1982; as an image metric Heusel et al., NeurIPS 2017
-    (arXiv:1706.08500).
-
-    >>> unit = Moments(9, np.zeros(2), np.eye(2))
-    >>> round(frechet_distance(unit, Moments(9, np.array([3.0, 4.0]), 4 * np.eye(2))), 9)
-    27.0
+    Covariances may be singular, as with fewer items than dimensions; zero for equal moments. Source: Dowson and
+    Landau, 1982; as an image metric Heusel et al., NeurIPS 2017 (arXiv:1706.08500).
     """
-    if len(first.mean) != len(second.mean):
-        raise LoraeError(f"features: got widths {len(first.mean)} and {len(second.mean)}, expected one")
+    check_widths(first.covariance, second.covariance)
     difference = first.mean - second.mean
     traces = np.trace(first.covariance) + np.trace(second.covariance)
     cross = _nuclear_product(first.factor, second.factor)
     return float(max(difference @ difference + traces - 2 * cross, 0.0))
+
+
+def check_widths(first: NDArray[Any], second: NDArray[Any]) -> None:
+    """Raise LoraeError for features (n, d) of different widths."""
+    if first.shape[1:] != second.shape[1:]:
+        raise LoraeError(f"features: got widths {first.shape[1]} and {second.shape[1]}, expected one")
 
 
 def root_product_trace(first: Matrix, second: Matrix) -> float:
@@ -121,7 +96,6 @@ def root_product_trace(first: Matrix, second: Matrix) -> float:
 
 
 def _nuclear_product(first: Matrix, second: Matrix) -> float:
-    """Return the sum of the singular values of A1^T A2."""
     product = torch.from_numpy(first).mT @ torch.from_numpy(second)
     return float(torch.linalg.svdvals(product).sum())
 
@@ -149,23 +123,13 @@ def warn_of_few(n: int, width: int, what: str) -> None:
         )
 
 
-@dataclass(frozen=True)
-class Extrapolation:
-    """The Frechet distance at infinitely many items: intercept of a line through distances over 1/n, and its points."""
-
-    value: float
-    sizes: list[int]
-    distances: list[float]
-
-
 def extrapolated_distance(
     features: NDArray[Any], reference: Moments, *, seed: int = 0, points: int = 15
-) -> Extrapolation:
+) -> dict[str, Any]:
     """Return FID-infinity: distances of growing subsets of features (n, d) to the reference, extrapolated in 1/n.
 
-    Removes the bias of the finite number of generated items. Subsets are random, but do not depend on the order of the
-    items. From half of them to all; LoraeError for fewer than 2 * points items. Source: Chong and Forsyth, CVPR 2020
-    (arXiv:1911.07023).
+    Removes the bias of the finite number of generated items. Subsets are random, from half of the items to all, but do
+    not depend on their order. Source: Chong and Forsyth, CVPR 2020 (arXiv:1911.07023).
     """
     if len(features) < 2 * points:
         raise LoraeError(f"features: got {len(features)} items, expected at least {2 * points} to extrapolate from")
@@ -177,7 +141,7 @@ def extrapolated_distance(
         chosen = generator.permutation(len(features))[:size]
         distances.append(frechet_distance(Moments.of(ordered[chosen]), reference))
     _, intercept = np.polyfit(1 / np.array(sizes), np.array(distances), 1)
-    return Extrapolation(float(intercept), sizes, distances)
+    return {"value": float(intercept), "sizes": sizes, "distances": distances}
 
 
 def canonical_order(features: NDArray[Any]) -> NDArray[np.int64]:

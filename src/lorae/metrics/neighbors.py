@@ -35,11 +35,7 @@ def _copied(points: NDArray[Any]) -> Tensor:
 
 
 def neighbor_distances(points: NDArray[Any], k: int) -> Tensor:
-    """Return distances of each of n points to its k nearest others, ascending, float64 (n, k).
-
-    >>> neighbor_distances(np.array([[0.0], [1.0], [3.0]]), 1)[:, 0].tolist()
-    [1.0, 1.0, 2.0]
-    """
+    """Return distances of each of n points to its k nearest others, ascending, float64 (n, k)."""
     return squared_neighbor_distances(points, k).sqrt()
 
 

@@ -5,33 +5,21 @@ from numpy.typing import NDArray
 
 
 def rank_at(values: NDArray[np.float64], tolerance: float) -> int:
-    """Count the values above `tolerance` times the largest; 0 where all are zero.
-
-    >>> rank_at(np.array([4.0, 2.0, 1e-9]), 1e-3)
-    2
-    """
+    """Count the values above `tolerance` times the largest; 0 where all are zero."""
     values = np.asarray(values, dtype=np.float64)
     largest = values.max(initial=0.0)
     return int((values > tolerance * largest).sum()) if largest > 0 else 0
 
 
 def energy_rank(values: NDArray[np.float64], share: float = 0.99) -> int:
-    """Return the smallest number of largest values whose sum reaches `share` of the total; 0 where all are zero.
-
-    >>> energy_rank(np.array([90.0, 9.5, 0.5]))
-    2
-    """
+    """Return the smallest number of largest values whose sum reaches `share` of the total; 0 where all are zero."""
     values = np.sort(np.clip(np.asarray(values, dtype=np.float64), 0, None))[::-1]
     total = values.sum()
     return int(np.searchsorted(np.cumsum(values), share * total * (1 - 1e-12)) + 1) if total > 0 else 0
 
 
 def entropy_rank(values: NDArray[np.float64]) -> float:
-    """Return the exponential of the entropy of values taken as shares (Roy and Vetterli, 2007); 0 where all are zero.
-
-    >>> round(entropy_rank(np.ones(5)), 6)
-    5.0
-    """
+    """Return the exponential of the entropy of values as shares (Roy and Vetterli, 2007); 0 where all are zero."""
     values = np.clip(np.asarray(values, dtype=np.float64), 0, None)
     if values.sum() == 0:
         return 0.0
@@ -43,9 +31,6 @@ def stable_rank(values: NDArray[np.float64]) -> float:
     """Return the sum of the values over the largest; 0 where all are zero.
 
     For eigenvalues of a covariance this is the squared Frobenius over the squared spectral norm of the data matrix.
-
-    >>> stable_rank(np.array([2.0, 1.0, 1.0]))
-    2.0
     """
     values = np.clip(np.asarray(values, dtype=np.float64), 0, None)
     return float(values.sum() / values.max()) if values.max(initial=0.0) > 0 else 0.0

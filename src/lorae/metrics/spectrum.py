@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lorae.errors import LoraeError
+from lorae.errors import DivergedError, NotApplicableError
 from lorae.metrics.frechet import canonical_order
 from lorae.metrics.ranks import energy_rank, entropy_rank, rank_at, stable_rank
 
@@ -29,17 +29,22 @@ class Spectrum:
         """Number of eigenvalues above `tolerance` times the largest (the paper's rank of the latent space)."""
         return rank_at(self.eigenvalues, self.tolerance)
 
-    def to_json(self) -> dict[str, Any]:
-        """Return ranks by every definition with the eigenvalues and the protocol, as plain JSON values."""
+    def ranks(self) -> dict[str, float]:
+        """Return the rank by every definition."""
         values = self.eigenvalues
         return {
             "rank": self.rank,
-            "tolerance": self.tolerance,
-            "ranks": {f"{tolerance:g}": rank_at(values, tolerance) for tolerance in TOLERANCES},
-            "eigenvalues": values.tolist(),
-            "energy_99": energy_rank(values, 0.99),
+            "energy_99": energy_rank(values),
             "entropy_rank": entropy_rank(values),
             "stable_rank": stable_rank(values),
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """Return ranks by every definition with the eigenvalues and the protocol, as plain JSON values."""
+        return self.ranks() | {
+            "tolerance": self.tolerance,
+            "ranks": {f"{tolerance:g}": rank_at(self.eigenvalues, tolerance) for tolerance in TOLERANCES},
+            "eigenvalues": self.eigenvalues.tolist(),
             "split": self.split,
             "n": self.n,
             "protocol": {
@@ -51,18 +56,12 @@ class Spectrum:
 
 
 def latent_spectrum(latents: NDArray[Any], split: str, tolerance: float = TOLERANCE) -> Spectrum:
-    """Return the spectrum of latents (n, latent_dim); computed in float64, rounding below zero clipped to zero.
-
-    Raises LoraeError for fewer than two items and for values that are not finite.
-
-    >>> latent_spectrum(np.array([[1.0, 0.0], [-1.0, 0.0]]), "test").rank
-    1
-    """
+    """Return the spectrum of latents (n, latent_dim); computed in float64, rounding below zero clipped to zero."""
     latents = np.asarray(latents, dtype=np.float64)
     if len(latents) < 2:
-        raise LoraeError(f"latents: got {len(latents)} items, expected at least 2 for a covariance")
+        raise NotApplicableError(f"latents: got {len(latents)} items, expected at least 2 for a covariance")
     if not np.isfinite(latents).all():
-        raise LoraeError("latents: got values that are not finite, expected finite ones; the model has diverged")
+        raise DivergedError("latents: got values that are not finite, expected finite ones; the model has diverged")
     covariance = np.cov(latents, rowvar=False).reshape(latents.shape[1], latents.shape[1])
     eigenvalues = np.linalg.eigvalsh(covariance)[::-1].clip(min=0)
     return Spectrum(np.ascontiguousarray(eigenvalues), len(latents), split, tolerance)
@@ -78,12 +77,10 @@ def bootstrap_ranks(
     latents = np.asarray(latents, dtype=np.float64)
     ordered = latents[canonical_order(latents)]
     generator = np.random.default_rng(seed)
-    found: dict[str, list[float]] = {"rank": [], "energy_99": [], "entropy_rank": [], "stable_rank": []}
-    for _ in range(resamples):
-        values = latent_spectrum(ordered[generator.integers(0, len(ordered), len(ordered))], "resampled").eigenvalues
-        found["rank"].append(rank_at(values, tolerance))
-        found["energy_99"].append(energy_rank(values, 0.99))
-        found["entropy_rank"].append(entropy_rank(values))
-        found["stable_rank"].append(stable_rank(values))
-    intervals = {name: [float(edge) for edge in np.percentile(values, [2.5, 97.5])] for name, values in found.items()}
+    draws = (ordered[generator.integers(0, len(ordered), len(ordered))] for _ in range(resamples))
+    found = [latent_spectrum(draw, "resampled", tolerance).ranks() for draw in draws]
+    intervals = {
+        name: [float(edge) for edge in np.percentile([ranks[name] for ranks in found], [2.5, 97.5])]
+        for name in found[0]
+    }
     return intervals | {"protocol": {"resamples": resamples, "share": 0.95, "tolerance": tolerance, "seed": seed}}

@@ -34,7 +34,7 @@ class Scaling(nn.Module):
         self.register_buffer("shift", torch.zeros(size, dtype=dtype))
         self.register_buffer("scale", torch.full((size,), 255.0 if self.images else 1.0, dtype=dtype))
         # A one in the type of the networks, which `double` changes with them.
-        self.register_buffer("unit", torch.ones(()), persistent=False)
+        self.register_buffer("unit", torch.ones((), dtype=torch.float32), persistent=False)
         self.far = False
 
     def fit(self, inputs: NDArray[Any], by_columns: bool = True) -> None:
@@ -103,15 +103,28 @@ class Units:
         scaling.update_far()
 
 
+def channels_last(shape: tuple[int, ...]) -> bool:
+    """Return whether the shape of an item is (h, w, c)."""
+    return len(shape) == 3 and shape[2] in (1, 3) and shape[0] not in (1, 3)
+
+
 def as_images(items: NDArray[Any]) -> NDArray[Any]:
-    """Return images (n, c, h, w), uint8 or float32; ValueError for other shapes and ranges."""
+    """Return images (n, c, h, w), uint8 or float32, of any layout; ValueError for other shapes and ranges."""
     shape = items.shape[1:]
     images: NDArray[Any] = items[:, None] if len(shape) == 2 else items
+    if channels_last(shape):
+        images = np.ascontiguousarray(np.moveaxis(items, 3, 1))
     sides = images.shape[2:]
     if images.ndim != 4 or images.shape[1] not in (1, 3) or any(side < 8 or side % 8 for side in sides):
-        raise ValueError(f"X: got images of shape {shape}, expected (h, w) or (c, h, w) with sides in steps of 8")
+        raise ValueError(
+            f"X: got images of shape {shape}, expected (h, w), (c, h, w) or (h, w, c) with sides in steps of 8"
+        )
     if images.dtype == np.uint8:
         return images
+    if images.dtype.kind == "b":
+        return images.astype(np.uint8) * np.uint8(255)
+    if images.dtype.kind in "iu" and images.min() >= 0 and images.max() <= 255:
+        return images.astype(np.uint8)
     if not np.issubdtype(images.dtype, np.floating) or images.min() < 0 or images.max() > 1:
         raise ValueError(
             f"X: got {images.dtype} images from {images.min():g} to {images.max():g}, expected uint8, or floats in "

@@ -6,12 +6,12 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from lorae.errors import LoraeError
+from lorae.errors import unknown_name
+from lorae.isolation import isolated
 from lorae.samplers.density import Density as Density
 from lorae.samplers.density import Subspace as Subspace
-from lorae.samplers.gaussian import fit_gaussian, fit_prior
-from lorae.samplers.gaussian import standard_normal as standard_normal
-from lorae.samplers.mixture import fit_mixture
+from lorae.samplers.gaussians import fit_gaussian, fit_mixture, fit_prior
+from lorae.samplers.gaussians import standard_normal as standard_normal
 
 
 @dataclass(frozen=True)
@@ -34,13 +34,9 @@ SAMPLERS = {
 }
 
 
+@isolated()
 def fit_density(sampler: str, latents: NDArray[Any], *, components: int = 10, seed: int = 0) -> Density:
-    """Fit a sampler of the table to latents (n, l); components: of a mixture; LoraeError for an unknown name.
-
-    >>> import numpy as np
-    >>> fit_density("gaussian", np.eye(4)).sample(3, np.random.default_rng(0)).shape
-    (3, 4)
-    """
+    """Fit a sampler of the table to latents (n, l)."""
     if sampler not in SAMPLERS:
-        raise LoraeError(f"sampler: got {sampler!r}, expected one of {', '.join(SAMPLERS)}")
+        raise unknown_name("sampler", sampler, SAMPLERS)
     return SAMPLERS[sampler].fit(latents, components, seed)

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lorae.errors import CollapsedError, LoraeError
+from lorae.errors import CollapsedError, DivergedError, LoraeError, NotApplicableError
+from lorae.isolation import isolated
 from lorae.linalg import principal_axes
 from lorae.system.files import write_atomically
 
@@ -35,15 +36,14 @@ class Subspace:
 
     @classmethod
     def of(cls, latents: NDArray[Any], tolerance: float = TOLERANCE) -> "Subspace":
-        """Return the subspace of latents (n, l) whose variances exceed `tolerance` times the largest.
-
-        Raises LoraeError for fewer than two latents and values that are not finite, CollapsedError for equal latents.
-        """
+        """Return the subspace of latents (n, l) whose variances exceed `tolerance` times the largest."""
         latents = np.asarray(latents, dtype=np.float64)
         if latents.ndim != 2 or len(latents) < 2:
-            raise LoraeError(f"latents: got shape {latents.shape}, expected (n, latent_dim) with n of at least 2")
+            raise NotApplicableError(
+                f"latents: got shape {latents.shape}, expected (n, latent_dim) with n of at least 2"
+            )
         if not np.isfinite(latents).all():
-            raise LoraeError("latents: got values that are not finite, expected finite ones")
+            raise DivergedError("latents: got values that are not finite, expected finite ones; the model has diverged")
         origin, directions, variances = principal_axes(latents)
         kept = variances > tolerance * variances[0]
         if not kept.any() or (latents == latents[0]).all():  # the mean has rounding errors
@@ -79,6 +79,7 @@ class Density:
     factors: Array
     notes: dict[str, Any] = field(default_factory=dict)
 
+    @isolated()
     def sample(self, n: int, generator: np.random.Generator) -> NDArray[np.float32]:
         """Return n latents, float32 (n, l); the generator alone decides them."""
         components = generator.choice(len(self.weights), size=n, p=self.weights)
@@ -103,24 +104,14 @@ class Density:
     def save(self, path: Path) -> None:
         """Write everything as plain arrays (an .npz that needs no pickle)."""
         content = io.BytesIO()
-        space = self.subspace
-        np.savez(
-            content,
-            origin=space.origin,
-            basis=space.basis,
-            scale=np.array(space.scale),
-            dropped=np.array(space.dropped),
-            weights=self.weights,
-            means=self.means,
-            factors=self.factors,
-            sampler=np.array(self.sampler),
-            notes=np.array(json.dumps(self.notes)),
-        )
+        arrays = vars(self) | vars(self.subspace) | {"notes": json.dumps(self.notes)}
+        del arrays["subspace"]
+        np.savez(content, **arrays)
         write_atomically(path, content.getvalue())
 
     @classmethod
     def load(cls, path: Path) -> "Density":
-        """Read the density that `save` wrote; LoraeError for another file."""
+        """Read the density that `save` wrote."""
         try:
             # Opened here, since NumPy leaves a damaged file open.
             with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:

@@ -9,11 +9,7 @@ Array = NDArray[np.float64]
 
 
 def linear_path(first: NDArray[Any], second: NDArray[Any], steps: int) -> Array:
-    """Return `steps` latents (steps, ..., l) on the straight line from first to second, both (..., l), ends included.
-
-    >>> linear_path(np.zeros(2), np.ones(2), 3)[1].tolist()
-    [0.5, 0.5]
-    """
+    """Return `steps` latents (steps, ..., l) on the line from first to second, both (..., l), ends included."""
     t = np.linspace(0.0, 1.0, steps).reshape(-1, *([1] * np.ndim(first)))
     path: Array = (1 - t) * np.asarray(first, np.float64) + t * np.asarray(second, np.float64)
     return path
@@ -25,9 +21,6 @@ def spherical_path(first: NDArray[Any], second: NDArray[Any], steps: int, origin
     The angle and the distance from the origin both change evenly, so that the path avoids the middle, where few latents
     lie; the natural origin is their mean. Between opposite directions, and from the origin itself, the path is
     straight. Source: Shoemake, SIGGRAPH 1985.
-
-    >>> spherical_path(np.array([1.0, 0.0]), np.array([0.0, 1.0]), 3)[1].round(4).tolist()
-    [0.7071, 0.7071]
     """
     start, end = (np.asarray(point, np.float64) - origin for point in (first, second))
     lengths = [np.linalg.norm(point, axis=-1, keepdims=True) for point in (start, end)]

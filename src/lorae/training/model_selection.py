@@ -31,11 +31,19 @@ FEWEST = 20
 # scikit-learn's digits 0.3 takes a fifth off the held-out error at 24 dimensions, on breast cancer it adds a fifth. A
 # network as narrow as the rank, which starts as the PCA of that rank, is tried with the last one.
 NOISES = (0.3, 0.1, 0.0)
-# Length of a trial, as a share of all steps. The best one is then trained at full length, unless even its error is far
-# above PCA's: curvature that pays shows early.
-TRIAL, HOPELESS = 0.15, 1.1
+# Length of a trial, as a share of all steps. The best one is then trained at full length, unless its error is far above
+# PCA's, since curvature that pays shows early, or was smallest before this share of the trial: more steps overfit more.
+TRIAL, HOPELESS, OVERFITTED = 0.15, 1.1, 0.6
 # A search for the rank whose error is below this share of PCA's ends with a good model; no others are tried.
 CLEAR = 0.7
+# Share of the variance outside the directions of a wide network, which a bound on its rank then narrows.
+UNUSED = 0.01
+# An error of PCA below this share of the variance is float32's rounding in a network: nothing is left to learn.
+EXACT = 1e-10
+
+# Linear directions whose deviation is below this share of the largest are no coordinates of a latent: divided by their
+# deviations they would multiply what is unusual in a new item.
+NEGLIGIBLE = 0.01
 
 # A network must take 2% off PCA's error, and more than the standard error of the difference, to be chosen.
 GAIN, SIGMAS = 0.02, 1.0
@@ -46,12 +54,16 @@ CURVED = 0.9
 
 @dataclass(frozen=True)
 class Candidate:
-    """A trained model, the squared errors of its reconstructions of held-out items (m,), and its epochs."""
+    """A trained model, the squared errors of its reconstructions of held-out items (m,), and its epochs.
+
+    reached_at: share of the training after which the error was smallest
+    """
 
     model: Autoencoder
     errors: NDArray[np.float64]
     noise: float
     latent_dim: int
+    reached_at: float
     history: list[dict[str, Any]]
 
     @property
@@ -95,18 +107,27 @@ class LinearFloor:
 
     mean: NDArray[np.float64]
     axes: NDArray[np.float64]
+    variances: NDArray[np.float64]
     errors: NDArray[np.float64] = field(repr=False)
 
     @classmethod
     def fit(cls, kept: NDArray[Any], held: NDArray[Any], most: int) -> "LinearFloor":
         """Return the PCA of at most `most` components of items (n, ...)."""
-        mean, axes, variances = leading_components(as_vectors(kept), most)
-        axes = axes[variances > 0]
+        rows = as_vectors(kept)
+        mean, axes, variances = leading_components(rows, most)
+        rounding = np.finfo(np.float64).eps * max(rows.shape)
+        real = variances > rounding**2 * variances.max(initial=0.0)
+        axes, variances = axes[real], variances[real]
         centered = as_vectors(held) - mean
         kept_squares = np.cumsum(np.square(centered @ axes.T), axis=1)
         total = np.square(centered).sum(axis=1, keepdims=True)
         left = total - np.hstack([np.zeros_like(total), kept_squares])
-        return cls(mean, axes, left.clip(min=0) / centered.shape[1])
+        return cls(mean, axes, variances, left.clip(min=0) / centered.shape[1])
+
+    @property
+    def directions(self) -> int:
+        """Number of components whose deviation is not negligible, at least 1."""
+        return max(1, int((self.variances > NEGLIGIBLE**2 * self.variances[:1]).sum()))
 
     def at(self, rank: int) -> NDArray[np.float64]:
         """Return the errors (m,) with `rank` components, or all that there are."""
@@ -148,21 +169,28 @@ class ModelSelection:
         self.width = settings.latent_dim
         self.floor = LinearFloor.fit(self.kept, self.held, self.width)
         self.variance = float(self.floor.errors[:, 0].mean())
-        self.linear_dimension = linear_dimension(as_vectors(subsample_evenly(items, MOST_ASIDE)))
+        linear = linear_dimension(as_vectors(subsample_evenly(items, MOST_ASIDE)), self.width)
+        self.linear_dimension = linear
         self.search: dict[str, Any] | None = None
+        self.diverged: DivergedError | None = None
 
     def select(self) -> Selection:
         """Train candidates and return the one with the smallest held-out error, or PCA."""
         rank, candidates = self._chosen_rank()
-        clear = candidates and candidates[0].error < CLEAR * self.floor.at(rank).mean()
-        if self._can_judge and not clear:
+        linear = float(self.floor.at(rank).mean())
+        decided = linear < EXACT * self.variance or (candidates and candidates[0].error < CLEAR * linear)
+        if self._can_judge and not decided:
             candidates += self._trials(rank)
+        if self.diverged is not None and not candidates:
+            raise self.diverged
         best = min(candidates, key=lambda candidate: candidate.error, default=None)
         pca = self.floor.at(rank)
         if best is not None and self._pays(best, rank):
             model, error = best.model, best.error
         else:
             model, error = self.pca(rank), float(pca.mean())
+        if self.search is not None:
+            self.search |= {"rank": rank, "mse": error, "reached": error <= self.search["bound"]}
         return Selection(
             model,
             rank,
@@ -178,7 +206,7 @@ class ModelSelection:
         """Return the PCA of all items as a model without hidden layers."""
         floor = LinearFloor.fit(self.items, self.held, rank)
         largest = np.take_along_axis(floor.axes, np.abs(floor.axes).argmax(axis=1)[:, None], axis=1)
-        model = Autoencoder(ModelSpec("linear", self.items.shape[1:], rank))
+        model = Autoencoder.initialized(ModelSpec("linear", self.items.shape[1:], rank))
         if self.items.dtype == np.float64:
             model.double()
         model.set_linear_path(floor.mean, np.where(largest < 0, -1.0, 1.0) * floor.axes)
@@ -192,32 +220,32 @@ class ModelSelection:
         """Return the rank, and the model of a search for it if that has this rank."""
         if isinstance(self.settings.rank, int):
             return self.settings.rank, []
-        width = self.linear_dimension or max(1, len(self.floor.axes))
+        width = self.linear_dimension or min(self.width, self.floor.directions)
         searched = self._train(self.noises[0], 1.0, width, self.settings.rank) if self._can_judge else None
-        linear = float(self.floor.at(self.width).mean())
-        unbounded = min([linear, *([] if self.search is None else [each["mse"] for each in self.search["tried"]])])
+        tried = [] if self.search is None else self.search["tried"]
+        unbounded = min([float(self.floor.at(self.width).mean()), *(each["mse"] for each in tried)])
         if isinstance(self.settings.rank, float):
             bound = (1 - self.settings.rank) * self.variance
         else:
             bound = automatic_bound(unbounded, self.variance)
         rank = self.floor.smallest_rank(bound)
-        if self.settings.rank == "auto" and self.linear_dimension:
-            rank = self.linear_dimension
-        if searched is not None and self.search is not None:
-            smaller = self.search["rank"]
-            curved = searched.error <= CURVED * self.floor.at(smaller).mean()
-            if smaller <= rank and curved and searched.error <= bound:
-                return smaller, [searched]
-        return rank, []
+        if self.settings.rank == "auto":
+            rank = self.linear_dimension or rank
+        smaller = rank if searched is None or self.search is None else self.search["rank"]
+        self.search = {"bound": bound, "variance": self.variance, "tried": tried}
+        if searched is None or smaller > rank or searched.error > min(bound, CURVED * self.floor.at(smaller).mean()):
+            return rank, []
+        return smaller, [searched]
 
     def _trials(self, rank: int) -> list[Candidate]:
         """Train with each noise for a while, and the best one at full length."""
-        wide = max(rank, min(self.linear_dimension or self.width, len(self.floor.axes)))
+        needed = self.linear_dimension or self.floor.smallest_rank(UNUSED * self.variance)
+        wide = max(rank, min(needed, self.floor.directions))
         plans = [(noise, wide) for noise in self.noises[:-1]] + [(self.noises[-1], rank)]
         trials = [self._train(noise, TRIAL, width, rank) for noise, width in plans]
         trained = [trial for trial in trials if trial is not None]
         best = min(trained, key=lambda candidate: candidate.error, default=None)
-        if best is None or best.error > HOPELESS * self.floor.at(rank).mean():
+        if best is None or best.reached_at < OVERFITTED or best.error > HOPELESS * self.floor.at(rank).mean():
             return trained
         full = self._train(best.noise, 1.0, best.latent_dim, rank)
         return trained + ([full] if full is not None else [])
@@ -239,25 +267,27 @@ class ModelSelection:
         trainer = Trainer(run, dataset, objective, best=best, quiet=self.quiet)
         try:
             model = trainer.fit()
-        except DivergedError:
+        except DivergedError as error:
+            self.diverged = error
             return None
         if not isinstance(rank, int):
             self.search = trainer.schedule.result()
         errors = as_vectors(model.reconstruct(best.items)) - as_vectors(self.held)
-        return Candidate(model, np.square(errors).mean(axis=1), noise, latent_dim, _history(run))
+        return Candidate(model, np.square(errors).mean(axis=1), noise, latent_dim, best.reached_at, _history(run))
 
     def _pays(self, candidate: Candidate, rank: int) -> bool:
-        """Return whether a network beats PCA of the same items, and PCA of all items, by more than chance.
+        """Return whether a network beats PCA of all items by more than chance.
 
-        The second PCA has seen the held-out items, so that its error is the smaller one if there are few items.
+        That PCA has seen the held-out items. Its error on new ones follows from two errors on these: e + c/k of the PCA
+        of the k items that the network had, and e - c/n of the PCA of all n.
         """
+        k, n = len(self.kept), len(self.items)
+        weight = 2 * k / (n + k)
         everything = LinearFloor.fit(self.items, self.held, rank)
-        for pca in (self.floor.at(rank), everything.at(rank)):
-            gains = pca - candidate.errors
-            chance = SIGMAS * gains.std() / math.sqrt(len(gains))
-            if gains.mean() <= max(GAIN * pca.mean(), chance):
-                return False
-        return True
+        pca = weight * self.floor.at(rank) + (1 - weight) * everything.at(rank)
+        gains = pca - candidate.errors
+        chance = SIGMAS * gains.std() / math.sqrt(len(gains))
+        return bool(gains.mean() > max(GAIN * pca.mean(), chance))
 
 
 def as_vectors(items: NDArray[Any]) -> NDArray[np.float64]:

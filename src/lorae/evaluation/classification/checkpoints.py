@@ -8,12 +8,10 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import torch
 from filelock import FileLock
-from numpy.typing import NDArray
 from torch import nn
 
 from lorae.errors import LoraeError
@@ -65,12 +63,6 @@ class TrainingCheckpoint:
         save_tensors_atomically(self.path, state, _digest)
         self._written = time.monotonic()
 
-    def forget(self) -> None:
-        """Delete the file, and partial files of interrupted writes."""
-        if self.path is not None:
-            for path in (self.path, *self.path.parent.glob(f".{self.path.name}.*")):
-                path.unlink(missing_ok=True)
-
 
 class TrainingCheckpoints:
     """Checkpoints of the trainings of one measure, a file each; with `folder` None nothing is kept.
@@ -81,27 +73,19 @@ class TrainingCheckpoints:
     def __init__(self, folder: Path | None) -> None:
         self.folder = folder
         self._lock: FileLock | None = None
-        self._ours: list[TrainingCheckpoint] = []
+        self._names: list[str] = []
 
     def __enter__(self) -> "TrainingCheckpoints":
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._lock is not None:
             Path(self._lock.lock_file).unlink(missing_ok=True)
             self._lock.release()
             self._lock = None
 
     def unfinished(self, n: int, key: Callable[[], str]) -> TrainingCheckpoint:
-        """Return the checkpoint of one training with n labels.
-
-        n: number of labeled items
-        key: returns a digest of everything that decides the result; it is part of the file's name
-
-        Raises LoraeError if the folder is locked by another process.
-        """
+        """Return the checkpoint of one training with n labels; `key()` digests everything that decides its result."""
         if self.folder is None:
             return TrainingCheckpoint(None)
         if self._lock is None:
@@ -109,25 +93,28 @@ class TrainingCheckpoints:
             self._lock = try_lock(path, f"cannot write {path}")
             if self._lock is None:
                 raise LoraeError(f"{self.folder}: locked by another process; wait until it ends, or stop it")
-        self._ours.append(TrainingCheckpoint(self.folder / f"{n}-labels-{key()}"))
-        return self._ours[-1]
+        self._names.append(f"{n}-labels-{key()}")
+        return TrainingCheckpoint(self.folder / self._names[-1])
 
     def forget(self) -> None:
-        """Delete the files, and the folder if it is empty."""
-        for training in self._ours:
-            training.forget()
-        if self.folder is not None:
-            with contextlib.suppress(OSError):  # not empty, or never made
-                self.folder.rmdir()
+        """Delete the files with what interrupted writes left of them, and the folder if it is empty."""
+        if self.folder is None:
+            return
+        for name in self._names:
+            for path in (self.folder / name, *self.folder.glob(f".{name}.*")):
+                path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # not empty, or never made
+            self.folder.rmdir()
 
 
 def training_key(data: LabeledData, model: nn.Module, n: int, seeds: list[int], protocol: str, plan: Plan) -> str:
     """Return a digest of items, labels, untrained networks and protocol; 60,000 digits take 0.1 s."""
     found = hashlib.blake2b(digest_size=CHECK)
-    for values in (data.train, data.train_labels, data.test, data.test_labels):
-        _add(found, values)
-    for parameter in model.parameters():
-        _add(found, parameter.detach().numpy())
+    weights = (parameter.detach().numpy() for parameter in model.parameters())
+    for values in (data.train, data.train_labels, data.test, data.test_labels, *weights):
+        found.update(f"{values.shape} {values.dtype}".encode())
+        for start in range(0, len(values), 10_000):  # data may be a file as large as memory
+            found.update(values[start : start + 10_000].tobytes())
     words = dataclasses.asdict(plan) | {"judged_after": sorted(plan.judged_after)}
     decided = [FORMAT, torch.__version__, LEARNING_RATE, str(model), n, seeds, protocol, words]
     found.update(json.dumps(decided).encode())
@@ -136,9 +123,3 @@ def training_key(data: LabeledData, model: nn.Module, n: int, seeds: list[int], 
 
 def _digest(content: bytes) -> bytes:
     return hashlib.blake2b(content, digest_size=CHECK).digest()
-
-
-def _add(found: "hashlib.blake2b", values: NDArray[Any]) -> None:
-    found.update(f"{values.shape} {values.dtype}".encode())
-    for start in range(0, len(values), 10_000):  # data may be a file as large as memory
-        found.update(values[start : start + 10_000].tobytes())

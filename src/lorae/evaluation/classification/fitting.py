@@ -1,6 +1,5 @@
 """Training loop of all classifiers: one network for each seed, with its own items in its own order."""
 
-import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lorae.evaluation.classification.checkpoints import TrainingCheckpoint, TrainingCheckpoints, training_key
-from lorae.evaluation.classification.protocol import LEARNING_RATE, LabeledData, Plan, Rows, draw_rows, summary
+from lorae.evaluation.classification.protocol import LEARNING_RATE, LabeledData, Plan, Protocol, draw_rows, summary
 from lorae.models.autoencoder import CHUNK
 from lorae.optim.adam import FLUSH_EVERY, flush_denormal_moments
 
@@ -35,33 +34,51 @@ class Part:
         return items.view(*rows.shape, *self.items.shape[1:]), self.labels.index_select(0, flat).view(rows.shape)
 
 
-def accuracies(
+def measure(
     data: LabeledData,
     build: Build,
-    n: int,
-    seeds: Sequence[int],
-    protocol: str,
-    plan: Plan,
+    protocol: Protocol,
+    groups: Sequence[list[int]],
+    features: str,
     advance: Callable[[int], Any] | None = None,
     trainings: TrainingCheckpoints | None = None,
 ) -> dict[str, Any]:
-    """Train one network for each seed side by side on n labeled items, and measure the test accuracies.
+    """Return the accuracies of a classifier for each count of labels, with the protocol and the counts left out.
 
-    build: builds the untrained networks of all seeds from their generators
+    build: builds the untrained networks of some seeds from their generators
+    groups: seeds that are trained side by side
     advance: called with the number of steps done
-    trainings: keeps the training, so that the same call continues it, or returns its result at once
-
-    Returns the accuracies as in `summary`, with `epochs`, `steps`, and the `picked` step of each seed.
+    trainings: keeps the trainings, so that the same call continues them after a kill
     """
+    plans, left_out = protocol.plans(len(data.train), data.classes)
+    kept = trainings or TrainingCheckpoints(None)
+    rows: dict[str, Any] = {}
+    for name, (n, plan) in plans.items():
+        parts = [_train(data, build, n, seeds, protocol.protocol, plan, advance, kept) for seeds in groups]
+        values, picked = ([each for part in parts for each in part[key]] for key in ("values", "picked"))
+        rows[name] = parts[0] | summary(values, n) | {"picked": picked}
+    return rows | {"protocol": protocol.describe(data, features), "left_out": left_out}
+
+
+def _train(
+    data: LabeledData,
+    build: Build,
+    n: int,
+    seeds: list[int],
+    protocol: str,
+    plan: Plan,
+    advance: Callable[[int], Any] | None,
+    trainings: TrainingCheckpoints,
+) -> dict[str, Any]:
+    """Train one network for each seed side by side on n labeled items; return their test accuracies."""
     draws = [draw_rows(data.train_labels, n, seed, protocol) for seed in seeds]
     train, train_labels = as_tensor(data.train), as_tensor(data.train_labels)
-    labeled = Part(train, train_labels, _stack([chosen for chosen, _ in draws]))
+    labeled, held_out = (Part(train, train_labels, torch.from_numpy(np.stack(r))) for r in zip(*draws, strict=True))
     test = Part(as_tensor(data.test), as_tensor(data.test_labels), torch.arange(len(data.test)).expand(len(seeds), -1))
-    judge = test if protocol == "authors_code" else Part(train, train_labels, _stack([held for _, held in draws]))
+    judge = test if protocol == "authors_code" else held_out
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
     model = build(generators)
-    key = functools.partial(training_key, data, model, n, list(seeds), protocol, plan)
-    unfinished = (trainings or TrainingCheckpoints(None)).unfinished(n, key)
+    unfinished = trainings.unfinished(n, lambda: training_key(data, model, n, seeds, protocol, plan))
     state = unfinished.read()
     if state is not None and "result" in state:
         if advance is not None:
@@ -74,11 +91,9 @@ def accuracies(
 
 
 class Training:
-    """State of a training of one classifier for each seed.
+    """State of a training; the model's parameters have a first dimension of seeds, unless there is only one seed."""
 
-    The model's parameters have a first dimension of seeds, unless there is only one seed. Each generator decides the
-    order of the items of its seed.
-    """
+    STATE = ("step", "order", "best", "picked", "kept")
 
     def __init__(self, model: nn.Module, labeled: Part, batch: int, generators: Sequence[torch.Generator]) -> None:
         self.model = model
@@ -118,7 +133,10 @@ class Training:
         self.best = torch.where(better, found, self.best)
         self.picked = torch.where(better, self.step, self.picked)
         now = (parameter.detach() for parameter in self.model.parameters())
-        self.kept = [_choose(better, new, old) for new, old in zip(now, self.kept, strict=True)]
+        self.kept = [
+            torch.where(better.view(-1, *[1] * (new.ndim - 1)), new, old)
+            for new, old in zip(now, self.kept, strict=True)
+        ]
 
     def finish(self) -> list[int]:
         """Restore the kept weights and return the steps at which they were reached."""
@@ -133,7 +151,7 @@ class Training:
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "generators": [generator.get_state() for generator in self.generators],
-            **{name: getattr(self, name) for name in ("step", "order", "best", "picked", "kept")},
+            **{name: getattr(self, name) for name in self.STATE},
         }
 
     def load(self, state: dict[str, Any]) -> None:
@@ -142,7 +160,7 @@ class Training:
         self.optimizer.load_state_dict(state["optimizer"])
         for generator, found in zip(self.generators, state["generators"], strict=True):
             generator.set_state(found)
-        for name in ("step", "order", "best", "picked", "kept"):
+        for name in self.STATE:
             setattr(self, name, state[name])
 
 
@@ -156,13 +174,7 @@ def fit(
     unfinished: TrainingCheckpoint | None = None,
     state: dict[str, Any] | None = None,
 ) -> list[int]:
-    """Train, and leave each seed with its most accurate weights on `judge`, the first of ties.
-
-    unfinished: keeps the training
-    state: state to continue from
-
-    Returns the step of each seed at which these weights were reached.
-    """
+    """Train from `state` on; leave each seed with its first most accurate weights on `judge`, and return their step."""
     training, unfinished = Training(model, labeled, plan.batch, generators), unfinished or TrainingCheckpoint(None)
     if state is not None:
         training.load(state)
@@ -178,10 +190,6 @@ def fit(
         if advance is not None:
             advance(1)
     return training.finish()
-
-
-def _choose(better: Tensor, new: Tensor, old: Tensor) -> Tensor:
-    return torch.where(better.view(-1, *[1] * (new.ndim - 1)), new, old)
 
 
 def accuracy(model: nn.Module, part: Part) -> Tensor:
@@ -200,7 +208,3 @@ def accuracy(model: nn.Module, part: Part) -> Tensor:
 def as_tensor(values: NDArray[Any]) -> Tensor:
     """Return a tensor that shares the memory, or a copy of a read-only array, for which torch would warn."""
     return torch.from_numpy(values if values.flags.writeable else values.copy())
-
-
-def _stack(rows: list[Rows]) -> Tensor:
-    return torch.from_numpy(np.stack(rows))

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,9 @@ from lorae.evaluation.classification.protocol import (
     SEEDS,
     LabeledData,
     Rows,
-    check_latents,
     check_seeds,
     draw_evenly,
-    labeled_data,
+    labeled_latents,
     split_counts,
     summary,
 )
@@ -53,32 +53,24 @@ def probe(
     the five nearest labeled items (Euclidean, unscaled latents); ties go to the class of the nearest item. Labeled
     items are drawn stratified by seed from all training items; `all` takes all of them, once.
 
-    train_latents, test_latents: float (n, l)
-    train_labels, test_labels: int (n,)
     counts: numbers of labeled items; those above the number of items are listed in the result's `left_out`
-    seeds: seeds of the labeled items
     advance: called after each draw of labeled items; `total_draws` gives their total
 
     Returns plain JSON values: for `logistic` and `knn` and each count mean, sample standard deviation, values (shares
-    in [0, 1]) and n, for `logistic` also whether all fits `converged`; then `protocol` and `left_out`. Raises
-    LoraeError as in `classify`.
-
-    >>> x, y = np.array([[0.0], [0.1], [1.0], [1.1]]), np.array([0, 0, 1, 1])
-    >>> probe(x, y, x, y, counts=["all"])["logistic"]["all"]["mean"]
-    1.0
+    in [0, 1]) and n, for `logistic` also whether all fits `converged`; then `protocol` and `left_out`.
     """
     checked_seeds = check_seeds(seeds)
-    train = check_latents(train_latents, "train_latents")
-    data = labeled_data(train, train_labels, check_latents(test_latents, "test_latents"), test_labels)
-    sizes, left_out = split_counts(counts, len(train), data.classes)
+    data = labeled_latents(train_latents, train_labels, test_latents, test_labels)
+    sizes, left_out = split_counts(counts, len(data.train), data.classes)
     standardized = _standardize(data)
     logistic: dict[str, Any] = {}
     neighbors: dict[str, Any] = {}
     for name, n in sizes.items():
-        draws = [_draw(data.train_labels, n, seed) for seed in _used(checked_seeds, name)]
         found: list[tuple[float, bool]] = []
         shares: list[float] = []
-        for rows in draws:
+        for seed in _used(checked_seeds, name):
+            order = np.random.default_rng(seed).permutation(len(data.train))
+            rows = draw_evenly(data.train_labels, order, n)
             found.append(_logistic(standardized, rows))
             shares.append(_nearest_neighbors(data, rows))
             if advance is not None:
@@ -91,11 +83,7 @@ def probe(
 
 
 def total_draws(n_train: int, *, counts: Iterable[int | str] = COUNTS, seeds: Iterable[int] = SEEDS) -> int:
-    """Return the number of draws of labeled items in `probe`, with its errors except for counts below the classes.
-
-    >>> total_draws(60_000)
-    21
-    """
+    """Return the number of draws of labeled items in `probe`."""
     checked_seeds = check_seeds(seeds)
     sizes, _ = split_counts(counts, n_train)
     return sum(len(_used(checked_seeds, name)) for name in sizes)
@@ -106,17 +94,12 @@ def _used(seeds: list[int], name: str) -> list[int]:
     return seeds[:1] if name == "all" else seeds
 
 
-def _draw(labels: Rows, n: int, seed: int) -> Rows:
-    order = np.random.default_rng(seed).permutation(len(labels))
-    return draw_evenly(labels, order, n)
-
-
 def _standardize(data: LabeledData) -> LabeledData:
     """Return the data with columns standardized by all training items; constant ones are only centered."""
     mean, deviation = column_deviations(data.train, tolerance=CONSTANT)
     deviation[deviation <= CONSTANT * deviation.max()] = 1.0
     train, test = (((part - mean) / deviation).astype(np.float32) for part in (data.train, data.test))
-    return LabeledData(train, data.train_labels, test, data.test_labels, data.classes)
+    return replace(data, train=train, test=test)
 
 
 def _logistic(data: LabeledData, rows: Rows) -> tuple[float, bool]:
@@ -144,11 +127,7 @@ def _nearest_neighbors(data: LabeledData, rows: Rows) -> float:
 
 
 def _vote(labels: Rows) -> Rows:
-    """Return the most frequent label of each row (n, k), ordered by distance; ties go to the earliest.
-
-    >>> _vote(np.array([[2, 1, 1, 2, 0]]))
-    array([2])
-    """
+    """Return the most frequent label of each row (n, k), ordered by distance; ties go to the earliest."""
     votes = (labels[:, :, None] == labels[:, None, :]).sum(axis=2)
     return np.take_along_axis(labels, votes.argmax(axis=1)[:, None], axis=1)[:, 0]
 
@@ -166,7 +145,5 @@ def _describe(data: LabeledData, seeds: list[int]) -> dict[str, Any]:
         },
         "knn": {"k": NEIGHBORS, "distance": "euclidean", "ties": "nearest", "latents": "as they are"},
         "seeds": seeds,
-        "train": len(data.train),
-        "test": len(data.test),
-        "classes": data.classes,
+        **data.sizes(),
     }

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lorae.errors import LoraeError
+from lorae.errors import DivergedError, LoraeError, NotApplicableError
 from lorae.validation import choice, optional, whole
 
 Rows = NDArray[np.int64]
@@ -41,17 +41,17 @@ JUDGED = 100
 
 @dataclass(frozen=True)
 class LabeledData:
-    """Checked items with labels as class numbers.
-
-    `train` and `test` are float32 latents (n, l) or unchanged raw items; `train_labels` and `test_labels` are int64
-    (n,), from 0 to `classes` - 1 in the order of the original labels.
-    """
+    """Latents or raw items, and labels as class numbers: int64 (n,), in the order of the original labels."""
 
     train: NDArray[Any]
     train_labels: Rows
     test: NDArray[Any]
     test_labels: Rows
     classes: int
+
+    def sizes(self) -> dict[str, int]:
+        """Return the numbers of items and classes, for a protocol."""
+        return {"train": len(self.train), "test": len(self.test), "classes": self.classes}
 
 
 @dataclass(frozen=True)
@@ -65,11 +65,7 @@ class Plan:
 
 
 def plan(n: int, epochs: int, max_steps: int | None, judged: int = JUDGED) -> Plan:
-    """Return the plan for n labeled items: all epochs or `max_steps`, with at most `judged` evenly spread validations.
-
-    >>> plan(60_000, epochs=500, max_steps=30_000).epochs
-    50.0
-    """
+    """Return the plan for n labeled items: all epochs or `max_steps`, and at most `judged` validations, evenly."""
     batch = min(BATCH, n)
     steps_per_epoch = math.ceil(n / batch)
     steps = epochs * steps_per_epoch
@@ -79,36 +75,73 @@ def plan(n: int, epochs: int, max_steps: int | None, judged: int = JUDGED) -> Pl
     return Plan(batch, steps, round(steps / steps_per_epoch, 3), judged_after)
 
 
-def total_steps(
-    n_train: int,
-    *,
-    counts: Iterable[int | str] = COUNTS,
-    protocol: str = "validation",
-    epochs: int = EPOCHS,
-    max_steps: int | None = MAX_STEPS,
-) -> int:
-    """Return the number of steps of `classify` on n_train items, all seeds at once; `supervised` takes them per seed.
+@dataclass
+class Protocol:
+    """The way in which classifiers are trained and judged; creating one raises LoraeError for invalid values.
 
-    Raises LoraeError as they do, but for counts below the number of classes.
-
-    >>> total_steps(60_000, counts=[10, 1000])
-    5500
+    protocol ({"validation", "authors_code"}): `validation` sets 5000 training items aside (a tenth of fewer than
+        50,000), draws the labeled ones stratified from the rest, and reports the test accuracy at the best validation
+        accuracy. `authors_code` takes the first items and the best TEST accuracy, as the released code does: its
+        numbers are too good, because they are picked on the test set. It serves comparisons only, on latents before M.
+    counts: numbers of labeled items; those above the number of items are listed in the result's `left_out`
+    seeds: seeds of the labeled items, the initial weights and the order of the items
+    max_steps: largest number of gradient steps; None trains all epochs, as in the paper
     """
-    check_protocol(protocol)
-    epochs, max_steps = check_length(epochs, max_steps)
-    sizes, _ = split_counts(counts, available(n_train, protocol))
-    return sum(plan(n, epochs, max_steps).steps for n in sizes.values())
+
+    counts: Iterable[int | str] = COUNTS
+    seeds: Iterable[int] = SEEDS
+    protocol: str = "validation"
+    epochs: int = EPOCHS
+    max_steps: int | None = MAX_STEPS
+    judged: int = JUDGED
+
+    def __post_init__(self) -> None:
+        self.seeds = check_seeds(self.seeds)
+        choice(*PROTOCOLS).check("protocol", self.protocol, "the call")
+        self.epochs = whole(1).check("epochs", self.epochs, "the call")
+        self.max_steps = optional(whole(1)).check("max_steps", self.max_steps, "the call")
+
+    def plans(self, n_train: int, classes: int = 1) -> tuple[dict[str, tuple[int, Plan]], list[int | str]]:
+        """Return number of labels and plan by the name of each count, and the counts left out, as `split_counts`."""
+        available = n_train if self.protocol == "authors_code" else n_train - validation_size(n_train)
+        sizes, left_out = split_counts(self.counts, available, classes)
+        return {name: (n, plan(n, self.epochs, self.max_steps, self.judged)) for name, n in sizes.items()}, left_out
+
+    def describe(self, data: LabeledData, features: str) -> dict[str, Any]:
+        """Return the description that is stored with a number of this protocol, as plain JSON values."""
+        ours = {
+            "labelled": "stratified by seed, equal numbers of each class",
+            "validation": validation_size(len(data.train)),
+            "picked": "by the best validation accuracy, the first of ties",
+        }
+        theirs = {
+            "labelled": "the first items of the training data, not stratified",
+            "validation": 0,
+            "picked": "by the best TEST accuracy, the first of ties: the number is too good",
+        }
+        capped = self.max_steps is not None
+        return {
+            "name": self.protocol,
+            **(theirs if self.protocol == "authors_code" else ours),
+            "accuracy": "share of test items",
+            "features": features,
+            "head": "2 x (linear, ReLU, dropout 0.5), linear",
+            "optimizer": "Adam",
+            "lr": LEARNING_RATE,
+            "batch": BATCH,
+            "epochs": self.epochs,
+            "max_steps": self.max_steps,
+            "trained": "all epochs (the paper) or max_steps, if less" if capped else "all epochs, as in the paper",
+            "judged": f"at most {self.judged} times, evenly spread",
+            "seeds": self.seeds,
+            **data.sizes(),
+        }
 
 
-def check_protocol(name: str) -> str:
-    """Return the name of a protocol; raise LoraeError for an unknown one."""
-    return str(choice(*PROTOCOLS).check("protocol", name, "the call"))
-
-
-def check_length(epochs: int, max_steps: int | None) -> tuple[int, int | None]:
-    """Return epochs and steps as whole numbers of at least 1, None for no cap; raise LoraeError for others."""
-    cap = optional(whole(1)).check("max_steps", max_steps, "the call")
-    return int(whole(1).check("epochs", epochs, "the call")), cap
+def total_steps(n_train: int, **protocol: Any) -> int:
+    """Return the steps of `classify` by a `Protocol` on n_train items, all seeds at once; `supervised`'s for one."""
+    plans, _ = Protocol(**protocol).plans(n_train)
+    return sum(length.steps for _, length in plans.values())
 
 
 def check_seeds(seeds: Iterable[int]) -> list[int]:
@@ -119,51 +152,45 @@ def check_seeds(seeds: Iterable[int]) -> list[int]:
     return checked
 
 
-def check_latents(latents: NDArray[Any], name: str) -> NDArray[np.float32]:
-    """Return latents as float32 (n, l); raise LoraeError for another shape, no items, or values that are not finite."""
-    checked = np.asarray(latents, dtype=np.float32)
-    if checked.ndim != 2 or not checked.size:
-        raise LoraeError(f"{name}: got shape {checked.shape}, expected (n, latent_dim)")
-    if not np.isfinite(checked).all():
-        raise LoraeError(f"{name}: got values that are not finite, expected finite ones; the model has diverged")
-    return checked
+def labeled_latents(
+    train: NDArray[Any], train_labels: NDArray[Any] | None, test: NDArray[Any], test_labels: NDArray[Any] | None
+) -> LabeledData:
+    """Return `labeled_data` of latents, float32 (n, l); raise LoraeError also for values that are not finite."""
+    latents = [np.asarray(part, dtype=np.float32) for part in (train, test)]
+    for name, checked in zip(("train_latents", "test_latents"), latents, strict=True):
+        if checked.ndim != 2 or not checked.size:
+            raise LoraeError(f"{name}: got shape {checked.shape}, expected (n, latent_dim)")
+        if not np.isfinite(checked).all():
+            raise DivergedError(f"{name}: got values that are not finite, expected finite ones; the model has diverged")
+    return labeled_data(latents[0], train_labels, latents[1], test_labels)
 
 
 def labeled_data(
     train: NDArray[Any], train_labels: NDArray[Any] | None, test: NDArray[Any], test_labels: NDArray[Any] | None
 ) -> LabeledData:
-    """Return items and labels that fit each other.
-
-    Raises LoraeError for labels that are missing, not integers, not one for each item, or of a single class; for test
-    labels of a class that no training item has; for training and test items of different shapes.
-    """
+    """Return items and labels that fit each other, with the labels of at least two classes, all of them in training."""
     if train.shape[1:] != test.shape[1:] or not len(test):
         raise LoraeError(f"test items: got shape {test.shape}, expected (n, {', '.join(map(str, train.shape[1:]))})")
     checked = _check_labels(train_labels, len(train), "train_labels")
     checked_test = _check_labels(test_labels, len(test), "test_labels")
     names, numbers = np.unique(checked, return_inverse=True)
     if len(names) < 2:
-        raise LoraeError(f"train_labels: got {len(names)} class, expected at least 2")
+        raise NotApplicableError(f"train_labels: got {len(names)} class, expected at least 2")
     unknown = np.setdiff1d(checked_test, names)
     if len(unknown):
-        raise LoraeError(f"test_labels: got class {unknown[0]}, expected classes that training items have")
+        raise NotApplicableError(f"test_labels: got class {unknown[0]}, expected classes that training items have")
     return LabeledData(train, numbers.astype(np.int64), test, np.searchsorted(names, checked_test), len(names))
 
 
 def _check_labels(labels: NDArray[Any] | None, n: int, name: str) -> NDArray[Any]:
     if labels is None:
-        raise LoraeError(f"{name}: got None, expected one label an item; this data set has no labels")
+        raise NotApplicableError(f"{name}: got None, expected one label an item; this data set has no labels")
     labels = np.asarray(labels)
     if labels.shape != (n,):
         raise LoraeError(f"{name}: got shape {labels.shape}, expected ({n},), one label an item")
     if not np.issubdtype(labels.dtype, np.integer):
-        raise LoraeError(f"{name}: got dtype {labels.dtype}, expected whole numbers")
+        raise NotApplicableError(f"{name}: got dtype {labels.dtype}, expected whole numbers")
     return labels
-
-
-def available(n_train: int, protocol: str) -> int:
-    """Return the number of training items that may be labeled: all except those for validation."""
-    return n_train if protocol == "authors_code" else n_train - validation_size(n_train)
 
 
 def validation_size(n_train: int) -> int:
@@ -174,18 +201,22 @@ def validation_size(n_train: int) -> int:
 def split_counts(counts: Iterable[int | str], limit: int, classes: int = 1) -> tuple[dict[str, int], list[int | str]]:
     """Return label counts by name (`all` is `limit` items), and the counts above `limit`, which are left out.
 
-    Raises LoraeError for a count that is neither `all` nor a whole number of at least the number of classes, and for
-    a `limit` below it.
+    Raises LoraeError for other words, and for fewer labels than classes.
     """
     if limit < classes:
-        raise LoraeError(f"items: got {limit} that may be labeled, expected at least one for each of {classes} classes")
-    rule = whole(classes)
+        raise NotApplicableError(
+            f"items: got {limit} that may be labeled, expected at least one for each of {classes} classes"
+        )
     sizes: dict[str, int] = {}
     left_out: list[int | str] = []
     for count in counts:
         if count == "all":
             sizes["all"] = limit
-        elif (number := int(rule.check("counts", count, f"the call; classes: {classes}"))) > limit:
+        elif (number := int(whole(1).check("counts", count, "the call"))) < classes:
+            raise NotApplicableError(
+                f"counts: got {number}, expected a whole number of at least {classes}, one item a class"
+            )
+        elif number > limit:
             left_out.append(number)
         else:
             sizes[str(number)] = number
@@ -195,9 +226,7 @@ def split_counts(counts: Iterable[int | str], limit: int, classes: int = 1) -> t
 def draw_rows(labels: Rows, n: int, seed: int, protocol: str) -> tuple[Rows, Rows]:
     """Return the rows of n labeled items, and of those for validation (none with `authors_code`).
 
-    `validation`: a stratified part is set aside, and the labeled ones are as equal a number of each class as the
-    rest has; the same seed sets the same items aside for every n, and its smaller sets are part of its larger ones.
-    `authors_code`: the first n rows, whatever their classes and the seed.
+    The same seed sets the same items aside for every n, and its smaller sets are part of its larger ones.
     """
     if protocol == "authors_code":
         return np.arange(n), np.arange(0)
@@ -208,10 +237,7 @@ def draw_rows(labels: Rows, n: int, seed: int, protocol: str) -> tuple[Rows, Row
 
 
 def draw_evenly(labels: Rows, order: Rows, n: int) -> Rows:
-    """Return the first n of `order` with numbers of each class as equal as its items allow.
-
-    labels: class numbers of all items; order: shuffled rows of the items to draw from; result in the order's order.
-    """
+    """Return the first n rows of the shuffled `order` with numbers of each class as equal as its items allow."""
     have = np.bincount(labels[order], minlength=int(labels.max()) + 1)
     return _first_of_each(order, labels, _evenly(have, n, first=labels[order]))
 
@@ -250,44 +276,3 @@ def summary(values: Sequence[float], n: int) -> dict[str, Any]:
     """Return mean, sample standard deviation (0 for one value) and values of accuracies in [0, 1], with n."""
     deviation = statistics.stdev(values) if len(values) > 1 else 0.0
     return {"mean": statistics.fmean(values), "sd": deviation, "values": list(values), "n": n}
-
-
-def describe(
-    data: LabeledData,
-    protocol: str,
-    seeds: list[int],
-    epochs: int,
-    max_steps: int | None,
-    features: str,
-    judged: int = JUDGED,
-) -> dict[str, Any]:
-    """Return the description that is stored with a number of this protocol, as plain JSON values."""
-    ours = {
-        "labelled": "stratified by seed, equal numbers of each class",
-        "validation": validation_size(len(data.train)),
-        "picked": "by the best validation accuracy, the first of ties",
-    }
-    theirs = {
-        "labelled": "the first items of the training data, not stratified",
-        "validation": 0,
-        "picked": "by the best TEST accuracy, the first of ties: the number is too good",
-    }
-    trained = "all epochs, as in the paper" if max_steps is None else "all epochs (the paper) or max_steps, if less"
-    return {
-        "name": protocol,
-        **(theirs if protocol == "authors_code" else ours),
-        "accuracy": "share of test items",
-        "features": features,
-        "head": "2 x (linear, ReLU, dropout 0.5), linear",
-        "optimizer": "Adam",
-        "lr": LEARNING_RATE,
-        "batch": BATCH,
-        "epochs": epochs,
-        "max_steps": max_steps,
-        "trained": trained,
-        "judged": f"at most {judged} times, evenly spread",
-        "seeds": seeds,
-        "train": len(data.train),
-        "test": len(data.test),
-        "classes": data.classes,
-    }

@@ -1,6 +1,6 @@
 """The supervised row of the paper's table 6: encoder and classifier trained from scratch on raw images."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,24 +10,12 @@ from torch import Tensor, nn
 
 from lorae.errors import LoraeError
 from lorae.evaluation.classification.checkpoints import TrainingCheckpoints
-from lorae.evaluation.classification.fitting import accuracies
+from lorae.evaluation.classification.fitting import measure
 from lorae.evaluation.classification.heads import Heads
-from lorae.evaluation.classification.protocol import (
-    COUNTS,
-    EPOCHS,
-    SEEDS,
-    available,
-    check_length,
-    check_protocol,
-    check_seeds,
-    describe,
-    labeled_data,
-    plan,
-    split_counts,
-    summary,
-)
+from lorae.evaluation.classification.protocol import Protocol, labeled_data
 from lorae.models.autoencoder import Scaling
 from lorae.models.networks import build_networks
+from lorae.randomness import drawing_from
 from lorae.system.hardware import keep_freed_memory, memory_format
 
 # A step of one seed costs 40 ms on the MNIST network (20 ms in bfloat16), where five heads on latents take 1.5 ms.
@@ -77,33 +65,23 @@ def supervised(
     network: str,
     latent_dim: int,
     width: float = 1.0,
-    counts: Iterable[int | str] = COUNTS,
-    seeds: Iterable[int] = SEEDS,
-    protocol: str = "validation",
-    epochs: int = EPOCHS,
-    max_steps: int | None = MAX_STEPS,
     bfloat16: bool = False,
     advance: Callable[[int], Any] | None = None,
     trainings: TrainingCheckpoints | None = None,
+    **protocol: Any,
 ) -> dict[str, Any]:
-    """Measure the test accuracy of encoder and classifier trained together, for several numbers of labels.
+    """Measure the test accuracy of an encoder and a classifier trained from scratch, with the result of `classify`.
 
-    The other parameters, the result and the errors are those of `classify`.
-
-    train_items, test_items: raw items: images (n, c, h, w), uint8 or float, or vectors (n, d), which are standardized
-    network, latent_dim, width: of the encoder, as in `build_networks`; the classifier has the width `latent_dim`
-    max_steps: largest number of steps, 3,000: a tenth of that of `classify`, because a step costs thirty times as much.
-        None trains the paper's 500 epochs.
+    train_items, test_items: raw images (n, c, h, w) or vectors (n, d)
+    network, latent_dim, width: of the encoder
     bfloat16: whether to run the convolutions under autocast
     advance: called with the steps done of each seed; `total_steps` with this `max_steps` gives the total of a seed
+    protocol: fields of `Protocol`, by default with `max_steps` of 3000
 
     Source: LoRAE (arXiv:2310.16194), table 6, "supervised".
     """
-    check_protocol(protocol)
-    epochs, max_steps = check_length(epochs, max_steps)
-    checked_seeds = check_seeds(seeds)
+    chosen = Protocol(**{"max_steps": MAX_STEPS, "judged": JUDGED, **protocol})
     data = labeled_data(_check_items(train_items), train_labels, _check_items(test_items), test_labels)
-    sizes, left_out = split_counts(counts, available(len(data.train), protocol), data.classes)
     scaling = Scaling(data.train.shape[1:])
     scaling.fit(data.train)
 
@@ -113,14 +91,10 @@ def supervised(
         return Supervised(scaling, encoder, Heads(latent_dim, data.classes, generators), bfloat16=bfloat16)
 
     keep_freed_memory()
-    rows: dict[str, Any] = {}
-    for name, n in sizes.items():
-        length = plan(n, epochs, max_steps, JUDGED)
-        parts = [accuracies(data, build, n, [seed], protocol, length, advance, trainings) for seed in checked_seeds]
-        rows[name] = _merge(parts)
-    details = {"network": network, "latent_dim": latent_dim, "width": width, "bfloat16": bfloat16}
-    stored = describe(data, protocol, checked_seeds, epochs, max_steps, "none: trained from raw items", JUDGED)
-    return rows | {"protocol": stored | details, "left_out": left_out}
+    groups = [[seed] for seed in chosen.seeds]
+    result = measure(data, build, chosen, groups, "none: trained from raw items", advance, trainings)
+    result["protocol"] |= {"network": network, "latent_dim": latent_dim, "width": width, "bfloat16": bfloat16}
+    return result
 
 
 def _check_items(items: NDArray[Any]) -> NDArray[Any]:
@@ -135,14 +109,7 @@ def _check_items(items: NDArray[Any]) -> NDArray[Any]:
 def _encoder(
     network: str, shape: tuple[int, ...], latent_dim: int, width: float, generator: torch.Generator
 ) -> nn.Module:
-    """Build an encoder with initial weights from the generator; torch's default generator is left unchanged."""
-    seed = int(torch.randint(2**62, (), generator=generator))
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
+    """Build an encoder with initial weights from a generator that the given one seeds."""
+    seed = int(torch.randint(2**62, (), generator=generator, device="cpu"))
+    with drawing_from(torch.Generator("cpu").manual_seed(seed), everything=True):
         return build_networks(network, shape, latent_dim, width)[0]
-
-
-def _merge(parts: list[dict[str, Any]]) -> dict[str, Any]:
-    """Merge results of seeds trained one after the other."""
-    values = [part["values"][0] for part in parts]
-    return parts[0] | summary(values, parts[0]["n"]) | {"picked": [part["picked"][0] for part in parts]}
