@@ -107,7 +107,7 @@ def test_unknown_names_with_markup_are_one_line(run_cli):
         ("lorae methods | true", 0),
         ("lorae --help | true", 0),
         ("lorae methods >&-", 0),
-        ("lorae spectrum nothing 2>&-", 2),
+        ("lorae trian 2>&-", 2),
     ],
     ids=str,
 )

@@ -128,14 +128,14 @@ def test_samples_are_the_same(runs):
 def test_exported_models_take_and_give_float64(runs, tmp_path):
     near, far = runs
     codes = lorae.load(near).encode(NEAR)
-    path = lorae.export(far, "safetensors", out=tmp_path / "safetensors", data=FAR)
+    path = lorae.export_run(far, "safetensors", out=tmp_path / "safetensors", data=FAR)
     tensors = load_file(path / "model.safetensors")
     assert tensors["scaling.shift"].dtype == tensors["scaling.scale"].dtype == torch.float64
     pytest.importorskip("onnx")
     runtime = pytest.importorskip("onnxruntime")
     results = []
     for run, array in zip(runs, (NEAR, FAR), strict=True):
-        folder = lorae.export(run, "onnx", out=tmp_path / run.path.name, data=array)
+        folder = lorae.export_run(run, "onnx", out=tmp_path / run.path.name, data=array)
         encoder, decoder = (runtime.InferenceSession(folder / f"{name}.onnx") for name in ("encoder", "decoder"))
         given = array.astype(np.float32 if run is near else np.float64)
         (found,) = encoder.run(None, {"items": given})

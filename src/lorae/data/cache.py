@@ -169,7 +169,7 @@ def remembered(name: str, cls: type[Facts], find: Callable[[], Facts]) -> Facts:
     def build(partial: Path) -> None:
         (partial / "facts.json").write_text(json.dumps(vars(find())) + "\n")
 
-    build_folder(folder, build)
+    folder = build_folder(folder, build)
     try:
         return cls(**json.loads((folder / "facts.json").read_text()))
     except (OSError, ValueError, TypeError) as error:
@@ -200,9 +200,12 @@ def build_folder(folder: Path, build: Callable[[Path], None]) -> Path:
                 with staged_folder(folder) as partial:
                     build(partial)
     except CannotWriteError as error:
-        if os.environ.get("LORAE_CACHE") or temporary_cache() in folder.parents:
+        chosen = os.environ.get("LORAE_CACHE")
+        first = not temporary_cache.cache_info().currsize
+        if chosen or temporary_cache() in folder.parents:
             raise
-        warnings.warn(f"{error}; until then data are prepared in each process anew", LoraeWarning, stacklevel=2)
+        if first:
+            warnings.warn(f"{error}; until then data are prepared in each process anew", LoraeWarning, stacklevel=2)
         return build_folder(temporary_cache() / folder.relative_to(cache_root()), build)
     return folder
 

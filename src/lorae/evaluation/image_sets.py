@@ -23,13 +23,14 @@ def compare_collections(
     features: str | nn.Module | None,
     features_weights: str | None,
     size: int | None,
+    value_range: tuple[float, float] | None,
     skip_bad: bool,
     seed: int,
     device: str,
     quiet: bool = False,
 ) -> dict[str, Any]:
     """Return Frechet and kernel distance with their protocol, as plain values; see `lorae.fid`."""
-    sides = [load_collection(source, size, skip_bad) for source in (first, second)]
+    sides = [load_collection(source, size, skip_bad, value_range) for source in (first, second)]
     _check_shapes(*sides)
     kind = "vectors" if sides[0].items.ndim == 2 else "images"
     extractor = build_extractor(features or ("raw" if kind == "vectors" else "inception"), features_weights)
