@@ -3,6 +3,7 @@
 import struct
 import warnings
 import zlib
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,7 +11,9 @@ from PIL import Image
 
 from lorae.data import DataSettings, load_data
 from lorae.data.collection import load_collection
+from lorae.data.items import prepare_items
 from lorae.errors import LoraeError, LoraeWarning
+from lorae.models.autoencoder import Autoencoder, ModelSpec
 
 RAMP = np.linspace(0, 1, 64).reshape(8, 8)
 SOURCES = ["array", "npy", "png", "tif", "zip of tif", "collection"]
@@ -165,6 +168,18 @@ def test_16_bit_color_is_read_by_its_upper_bits_only(tmp_path, format):
     np.testing.assert_array_equal(found, (values >> 8).transpose(2, 0, 1))
     with pytest.raises(LoraeError, match=r"2 of 2 .*16-bit color is read as 8 bits.*use an \.npy file"):
         load_data(DataSettings(data=str(tmp_path), size=8, value_range=(0, 4095)))
+
+
+@pytest.mark.parametrize(("low", "high", "dtype"), [(-1, 1, np.float32), (0, 4095, np.uint16), (-9, 9, np.int64)])
+def test_a_model_takes_images_in_the_range_of_its_training(low, high, dtype):
+    model = Autoencoder(ModelSpec("mnist", (1, 32, 32), latent_dim=4, width=0.1))
+    settings = DataSettings(data="array", value_range=(low, high))
+    model.prepare = partial(prepare_items, settings, model.spec.shape)
+    raw = np.random.default_rng(0).uniform(low, high, (4, 1, 32, 32)).astype(dtype)
+    dataset = load_data(settings, raw)
+    prepared = np.concatenate([dataset.train.inputs, dataset.test.inputs])
+    codes, expected = model.encode(raw), model.encode(prepared)
+    np.testing.assert_allclose(codes[np.lexsort(codes.T)], expected[np.lexsort(expected.T)], atol=1e-6)
 
 
 @pytest.mark.parametrize("value", ["5", "1:0", "0:inf", "a:b", "0:1:2", (1, 1), "nan:1"])

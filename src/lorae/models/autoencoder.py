@@ -281,16 +281,18 @@ class Autoencoder(nn.Module):
 
     def _accepted(self, items: Array) -> Array:
         """Return items of the model's shape and range; others are prepared as in training, or refused."""
-        given = items.numpy(force=True) if isinstance(items, Tensor) else plain_array(items, "items")
+        given = plain_array(items, "items")
         items = items if isinstance(items, Tensor) else given
         images, floats = len(self.spec.shape) == 3, given.dtype.kind == "f"
-        as_in_training = given.shape[1:] == self.spec.shape and (floats or given.dtype == np.uint8 or not images)
+        outside = floats and images and len(given) > 0 and not (given.min() >= 0 and given.max() <= 1)
+        prepared_type = not images or given.dtype == np.uint8 or (floats and not outside)
+        as_in_training = given.shape[1:] == self.spec.shape and prepared_type
         if self.prepare is not None and not as_in_training:
             prepared = self.prepare(given)
             return torch.from_numpy(prepared) if isinstance(items, Tensor) else prepared
         if floats and not np.isfinite(given).all():
             raise LoraeError("items: got values that are not finite, expected finite ones")
-        if floats and images and len(given) and (given.min() < 0 or given.max() > 1):
+        if outside:
             found = f"from {given.min():g}" if given.min() < 0 else f"up to {given.max():g}"
             raise LoraeError(f"images: got values {found}, expected uint8, or floats in [0, 1]")
         return items
