@@ -23,6 +23,7 @@ from lorae.config.settings import Settings
 from lorae.data import Dataset
 from lorae.linalg import nuclear_norm
 from lorae.optim.proximal_adam import SHRINK_EVERY
+from lorae.reports.formatting import markdown_table
 from lorae.runs.store import InMemoryRun
 from lorae.system.hardware import choose_precision
 from lorae.training.trainer import Trainer
@@ -130,16 +131,13 @@ def gradient_errors(latent_dim: int) -> dict[str, float]:
 
 def table(cases: dict[str, dict[str, Any]]) -> str:
     """Return the results as a table in Markdown."""
-    lines = ["| latent | model | a step, ms | more than | costs (quartiles) |", "|---|---|---|---|---|"]
+    rows = []
     for latent_dim, case in cases.items():
         for name, found in case["steps"].items():
-            spread = (
-                f"{found['cost']:.1%} ({found['cost_low']:.1%} to {found['cost_high']:.1%})" if "cost" in found else ""
-            )
-            lines.append(
-                f"| {latent_dim} | {name} | {found['milliseconds']:.1f} | {CONTESTANTS[name][1] or ''} | {spread} |"
-            )
-    return "\n".join(lines)
+            low, high = (f"{found[end]:.1%}" if end in found else "" for end in ("cost_low", "cost_high"))
+            spread = f"{found['cost']:.1%} ({low} to {high})" if "cost" in found else ""
+            rows.append((latent_dim, name, f"{found['milliseconds']:.1f}", CONTESTANTS[name][1] or "", spread))
+    return markdown_table(("latent", "model", "a step, ms", "more than", "costs (quartiles)"), rows)
 
 
 def main() -> None:

@@ -18,6 +18,7 @@ import torch
 from safetensors.torch import save
 
 from lorae.models.autoencoder import Autoencoder, ModelSpec
+from lorae.reports.formatting import markdown_table
 
 RECORD = Path(__file__).parents[1] / "results" / "benchmarks" / "truncation.json"
 LATENT_DIM, RANK, BATCH, ROUNDS, REPEATS = 128, 20, 500, 7, 5
@@ -84,12 +85,12 @@ def row(rounds: list[list[float]]) -> dict[str, float]:
 
 def table(rows: dict[str, dict[str, float]]) -> str:
     """Return the results as a table in Markdown."""
-    lines = ["| | full | truncated | ratio (range) |", "|---|---|---|---|"]
+    lines = []
     for name, values in rows.items():
         spread = f"{values['ratio']:.2f} ({values['ratio_low']:.2f} to {values['ratio_high']:.2f})"
         digits = 1 if name.endswith("ms") else 0
-        lines.append(f"| {name} | {values['before']:,.{digits}f} | {values['after']:,.{digits}f} | {spread} |")
-    return "\n".join(lines)
+        lines.append((name, f"{values['before']:,.{digits}f}", f"{values['after']:,.{digits}f}", spread))
+    return markdown_table(("quantity", "full", "truncated", "ratio (range)"), lines)
 
 
 def main() -> None:

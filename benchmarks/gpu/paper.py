@@ -14,11 +14,11 @@ from benchmarks.gpu.records import Records
 from benchmarks.gpu.together import prepared, train_together
 from lorae.reproduction.jobs.pool import run_jobs
 from lorae.reproduction.jobs.store import Job, ResultStore
-from lorae.reproduction.run import measure
+from lorae.reproduction.runner import measure
+from lorae.reproduction.tables.measurements import model_key
 from lorae.reproduction.tables.plan import PROTOCOL, planned
 from lorae.reproduction.tables.presets import StudyConfig
 from lorae.reproduction.tables.published import System, tables
-from lorae.reproduction.tables.trained_models import model_key
 
 # Rows of table 3, then of table 7, each for all seeds; and of faces, those of tables 3, 5 and 8, with one seed.
 DIGITS = (("AE", "VAE", "IRMAE", "LoRAE", "LoRAE+, rank 12"), ("1e-1", "1e-2", "1e-4", "1e-5"))

@@ -1,6 +1,7 @@
 """Exceptions and warnings; studies record those of models that fail."""
 
-from collections.abc import Mapping
+import difflib
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 
@@ -47,6 +48,26 @@ MODEL_FAILURES = (DivergedError, CollapsedError)
 
 class LoraeWarning(Advice, UserWarning):
     """A result to interpret with care: one line with the numbers, printed without its place by the command line."""
+
+
+def did_you_mean(got: object, known: Iterable[str]) -> str:
+    """Return the end of a message that suggests the known name most like a mistyped one; empty if none is like it.
+
+    >>> did_you_mean("mnits", ["celeba", "mnist"])
+    '; did you mean mnist?'
+    """
+    names = {name.lower(): name for name in known}
+    near = difflib.get_close_matches(str(got).lower(), names, n=1)
+    return f"; did you mean {names[near[0]]}?" if near else ""
+
+
+def unknown_name(
+    title: str, got: object, known: Iterable[str], *, several: bool = False, ending: str = ""
+) -> LoraeError:
+    """Return the error for a name that is none of the known ones, with the most similar of these."""
+    names = list(known)
+    expected = f"expected {'some' if several else 'one'} of {', '.join(names)}{ending}"
+    return LoraeError(f"{title}: got {got!r}, {expected}{did_you_mean(got, names)}")
 
 
 def as_flags(message: Advice) -> str:

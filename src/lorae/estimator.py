@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import math
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,15 +18,17 @@ from lorae import validation as rules
 from lorae.config.resolution import resolve
 from lorae.config.settings import ARRAY, Settings
 from lorae.data import subsample_evenly
-from lorae.errors import LoraeError
+from lorae.errors import LoraeError, LoraeWarning
+from lorae.isolation import isolated
 from lorae.metrics.ranks import rank_at
 from lorae.models.autoencoder import CHUNK
-from lorae.models.scaling import Units, as_images
+from lorae.models.scaling import Units, as_images, channels_last
 from lorae.samplers import fit_density
 from lorae.system.hardware import choose_device, choose_precision
 from lorae.system.signals import Interrupted
 from lorae.training.builders import PRINCIPAL
 from lorae.training.model_selection import HELD_OUT, NOISES, ModelSelection, as_inputs
+from lorae.training.schedule_factory import unmet_target
 
 # Steps of a fit by default: enough for the error of some thousand vectors to settle, some seconds on a CPU.
 STEPS = 3000
@@ -51,25 +54,29 @@ COMPONENTS = 10
 class LoRAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """Low-rank autoencoder as a scikit-learn transformer: PCA's interface with a nonlinear encoder and decoder.
 
-    Vectors start from their principal components, to which networks add curvature. Codes are centered, uncorrelated
-    over the training items, and ordered by variance.
+    Networks add curvature to principal components, for vectors and for images. A fifth of the items is held out:
+    weights and noise are those with the smallest error on these items, and if no network is better than PCA there by
+    more than chance, the model is the PCA of all items. Codes are centered, uncorrelated over the training items, and
+    ordered by variance.
 
     Parameters
     ----------
     rank : int, float or "auto", default="auto"
-        Width of the codes; a share of the variance below 1 means the smallest rank that keeps it, `auto` for the
-        smallest rank before errors rise steeply (see docs/numerics.md).
+        Width of the codes; a share of the variance below 1 means the smallest rank that keeps it, `auto` the number of
+        linear directions beside noise, or the smaller rank, before errors rise steeply, of a curved model (see
+        docs/numerics.md).
     penalty : float, default=1e-3
         Weight of the nuclear norm while the rank is found.
     latent_dim : int, default=None
         Width in which the rank is found; None: the number of linear directions of vectors, at most 128; 128 for images.
     epochs : int, default=None
-        Passes over the data; None: as many as make 3,000 steps, at most 150.
+        Passes over the data at most; None: as many as make 3,000 steps.
     batch_size : int, default=128
     lr : float, default=None
         Learning rate; None: 3e-3 for vectors, 1e-3 for images.
-    noise : float, default=0.3
-        Standard deviation of noise on latents in training, at most 1, against overfitting; 0 for many items.
+    noise : float, default=None
+        Standard deviation of noise on latents in training, at most 1, against overfitting; None chooses among 0.3, 0.1
+        and 0 by the error on held-out items.
     standardize : bool, default=True
         Divide each column of vectors by its deviation (undone by `inverse_transform`); otherwise all by the same.
     random_state : int, RandomState or None, default=None
@@ -86,10 +93,15 @@ class LoRAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  
         Of the codes of the training items, as in PCA.
     explained_variance_ratio_ : array of shape (rank_,)
         Share of the training variance that reconstructions keep, divided in proportion to the variances of the codes.
+    curved_ : bool
+        Whether networks add to the linear model; False for the PCA of all items, also with fewer than 20 of them.
+    score_, pca_score_ : float
+        Shares of the variance of held-out items that the model and PCA of the same rank explain, both trained without
+        these items.
     n_features_in_ : int
         Entries of an item.
     history_ : list of dict
-        For each epoch its number, `mse` and `rank`.
+        For each epoch of the best network its number, `mse` on the held-out items, and `rank`.
     model_ : Autoencoder
         The truncated model.
     search_ : dict or None
@@ -133,11 +145,12 @@ class LoRAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  
         self.verbose = verbose
         self.device = device
 
+    @isolated()
     def fit(self, X: Any, y: Any = None) -> "LoRAE":  # noqa: ARG002
         """Learn rank, encoder and decoder.
 
-        X: vectors (n, d), or images (n, h, w) or (n, c, h, w), uint8 or floats in [0, 1], with sides that are
-        multiples of 8; at least 3 items. Raises ValueError for other data and for parameters that do not fit.
+        X: vectors (n, d), or images (n, h, w), (n, c, h, w) or (n, h, w, c), uint8 or floats in [0, 1], with sides
+        that are multiples of 8; at least 3 items. Raises ValueError for other data and for parameters that do not fit.
         """
         items = self._validated(X, fitting=True)
         if (items == items[:1]).all():
@@ -150,6 +163,9 @@ class LoRAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  
             noises = NOISES if self.noise is None else (float(self.noise),)
             chosen = ModelSelection(settings, scaled, noises, quiet=not self.verbose).select()
             model = chosen.model.truncate(as_inputs(scaled)) if chosen.curved else chosen.model
+        missed = unmet_target(settings, chosen.search)
+        if missed is not None:
+            warnings.warn(f"{missed}; raise epochs or latent_dim, or ask for less", LoraeWarning, stacklevel=3)
         if units is not None:
             units.fold_into(model.double().scaling)
         self.model_ = model
@@ -160,6 +176,7 @@ class LoRAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  
         self._remember(items, settings.seed)
         return self
 
+    @isolated()
     def transform(self, X: Any) -> NDArray[Any]:
         """Return codes (n, rank_) of items, in the floating dtype of X, float64 for others."""
         check_is_fitted(self)
@@ -167,6 +184,7 @@ class LoRAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  
         codes: NDArray[Any] = self._encode(items).astype(_floating(np.asarray(X).dtype), copy=False)
         return codes
 
+    @isolated()
     def inverse_transform(self, X: Any) -> NDArray[Any]:
         """Return items in their own units and shape, of codes (n, rank_); images float, clipped to [0, 1]."""
         check_is_fitted(self)
@@ -177,14 +195,18 @@ class LoRAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  
             decoded: NDArray[Any] = self.model_.decode(codes.astype(self._dtype)).astype(codes.dtype, copy=False)
         if self._images:
             decoded = decoded.clip(0, 1)
+        if channels_last(self._item_shape):
+            decoded = np.moveaxis(decoded, 1, 3)
         return decoded.reshape(len(codes), *self._item_shape)
 
+    @isolated()
     def score(self, X: Any, y: Any = None) -> float:  # noqa: ARG002
         """Return the share of the variance of X, about the training mean, that reconstructions keep; 1 is perfect."""
         check_is_fitted(self)
         items = self._validated(X, fitting=False)
         return float(1 - self._error(items) / self._spread(items))
 
+    @isolated()
     def sample(self, n_samples: int = 1, *, sampler: str = "gaussian", random_state: Any = None) -> NDArray[Any]:
         """Return new items, in their own units and shape, decoded from a density on the codes of the training items.
 
@@ -222,7 +244,7 @@ class LoRAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  
             "normalize": "coordinates",  # the unit of the noise
             "latent_dim": self.latent_dim,
             "network": "residual",
-            "vector_scale": "columns" if self.standardize else "whole",
+            "vector_scale": "none",  # items are in units of their deviations already
             "batch_size": self.batch_size,
             "epochs": self.epochs,
             "lr": LEARNING_RATES["images" if self._images else "vectors"] if self.lr is None else self.lr,

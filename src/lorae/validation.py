@@ -1,13 +1,12 @@
 """Rules that check and parse settings from a command line, a YAML file or Python, and tables of settings."""
 
 import dataclasses
-import difflib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from lorae.errors import LoraeError
+from lorae.errors import LoraeError, did_you_mean, unknown_name
 
 Table = TypeVar("Table")
 
@@ -30,7 +29,7 @@ class Rule:
             message = str(error)
         except INVALID:
             message = f"{name}: got {value!r}, expected {self.expected}"
-        raise LoraeError(f"{message} (from {origin})", argument=name)
+        raise LoraeError(f"{message} (from {origin}){did_you_mean(value, self.choices)}", argument=name)
 
 
 def _require(valid: bool) -> None:
@@ -143,7 +142,7 @@ def mapping(title: str, words: str, known: Callable[[], list[str]], rule_of: Cal
             raise TypeError
         for name in value:
             if name not in known():
-                raise LoraeError(f"{title}: got {name!r}, expected names among {', '.join(known())}")
+                raise unknown_name(title, name, known())
         return {str(name): parse_item(name, part) for name, part in value.items()}
 
     def parse_item(name: str, part: Any) -> Any:
@@ -168,6 +167,17 @@ def wanted_rank() -> Rule:
         return int(number) if number >= 1 else number
 
     return Rule("a positive whole number, a share of the variance between 0 and 1, or auto", parse)
+
+
+def interval() -> Rule:
+    """Return the rule of LOW:HIGH, the ends of an interval of numbers."""
+
+    def parse(value: Any) -> tuple[float, float]:
+        low, high = map(_number, value.split(":") if isinstance(value, str) else value)
+        _require(-math.inf < low < high < math.inf)
+        return low, high
+
+    return Rule("LOW:HIGH with two numbers, LOW < HIGH", parse)
 
 
 def ascending_range(default_count: int) -> Rule:
@@ -201,7 +211,6 @@ def checked(cls: type[Table], values: Mapping[str, Any], origin: Callable[[str],
     rules = {field.name: field.metadata["rule"] for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
     for name in values:
         if name not in rules:
-            near = difflib.get_close_matches(str(name).replace("-", "_"), rules, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
+            hint = did_you_mean(str(name).replace("-", "_"), rules)
             raise LoraeError(f"{name}: unknown setting (from {origin(name)}){hint}", argument=name)
     return cls(**{name: rules[name].check(name, value, origin(name)) for name, value in values.items()})

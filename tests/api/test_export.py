@@ -155,6 +155,18 @@ def test_safetensors_hold_the_small_model_and_its_spec(kind, runs, tmp_path):
     np.testing.assert_array_equal(model.reconstruct(items), expected.reconstruct(items))
 
 
+@pytest.mark.parametrize("kind", ["images", "vectors"])
+def test_exported_codes_are_those_of_the_truncated_run_and_keep_the_distances_of_the_run(kind, runs, graphs, tmp_path):
+    run, items = runs[kind]
+    exported = graph_runs(graphs[kind] / "encoder.onnx", items=items)
+    small = lorae.load(lorae.truncate(run, out=tmp_path / "small"))
+    assert close(exported, small.encode(items))
+    codes = lorae.load(run).encode(items)
+    distances = [np.linalg.norm(of[:, None] - of[None], axis=2) for of in (exported, codes)]
+    np.testing.assert_allclose(*distances, atol=1e-5 * distances[1].max())
+    assert close(graph_runs(graphs[kind] / "decoder.onnx", codes=exported), lorae.load(run).reconstruct(items))
+
+
 def test_a_truncated_run_is_exported_as_its_source_at_that_rank(trained, tmp_path):
     small = lorae.truncate(trained, 3, tmp_path / "cut")
     first = lorae.export_run(trained, out=tmp_path / "a", rank=3)

@@ -1,5 +1,7 @@
+import dataclasses
 import json
 import shlex
+import shutil
 import subprocess
 import sys
 
@@ -210,7 +212,7 @@ BAD_INPUT = {
     "no number": (["train", "mnist", "--lr", "fast"], ["lr", "'fast'", "a number above 0"]),
     "no run": (["spectrum", "nowhere"], ["'nowhere'", "config.json", "lorae train"]),
     "unknown command": (["trian"], ["trian", "train"]),
-    "no command": ([], ["COMMAND"]),
+    "no such command": (["trian"], ["trian", "train"]),
     "no such config": (["train", "mnist", "--config", "no.yaml"], ["no.yaml", "No such file"]),
     "root without files": (["train", "mnist", "--data-root", "."], ["train-images-idx3-ubyte"]),
     "root that is not used": (["data", "shapes", "--data-root", "x"], ["data_root: got 'x'", "mnist, fashion-mnist"]),
@@ -311,3 +313,34 @@ def test_the_help_of_evaluate_names_every_measure(capsys):
         cli.main(["evaluate", "--help"])
     words = " ".join(capsys.readouterr().out.split())
     assert all(name in words for name in MEASURES)
+
+
+def interrupted(*_, **__):
+    raise KeyboardInterrupt
+
+
+def test_an_interrupted_evaluation_says_what_is_stored_and_how_to_go_on(trained, run_cli, tmp_path, monkeypatch):
+    run = tmp_path / "run"
+    shutil.copytree(trained.path, run)
+    monkeypatch.setitem(MEASURES, "dimension", dataclasses.replace(MEASURES["dimension"], take=interrupted))
+    code, printed, errors = run_cli("evaluate", run, "--only", "rank,dimension,reconstruction")
+    assert (code, printed) == (130, "")
+    stored = "reconstruction, rank"
+    assert errors == f"lorae: interrupted while measuring dimension; stored: {stored}; continue with --only dimension\n"
+
+
+def test_an_interrupt_after_the_training_keeps_it(image_file, small, run_cli, tmp_path, monkeypatch):
+    monkeypatch.setattr("lorae.evaluation.evaluator.measure_spectrum", interrupted)
+    run = tmp_path / "a run"
+    code, printed, errors = run_cli("train", image_file, "--out", run, *flags(small | {"epochs": 1}))
+    assert (code, printed) == (130, "")
+    assert errors == f"lorae: interrupted after the training, which is saved; measure it with `lorae resume '{run}'`\n"
+    assert (run / "model.safetensors").exists()
+    monkeypatch.undo()
+    assert run_cli("resume", run)[0] == 0
+
+
+def test_an_interrupt_before_anything_is_stored_says_so(run_cli, monkeypatch, image_file):
+    monkeypatch.setattr("lorae.api.training.load_dataset", interrupted)
+    code, _, errors = run_cli("train", image_file)
+    assert (code, errors) == (130, "lorae: interrupted before anything was stored; run the command again\n")

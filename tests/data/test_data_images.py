@@ -74,11 +74,20 @@ def test_crop_that_does_not_fit(tmp_path):
 
 
 @pytest.mark.parametrize(("mode", "channels"), [("L", 1), ("LA", 1), ("RGB", 3), ("RGBA", 3)])
-def test_channels_are_those_of_the_first_image(tmp_path, mode, channels):
+@pytest.mark.parametrize("as_zip", [False, True])
+def test_one_colored_image_makes_the_collection_colored(tmp_path, mode, channels, as_zip):
+    """Whatever its place; a property of the collection is not read off one file."""
+
+    def source():
+        return zipped(folder, tmp_path / "pictures.zip") if as_zip else folder
+
     folder = fill(tmp_path / "pictures", mode=mode)
-    save(folder / "zz.png", mode="RGB")
-    assert load(folder).shape == (channels, 64, 64)
-    assert load(folder, channels=4 - channels).shape == (4 - channels, 64, 64)
+    assert load(source()).shape == (channels, 64, 64)
+    for name in ("00", "zz"):
+        save(folder / f"{name}.png", mode="RGB", seed=99)
+        assert load(source()).shape == (3, 64, 64)
+        assert load(source(), channels=1).shape == (1, 64, 64)
+        save(folder / f"{name}.png", mode=mode)
 
 
 def test_transparent_parts_become_white(tmp_path):

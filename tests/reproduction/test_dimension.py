@@ -22,7 +22,7 @@ from lorae.reproduction.dimension.tables import Estimate, markdown, shares_table
 from lorae.reproduction.jobs.store import ResultStore
 
 ROOT = Path(__file__).parents[2]
-TINY = Preset(("linear-5", "shapes-2"), n=60, epochs=1, image_epochs=1, seeds=1, weight_factors=(1.0,))
+TINY = Preset(60, epochs=1, image_epochs=1, seeds=1, sources=("linear-5", "shapes-2"), weight_factors=(1.0,))
 
 
 # The plan

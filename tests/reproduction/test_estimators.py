@@ -12,7 +12,7 @@ from lorae.reproduction.dimension import benchmark as dimension
 from lorae.reproduction.dimension import estimators as estimates
 from lorae.reproduction.dimension.benchmark import SOURCES, Preset, plan
 
-TINY = Preset(("linear-5", "shapes-2"), n=60, epochs=1, image_epochs=1, seeds=1, weight_factors=(1.0,))
+TINY = Preset(60, epochs=1, image_epochs=1, seeds=1, sources=("linear-5", "shapes-2"), weight_factors=(1.0,))
 
 
 # The data

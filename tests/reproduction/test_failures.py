@@ -12,10 +12,10 @@ import lorae
 from lorae import api, features
 from lorae.errors import DivergedError, LoraeError
 from lorae.reproduction.jobs.store import ResultStore
+from lorae.reproduction.tables.measurements import model_key, trained
 from lorae.reproduction.tables.plan import fill, planned
 from lorae.reproduction.tables.presets import PRESETS
 from lorae.reproduction.tables.published import tables
-from lorae.reproduction.tables.trained_models import model_key, trained
 from tests.reproduction.tiny import SMOKE, TINY, reproduce
 
 

@@ -9,11 +9,11 @@ from lorae.config.methods import METHODS
 from lorae.reproduction import run as paper
 from lorae.reproduction.studies import studies
 from lorae.reproduction.tables import presets
+from lorae.reproduction.tables.measurements import model_key
 from lorae.reproduction.tables.plan import by_seed, distinct, fill, measurement, planned
 from lorae.reproduction.tables.presets import PRESETS, PROTOCOLS, StudyConfig
 from lorae.reproduction.tables.protocol import describe_protocol
 from lorae.reproduction.tables.published import tables
-from lorae.reproduction.tables.trained_models import model_key
 from tests.reproduction.tiny import SMOKE
 
 

@@ -12,14 +12,14 @@ from filelock import FileLock
 
 import lorae
 from lorae import api
-from lorae.reproduction import run as paper
+from lorae.reproduction import runner
 from lorae.reproduction.jobs.store import BusyError, ResultStore
 from lorae.reproduction.studies import studies
 from lorae.reproduction.tables import measurements
 from lorae.reproduction.tables.claims import CLAIMS
+from lorae.reproduction.tables.measurements import model_key, trained
 from lorae.reproduction.tables.plan import measurement
 from lorae.reproduction.tables.published import tables
-from lorae.reproduction.tables.trained_models import model_key, trained
 from tests.reproduction.tiny import SMOKE, reproduce
 
 # Measuring a job
@@ -29,7 +29,7 @@ from tests.reproduction.tiny import SMOKE, reproduce
 def test_every_measurement_gives_plain_values_with_its_name(measure, tiny, tmp_path):
     system = tables()["table3"].rows[3]
     job = measurement(SMOKE, "mnist", system, measure, 0)
-    result = paper.measure(job.configuration, tmp_path, None)
+    result = runner.measure(job.configuration, tmp_path, None)
     assert result["measure"] == measure
     assert json.loads(json.dumps(result)) == result
     assert result["training"]["epochs"] == 1
@@ -39,15 +39,15 @@ def test_every_measurement_gives_plain_values_with_its_name(measure, tiny, tmp_p
 
 def test_a_model_is_trained_once_and_a_second_measurement_takes_it(tiny, tmp_path, monkeypatch):
     system = tables()["table3"].rows[0]
-    paper.measure(measurement(SMOKE, "mnist", system, "rank", 0).configuration, tmp_path, None)
+    runner.measure(measurement(SMOKE, "mnist", system, "rank", 0).configuration, tmp_path, None)
 
     def refuse(*arguments, **settings):
         raise AssertionError("trained again")
 
     monkeypatch.setattr(api, "train", refuse)
-    assert paper.measure(measurement(SMOKE, "mnist", system, "fid", 0).configuration, tmp_path, None)["gaussian"]
+    assert runner.measure(measurement(SMOKE, "mnist", system, "fid", 0).configuration, tmp_path, None)["gaussian"]
     with pytest.raises(AssertionError, match="trained again"):
-        paper.measure(measurement(SMOKE, "mnist", system, "fid", 1).configuration, tmp_path, None)
+        runner.measure(measurement(SMOKE, "mnist", system, "fid", 1).configuration, tmp_path, None)
 
 
 def test_an_interrupted_model_goes_on_instead_of_beginning_anew(tiny, tmp_path, monkeypatch):
@@ -66,7 +66,7 @@ def test_a_model_that_another_process_has_is_busy(tiny, tmp_path):
     with FileLock(tmp_path / "models" / f"{model_key(model)}.lock"):
         script = (
             "from pathlib import Path\n"
-            "from lorae.reproduction.tables.trained_models import trained\n"
+            "from lorae.reproduction.tables.measurements import trained\n"
             "from lorae.reproduction.jobs.store import BusyError\n"
             f"model = {model!r}\n"
             "try:\n"
@@ -96,7 +96,7 @@ def test_a_table_is_reproduced_resumed_and_drawn_from_its_records(tiny, tmp_path
     def refuse(*arguments):
         raise AssertionError("measured again")
 
-    monkeypatch.setattr(paper, "measure", refuse)
+    monkeypatch.setattr(runner, "measure", refuse)
     code, printed, _ = reproduce(capsys, *words)
     assert code == 0
     assert re.search(r"table7: The rank falls .*\n  (holds|does not hold): ", printed)

@@ -1,7 +1,10 @@
+from pathlib import Path
+
 import pytest
 
-from lorae.errors import LoraeError
-from lorae.system.files import staged_folder, try_lock, write_atomically
+from lorae.errors import LoraeError, LoraeWarning
+from lorae.system.faults import tolerated
+from lorae.system.files import cache_root, staged_folder, temporary_cache, try_lock, write_atomically
 
 
 def test_parents_are_made_and_old_content_is_replaced(tmp_path):
@@ -55,3 +58,35 @@ def test_a_staged_folder_appears_whole_or_not_at_all(tmp_path):
         (partial / "file").touch()
         assert not (tmp_path / "made" / "a").exists()
     assert list((tmp_path / "made").rglob("*")) == [tmp_path / "made" / "a", tmp_path / "made" / "a" / "file"]
+
+
+def test_without_a_home_the_cache_is_temporary(monkeypatch):
+    def no_home():
+        raise RuntimeError("Could not determine home directory.")
+
+    for name in ("LORAE_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(Path, "home", no_home)
+    assert cache_root() == temporary_cache()
+    assert cache_root().is_dir()
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (OSError(28, "No space left on device", "file"), "No space left on device"),
+        (ValueError("a\n  b"), "a b"),
+        (KeyError(), "KeyError"),
+        (UnicodeDecodeError("ascii", b"\xff", 0, 1, "ordinal not in range"), "ordinal not in range"),
+        (RuntimeError("x" * 1000), "x" * 160),
+    ],
+)
+def test_a_tolerated_error_is_a_warning_of_one_line(error, reason):
+    with pytest.warns(LoraeWarning) as caught, tolerated("figures: not drawn"):
+        raise error
+    assert str(caught[0].message) == f"figures: not drawn: {reason}"
+
+
+def test_an_interrupt_is_not_tolerated():
+    with pytest.raises(KeyboardInterrupt), tolerated("figures: not drawn"):
+        raise KeyboardInterrupt

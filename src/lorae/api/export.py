@@ -30,9 +30,12 @@ def export_run(
     *,
     out: str | Path | None = None,
     rank: int | None = None,
-    data: "NDArray[Any] | None" = None,
+    data: "str | Path | NDArray[Any] | None" = None,
 ) -> Path:
     """Write the model of a run for use elsewhere, without M: truncated if the method has a matrix, else as it is.
+
+    Its codes are those of `lorae.truncate(run, rank)`: the codes of the run, centered and rotated to their principal
+    axes. Without a rank, the distances between the codes of items are those of the run.
 
     Parameters
     ----------
@@ -43,13 +46,13 @@ def export_run(
         `model = Autoencoder(ModelSpec.from_json(spec))`, then `model.load_state_dict(load_file(path))`.
         `onnx` writes `encoder.onnx` from `items` to `codes`, except for generators, and `decoder.onnx` from `codes` to
         `items`, float32 with any number of rows, opset 20. Items are images (n, c, h, w) in [0, 1], which decoded ones
-        may leave slightly, or vectors in their own units.
+        may leave slightly, or vectors in their own units, float64 if they are far from zero (see docs/data.md).
     out : str or Path, default=None
         New folder; None takes `RUN-FORMAT`.
     rank : int, default=None
         Number of axes, as in `lorae.truncate`.
-    data : ndarray, default=None
-        The array of a run that was trained on one; needed for a truncation only.
+    data : str, Path or ndarray, default=None
+        Where the data are now if they were moved, or the array of a run on one; needed for a truncation only.
 
     Returns
     -------
@@ -82,7 +85,7 @@ def export_run(
     return folder
 
 
-def _deployable(run: Run, rank: int | None, data: "NDArray[Any] | None") -> "Autoencoder":
+def _deployable(run: Run, rank: int | None, data: "str | Path | NDArray[Any] | None") -> "Autoencoder":
     """Return the model without M, and with its spectral norms, which no longer change, divided into the weights."""
     from torch.nn.utils import parametrize
 

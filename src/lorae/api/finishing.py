@@ -1,12 +1,11 @@
 """The end of a training: weights, measurements, figures, report; a fault of the environment does not cost the model."""
 
-import shlex
 import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from lorae.errors import LoraeWarning
-from lorae.runs.run import Run
+from lorae.runs.run import Run, shell_command
 from lorae.system.faults import tolerated
 from lorae.system.files import CannotWriteError
 from lorae.system.signals import Interrupted
@@ -30,7 +29,7 @@ def finish(run: Run, model: "Autoencoder", dataset: "Dataset", then: Callable[[R
         _store(copy, model, dataset, then)
         return copy
     except KeyboardInterrupt:
-        command = shlex.join(["lorae", "resume", str(run.path)])
+        command = shell_command("resume", run.path)
         raise Interrupted(f"after the training, which is saved; measure it with `{command}`") from None
     return run
 

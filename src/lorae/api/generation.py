@@ -1,5 +1,6 @@
 """Generate items with trained runs: samples and interpolations."""
 
+import contextlib
 import dataclasses
 import io
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from lorae.config.evaluation_settings import SAMPLER_NAMES, EvaluationSettings
 from lorae.config.methods import get_method
 from lorae.errors import LoraeError
 from lorae.runs.run import Run
+from lorae.system.faults import tolerated
 from lorae.system.files import write_atomically
 from lorae.validation import choice, optional, whole
 
@@ -25,13 +27,13 @@ def sample(
     *,
     sampler: str | None = None,
     out: str | Path | None = None,
-    data: "NDArray[Any] | None" = None,
+    data: "str | Path | NDArray[Any] | None" = None,
     **settings: Any,
 ) -> "NDArray[Any]":
     """Draw latents from a density fitted to those of a run, and decode them.
 
-    The density is fitted once and kept in `RUN/samplers/`; the first 64 items are drawn into
-    `RUN/figures/samples-SAMPLER.png`.
+    The density is fitted once and kept in `RUN/samplers/`, after which the data are not needed; the first 64 items are
+    drawn into `RUN/figures/samples-SAMPLER.png`.
 
     Parameters
     ----------
@@ -43,15 +45,15 @@ def sample(
         The density; None takes the prior for GANs, else the Gaussian.
     out : str or Path, default=None
         New .npy or .npz file, or new folder of PNG files, that all items are written to as well.
-    data : ndarray, default=None
-        The array of a run that was trained on one.
+    data : str, Path or ndarray, default=None
+        Where the data are now if they were moved, or the array of a run that was trained on one.
     **settings
         `components`, `fit_on`, `seed` and `device` of `lorae.evaluation.EvaluationSettings`.
 
     Returns
     -------
     ndarray
-        Images, uint8 (n, c, h, w), or vectors in their own units, float32 (n, d).
+        Images, uint8 (n, c, h, w), or vectors in their own units, (n, d).
 
     Raises
     ------
@@ -78,15 +80,21 @@ def sample(
     run = as_run(run)
     sampler = sampler or default_sampler(run)
     asked = EvaluationSettings.from_values(settings, origin_of_argument)
-    dataset = dataset_of(run, data)
-    asked = dataclasses.replace(asked, samplers=(sampler,)).resolve(dataset.name, dataset.kind, run.settings.method)
     model = on_device(run.load_model(), choose_device(asked.device))
-    split = dataset.train if asked.fit_on == "train" else dataset.test
-    density = fitted_density(run, sampler, asked, model.spec.latent_dim, lambda: model.encode(split.inputs))
+    kind = "images" if len(model.spec.shape) == 3 else "vectors"
+    name = str(run.config["data"]["name"])
+    asked = dataclasses.replace(asked, samplers=(sampler,)).resolve(name, kind, run.settings.method)
+
+    def latents() -> "NDArray[Any]":
+        dataset = dataset_of(run, data)
+        return model.encode((dataset.train if asked.fit_on == "train" else dataset.test).inputs)
+
+    density = fitted_density(run, sampler, asked, model.spec.latent_dim, latents)
     items = as_items(model.decode(density.sample(n, draw_generator(asked.seed, 0))))
-    picture_samples(run, sampler, items[:PICTURED])
     if target is not None:
         _save_collection(items, target)
+    with contextlib.nullcontext() if target is None else tolerated("figures: the samples are not drawn"):
+        picture_samples(run, sampler, items[:PICTURED])
     return items
 
 
@@ -101,7 +109,7 @@ def interpolate(
     pairs: int | Sequence[tuple[int, int]] | None = None,
     steps: int | None = None,
     seed: int = 0,
-    data: "NDArray[Any] | None" = None,
+    data: "str | Path | NDArray[Any] | None" = None,
 ) -> "dict[str, NDArray[np.uint8]]":
     """Decode paths between the latents of pairs of test images, and draw them into the run folder.
 
@@ -117,8 +125,8 @@ def interpolate(
         Number of images on a path, both ends included; None takes 10.
     seed : int, default=0
         Draws the pairs.
-    data : ndarray, default=None
-        The array of a run that was trained on one.
+    data : str, Path or ndarray, default=None
+        Where the data are now if they were moved, or the array of a run that was trained on one.
 
     Returns
     -------

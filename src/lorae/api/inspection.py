@@ -4,11 +4,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lorae.api.finishing import report
 from lorae.api.loading import as_run, check_argument, dataset_of, origin_of_argument
 from lorae.config.evaluation_settings import EvaluationSettings
 from lorae.errors import LoraeError
 from lorae.runs.run import Run
-from lorae.validation import optional, real, whole
+from lorae.system.faults import tolerated
+from lorae.validation import interval, optional, real, whole
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -18,9 +20,11 @@ if TYPE_CHECKING:
 
 
 def spectrum(
-    run: "str | Path | Run", *, tolerance: float | None = None, data: "NDArray[Any] | None" = None
+    run: "str | Path | Run", *, tolerance: float | None = None, data: "str | Path | NDArray[Any] | None" = None
 ) -> "Spectrum":
-    """Measure the spectrum of the latent covariance on the test split, and draw it into the run folder.
+    """Return the spectrum of the latent covariance on the test split, and draw it into the run folder.
+
+    The eigenvalues are those that were measured at the end of the training; they are measured anew if `data` is given.
 
     Parameters
     ----------
@@ -28,8 +32,8 @@ def spectrum(
         A finished run.
     tolerance : float, default=None
         Share of the largest eigenvalue above which an eigenvalue counts towards the rank; None takes 1e-3.
-    data : ndarray, default=None
-        The array of a run that was trained on one.
+    data : str, Path or ndarray, default=None
+        Where the data are now if they were moved, or the array of a run that was trained on one.
 
     Returns
     -------
@@ -46,57 +50,85 @@ def spectrum(
     >>> spectrum("runs/demo").rank   # doctest: +SKIP
     20
     """
+    import numpy as np
+
     from lorae.evaluation.figures import measure_spectrum, picture_spectrum
-    from lorae.metrics.spectrum import TOLERANCE
+    from lorae.metrics.spectrum import TOLERANCE, Spectrum
 
     tolerance = TOLERANCE if tolerance is None else tolerance
     tolerance = check_argument(real(0.0, 1.0, exclusive=True), "tolerance", tolerance)
     run = as_run(run)
-    result = measure_spectrum(run.load_model(), dataset_of(run, data), tolerance)
-    picture_spectrum(run, result)
+    stored = run.evaluation().get("rank", {}) if run.finished and data is None else {}
+    if "eigenvalues" in stored:
+        values = np.asarray(stored["eigenvalues"], dtype=np.float64)
+        result = Spectrum(values, stored["n"], stored["split"], tolerance)
+    else:
+        result = measure_spectrum(run.load_model(), dataset_of(run, data), tolerance)
+    with tolerated("figures: the spectrum is not drawn"):
+        picture_spectrum(run, result)
     return result
 
 
-def reconstruct(run: "str | Path | Run", *, n: int | None = None, data: "NDArray[Any] | None" = None) -> Path:
-    """Draw test items and their reconstructions into the run folder.
+def reconstruct(
+    run: "str | Path | Run",
+    *,
+    n: int | None = None,
+    out: str | Path | None = None,
+    data: "str | Path | NDArray[Any] | None" = None,
+) -> Path:
+    """Draw items and their reconstructions: those of the test split, or given ones.
 
     Parameters
     ----------
     run : str, Path or Run
         A finished run.
     n : int, default=None
-        Number of test items, the first ones; None takes 32.
-    data : ndarray, default=None
-        The array of a run that was trained on one.
+        Number of items, the first ones; None takes 32.
+    out : str or Path, default=None
+        The PNG file; None takes `RUN/figures/reconstructions.png`.
+    data : str, Path or ndarray, default=None
+        Items to reconstruct, which are prepared as those of the training: a folder or zip file of images, an .npy or
+        .npz file, or an array. None takes the test items of the run.
 
     Returns
     -------
     Path
-        `RUN/figures/reconstructions.png`.
+        The PNG file.
 
     Raises
     ------
     LoraeError
-        If the run is not finished, its data changed, or `n` is below 1.
+        If the run is not finished, its data changed or are gone, or `n` is below 1.
 
     Examples
     --------
     >>> reconstruct("runs/demo", n=8)   # doctest: +SKIP
     PosixPath('runs/demo/figures/reconstructions.png')
     """
-    from lorae.evaluation.figures import PICTURED, picture_reconstructions
+    from lorae.data.collection import load_collection
+    from lorae.data.items import prepare_items
+    from lorae.evaluation.figures import PICTURED, draw_reconstructions
 
     n = check_argument(whole(1), "n", PICTURED if n is None else n)
     run = as_run(run)
-    picture_reconstructions(run, run.load_model(), dataset_of(run, data), n)
-    return run.figure_path("reconstructions")
+    model, settings = run.load_model(), run.settings
+    shape = model.spec.shape
+    if data is None:
+        items = dataset_of(run, None).test.inputs[:n]
+    else:
+        side = shape[1] if len(shape) == 3 and settings.crop is None else None
+        given = load_collection(data, side, settings.skip_bad).items if isinstance(data, (str, Path)) else data
+        items = prepare_items(settings, shape, given[:n])
+    path = run.figure_path("reconstructions") if out is None else Path(out)
+    draw_reconstructions(model, items, path)
+    return path
 
 
 def evaluate(
     run: "str | Path | Run",
     *,
     only: str | Iterable[str] | None = None,
-    data: "NDArray[Any] | None" = None,
+    data: "str | Path | NDArray[Any] | None" = None,
     quiet: bool = False,
     **settings: Any,
 ) -> dict[str, Any]:
@@ -109,8 +141,8 @@ def evaluate(
     only : str or iterable of str, default=None
         Names of measures, see `lorae evaluate --help`; a string has commas between them. None takes all that the data
         allow, but not `supervised`, which takes an hour.
-    data : ndarray, default=None
-        The array of a run that was trained on one.
+    data : str, Path or ndarray, default=None
+        Where the data are now if they were moved, or the array of a run that was trained on one.
     quiet : bool, default=False
         Show no progress bar.
     **settings
@@ -138,7 +170,7 @@ def evaluate(
     asked = EvaluationSettings.from_values(settings, origin_of_argument)
     names = [name.strip() for name in only.split(",")] if isinstance(only, str) else only
     measure(run, run.load_model(), dataset_of(run, data), asked, only=names, quiet=quiet)
-    write_report(run)
+    report(run)
     return run.evaluation()
 
 
@@ -182,6 +214,7 @@ def fid(
     features: "str | nn.Module | None" = None,
     features_weights: str | None = None,
     size: int | None = None,
+    value_range: tuple[float, float] | None = None,
     skip_bad: bool = False,
     seed: int = 0,
     device: str = "auto",
@@ -200,6 +233,8 @@ def fid(
         File with the weights of `inception`; None takes torch's cache.
     size : int, default=None
         Side in pixels that all images are resized to first; None requires one size of all images.
+    value_range : (float, float), default=None
+        Values of black and white in both collections; None takes the range of their type (see docs/data.md).
     skip_bad : bool, default=False
         Leave out image files that cannot be decoded.
     seed : int, default=0
@@ -237,6 +272,7 @@ def fid(
         features=features,
         features_weights=features_weights,
         size=size,
+        value_range=check_argument(optional(interval()), "value_range", value_range),
         skip_bad=skip_bad,
         seed=seed,
         device=choose_device(device),

@@ -1,10 +1,15 @@
 """Load runs and data sets."""
 
+import dataclasses
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lorae.config.data_settings import ARRAY, DataSettings
+from lorae.config.datasets import DATASETS
 from lorae.errors import LoraeError
+from lorae.isolation import isolated
+from lorae.plain_arrays import is_array
 from lorae.runs.run import Run
 from lorae.validation import Rule
 
@@ -29,6 +34,7 @@ def load(run: "str | Path | Run", *, point: str | None = None) -> "Autoencoder":
     -------
     Autoencoder
         On the CPU, in evaluation mode; it has `encode`, `decode`, `reconstruct`, `spectrum`, `collapse`, `truncate`.
+        They take every array that `train` takes, and prepare it by the settings of the run.
 
     Raises
     ------
@@ -40,7 +46,12 @@ def load(run: "str | Path | Run", *, point: str | None = None) -> "Autoencoder":
     >>> model = load("runs/demo")             # doctest: +SKIP
     >>> model.decode(model.encode(images))    # doctest: +SKIP
     """
-    return as_run(run).load_model(point)
+    from lorae.data.items import prepare_items
+
+    run = as_run(run)
+    model = run.load_model(point)
+    model.prepare = functools.partial(prepare_items, run.settings, model.spec.shape)
+    return model
 
 
 def load_data(data: "str | Path | NDArray[Any]" = "mnist", **settings: Any) -> "Dataset":
@@ -52,12 +63,13 @@ def load_data(data: "str | Path | NDArray[Any]" = "mnist", **settings: Any) -> "
         As in `train`.
     **settings
         Fields of `lorae.config.data_settings.DataSettings`: `data_root`, `limit`, `size`, `crop`, `channels`,
-        `factors`, `test_fraction`, `split_seed`, `holdout`, `skip_bad`.
+        `factors`, `test_fraction`, `split_seed`, `holdout`, `value_range`, `skip_bad`.
 
     Returns
     -------
     Dataset
-        With the splits `train` and `test`, whose `inputs` are images, uint8 (n, c, h, w), or vectors, float32 (n, d).
+        With the splits `train` and `test`, whose `inputs` are images, uint8 (n, c, h, w), or vectors (n, d),
+        float32 or, far from zero, float64 (see docs/data.md).
 
     Raises
     ------
@@ -93,7 +105,7 @@ def data_name(data: Any) -> str:
 
     if isinstance(data, (str, Path)):
         return str(data) if str(data) in source_names() else absolute_path(data)
-    if type(data).__module__.split(".")[0] != "numpy":
+    if not is_array(data):
         raise LoraeError(f"data: got {type(data).__name__}, expected a name, a path or a NumPy array")
     return ARRAY
 
@@ -104,6 +116,7 @@ def absolute_path(path: str | Path) -> str:
     return str(found.absolute()) if str(path) and found.exists() else str(path)
 
 
+@isolated()
 def load_dataset(settings: DataSettings, data: Any) -> "Dataset":
     """Load the data of settings; `data` is the array where it is one."""
     from lorae.data import load_data as load_source
@@ -111,15 +124,43 @@ def load_dataset(settings: DataSettings, data: Any) -> "Dataset":
     return load_source(settings, None if isinstance(data, (str, Path)) else data)
 
 
-def dataset_of(run: Run, data: "NDArray[Any] | None") -> "Dataset":
-    """Load the data that a run was trained on, and refuse data that changed since; `data` is that of ARRAY runs."""
-    if run.settings.data == ARRAY and data is None:
-        raise LoraeError(f"data: {str(run.path)!r} was trained on an array in memory; pass it again as data=")
-    dataset = load_dataset(run.settings, run.settings.data if data is None else data)
+def dataset_of(run: Run, data: "str | Path | NDArray[Any] | None") -> "Dataset":
+    """Load the data that a run was trained on, from where they are now if `data` says it; refuse data that changed."""
+    settings = run.settings
+    if isinstance(data, (str, Path)):
+        place = absolute_path(data)
+        if settings.data in DATASETS:
+            settings = dataclasses.replace(settings, data_root=place)
+        else:
+            settings = dataclasses.replace(settings, data=place)
+    elif settings.data == ARRAY and data is None:
+        raise LoraeError(
+            f"data: {str(run.path)!r} was trained on an array in memory; pass data=ARRAY, the array or a file of it",
+            settings={"data": "ARRAY"},
+        )
     trained_on = str(run.config.get("data", {}).get("fingerprint", ""))
+    dataset = _stored(run, trained_on) if data is None else None
+    dataset = dataset or load_dataset(settings, settings.data if data is None else data)
     if dataset.fingerprint != trained_on:
         raise LoraeError(
             f"data: {dataset.name!r} has fingerprint {dataset.fingerprint[:12]}, expected {trained_on[:12]} "
             f"(from {run.path / 'config.json'}): the files have changed since training"
         )
     return dataset
+
+
+def _stored(run: Run, fingerprint: str) -> "Dataset | None":
+    """Return the data of a run from the cache if their files are gone; None if they are not."""
+    from lorae.data.cache import stored
+
+    source = run.settings.data
+    if source in DATASETS or Path(source).exists():
+        return None
+    found = stored(str(run.config["data"]["name"]), fingerprint)
+    if found is None:
+        raise LoraeError(
+            f"data: {source!r}, on which {str(run.path)!r} was trained, does not exist; "
+            "if it was moved, pass data=PATH",
+            settings={"data": "PATH"},
+        )
+    return found.limited(run.settings.limit)

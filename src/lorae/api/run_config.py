@@ -89,6 +89,7 @@ def config_document(
     """Return the content of `config.json` for a run; LoraeError for a penalty that does not fit the model."""
     import torch
 
+    from lorae.system.hardware import thread_count
     from lorae.training.builders import check_objective
 
     check_objective(objective, dataset)
@@ -105,7 +106,7 @@ def config_document(
             "python": platform.python_version(),
             "processor": platform.machine(),
             "device": settings.device,
-            "threads": torch.get_num_threads(),
+            "threads": thread_count(settings.batch_size, objective.model),
         },
     }
 
@@ -125,6 +126,6 @@ def _command(explicit: dict[str, Any], path: Path) -> str:
         elif value is True:
             words.append(flag(name))
         elif value is not False:
-            between = ":" if name == "penalty_path" else ","
+            between = ":" if name in ("penalty_path", "value_range") else ","
             words += [flag(name), between.join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)]
     return shlex.join([*words, "--out", str(path)])

@@ -1,5 +1,7 @@
 """Train and resume runs."""
 
+import dataclasses
+import math
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -7,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 from lorae.api.finishing import finish, report
 from lorae.api.loading import absolute_path, as_run, data_name, dataset_of, load_dataset, origin_of_argument
 from lorae.api.run_config import choose_out, config_document, merge_settings, read_config
+from lorae.config.datasets import LEAST_STEPS
 from lorae.config.resolution import resolve
 from lorae.config.settings import ARRAY, RANK_GOALS, Settings, use_current_names
 from lorae.errors import LoraeError, LoraeWarning
-from lorae.runs.run import Run, write_config
+from lorae.runs.run import Run, shell_command, write_config
 from lorae.runs.schema import Config
 from lorae.system.files import write_atomically
 
@@ -103,7 +106,7 @@ def plan(
     return config_document(planned, dataset, explicit, choose_out(planned, out), build(planned, dataset))
 
 
-def resume(run: "str | Path | Run", *, data: "NDArray[Any] | None" = None, quiet: bool = False) -> Run:
+def resume(run: "str | Path | Run", *, data: "str | Path | NDArray[Any] | None" = None, quiet: bool = False) -> Run:
     """Continue a run from its last checkpoint to its end.
 
     On a CPU the weights are those of an uninterrupted run. A finished run is returned as it is.
@@ -112,8 +115,8 @@ def resume(run: "str | Path | Run", *, data: "NDArray[Any] | None" = None, quiet
     ----------
     run : str, Path or Run
         A run, finished or not.
-    data : ndarray, default=None
-        The array of a run that was trained on one.
+    data : str, Path or ndarray, default=None
+        Where the data are now if they were moved, or the array of a run that was trained on one.
     quiet : bool, default=False
         Show no progress bar.
 
@@ -136,7 +139,7 @@ def resume(run: "str | Path | Run", *, data: "NDArray[Any] | None" = None, quiet
         source = run.config["truncated"]["from"]
         raise LoraeError(
             f"run: {str(run.path)!r} was cut from {source!r}, and that was interrupted: there is nothing to train; "
-            f"delete it and run `lorae truncate {source}`"
+            f"delete it and run `{shell_command('truncate', source)}`"
         )
     choose_device(run.settings.device, str(run.path / "config.json"))
     return _fit(run, dataset_of(run, data), quiet)
@@ -172,7 +175,12 @@ def _plan(
                 f"data: {len(split)} of {len(dataset.train) + len(dataset.test)} items are in the {part} split, "
                 f"expected at least 2 for a covariance; {cure} or give more items"
             )
+    enough = math.ceil(LEAST_STEPS / math.ceil(len(dataset.train) / settings.batch_size))
+    by_default = settings.epochs is None
     settings = resolve(settings, dataset.kind, dataset.shape)
+    assert settings.epochs is not None
+    if by_default:
+        settings = dataclasses.replace(settings, epochs=max(settings.epochs, enough))
     assert settings.network is not None
     precision = choose_precision(settings.precision, device, settings.network)
     return settings.with_machine(device, precision), dataset, explicit

@@ -30,7 +30,7 @@ def truncate(
     rank: int | None = None,
     out: str | Path | None = None,
     *,
-    data: "NDArray[Any] | None" = None,
+    data: "str | Path | NDArray[Any] | None" = None,
 ) -> Run:
     """Truncate the latent of a run to its leading principal axes, as a new finished run.
 
@@ -48,8 +48,8 @@ def truncate(
         same.
     out : str or Path, default=None
         New run folder; None takes `RUN-rankR`.
-    data : ndarray, default=None
-        The array of a run that was trained on one.
+    data : str, Path or ndarray, default=None
+        Where the data are now if they were moved, or the array of a run that was trained on one.
 
     Raises
     ------

@@ -2,7 +2,6 @@
 
 import argparse
 import dataclasses
-import difflib
 import re
 import sys
 import warnings
@@ -12,7 +11,7 @@ from typing import Any, NoReturn
 from lorae.config.data_settings import DataSettings
 from lorae.config.methods import TERMS, option_names, weight_names
 from lorae.config.settings import RENAMED, Settings
-from lorae.errors import LoraeError, LoraeWarning, as_flags, flag
+from lorae.errors import LoraeError, LoraeWarning, as_flags, did_you_mean, flag
 from lorae.penalties import all_penalties
 
 # Flags of `lorae train` and `lorae data`; `data` itself is an argument without a flag.
@@ -23,6 +22,11 @@ def _weights() -> dict[str, str]:
     summaries = {penalty.name: penalty.summary for penalty in all_penalties().values()} | TERMS
     return {name: f"weight of: {summaries.get(name, 'a term of an installed method')}" for name in weight_names()}
 
+
+MEANING_OF_DATA = Settings.__dataclass_fields__["data"].metadata["meaning"]
+
+# Choices that fit a line of help; more have a command that lists them.
+MOST_LISTED = 6
 
 # Settings that are mappings: a flag for each part, with its meaning.
 PARTS: dict[str, Callable[[], dict[str, str]]] = {
@@ -45,14 +49,19 @@ class Parser(argparse.ArgumentParser):
     """A parser that raises LoraeError, as for every other invalid input."""
 
     def error(self, message: str) -> NoReturn:
-        """Raise LoraeError; for an unknown option, suggest the most similar known one."""
-        unknown = re.match(r"unrecognized arguments: (\S+)", message)
-        if unknown:
-            known = [option for action in self._actions for option in action.option_strings]
-            near = difflib.get_close_matches(unknown[1].split("=")[0], known, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"see `{self.prog} --help`"
-            message = f"{unknown[1]}: unknown option of `{self.prog}`; {hint}"
+        """Raise LoraeError; for an unknown option or command, suggest the most similar known one."""
+        option = re.match(r"unrecognized arguments: (\S+)", message)
+        command = re.match(r"argument COMMAND: invalid choice: '(.*?)' \(choose", message)
+        if option:
+            known = [name for action in self._actions for name in action.option_strings]
+            message = f"{option[1]}: unknown option of `{self.prog}`{self._hint(option[1].split('=')[0], known)}"
+        elif command:
+            known = [name for action in self._actions for name in action.choices or ()]
+            message = f"{command[1]}: unknown command{self._hint(command[1], known)}"
         raise LoraeError(message)
+
+    def _hint(self, got: str, known: list[str]) -> str:
+        return did_you_mean(got, known) or f"; see `{self.prog} --help`"
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parse, and refuse unknown options."""
@@ -63,10 +72,11 @@ class Parser(argparse.ArgumentParser):
         return known, unknown
 
 
-def add_data(parser: argparse.ArgumentParser) -> None:
-    """Add the argument DATA and the flags of its settings."""
-    parser.add_argument("data", metavar="DATA", help=Settings.__dataclass_fields__["data"].metadata["meaning"])
-    add_settings(parser, DATA_SETTINGS, title="settings of the data")
+def add_moved_data(
+    parser: argparse.ArgumentParser, meaning: str = "where the data of the run are now, if moved"
+) -> None:
+    """Add the flag of the data of a run, for commands that need them."""
+    parser.add_argument("--data", metavar="PATH", help=meaning)
 
 
 def add_settings(
@@ -92,7 +102,8 @@ def add_settings(
         if default is False:
             options["action"] = "store_true"
         else:
-            options["metavar"] = "{" + ",".join(rule.choices) + "}" if rule.choices else name.upper()
+            listed = 0 < len(rule.choices) <= MOST_LISTED
+            options["metavar"] = "{" + ",".join(rule.choices) + "}" if listed else name.upper()
         group.add_argument(flag(name), **options)
         for old in (old for old, new in RENAMED.items() if new == name):
             group.add_argument(f"--{old}", **options | {"dest": old, "help": argparse.SUPPRESS})

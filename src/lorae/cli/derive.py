@@ -8,8 +8,8 @@ from lorae import api
 from lorae.api.export import FORMATS
 from lorae.api.generation import default_sampler
 from lorae.api.truncation import describe_truncation
-from lorae.cli.arguments import add_settings, settings_of
-from lorae.cli.output import Output, table
+from lorae.cli.arguments import add_moved_data, add_settings, settings_of
+from lorae.cli.output import Output, existing, table
 from lorae.config.evaluation_settings import EvaluationSettings
 from lorae.errors import LoraeError
 from lorae.runs.run import Run
@@ -23,39 +23,43 @@ def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     sample.add_argument("--sampler", metavar="NAME", help="gaussian (default), mixture or prior (default for GANs)")
     sample.add_argument("--out", metavar="OUT", help="new .npy or .npz file, or new folder of PNGs, for all items")
     add_settings(sample, ("components", "fit_on", "seed", "device"), EvaluationSettings)
+    add_moved_data(sample)
 
     interpolate = add("interpolate", _interpolate, "draw paths between the latents of pairs of test images", "run")
     interpolate.add_argument("--pairs", metavar="N", help="number of pairs; 6 by default")
     interpolate.add_argument("--between", metavar="I,J", action="append", help="a pair by index; may be repeated")
     interpolate.add_argument("--steps", metavar="N", help="images on a path, including both ends; 10 by default")
     interpolate.add_argument("--seed", metavar="SEED", default=0, help="seed of the random pairs (default: 0)")
+    add_moved_data(interpolate)
 
     meaning = "truncate the latent of a run to its leading principal axes, as a new run"
     truncate = add("truncate", _truncate, meaning, "run")
     truncate.add_argument("--rank", metavar="R", help="number of principal axes to keep; the rank of M by default")
     truncate.add_argument("--out", metavar="RUN2", help="the new run folder; RUN-rank<r> by default")
+    add_moved_data(truncate)
 
     exported = add("export", _export, "write the model of a run, without M, for use in other programs", "run")
     meaning = "file format (default: safetensors)"
     exported.add_argument("--format", metavar=f"{{{','.join(FORMATS)}}}", default="safetensors", help=meaning)
     exported.add_argument("--out", metavar="FOLDER", help="a new folder; RUN-<format> by default")
     exported.add_argument("--rank", metavar="R", help="number of principal axes to keep, as in `lorae truncate`")
+    add_moved_data(exported)
 
 
 def _sample(options: argparse.Namespace) -> Output:
     settings = settings_of(options, EvaluationSettings)
     del settings["n"]
-    items = api.sample(options.run, options.n, sampler=options.sampler, out=options.out, **settings)
+    items = api.sample(options.run, options.n, sampler=options.sampler, out=options.out, data=options.data, **settings)
     figure = f"{options.run}/figures/samples-{options.sampler or default_sampler(Run(options.run))}.png"
-    files = [figure] if options.out is None else [figure, f"{len(items):,} items in {options.out}"]
-    return {"figure": figure, "n": len(items), "out": options.out}, files
+    written = [] if options.out is None else [f"{len(items):,} items in {options.out}"]
+    return {"figure": figure, "n": len(items), "out": options.out}, [*existing(figure), *written]
 
 
 def _interpolate(options: argparse.Namespace) -> Output:
     pairs: Any = options.pairs
     if options.between is not None:
         pairs = [_pair(words) for words in options.between]
-    paths = api.interpolate(options.run, pairs=pairs, steps=options.steps, seed=options.seed)
+    paths = api.interpolate(options.run, pairs=pairs, steps=options.steps, seed=options.seed, data=options.data)
     figures = [f"{options.run}/figures/interpolation-{name}.png" for name in paths]
     return {"figures": figures}, figures
 
@@ -68,7 +72,7 @@ def _pair(words: str) -> tuple[str, str]:
 
 
 def _truncate(options: argparse.Namespace) -> Output:
-    run = api.truncate(options.run, options.rank, options.out)
+    run = api.truncate(options.run, options.rank, options.out, data=options.data)
     result = describe_truncation(run)
     columns = [_sizes(result["before"]), _sizes(result["after"])]
     rows = [(name, *(column[name] for column in columns)) for name in columns[0]]
@@ -82,7 +86,7 @@ def _sizes(side: dict[str, Any]) -> dict[str, str]:
 
 
 def _export(options: argparse.Namespace) -> Output:
-    folder = api.export_run(options.run, options.format, out=options.out, rank=options.rank)
+    folder = api.export_run(options.run, options.format, out=options.out, rank=options.rank, data=options.data)
     files = {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
     shown = [f"{folder / name} ({size:,} bytes)" for name, size in files.items()]
     return {"run": options.run, "folder": str(folder), "files": files}, shown

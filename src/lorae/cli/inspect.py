@@ -8,8 +8,8 @@ from typing import Any
 from rich.table import Table
 
 from lorae import api
-from lorae.cli.arguments import add_data, add_settings, settings_of
-from lorae.cli.output import Output, table
+from lorae.cli.arguments import DATA_SETTINGS, MEANING_OF_DATA, add_moved_data, add_settings, settings_of
+from lorae.cli.output import Output, existing, table
 from lorae.config.evaluation_settings import EvaluationSettings
 from lorae.reports import comparison
 from lorae.runs.run import Run
@@ -19,15 +19,22 @@ PAGE = "lorae-report.html"
 
 def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     """Add the commands; `add(name, function, meaning)` makes a subparser."""
-    add_data(add("data", _data, "load a data set and print its counts, shapes, source and checksums"))
+    data = add("data", _data, "load a data set and print its counts, shapes, source and checksums")
+    data.add_argument("data", metavar="DATA", help=MEANING_OF_DATA)
+    add_settings(data, DATA_SETTINGS)
     add("methods", _methods, "list the methods and the penalties")
 
     meaning = "measure the spectrum of the latent covariance and the rank on test data"
     spectrum = add("spectrum", _spectrum, meaning, "run")
     spectrum.add_argument("--tolerance", metavar="T", help="counted share of the largest eigenvalue; 1e-3 by default")
+    add_moved_data(spectrum)
 
     reconstruct = add("reconstruct", _reconstruct, "draw test items and their reconstructions", "run")
-    reconstruct.add_argument("-n", "--n", metavar="N", help="number of test items; 32 by default")
+    reconstruct.add_argument("-n", "--n", metavar="N", help="number of items; 32 by default")
+    add_moved_data(
+        reconstruct, "items to reconstruct: a folder or zip file, an .npy or .npz file; by default test items"
+    )
+    reconstruct.add_argument("--out", metavar="FILE.png", help="the figure; in RUN/figures by default")
 
     report = add("report", _report, "write one self-contained HTML page about one or several runs", "runs")
     report.add_argument("--out", metavar="FILE.html", help=f"the page; RUN/report.html, or {PAGE} for several runs")
@@ -42,6 +49,8 @@ def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     )
     add_settings(evaluate, [field.name for field in dataclasses.fields(EvaluationSettings)], EvaluationSettings)
 
+    add_moved_data(evaluate)
+
     compare = add(
         "compare", _compare, "print the numbers of several runs, and write one page with their figures", "runs"
     )
@@ -53,6 +62,7 @@ def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     fid.add_argument("second", metavar="B")
     add_settings(fid, ("features", "features_weights", "seed", "device"), EvaluationSettings)
     fid.add_argument("--size", metavar="SIZE", help="side in pixels to which all images are resized first")
+    fid.add_argument("--value-range", metavar="LOW:HIGH", help="values of black and white in both collections")
     fid.add_argument("--skip-bad", action="store_true", help="leave out image files that cannot be decoded")
 
 
@@ -65,7 +75,7 @@ def _as_text(value: Any) -> str:
     if isinstance(value, dict):
         return "\n".join(f"{key} {_as_text(item)}" for key, item in value.items()) or "none"
     if isinstance(value, list):
-        return " x ".join(map(str, value))
+        return (" x " if all(isinstance(part, int) for part in value) else "\n").join(map(str, value)) or "none"
     if isinstance(value, int):
         return f"{value:,}"
     return "none" if value is None else str(value)
@@ -82,7 +92,7 @@ def _methods(_: argparse.Namespace) -> Output:
 
 
 def _spectrum(options: argparse.Namespace) -> Output:
-    result = api.spectrum(options.run, tolerance=options.tolerance).to_json()
+    result = api.spectrum(options.run, tolerance=options.tolerance, data=options.data).to_json()
     others = [
         ("99% energy", result["energy_99"]),
         ("entropy", f"{result['entropy_rank']:.1f}"),
@@ -92,12 +102,12 @@ def _spectrum(options: argparse.Namespace) -> Output:
         f"rank {result['rank']} of {len(result['eigenvalues'])} at tolerance {result['tolerance']:g}",
         f"on {result['n']:,} {result['split']} items; eigenvalues of the centered latent covariance",
         table([*result["ranks"].items(), *others], "tolerance", "rank"),
-        f"figure {options.run}/figures/spectrum.png",
+        *existing(f"{options.run}/figures/spectrum.png", "figure "),
     ]
 
 
 def _reconstruct(options: argparse.Namespace) -> Output:
-    path = str(api.reconstruct(options.run, n=options.n))
+    path = str(api.reconstruct(options.run, n=options.n, out=options.out, data=options.data))
     return {"figure": path}, [path]
 
 
@@ -107,11 +117,12 @@ def _report(options: argparse.Namespace) -> Output:
 
 
 def _evaluate(options: argparse.Namespace) -> Output:
-    result = api.evaluate(options.run, only=options.only, **settings_of(options, EvaluationSettings))
-    (row,) = comparison.rows([Run(options.run)])
+    run = Run(options.run)  # it holds the results that its folder does not take
+    result = api.evaluate(run, only=options.only, data=options.data, **settings_of(options, EvaluationSettings))
+    (row,) = comparison.rows([run])
     cells = [(column.title, column.show(row[column.key])) for column in comparison.shown_columns([row])]
     skipped = [f"skipped     {name}: {reason}" for name, reason in result.get("skipped", {}).items()]
-    return result, [table(cells), *skipped, f"report      {options.run}/report.html"]
+    return result, [table(cells), *skipped, *existing(f"{options.run}/report.html", "report      ")]
 
 
 def _compare(options: argparse.Namespace) -> Output:
@@ -125,7 +136,8 @@ def _compare(options: argparse.Namespace) -> Output:
 
 def _fid(options: argparse.Namespace) -> Output:
     settings = settings_of(options, EvaluationSettings)
-    result = api.fid(options.first, options.second, size=options.size, skip_bad=options.skip_bad, **settings)
+    settings |= {"size": options.size, "value_range": options.value_range, "skip_bad": options.skip_bad}
+    result = api.fid(options.first, options.second, **settings)
     kid, protocol = result["kid"], result["protocol"]
     return result, [
         f"FID         {result['fid']:.4f}",

@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -25,14 +26,24 @@ def table(rows: Iterable[Iterable[object]], *header: str) -> Table:
     return made
 
 
+def existing(path: str, title: str = "") -> list[str]:
+    """Return the line of a file, or none if it is not there because its folder cannot be written."""
+    return [f"{title}{path}"] if Path(path).exists() else []
+
+
 def show(output: Output, *, as_json: bool) -> None:
     """Print the output of a command."""
     record, parts = output
     for part in [json.dumps(record)] if as_json else parts:
-        if isinstance(part, str):
-            print(part)
-        else:
-            Console(soft_wrap=True).print(part)
+        print(part if isinstance(part, str) else _as_text(part))
+
+
+def _as_text(drawn: Table) -> str:
+    # Not printed by rich, which ends the process when the reader of its output has gone.
+    console = Console(soft_wrap=True)
+    with console.capture() as captured:
+        console.print(drawn)
+    return captured.get().removesuffix("\n")
 
 
 def accept_all_characters() -> None:

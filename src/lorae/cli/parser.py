@@ -4,7 +4,7 @@ import argparse
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from lorae import __version__
 from lorae.cli import derive, inspect, reproduce, train
@@ -31,7 +31,11 @@ def _run(words: list[str]) -> int:
         with warnings.catch_warnings():
             warnings.simplefilter("always", LoraeWarning)
             warnings.showwarning = show_warning
-            options = build_parser().parse_args(join_negative_numbers(words))
+            parser = build_parser()
+            options = parser.parse_args(join_negative_numbers(words))
+            if options.command is None:
+                parser.print_help()
+                return 0
             show(options.command(options), as_json=options.json)
     except LoraeError as error:
         print(f"lorae: {as_flags(error)}", file=sys.stderr)
@@ -43,7 +47,10 @@ def _run(words: list[str]) -> int:
         print(f"lorae: cannot read or write{where}: {reason_of(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as interrupt:
-        print(f"lorae: interrupted {interrupt}".rstrip(), file=sys.stderr)
+        print(
+            f"lorae: interrupted {str(interrupt) or 'before anything was stored; run the command again'}",
+            file=sys.stderr,
+        )
         return 130
     return 0
 
@@ -52,15 +59,17 @@ def build_parser() -> argparse.ArgumentParser:
     """Build the parser of all commands; the flags of `lorae train` are the fields of `Settings`."""
     parser = Parser(prog="lorae", description="Autoencoders that find their own latent dimension.")
     parser.add_argument("--version", action="version", version=f"lorae {__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=Parser)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", parser_class=Parser)
+    parser.set_defaults(command=None)
 
     def add(
         name: str,
         command: Callable[[argparse.Namespace], Output],
         meaning: str,
         takes: Literal["run", "runs"] | None = None,
+        **form: Any,
     ) -> argparse.ArgumentParser:
-        sub = commands.add_parser(name, help=meaning, description=meaning, allow_abbrev=False)
+        sub = commands.add_parser(name, help=meaning, allow_abbrev=False, **{"description": meaning, **form})
         sub.set_defaults(command=command)
         sub.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
         if takes:

@@ -8,24 +8,48 @@ from collections.abc import Callable
 from rich.table import Table
 
 from lorae import api
-from lorae.cli.arguments import DATA_SETTINGS, add_data, add_settings, settings_of
+from lorae.api.truncation import methods_with_matrix
+from lorae.cli.arguments import DATA_SETTINGS, MEANING_OF_DATA, PARTS, add_moved_data, add_settings, settings_of
 from lorae.cli.output import Output, table
 from lorae.config.settings import Settings
 from lorae.reports.rank_selection import read_choice
-from lorae.runs.run import Run
+from lorae.runs.run import Run, shell_command
+
+# The settings that most trainings need, which `lorae train --help` lists first.
+COMMON = ("method", "penalty", "rank", "latent_dim", "epochs", "batch_size", "lr", "size", "seed", "device")
+
+EXAMPLES = """train a method on data into a new run folder
+
+examples:
+  lorae train mnist --method lorae --penalty 1e-4 --epochs 3 --out runs/digits
+  lorae train path/to/images --size 64 --rank auto
+  lorae train vectors.npy --rank 0.95 --epochs 50"""
 
 
 def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     """Add the commands; `add(name, function, meaning)` makes a subparser."""
-    train = add("train", _train, "train a method on data into a new run folder")
-    train.add_argument("--out", metavar="RUN", help="the run folder; runs/DATA-METHOD-PENALTY by default")
-    train.add_argument("--config", metavar="FILE.yaml", help="file with settings; flags take precedence over it")
-    train.add_argument("--dry-run", action="store_true", help="print the resolved config and stop")
-    own = [field.name for field in dataclasses.fields(Settings) if field.name not in ("data", *DATA_SETTINGS)]
-    add_settings(train, own)
-    add_data(train)
+    train = add(
+        "train",
+        _train,
+        "train a method on data into a new run folder",
+        description=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        usage="lorae train DATA [--out RUN] [--SETTING VALUE ...]",
+    )
+    train.add_argument("data", metavar="DATA", help=MEANING_OF_DATA)
+    add_settings(train, COMMON, title="settings that most trainings need")
+    run = train.add_argument_group("run")
+    run.add_argument("--out", metavar="RUN", help="the run folder; runs/DATA-METHOD-PENALTY by default")
+    run.add_argument("--config", metavar="FILE.yaml", help="file with settings; flags take precedence over it")
+    run.add_argument("--dry-run", action="store_true", help="print the resolved config and stop")
+    names = [field.name for field in dataclasses.fields(Settings) if field.name not in ("data", *COMMON)]
+    parts = [name for name in names if name in PARTS]
+    add_settings(train, [name for name in names if name not in (*parts, *DATA_SETTINGS)], title="more settings")
+    add_settings(train, [name for name in DATA_SETTINGS if name in names], title="settings of the data")
+    add_settings(train, parts, title="weights of penalties, options of bottlenecks")
 
-    add("resume", _resume, "continue an interrupted run from its last checkpoint", "run")
+    resume = add("resume", _resume, "continue an interrupted run from its last checkpoint", "run")
+    add_moved_data(resume)
 
 
 def _train(options: argparse.Namespace) -> Output:
@@ -37,7 +61,7 @@ def _train(options: argparse.Namespace) -> Output:
 
 
 def _resume(options: argparse.Namespace) -> Output:
-    return _finished(api.resume(options.run))
+    return _finished(api.resume(options.run, data=options.data))
 
 
 def _finished(run: Run) -> Output:
@@ -59,4 +83,12 @@ def _finished(run: Run) -> Output:
     shown.append(f"time        {summary['seconds']:.0f} s, {summary['images_per_second']:,.0f} items a second")
     if choice is not None and choice.is_path:
         shown.append(f"models      {summary['run']}/path")
-    return summary, [*shown, f"report      {summary['run']}/report.html"]
+    return summary, [*shown, f"report      {summary['run']}/report.html", "next steps:", *next_steps(run)]
+
+
+def next_steps(run: Run) -> list[str]:
+    """Return commands that use a finished run, as they can be pasted into a shell."""
+    names = ["evaluate", "sample"]
+    if run.settings.method in methods_with_matrix() and "truncated" not in run.config:
+        names.append("truncate")
+    return [f"  {shell_command(name, run.path)}" for name in names]

@@ -44,6 +44,12 @@ class DataSettings:
         "number of training items, drawn by the split seed, to use as the test split: settings can then be chosen by "
         "measures that do not use the test items",
     )
+    value_range: tuple[float, float] | None = setting(
+        None,
+        rules.optional(rules.interval()),
+        "LOW:HIGH, the values of black and white in images of files and arrays, such as 0:4095 for 12 bits; by default "
+        "the range of their type: 0:255, 0:65535 for unsigned integers of 16 bits, 0:1 for floats",
+    )
     skip_bad: bool = setting(False, rules.switch(), "leave out image files that cannot be decoded")
 
     @classmethod

@@ -8,7 +8,7 @@ from typing import Any
 from lorae import validation as rules
 from lorae.config.datasets import get_defaults
 from lorae.config.methods import get_method
-from lorae.errors import LoraeError
+from lorae.errors import LoraeError, unknown_name
 from lorae.validation import setting
 
 SAMPLER_NAMES = ("gaussian", "mixture", "prior")
@@ -84,7 +84,7 @@ class EvaluationSettings:
         settings = rules.checked(cls, values, origin)
         for name in settings.samplers or ():
             if name not in SAMPLER_NAMES:
-                raise LoraeError(f"samplers: got {name!r}, expected some of {', '.join(SAMPLER_NAMES)}")
+                raise unknown_name("samplers", name, SAMPLER_NAMES, several=True)
         for count in settings.labels:
             if count != "all" and not (count.isdigit() and int(count) > 0):
                 raise LoraeError(f"labels: got {count!r}, expected positive whole numbers or all")

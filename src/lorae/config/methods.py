@@ -7,7 +7,7 @@ from lorae.config._method import TERMS as TERMS
 from lorae.config._method import Method as Method
 from lorae.config._method import table as table
 from lorae.config._method_table import METHODS as METHODS
-from lorae.errors import LoraeError
+from lorae.errors import LoraeError, unknown_name
 
 GROUP = "lorae.methods"
 
@@ -23,7 +23,7 @@ def method_names() -> list[str]:
 def get_method(name: str) -> Method:
     """Return the row of this name; LoraeError for an unknown one, and for a package that cannot be imported."""
     if name not in method_names():
-        raise LoraeError(f"method: got {name!r}, expected one of {', '.join(method_names())}")
+        raise unknown_name("method", name, method_names())
     if name in plugins.installed(GROUP) and name not in _added:
         plugins.refuse_duplicates(GROUP, METHODS)
         row = plugins.load(GROUP, name)

@@ -1,6 +1,7 @@
 """Arrays of images or vectors: in memory, or in .npy and .npz files."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -21,9 +22,20 @@ from lorae.data.cache import (
     prepared_in_memory,
 )
 from lorae.data.dataset import Dataset
+from lorae.data.pixels import (
+    ADVICE,
+    SETTING,
+    Limits,
+    outside,
+    range_key,
+    scaled_to_bytes,
+    type_limits,
+    warn_of_range,
+)
 from lorae.data.preprocessing import Preparation, prepare_pictures
 from lorae.data.splits import check_sides, refuse_seeded_split, seeded_split
 from lorae.errors import LoraeError
+from lorae.plain_arrays import is_far, plain_array
 
 SINGLE_KEYS = ("images", "data", "X", "x")
 LABEL_KEYS = ("labels", "y")
@@ -60,7 +72,8 @@ Pieces = dict[Part | None, _Piece]
 
 def load_array(settings: DataSettings, array: NDArray[Any]) -> Dataset:
     """Load an array in memory with a seeded split."""
-    return _load(settings, {None: _Piece(array, None, "array")}, "array", "array in memory", keep=False)
+    pieces: Pieces = {None: _Piece(plain_array(array, "array"), None, "array")}
+    return _load(settings, pieces, "array", "array in memory", keep=False)
 
 
 def load_array_file(settings: DataSettings, path: Path) -> Dataset:
@@ -72,16 +85,20 @@ def load_array_file(settings: DataSettings, path: Path) -> Dataset:
     return _load(settings, pieces, path.stem, f"{path.suffix[1:]} file {path}", keep=True)
 
 
-def load_whole_array(array: NDArray[Any], title: str, size: int | None) -> NDArray[Any]:
-    """Return an array without a split: uint8 images (n, c, h, w) of any size, or resized, or float32 vectors (n, d)."""
-    piece = _Piece(array, None, title)
+def load_whole_array(array: Any, title: str, size: int | None, limits: Limits | None) -> NDArray[Any]:
+    """Return an array without a split: uint8 images (n, c, h, w) of any size, or resized, or vectors (n, d)."""
+    piece = _Piece(plain_array(array, title), None, title)
     _check_piece(piece)
-    _check_values(piece)
-    if piece.holds_vectors and size is not None:
-        raise LoraeError(f"size: got {size}, but {title} holds vectors, not images")
-    preparation = None if piece.holds_vectors else Preparation(size, piece.pictures.shape[3])
-    workspace = DatasetBuilder(None)
-    _fill(workspace, "train", piece, np.arange(len(array), dtype=np.int64), preparation)
+    _check_values(piece, limits)
+    workspace, rows = DatasetBuilder(None), np.arange(len(piece.inputs), dtype=np.int64)
+    if piece.holds_vectors:
+        for name, value in (("size", size), ("value_range", limits)):
+            if value is not None:
+                raise LoraeError(f"{name}: got {value}, but {title} holds vectors, not images")
+        _fill_vectors(workspace, "train", piece, rows, _vector_dtype([piece]))
+    else:
+        _fill_images(workspace, "train", piece, rows, Preparation(size, piece.pictures.shape[3]), limits)
+        warn_of_range(limits, [str(piece.inputs.dtype)], workspace.peak())
     return workspace.arrays["train"]
 
 
@@ -124,7 +141,9 @@ def _pieces(arrays: dict[str, NDArray[Any]], path: Path) -> Pieces:
 
 
 def _load(settings: DataSettings, pieces: Pieces, name: str, source: str, keep: bool) -> Dataset:
-    preparation = _preparation(settings, pieces)
+    preparation, limits = _preparation(settings, pieces), settings.value_range
+    dtypes = sorted({str(piece.inputs.dtype) for piece in pieces.values()})
+    vector_dtype = np.dtype(np.float32) if preparation else _vector_dtype(list(pieces.values()))
     splits = _split(pieces, settings)
     checksums = {piece.title: f"blake2b:{_digest(piece)}" for piece in pieces.values()}
     key = content_key(
@@ -132,20 +151,26 @@ def _load(settings: DataSettings, pieces: Pieces, name: str, source: str, keep: 
         " ".join(checksums.values()),
         split=None if None not in pieces else [settings.test_fraction, settings.split_seed],
         preparation=None if preparation is None else vars(preparation),
+        **range_key(limits, rule_changed=preparation is not None and "uint16" in dtypes),
+        **({} if vector_dtype == np.float32 else {"dtype": str(vector_dtype)}),
     )
 
     def prepare(workspace: DatasetBuilder) -> DatasetInfo:
         for piece in pieces.values():
-            _check_values(piece)
+            _check_values(piece, limits)
         for part, (piece, rows) in splits.items():
-            _fill(workspace, part, piece, rows, preparation)
+            if preparation is None:
+                _fill_vectors(workspace, part, piece, rows, vector_dtype)
+            else:
+                _fill_images(workspace, part, piece, rows, preparation, limits)
             if piece.labels is not None:
                 workspace.set_labels(part, piece.labels.ravel()[rows])
-        return DatasetInfo(source, checksums)
+        return DatasetInfo(source, checksums, peak=workspace.peak() if preparation else None)
 
-    if not keep:
-        return prepared_in_memory(name, key, prepare)
-    return replace(cached(name, key, prepare)[0], source=source, checksums=checksums)
+    dataset, facts = cached(name, key, prepare) if keep else prepared_in_memory(name, key, prepare)
+    if preparation is not None:
+        warn_of_range(limits, dtypes, facts.peak)
+    return replace(dataset, source=source, checksums=checksums)
 
 
 def _split(pieces: Pieces, settings: DataSettings) -> dict[Part, tuple[_Piece, NDArray[np.int64]]]:
@@ -189,9 +214,7 @@ def _preparation(settings: DataSettings, pieces: Pieces) -> Preparation | None:
 
 
 def _check_piece(piece: _Piece) -> None:
-    inputs, labels = piece.inputs, piece.labels
-    if inputs.dtype.kind not in "buif":
-        raise LoraeError(f"{piece.title}: got dtype {inputs.dtype}, expected integers or floating point numbers")
+    inputs, labels = plain_array(piece.inputs, piece.title), piece.labels
     if not piece.holds_vectors or inputs.shape[1] == 0:
         _ = piece.pictures
     if labels is None:
@@ -204,7 +227,7 @@ def _check_piece(piece: _Piece) -> None:
 
 
 def _check_vectors(settings: DataSettings, pieces: Pieces) -> None:
-    for name in ("size", "crop", "channels"):
+    for name in ("size", "crop", "channels", "value_range"):
         if getattr(settings, name) is not None:
             raise LoraeError(f"{name}: got {getattr(settings, name)}, but the data are vectors, not images")
     widths = {piece.inputs.shape[1] for piece in pieces.values()}
@@ -212,47 +235,64 @@ def _check_vectors(settings: DataSettings, pieces: Pieces) -> None:
         raise LoraeError(f"data: got vectors of {sorted(widths)} values in the two splits, expected one length")
 
 
-def _check_values(piece: _Piece) -> None:
+def _check_values(piece: _Piece, limits: Limits | None) -> None:
     """Raise LoraeError with the first value out of range and its index."""
     inputs = piece.inputs
-    if inputs.dtype == np.uint8 or inputs.dtype.kind == "b":
-        return
-    top = 255 if inputs.dtype.kind in "iu" else 1
+    limits = limits or type_limits(inputs.dtype)
+    expected = f"numbers in {limits[0]:g}..{limits[1]:g}; {ADVICE}"
     for start in range(0, len(inputs), ROWS):
         values = inputs[start : start + ROWS]
         if piece.holds_vectors:
+            expected = "finite float32 numbers"
             # float64 values beyond the range of float32 become infinite here.
             with np.errstate(over="ignore"):
-                good = np.isfinite(values.astype(np.float32))
+                bad = ~np.isfinite(values.astype(np.float32))
         else:
-            good = (values >= 0) & (values <= top)
-        if not good.all():
-            row, *rest = np.argwhere(~good)[0].tolist()
+            bad = outside(values, limits)
+        if bad.any():
+            row, *rest = np.argwhere(bad)[0].tolist()
             place = (start + row, *rest)
-            expected = "finite float32 numbers" if piece.holds_vectors else f"numbers in 0..{top}"
-            raise LoraeError(f"{piece.title}: got {inputs[place].item()} at index {place}, expected {expected}")
+            message = f"{piece.title}: got {inputs[place].item()} at index {place}, expected {expected}"
+            raise LoraeError(message, settings=SETTING)
 
 
-def _fill(
-    workspace: DatasetBuilder, part: Part, piece: _Piece, rows: NDArray[np.int64], preparation: Preparation | None
+def _vector_dtype(pieces: Sequence[_Piece]) -> np.dtype[Any]:
+    """Return float32, or float64 if that would round away much of a column that lies far from zero."""
+    if all(np.can_cast(piece.inputs.dtype, np.float32) for piece in pieces):
+        return np.dtype(np.float32)
+    count, mean, squares = 0, np.zeros(1), np.zeros(1)
+    with np.errstate(all="ignore"):  # values that are not finite are reported later
+        for part, start in [(piece.inputs, start) for piece in pieces for start in range(0, len(piece.inputs), ROWS)]:
+            values = part[start : start + ROWS].astype(np.float64)
+            n, change = len(values), values.mean(axis=0) - mean
+            squares = squares + n * values.var(axis=0) + change**2 * count * n / (count + n)
+            mean = mean + change * n / (count + n)
+            count += n
+        far = is_far(mean, np.sqrt(squares / max(count, 1)))
+    return np.dtype(np.float64 if far else np.float32)
+
+
+def _fill_vectors(
+    workspace: DatasetBuilder, part: Part, piece: _Piece, rows: NDArray[np.int64], dtype: np.dtype[Any]
 ) -> None:
-    """Fill one split with the given rows of a piece: vectors as they are, images prepared."""
-    if preparation is None:
-        workspace.fill(part, (len(rows), piece.inputs.shape[1]), np.float32, lambda chunk: piece.inputs[rows[chunk]])
-        return
+    workspace.fill(part, (len(rows), piece.inputs.shape[1]), dtype, lambda chunk: piece.inputs[rows[chunk]])
+
+
+def _fill_images(
+    workspace: DatasetBuilder,
+    part: Part,
+    piece: _Piece,
+    rows: NDArray[np.int64],
+    preparation: Preparation,
+    limits: Limits | None,
+) -> None:
     pictures = piece.pictures
+    if limits is None or pictures.dtype.kind == "b":
+        limits = type_limits(pictures.dtype)
     sides = preparation.output_sides(*pictures.shape[1:3])
     workspace.fill(
         part,
         (len(rows), preparation.channels, *sides),
         np.uint8,
-        lambda chunk: prepare_pictures(_as_bytes(pictures[rows[chunk]]), preparation),
+        lambda chunk: prepare_pictures(scaled_to_bytes(pictures[rows[chunk]], limits), preparation),
     )
-
-
-def _as_bytes(values: NDArray[Any]) -> NDArray[np.uint8]:
-    if values.dtype.kind == "b":
-        return values.astype(np.uint8) * np.uint8(255)
-    if values.dtype.kind == "f":
-        values = np.rint(values.astype(np.float64) * 255)
-    return values.astype(np.uint8)

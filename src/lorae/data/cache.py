@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -24,18 +24,24 @@ MEMORY_MAP_BYTES = 512 * 2**20
 # Items that are prepared at a time: a few MiB.
 ROWS = 1024
 
+Facts = TypeVar("Facts")
 Part = Literal["train", "test"]
 PARTS: tuple[Part, Part] = ("train", "test")
 
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """Description of prepared data, kept in `info.json`; `skipped` maps files that were left out to the reason."""
+    """Description of prepared data, kept in `info.json`.
+
+    skipped: reason by file name, of files that cannot be decoded
+    peak: the largest byte of images of users
+    """
 
     source: str
     checksums: dict[str, str] = field(default_factory=dict)
     intrinsic_dimension: int | None = None
     skipped: dict[str, str] = field(default_factory=dict)
+    peak: int | None = None
 
 
 class DatasetBuilder:
@@ -83,11 +89,16 @@ class DatasetBuilder:
             kept[start : start + ROWS] = old[rows[start : start + ROWS]]
         # Some systems replace no file that is mapped.
         del kept, old
-        (self.folder / f"{part}-kept.npy").replace(self.folder / f"{part}.npy")
+        path = (self.folder / f"{part}-kept.npy").replace(self.folder / f"{part}.npy")
+        self.arrays[part] = np.load(path, mmap_mode="r+", allow_pickle=False)
 
     def set_labels(self, part: Part, labels: NDArray[Any]) -> None:
         """Give one split its labels, (n,), stored as int64."""
         self.arrays[f"{part}_labels"] = np.ascontiguousarray(labels, dtype=np.int64)
+
+    def peak(self) -> int:
+        """Return the largest value of the inputs of all splits."""
+        return max(int(self.arrays[part].max()) for part in PARTS if part in self.arrays)
 
     def finish(self, folder: Path) -> None:
         """Write all arrays and close the memory maps, so that the folder can be renamed."""
@@ -131,7 +142,16 @@ def cached(name: str, key: str, prepare: Callable[[DatasetBuilder], DatasetInfo]
         workspace.finish(partial)
         (partial / "info.json").write_text(json.dumps({"name": name, **vars(facts)}, indent=1) + "\n")
 
-    folder = build_folder(folder, build)
+    return _read(name, key, build_folder(folder, build))
+
+
+def stored(name: str, key: str) -> Dataset | None:
+    """Return the data of a key from the cache, or None if they are not in it."""
+    folder = cache_root() / "data" / key
+    return _read(name, key, folder)[0] if key and folder.exists() else None
+
+
+def _read(name: str, key: str, folder: Path) -> tuple[Dataset, DatasetInfo]:
     try:
         info = json.loads((folder / "info.json").read_text())
         info.pop("name")
@@ -142,11 +162,27 @@ def cached(name: str, key: str, prepare: Callable[[DatasetBuilder], DatasetInfo]
         raise LoraeError(f"cache: {folder} is damaged ({error}); delete this folder and run again") from error
 
 
-def prepared_in_memory(name: str, key: str, prepare: Callable[[DatasetBuilder], DatasetInfo]) -> Dataset:
+def remembered(name: str, cls: type[Facts], find: Callable[[], Facts]) -> Facts:
+    """Return facts about a content, a dataclass of plain values, from the cache or found and kept there."""
+    folder = cache_root() / "facts" / name
+
+    def build(partial: Path) -> None:
+        (partial / "facts.json").write_text(json.dumps(vars(find())) + "\n")
+
+    folder = build_folder(folder, build)
+    try:
+        return cls(**json.loads((folder / "facts.json").read_text()))
+    except (OSError, ValueError, TypeError) as error:
+        raise LoraeError(f"cache: {folder} is damaged ({error}); delete this folder and run again") from error
+
+
+def prepared_in_memory(
+    name: str, key: str, prepare: Callable[[DatasetBuilder], DatasetInfo]
+) -> tuple[Dataset, DatasetInfo]:
     """Prepare data that are in memory already, without the cache."""
     workspace = DatasetBuilder(None)
     facts = prepare(workspace)
-    return _dataset(name, key, workspace.arrays, facts)
+    return _dataset(name, key, workspace.arrays, facts), facts
 
 
 def build_folder(folder: Path, build: Callable[[Path], None]) -> Path:
@@ -164,9 +200,12 @@ def build_folder(folder: Path, build: Callable[[Path], None]) -> Path:
                 with staged_folder(folder) as partial:
                     build(partial)
     except CannotWriteError as error:
-        if os.environ.get("LORAE_CACHE") or temporary_cache() in folder.parents:
+        chosen = os.environ.get("LORAE_CACHE")
+        first = not temporary_cache.cache_info().currsize
+        if chosen or temporary_cache() in folder.parents:
             raise
-        warnings.warn(f"{error}; until then data are prepared in each process anew", LoraeWarning, stacklevel=2)
+        if first:
+            warnings.warn(f"{error}; until then data are prepared in each process anew", LoraeWarning, stacklevel=2)
         return build_folder(temporary_cache() / folder.relative_to(cache_root()), build)
     return folder
 

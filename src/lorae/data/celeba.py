@@ -8,8 +8,7 @@ from lorae.config.datasets import DATASETS
 from lorae.data.cache import PARTS, Part
 from lorae.data.dataset import Dataset
 from lorae.data.folder import Names, load_store, seeded_names
-from lorae.data.image_files import open_store
-from lorae.data.preprocessing import Preparation
+from lorae.data.image_files import left_out_files, open_store
 from lorae.data.splits import refuse_seeded_split
 from lorae.errors import LoraeError
 
@@ -27,10 +26,9 @@ def load_celeba(settings: DataSettings) -> Dataset:
             settings={"data_root": "FOLDER"},
         )
     place, pictures = _find(Path(settings.data_root).expanduser())
-    preparation = Preparation.from_settings(settings, DATASETS["celeba"])
     with open_store(pictures) as store:
         names = _split(store.names, place, settings)
-        dataset = load_store("celeba", store, names, None, settings.skip_bad, preparation)
+        dataset = load_store("celeba", store, names, None, settings, DATASETS["celeba"], left_out_files(store))
     return replace(dataset, source=f"CelebA in {pictures}")
 
 

@@ -23,7 +23,8 @@ def subsample_evenly(items: NDArray[Any], n: int) -> NDArray[Any]:
 class Split:
     """One part of a data set.
 
-    inputs: uint8 images (n, c, h, w) or float32 vectors (n, d); may be a copy-on-write memory map.
+    inputs: uint8 images (n, c, h, w) or vectors (n, d), float32 or, far from zero, float64; may be
+        a copy-on-write memory map.
     labels: int64 (n,), or None where the source has none.
     """
 
@@ -49,6 +50,7 @@ class Dataset:
     fingerprint: hexadecimal digest of content and preparation settings; runs store it and `resume` compares it.
     checksums: file name -> digest, with the algorithm in front (`md5:...`), of what was read.
     intrinsic_dimension: the known number of continuous factors of synthetic data, else None.
+    left_out: sentences on what was not read: files that are no images, broken files, frames after the first.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Dataset:
     fingerprint: str
     checksums: dict[str, str] = field(default_factory=dict)
     intrinsic_dimension: int | None = None
+    left_out: tuple[str, ...] = ()
 
     @property
     def kind(self) -> str:
@@ -105,6 +108,7 @@ class Dataset:
             "labels": None if self.train.labels is None else len(np.unique(self.train.labels)),
             "intrinsic_dimension": self.intrinsic_dimension,
             "source": self.source,
+            "left_out": list(self.left_out),
             "checksums": self.checksums,
             "fingerprint": self.fingerprint,
         }

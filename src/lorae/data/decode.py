@@ -1,22 +1,73 @@
-"""Decode image files into arrays, in threads; broken files are collected and named."""
+"""Decode the image files of a collection into arrays, in threads; broken files are collected and named."""
 
-import io
 import sys
 from collections import ChainMap
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
 
 from lorae.data.cache import DatasetBuilder, Part
-from lorae.data.image_files import ImageStore, map_chunks
+from lorae.data.image_files import ImageStore, counted, map_chunks
+from lorae.data.pictures import decode_picture, read_header, reason, refuse_huge_pictures
+from lorae.data.pixels import SETTING, Limits
 from lorae.data.preprocessing import Preparation
 from lorae.errors import LoraeError
 
-GRAY_MODES = frozenset({"1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "F"})
 # Files named in a message.
 NAMED_FILES = 3
+
+Fact = TypeVar("Fact")
+
+
+@dataclass(frozen=True)
+class Survey:
+    """Facts about all files of a collection, from their headers.
+
+    channels: 1 if every image is gray, else 3
+    dtypes: types of the stored values
+    frames: number of frames after the first, by file name, where there are some
+    """
+
+    channels: int = 3
+    dtypes: list[str] = field(default_factory=list)
+    frames: dict[str, int] = field(default_factory=dict)
+
+
+def survey(store: ImageStore, names: Sequence[str]) -> Survey:
+    """Read the headers of files; decoding reports those that cannot be read."""
+    headers = read_facts(store, names, "read headers", read_header)
+    gray = bool(headers) and all(header.gray for header in headers.values())
+    dtypes = sorted({header.dtype for header in headers.values()})
+    frames = {name: header.frames - 1 for name, header in headers.items() if header.frames > 1}
+    return Survey(1 if gray else 3, dtypes, frames)
+
+
+def frames_left_out(found: Survey) -> list[str]:
+    """Return a sentence on frames after the first, if there are any."""
+    if not found.frames:
+        return []
+    listed = _listed({name: counted(frames, "frame") for name, frames in found.frames.items()})
+    total = counted(sum(found.frames.values()), "frame")
+    return [f"{total} after the first of {counted(len(found.frames), 'file')}: {listed}"]
+
+
+def read_facts(store: ImageStore, names: Sequence[str], title: str, read: Callable[[bytes], Fact]) -> dict[str, Fact]:
+    """Apply a function to the content of every file that is readable, in threads."""
+
+    def facts(chunk: Sequence[str]) -> dict[str, Fact]:
+        found = {}
+        for name in chunk:
+            try:
+                found[name] = read(store.read(name))
+            except Exception:  # broken files make Pillow raise almost anything
+                continue
+        return found
+
+    with refuse_huge_pictures():
+        return dict(ChainMap(*map_chunks(title, names, facts)))
 
 
 def decode_splits(
@@ -24,8 +75,10 @@ def decode_splits(
     names: Mapping[Part, list[str]],
     sides: tuple[int, int],
     preparation: Preparation,
-    skip_bad: bool,
     workspace: DatasetBuilder,
+    *,
+    skip_bad: bool,
+    limits: Limits | None,
 ) -> dict[str, str]:
     """Decode files into a builder, which keeps the readable ones; return the reason for each skipped file by its name.
 
@@ -35,14 +88,14 @@ def decode_splits(
     bad: dict[str, str] = {}
     for part, files in names.items():
         out = workspace.create(part, (len(files), preparation.channels, *sides), np.uint8)
-        bad |= _decode_files(store, files, preparation, out, f"decode {part}")
+        bad |= _decode_files(store, files, preparation, limits, out, f"decode {part}")
     kept = {part: [row for row, name in enumerate(files) if name not in bad] for part, files in names.items()}
     if bad and not (skip_bad and all(kept.values())):
         total = sum(len(files) for files in names.values())
         advice = "so that a split is empty" if skip_bad else "pass skip_bad=True to leave them out"
         raise LoraeError(
             f"data: {len(bad)} of {total} image files cannot be decoded ({advice}): {_listed(bad)}",
-            settings={"skip_bad": True},
+            settings={"skip_bad": True} | SETTING,
         )
     for part, rows in kept.items():
         if len(rows) < len(names[part]):
@@ -50,56 +103,24 @@ def decode_splits(
     return bad
 
 
-def report_skipped(skipped: dict[str, str]) -> None:
-    """Print how many files were left out, if any, to standard error."""
-    if skipped:
-        files = "image file" if len(skipped) == 1 else "image files"
-        print(f"data: left out {len(skipped)} {files}: {_listed(skipped)}", file=sys.stderr)
+def skipped_files(bad: Mapping[str, str]) -> list[str]:
+    """Return a sentence on files that cannot be decoded, if there are any."""
+    return [f"{counted(len(bad), 'image file')}: {_listed(bad)}"] if bad else []
 
 
-def first_mode_channels(store: ImageStore) -> int:
-    """Return 1 if the first readable image of the store is grayscale, else 3."""
-    for name in store.names:
-        try:
-            with Image.open(io.BytesIO(store.read(name))) as picture:
-                return 1 if picture.mode in GRAY_MODES else 3
-        # Decoding reports the broken files, all of them at once.
-        except Exception:
-            continue
-    return 3
-
-
-def decode_picture(content: bytes) -> Image.Image:
-    """Return the first frame of an image file, upright, of mode L or RGB; OSError or ValueError for broken files.
-
-    Transparent parts become white; 16-bit gray keeps its upper 8 bits.
-    """
-    with Image.open(io.BytesIO(content)) as opened:
-        opened.load()
-        picture = ImageOps.exif_transpose(opened)
-    if picture.mode in ("1", "L"):
-        return picture.convert("L")
-    if picture.mode.startswith("I"):
-        return _from_16_bits(picture)
-    if picture.mode == "F":
-        raise ValueError("pixels are 32-bit floats of unknown range")
-    if picture.has_transparency_data:
-        gray = picture.mode in ("LA", "La")
-        layer = picture.convert("RGBA")
-        white = Image.new("RGBA", layer.size, "white")
-        return Image.alpha_composite(white, layer).convert("L" if gray else "RGB")
-    return picture.convert("RGB")
-
-
-def _from_16_bits(picture: Image.Image) -> Image.Image:
-    pixels = np.asarray(picture).astype(np.int64)
-    if pixels.min() < 0 or pixels.max() > 65535:
-        raise ValueError("pixels are 32-bit integers of unknown range")
-    return Image.fromarray((pixels >> 8).astype(np.uint8))
+def report_left_out(sentences: Iterable[str]) -> None:
+    """Print sentences on what is left out to standard error."""
+    for sentence in sentences:
+        print(f"data: left out {sentence}", file=sys.stderr)
 
 
 def _decode_files(
-    store: ImageStore, names: Sequence[str], preparation: Preparation, out: NDArray[np.uint8], title: str
+    store: ImageStore,
+    names: Sequence[str],
+    preparation: Preparation,
+    limits: Limits | None,
+    out: NDArray[np.uint8],
+    title: str,
 ) -> dict[str, str]:
     """Decode files into the rows of `out`, uint8 (n, c, h, w); return the reason for each failure by file name."""
     row_of = {name: row for row, name in enumerate(names)}
@@ -108,27 +129,18 @@ def _decode_files(
         bad = {}
         for name in chunk:
             try:
-                out[row_of[name]] = preparation.apply(decode_picture(store.read(name)))
+                out[row_of[name]] = preparation.apply(decode_picture(store.read(name), limits))
             except (LoraeError, MemoryError):
                 raise
             # Broken files make Pillow raise almost anything, and one of them must not hide the others.
             except Exception as error:
-                bad[name] = _reason(error)
+                bad[name] = reason(error)
         return bad
 
-    return dict(ChainMap(*map_chunks(title, names, decode)))
+    with refuse_huge_pictures():
+        return dict(ChainMap(*map_chunks(title, names, decode)))
 
 
-def _reason(error: Exception) -> str:
-    if isinstance(error, UnidentifiedImageError):
-        return "not an image"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror.lower()
-    lines = str(error).strip().splitlines()
-    text = lines[0][:120] if lines else type(error).__name__
-    return f"truncated file ({text})" if "truncated" in text.lower() else text
-
-
-def _listed(bad: dict[str, str]) -> str:
-    named = [f"{name}: {reason}" for name, reason in sorted(bad.items())[:NAMED_FILES]]
-    return "; ".join(named) + (f"; and {len(bad) - NAMED_FILES} more" if len(bad) > NAMED_FILES else "")
+def _listed(named: Mapping[str, str]) -> str:
+    listed = [f"{name}: {text}" for name, text in sorted(named.items())[:NAMED_FILES]]
+    return "; ".join(listed) + (f"; and {len(named) - NAMED_FILES} more" if len(named) > NAMED_FILES else "")

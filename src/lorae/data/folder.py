@@ -1,18 +1,19 @@
 """Images in a folder or zip file of the user."""
 
-import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lorae.config.data_settings import DataSettings
-from lorae.config.datasets import USER_DATA
-from lorae.data.cache import PARTS, DatasetBuilder, DatasetInfo, Part, cached, content_key
+from lorae.config.datasets import USER_DATA, DatasetDefaults
+from lorae.data.cache import PARTS, DatasetBuilder, DatasetInfo, Part, cached, content_key, remembered
 from lorae.data.dataset import Dataset
-from lorae.data.decode import decode_splits, first_mode_channels, report_skipped
-from lorae.data.image_files import ImageStore, content_digest, open_store
+from lorae.data.decode import Survey, decode_splits, frames_left_out, report_left_out, skipped_files, survey
+from lorae.data.image_files import ImageStore, content_digest, counted, left_out_files, open_store
+from lorae.data.pixels import range_key, warn_of_range
 from lorae.data.preprocessing import Preparation
 from lorae.data.splits import refuse_seeded_split, seeded_split
 from lorae.errors import LoraeError
@@ -30,47 +31,62 @@ def load_folder(settings: DataSettings, path: Path) -> Dataset:
     with open_store(path) as store:
         if len(store.names) < 2:
             raise LoraeError(f"data: {path} holds 1 image file, expected at least 2")
-        names = _own_split(store.names, path)
+        names = _own_split(store.names)
         if names is None:
             names = seeded_names(store.names, settings)
             labels = _class_labels(names, depth=0)
         else:
             refuse_seeded_split(settings, str(path))
             labels = _class_labels(names, depth=1)
-        channels = settings.channels or first_mode_channels(store)
-        preparation = Preparation(settings.size or USER_DATA.size, channels, settings.crop)
-        dataset = load_store("folder", store, names, labels, settings.skip_bad, preparation)
+        left_out = left_out_files(store)
+        outside = len(store.names) - sum(len(files) for files in names.values())
+        if outside:
+            left_out.append(f"{counted(outside, 'image file')} of {path} outside train/ and test/")
+        dataset = load_store("folder", store, names, labels, settings, USER_DATA, left_out)
     if path.is_dir():
         return replace(dataset, name=path.resolve().name, source=f"image folder {path}")
     return replace(dataset, name=path.stem, source=f"zip file of images {path}")
 
 
 def load_store(
-    kind: str, store: ImageStore, names: Names, labels: Labels | None, skip_bad: bool, preparation: Preparation
+    kind: str,
+    store: ImageStore,
+    names: Names,
+    labels: Labels | None,
+    settings: DataSettings,
+    defaults: DatasetDefaults,
+    left_out: list[str],
 ) -> Dataset:
     """Load the pictures of a store with a given split; the caller sets name and source of the data set."""
-    content = content_digest(store, [file for part in PARTS for file in names[part]])
+    files = [file for part in PARTS for file in names[part]]
+    content = content_digest(store, files)
+    # The files of a known data set are as its defaults say.
+    found = Survey() if defaults.channels else remembered(f"survey-{content}", Survey, partial(survey, store, files))
+    preparation = Preparation.from_settings(settings, replace(defaults, channels=defaults.channels or found.channels))
     key = content_key(
         kind,
         content,
         counts=[len(names[part]) for part in PARTS],
         labelled=labels is not None,
-        skip_bad=skip_bad,
+        skip_bad=settings.skip_bad,
         **vars(preparation),
+        **range_key(settings.value_range, rule_changed="int32" in found.dtypes),
     )
-
     assert preparation.size is not None, "image files differ in size, so they are always resized"
     sides = (preparation.size, preparation.size)
 
     def prepare(workspace: DatasetBuilder) -> DatasetInfo:
         for part, numbers in (labels or {}).items():
             workspace.set_labels(part, numbers)
-        skipped = decode_splits(store, names, sides, preparation, skip_bad, workspace)
-        return DatasetInfo(kind, {"names and files": f"blake2b:{content}"}, skipped=skipped)
+        limits, skip_bad = settings.value_range, settings.skip_bad
+        skipped = decode_splits(store, names, sides, preparation, workspace, skip_bad=skip_bad, limits=limits)
+        return DatasetInfo(kind, {"names and files": f"blake2b:{content}"}, skipped=skipped, peak=workspace.peak())
 
     dataset, facts = cached(kind, key, prepare)
-    report_skipped(facts.skipped)
-    return dataset
+    left_out = [*left_out, *skipped_files(facts.skipped), *frames_left_out(found)]
+    report_left_out(left_out)
+    warn_of_range(settings.value_range, found.dtypes, facts.peak)
+    return replace(dataset, left_out=tuple(left_out))
 
 
 def seeded_names(files: list[str], settings: DataSettings) -> Names:
@@ -79,15 +95,10 @@ def seeded_names(files: list[str], settings: DataSettings) -> Names:
     return {"train": [files[index] for index in train], "test": [files[index] for index in test]}
 
 
-def _own_split(files: list[str], path: Path) -> Names | None:
+def _own_split(files: list[str]) -> Names | None:
     """Return the files below `train` and below `test`, or None unless both hold some."""
     names: Names = {part: [file for file in files if file.startswith(f"{part}/")] for part in PARTS}
-    if not all(names.values()):
-        return None
-    outside = len(files) - sum(len(part) for part in names.values())
-    if outside:
-        print(f"data: left out {outside} image files of {path} outside train/ and test/", file=sys.stderr)
-    return names
+    return names if all(names.values()) else None
 
 
 def _class_labels(names: Names, depth: int) -> Labels | None:

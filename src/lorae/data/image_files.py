@@ -1,9 +1,13 @@
 """Image files by name, in a folder or in a zip file."""
 
 import hashlib
+import lzma
 import os
+import re
+import stat
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -13,17 +17,29 @@ from typing import Protocol, TypeVar
 from lorae.errors import LoraeError
 from lorae.system.progress import progress_bar
 
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
+# Names of files that are read as images; files without a suffix are read if their first bytes are a SIGNATURE.
+IMAGE_SUFFIXES = (
+    *(".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"),
+    *(".apng", ".avif", ".jfif", ".jpe", ".pbm", ".pfm", ".pnm"),
+)
+SIGNATURE = re.compile(
+    rb"\x89PNG\r\n\x1a\n|\xff\xd8\xff|GIF8[79]a|RIFF....WEBP|BM....\0\0\0\0|II\*\0|MM\0\*|....ftypavi[fs]", re.DOTALL
+)
+# Files in archives may claim any size; the largest picture that is read, with 8 bytes a pixel, is smaller.
+MOST_BYTES = 2**30
 THREADS = min(16, (os.cpu_count() or 1) + 4)
 CHUNK = 64
+# Errors of reading a member of a zip file that is damaged, encrypted or packed in an unknown way.
+UNREADABLE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError, ValueError)
 
 Result = TypeVar("Result")
 
 
 class ImageStore(Protocol):
-    """A source of image files; `names` are sorted and relative, with forward slashes."""
+    """A source of image files; `names` are sorted and relative, with forward slashes; `others` are left out."""
 
     names: list[str]
+    others: list[str]
 
     def read(self, name: str) -> bytes:
         """Return the content of one file; raise OSError if it cannot be read."""
@@ -50,7 +66,8 @@ def open_store(path: Path) -> Iterator[ImageStore]:
 
 def _with_images(store: ImageStore, path: Path) -> ImageStore:
     if not store.names:
-        raise LoraeError(f"data: {path} holds no image files, expected some of {', '.join(sorted(IMAGE_SUFFIXES))}")
+        others = "".join(f"; left out {line}" for line in left_out_files(store))
+        raise LoraeError(f"data: {path} holds no image files, expected some of {', '.join(IMAGE_SUFFIXES)}{others}")
     return store
 
 
@@ -59,7 +76,7 @@ class FolderStore:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        found = []
+        found: list[str] = []
         seen = set()
         for place, folders, files in os.walk(folder, followlinks=True):
             # Following a link to a parent folder would never end.
@@ -70,12 +87,27 @@ class FolderStore:
             seen.add(real)
             folders[:] = sorted(name for name in folders if not name.startswith("."))
             below = Path(place).relative_to(folder)
-            found += [(below / file).as_posix() for file in files if _is_image(file)]
-        self.names = sorted(found)
+            found += [(below / file).as_posix() for file in files if not file.startswith(".")]
+        self.names, self.others = _sorted_out(found, self._start)
 
     def read(self, name: str) -> bytes:
-        """Return the content of one file."""
-        return (self.folder / name).read_bytes()
+        """Return the content of one file; OSError for a pipe or a device, from which reading might never end."""
+        path = self.folder / name
+        try:
+            found = path.stat()
+        except FileNotFoundError:
+            raise OSError("link to a missing file") from None
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError("not a regular file")
+        _refuse_size(found.st_size)
+        return path.read_bytes()
+
+    def _start(self, name: str) -> bytes:
+        path = self.folder / name
+        if not path.is_file() or not os.access(path, os.R_OK):
+            return b""
+        with path.open("rb") as file:
+            return file.read(16)
 
 
 class ZipStore:
@@ -83,19 +115,31 @@ class ZipStore:
 
     def __init__(self, archive: zipfile.ZipFile) -> None:
         self.archive = archive
-        members = [name for name in archive.namelist() if _is_visible_image(name)]
+        members, others = _sorted_out([name for name in archive.namelist() if _is_visible(name)], self._start)
         tops = {PurePosixPath(name).parts[0] for name in members if "/" in name}
         wrapped = len(tops) == 1 and all("/" in name for name in members)
         skipped = len(tops.pop()) + 1 if wrapped else 0
         self.members = {name[skipped:]: name for name in members}
-        self.names = sorted(self.members)
+        self.names, self.others = sorted(self.members), others
 
     def read(self, name: str) -> bytes:
-        """Return the content of one member, also from several threads; OSError for a damaged or encrypted one."""
+        """Return the content of one member, also from several threads; OSError for a damaged or encrypted one.
+
+        A member that is a link gives the path that it names, which is no image.
+        """
+        info = self.archive.getinfo(self.members[name])
+        _refuse_size(info.file_size)
         try:
-            return self.archive.read(self.members[name])
-        except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
+            return self.archive.read(info)
+        except UNREADABLE as error:
             raise OSError(f"damaged in the zip file: {error}") from error
+
+    def _start(self, member: str) -> bytes:
+        try:
+            with self.archive.open(member) as file:
+                return file.read(16)
+        except UNREADABLE:
+            return b""
 
 
 def map_chunks(title: str, names: Sequence[str], work: Callable[[Sequence[str]], Result]) -> list[Result]:
@@ -133,12 +177,37 @@ def content_digest(store: ImageStore, names: Sequence[str]) -> str:
     return whole.hexdigest()
 
 
-def _is_image(name: str) -> bool:
-    return not name.startswith(".") and PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES
+def left_out_files(store: ImageStore) -> list[str]:
+    """Return a sentence on the files that are no images, if there are any."""
+    if not store.others:
+        return []
+    kinds = Counter(PurePosixPath(name).suffix.lower() or "without a suffix" for name in store.others)
+    listed = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(5)) + (", ..." if len(kinds) > 5 else "")
+    return [f"{counted(len(store.others), 'file')} whose name and content are not of an image ({listed})"]
 
 
-def _is_visible_image(member: str) -> bool:
-    parts = PurePosixPath(member).parts
+def counted(count: int, noun: str) -> str:
+    """Return a number with its noun, as in `2 files`."""
+    return f"{count:,} {noun}{'s' * (count != 1)}"
+
+
+def _sorted_out(files: list[str], start: Callable[[str], bytes]) -> tuple[list[str], list[str]]:
+    """Divide files into images, sorted, and others, by suffix or, without one, by their first bytes."""
+    images: list[str] = []
+    others: list[str] = []
+    for name in sorted(files):
+        suffix = PurePosixPath(name).suffix.lower()
+        image = suffix in IMAGE_SUFFIXES or (not suffix and SIGNATURE.match(start(name)) is not None)
+        (images if image else others).append(name)
+    return images, others
+
+
+def _refuse_size(size: int) -> None:
+    if size > MOST_BYTES:
+        raise OSError(f"{size / 2**30:.1f} GiB, expected at most {MOST_BYTES // 2**30} GiB")
+
+
+def _is_visible(member: str) -> bool:
     # Archives made on a Mac carry a shadow file for every picture in `__MACOSX`.
-    hidden = any(part.startswith(".") or part == "__MACOSX" for part in parts)
-    return not hidden and not member.endswith("/") and _is_image(parts[-1])
+    hidden = any(part.startswith(".") or part == "__MACOSX" for part in PurePosixPath(member).parts)
+    return not hidden and not member.endswith("/")

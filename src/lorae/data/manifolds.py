@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lorae.errors import LoraeError
+from lorae.errors import LoraeError, unknown_name
 
 Floats = NDArray[np.float64]
 
@@ -52,7 +52,7 @@ def build_manifold(name: str, dimension: int, ambient: int = AMBIENT, *, seed: i
     (100, 60)
     """
     if name not in _BUILDERS:
-        raise LoraeError(f"manifold: got {name!r}, expected one of {', '.join(_BUILDERS)}")
+        raise unknown_name("manifold", name, _BUILDERS)
     if dimension < 1:
         raise LoraeError(f"dimension: got {dimension}, expected at least 1")
     if name == "swiss-roll" and dimension != 2:

@@ -17,7 +17,7 @@ from lorae.data.image_files import holds_images
 from lorae.data.mnist import load_idx
 from lorae.data.shapes import load_shapes
 from lorae.data.splits import check_sides
-from lorae.errors import LoraeError
+from lorae.errors import LoraeError, did_you_mean
 
 
 class NamedSource(NamedTuple):
@@ -47,10 +47,12 @@ def load_data(settings: DataSettings, array: NDArray[Any] | None = None) -> Data
     """Load, prepare and split a data set.
 
     settings: its `data` is a name of `NAMED_SOURCES`, a folder or .zip file of images, or an .npy or .npz file
-    array: items in memory, in place of `data`: vectors (n, d), or images (n, h, w), (n, c, h, w) or (n, h, w, c)
+    array: items in memory, in place of `data`: vectors (n, d), or images (n, h, w), (n, c, h, w) or (n, h, w, c), as an
+        array, a tensor or a data frame of numbers
 
-    Returns uint8 images (n, c, h, w) with sides that are multiples of 8, or float32 vectors (n, d). Raises LoraeError
-    for unknown data, settings that do not fit them, and missing or broken files.
+    Returns uint8 images (n, c, h, w) with sides that are multiples of 8, or vectors (n, d), float32 or, where that has
+    too few digits, float64. Raises LoraeError for unknown data, settings that do not fit them, and missing or broken
+    files.
     """
     return _load_all(settings, array).held_out(settings.holdout, settings.split_seed).limited(settings.limit)
 
@@ -65,6 +67,10 @@ def _load_all(settings: DataSettings, array: NDArray[Any] | None) -> Dataset:
         if value is not None and name not in own:
             takers = ", ".join(key for key, entry in DATASETS.items() if name in entry.own_settings)
             raise LoraeError(f"{name}: got {value!r}, but only {takers} take it")
+    if source is not None and settings.value_range is not None:
+        raise LoraeError(
+            f"value_range: got {settings.value_range}, but {settings.data} has a range of its own; leave it out"
+        )
     if array is not None:
         return load_array(settings, array)
     if source is not None:
@@ -78,5 +84,5 @@ def _load_all(settings: DataSettings, array: NDArray[Any] | None) -> Dataset:
         raise LoraeError(f"data: {data!r} does not exist; expected a folder of images, a .zip, .npy or .npz file")
     raise LoraeError(
         f"data: got {data!r}, expected {', '.join(source_names())}, a folder of images (or a .zip file of them), "
-        "or an .npy/.npz file"
+        f"or an .npy/.npz file{did_you_mean(data, source_names())}"
     )

@@ -11,7 +11,7 @@ from lorae.config.data_settings import DataSettings
 from lorae.config.datasets import DATASETS
 from lorae.data.cache import PARTS, DatasetBuilder, DatasetInfo, cached, content_key
 from lorae.data.dataset import Dataset
-from lorae.errors import LoraeError
+from lorae.errors import LoraeError, unknown_name
 
 Floats = NDArray[np.float64]
 
@@ -162,7 +162,7 @@ def _drawn(factors: dict[str, NDArray[Any]], size: int, channels: int, rows: sli
 def _checked_factors(names: tuple[str, ...], allowed: tuple[str, ...]) -> tuple[str, ...]:
     for name in names:
         if name not in allowed:
-            raise LoraeError(f"factors: got {name!r}, expected some of {', '.join(allowed)}")
+            raise unknown_name("factors", name, allowed, several=True)
     if not names or len(set(names)) < len(names):
         raise LoraeError(f"factors: got {', '.join(names) or 'none'}, expected one or more, each once")
     return names

@@ -7,11 +7,12 @@ from typing import Any
 from lorae.config.evaluation_settings import EvaluationSettings
 from lorae.config.methods import get_method
 from lorae.data import Dataset
-from lorae.errors import MODEL_FAILURES, LoraeError, NotApplicableError, as_flags
+from lorae.errors import MODEL_FAILURES, LoraeError, NotApplicableError, as_flags, unknown_name
 from lorae.evaluation import figures as drawing
 from lorae.evaluation.classification import TrainingCheckpoints
 from lorae.evaluation.context import PICTURED, EvaluationContext, draw_generator, on_device
 from lorae.evaluation.measures import MEASURES
+from lorae.isolation import isolated
 from lorae.models.autoencoder import Autoencoder
 from lorae.plotting.images import as_items
 from lorae.runs.run import Run
@@ -19,6 +20,7 @@ from lorae.samplers import standard_normal
 from lorae.system.faults import tolerated
 from lorae.system.hardware import choose_device, keep_freed_memory
 from lorae.system.progress import progress_bar
+from lorae.system.signals import Interrupted
 
 # A measure that raises one of these is skipped. Any other error ends the evaluation.
 SKIPPED = (NotApplicableError, *MODEL_FAILURES)
@@ -29,6 +31,7 @@ Skipped = dict[str, LoraeError]
 NO_FIGURE = "figures: not all are drawn"
 
 
+@isolated()
 def evaluate_training(run: Run, model: Autoencoder, dataset: Dataset) -> dict[str, Any]:
     """Write error, rank and explained variance of test items after a training to `evaluation.json`, and draw figures.
 
@@ -57,6 +60,7 @@ def evaluate_training(run: Run, model: Autoencoder, dataset: Dataset) -> dict[st
     return results
 
 
+@isolated()
 def evaluate(
     run: Run,
     model: Autoencoder,
@@ -94,6 +98,9 @@ def evaluate(
                     results[name] = _measured(context, name)
                 except SKIPPED as error:
                     skipped[name] = error
+                except KeyboardInterrupt:
+                    done, left = ", ".join(results) or "nothing", ",".join(names[names.index(name) :])
+                    raise Interrupted(f"while measuring {name}; stored: {done}; continue with --only {left}") from None
             bar.advance(task)
         if figures:
             with tolerated(NO_FIGURE):
@@ -152,7 +159,7 @@ def select_measures(only: Iterable[str] | None, dataset: Dataset, method: str) -
     skipped: Skipped = {}
     for name in asked:
         if name not in MEASURES:
-            raise LoraeError(f"only: got {name!r}, expected some of {', '.join(MEASURES)}")
+            raise unknown_name("only", name, MEASURES, several=True)
         if MEASURES[name].needs_encoder and not get_method(method).encodes:
             skipped[name] = NotApplicableError(f"method {method!r} only generates: it has no encoder")
         elif MEASURES[name].needs_labels and not labeled:

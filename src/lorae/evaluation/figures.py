@@ -1,6 +1,7 @@
 """Measures that need only the model, and the figures of a run folder."""
 
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -124,9 +125,12 @@ def picture_spectrum(run: Run, spectrum: Spectrum) -> None:
 
 def picture_reconstructions(run: Run, model: Autoencoder, dataset: Dataset, n: int = PICTURED) -> None:
     """Draw test items beside their reconstructions: the first n images, or every column of the vectors."""
-    path = run.figure_path("reconstructions")
-    items = dataset.test.inputs[:n]
-    if dataset.kind == "images":
+    draw_reconstructions(model, dataset.test.inputs[:n], run.figure_path("reconstructions"))
+
+
+def draw_reconstructions(model: Autoencoder, items: NDArray[Any], path: Path) -> None:
+    """Draw items beside their reconstructions into a PNG file."""
+    if len(model.spec.shape) == 3:
         grids.plot_reconstructions(items, to_uint8(model.reconstruct(items)), path)
     else:
         plots.plot_vector_reconstructions(items, model.reconstruct(items), path)

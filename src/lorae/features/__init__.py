@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lorae import plugins
-from lorae.errors import LoraeError
+from lorae.errors import LoraeError, unknown_name
 from lorae.features.base import FeatureExtractor as FeatureExtractor
 from lorae.features.base import weights_hash as weights_hash
 from lorae.features.digits import build_digits
 from lorae.features.inception import build_inception
 from lorae.features.lite0 import build_lite0
+from lorae.isolation import isolated
+from lorae.randomness import drawing_from
 
 GROUP = "lorae.features"
 
@@ -49,6 +51,12 @@ def build_extractor(features: str | nn.Module, weights: str | None = None) -> Fe
         (n, c, h, w) in [0, 1], or unchanged vectors to (n, d).
     weights: file of the weights, for `inception` only
     """
+    # Initial weights, which are replaced next, must not use up the caller's random numbers.
+    with isolated(), drawing_from(torch.Generator("cpu"), everything=True):
+        return _build(features, weights)
+
+
+def _build(features: str | nn.Module, weights: str | None) -> FeatureExtractor:
     if isinstance(features, nn.Module):
         return _own_extractor(type(features).__name__, features)
     if weights is not None and not (features in EXTRACTORS and EXTRACTORS[features].takes_weights):
@@ -60,8 +68,8 @@ def build_extractor(features: str | nn.Module, weights: str | None = None) -> Fe
     if features in EXTRACTORS:
         return EXTRACTORS[features].build(weights)
     if ":" not in features:
-        known = ", ".join([*EXTRACTORS, *plugins.installed(GROUP)])
-        raise LoraeError(f"features: got {features!r}, expected {known}, or FILE.py:NAME of a torch module of yours")
+        known = [*EXTRACTORS, *plugins.installed(GROUP)]
+        raise unknown_name("features", features, known, ending=", or FILE.py:NAME of a torch module of yours")
     return _own_extractor(features, _import_module(features))
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lorae.errors import LoraeError
+from lorae.isolation import isolated
 
 # Images in a batch on a CPU: few enough for its caches (100 at 224 x 224 take three times as
 # long for each as 25). A GPU wants more.
@@ -42,7 +43,7 @@ class FeatureExtractor:
         network = self.network.to(device).eval()
         parts = []
         batch = self.batch * (GPU_FACTOR if device == "cuda" else 1)
-        with torch.inference_mode():
+        with isolated(), torch.inference_mode():
             for start in range(0, len(items), batch):
                 part = items[start : start + batch]
                 result = network(self.prepare(part).to(device)).float().cpu().numpy()

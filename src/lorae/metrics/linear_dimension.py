@@ -39,8 +39,7 @@ def linear_dimension(points: NDArray[Any], most: int = 128) -> int | None:
     >>> linear_dimension(points + 0.1 * generator.normal(size=points.shape))
     3
     """
-    n = len(points)
-    if n < 2 * FOLDS:
+    if len(points) < 2 * FOLDS:
         return None
     variances, total = _held_out_variances(points, most)
     if total <= 0:

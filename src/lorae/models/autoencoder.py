@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lorae.errors import LoraeError
+from lorae.isolation import isolated
 from lorae.linalg import leading_components
 from lorae.metrics.ranks import rank_at
 from lorae.metrics.spectrum import TOLERANCE, Spectrum, latent_spectrum
@@ -19,6 +20,8 @@ from lorae.models.bottlenecks import IdentityBottleneck, Latent, get_bottleneck
 from lorae.models.networks import Encoder, MissingEncoder, apply_spectral_norm, build_networks
 from lorae.models.scaling import Scaling as Scaling
 from lorae.models.truncation import PrincipalTruncation, find_truncation, numerical_rank
+from lorae.plain_arrays import plain_array
+from lorae.randomness import drawing_from
 from lorae.validation import whole
 
 Array = TypeVar("Array", Tensor, NDArray[Any])
@@ -71,6 +74,9 @@ class Autoencoder(nn.Module):
     (5, 2)
     """
 
+    # Prepares raw items of other shapes and dtypes as training did; `lorae.load` sets it.
+    prepare: Callable[[NDArray[Any]], NDArray[Any]] | None = None
+
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__()
         self.spec = spec
@@ -85,6 +91,13 @@ class Autoencoder(nn.Module):
         self.bottleneck = bottleneck(spec.latent_dim, **spec.bottleneck_options)
         if spec.spectral_norm:
             apply_spectral_norm(self.decoder)
+
+    @classmethod
+    @isolated()
+    def initialized(cls, spec: ModelSpec, seed: int = 0) -> "Autoencoder":
+        """Return a model whose weights a seed alone decides, drawn beside torch's global generator."""
+        with drawing_from(torch.Generator("cpu").manual_seed(seed), everything=True):
+            return cls(spec)
 
     def forward(self, x: Tensor) -> Forward:
         """Encode and decode scaled items x, float (n, c, h, w) or (n, d)."""
@@ -138,26 +151,31 @@ class Autoencoder(nn.Module):
             if self.spec.network in ("residual", "linear"):
                 # M orders the components, so that a bound on its rank removes the last ones first; the decoder
                 # compensates for both changes, so that the model computes the same function.
-                order = torch.linspace(1, LAST_COMPONENT, len(deviation), device=h.device)
+                order = torch.linspace(1, LAST_COMPONENT, len(deviation), dtype=h.dtype, device=h.device)
                 self.bottleneck.single_matrix().copy_(order.diag())
                 taken.bias.add_(taken.weight @ h.mean(0))
                 taken.weight.mul_(deviation / order)
 
     def encode(self, items: Array) -> Array:
         """Return latents, float32 (n, latent_dim), of raw images (n, c, h, w), uint8 or float, or vectors (n, d)."""
-        return self._in_chunks(self._encode, items, self.spec.shape)
+        return self._in_chunks(self._encode, self._accepted(items), self.spec.shape)
 
     def encoder_outputs(self, items: Array) -> Array:
         """Return the encoder's outputs before the bottleneck, float32 (n, input_dim), of raw items."""
-        return self._in_chunks(lambda x: self.encoder(self.scaling(x)), items, self.spec.shape)
+        return self._in_chunks(lambda x: self.encoder(self.scaling(x)), self._accepted(items), self.spec.shape)
 
     def decode(self, latents: Array) -> Array:
-        """Return images in [0, 1] (not clipped) or vectors in their own units, float32, of latents (n, latent_dim)."""
+        """Return images in [0, 1] (not clipped) or vectors in their own units, of latents (n, latent_dim).
+
+        float32, or float64 for vectors so far from zero that float32 has too few digits.
+        """
         return self._in_chunks(lambda z: self.scaling.inverse(self.decoder(z)), latents, (self.spec.latent_dim,))
 
     def reconstruct(self, items: Array) -> Array:
         """Return `decode(encode(items))`, computed in one pass."""
-        return self._in_chunks(lambda x: self.scaling.inverse(self.decoder(self._encode(x))), items, self.spec.shape)
+        return self._in_chunks(
+            lambda x: self.scaling.inverse(self.decoder(self._encode(x))), self._accepted(items), self.spec.shape
+        )
 
     def spectrum(self, items: Array, split: str = "given", tolerance: float = TOLERANCE) -> Spectrum:
         """Return the `Spectrum` of the latent covariance over raw items; `split` names them in the result."""
@@ -171,7 +189,7 @@ class Autoencoder(nn.Module):
             error: Tensor = (self(scaled).x_hat - scaled).double()
             return error.square().flatten(1).mean(1)
 
-        return float(np.asarray(self._in_chunks(errors, items, self.spec.shape)).mean())
+        return float(np.asarray(self._in_chunks(errors, self._accepted(items), self.spec.shape)).mean())
 
     def matrix_rank(self, tolerance: float = TOLERANCE) -> int | None:
         """Count the singular values of M above `tolerance` times the largest; None without a linear bottleneck."""
@@ -183,6 +201,7 @@ class Autoencoder(nn.Module):
         matrix = self.bottleneck.matrix()
         return None if matrix is None else torch.linalg.svdvals(matrix.detach().double()).cpu().numpy()
 
+    @isolated()
     def collapse(self) -> "Autoencoder":
         """Return a copy with M, if there is one, folded into the encoder's last layer in float64: the same outputs."""
         collapsed = copy.deepcopy(self)
@@ -231,11 +250,13 @@ class Autoencoder(nn.Module):
         kept = numerical_rank(matrix.detach())
         return kept if rank is None else int(whole(1, len(matrix)).check("rank", rank, "argument rank"))
 
+    @isolated()
     def find_truncation(self, items: Array, rank: int | None = None) -> PrincipalTruncation:
         """Find the principal axes that `truncate` keeps, of the latents of raw items; same arguments and errors."""
         rank = self.truncation_rank(rank)
         return find_truncation(torch.as_tensor(np.asarray(self.encoder_outputs(items))), self.bottleneck, rank)
 
+    @isolated()
     def truncated(self, truncation: PrincipalTruncation) -> "Autoencoder":
         """Return a copy with a truncation folded into the encoder's last layer and the decoder's first."""
         assert isinstance(self.encoder, Encoder)
@@ -258,20 +279,34 @@ class Autoencoder(nn.Module):
         latent: Latent = self.bottleneck(self.encoder(self.scaling(x)))
         return latent.z
 
+    def _accepted(self, items: Array) -> Array:
+        """Return items of the model's shape and range; others are prepared as in training, or refused."""
+        given = items.numpy(force=True) if isinstance(items, Tensor) else plain_array(items, "items")
+        items = items if isinstance(items, Tensor) else given
+        images, floats = len(self.spec.shape) == 3, given.dtype.kind == "f"
+        as_in_training = given.shape[1:] == self.spec.shape and (floats or given.dtype == np.uint8 or not images)
+        if self.prepare is not None and not as_in_training:
+            prepared = self.prepare(given)
+            return torch.from_numpy(prepared) if isinstance(items, Tensor) else prepared
+        if floats and not np.isfinite(given).all():
+            raise LoraeError("items: got values that are not finite, expected finite ones")
+        if floats and images and len(given) and (given.min() < 0 or given.max() > 1):
+            found = f"from {given.min():g}" if given.min() < 0 else f"up to {given.max():g}"
+            raise LoraeError(f"images: got values {found}, expected uint8, or floats in [0, 1]")
+        return items
+
     def _in_chunks(self, function: Callable[[Tensor], Tensor], items: Array, shape: tuple[int, ...]) -> Array:
         if tuple(items.shape[1:]) != shape:
             expected = "x".join(map(str, ("n", *shape)))
             raise LoraeError(f"shape: got {'x'.join(map(str, items.shape))}, expected {expected} (from this model)")
-        if len(shape) == 3 and items.dtype not in (np.uint8, torch.uint8) and len(items) and float(items.max()) > 1:
-            raise LoraeError(f"images: got values up to {float(items.max()):g}, expected uint8, or floats in [0, 1]")
         training, device = self.training, self.scaling.scale.device
         self.eval()
         try:
-            with torch.inference_mode():
+            with isolated(), torch.inference_mode():
                 parts = [
                     function(torch.as_tensor(np.array(part) if isinstance(part, np.ndarray) else part).to(device)).cpu()
                     for part in (items[start : start + CHUNK] for start in range(0, len(items), CHUNK))
-                ] or [function(torch.zeros(0, *shape, device=device)).cpu()]
+                ] or [function(torch.zeros(0, *shape, dtype=torch.float32, device=device)).cpu()]
                 result = torch.cat(parts)
         finally:
             self.train(training)

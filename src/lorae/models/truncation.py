@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn.utils import skip_init
 
 from lorae.errors import LoraeError
+from lorae.isolation import isolated
 from lorae.linalg import principal_axes
 from lorae.metrics.ranks import rank_at
 from lorae.models.bottlenecks import Bottleneck
@@ -54,6 +55,7 @@ class PrincipalTruncation:
         return _linear(weight @ self.axes, weight @ self.mean + bias, layer)
 
 
+@isolated()
 def find_truncation(encoder_outputs: Tensor, bottleneck: Bottleneck, rank: int) -> PrincipalTruncation:
     """Find `rank` principal axes of the latents of encoder outputs, (n, input_dim), within the range of M.
 

@@ -13,6 +13,7 @@ from lorae.models.autoencoder import Autoencoder
 from lorae.models.layers import Linear
 from lorae.models.networks import build_networks
 from lorae.objectives.objective import LossOutput, Objective, OptimizerTarget
+from lorae.randomness import normal, randn_like
 
 # The width of the WAE authors' adversary on latents.
 LATENT_WIDTHS = (512, 512, 512)
@@ -66,7 +67,7 @@ class WAEGANObjective(Objective):
         return LossOutput(output.loss + self.total(generator), output.terms | generator, output.latents)
 
     def _compute_adversary_loss(self, x: Tensor) -> LossOutput:  # noqa: ARG002 - the latents of this batch are at hand
-        scores = self._score(self._latents), self._score(torch.randn_like(self._latents))
+        scores = self._score(self._latents), self._score(randn_like(self._latents))
         terms = {"discriminator": self.losses.false(scores[0]) + self.losses.real(scores[1])}
         return LossOutput(self.total(terms), terms, self._latents)
 
@@ -112,12 +113,12 @@ class GANObjective(Objective):
         return LossOutput(self.total(terms), terms, z)
 
     def _draw(self, x: Tensor) -> Tensor:
-        return torch.randn(len(x), self.model.spec.latent_dim, device=x.device)
+        return normal(len(x), self.model.spec.latent_dim, device=x.device)
 
     def _score(self, items: Tensor) -> Tensor:
         # Noise on its inputs keeps the discriminator from saturating (arXiv:1701.04862): not needed by ns-gan and
         # ls-gan, but without noise the minimax generator has no gradient after a hundred steps.
-        noisy = items + self.noise * torch.randn_like(items) if self.noise > 0 else items
+        noisy = items + self.noise * randn_like(items) if self.noise > 0 else items
         scores: Tensor = self.modules["discriminator"](noisy)
         return scores[:, 0].float()
 

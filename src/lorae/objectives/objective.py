@@ -13,6 +13,7 @@ from lorae.objectives.concurrent_penalty import ConcurrentPenalty
 from lorae.objectives.linearized_penalty import LinearizedPenalty
 from lorae.penalties import get_penalty, matrix_function, matrix_penalties, penalty_function
 from lorae.penalties._context import PenaltyContext, penalized_matrix
+from lorae.randomness import randn_like
 
 
 class LossOutput(NamedTuple):
@@ -56,7 +57,7 @@ class Objective:
         self._penalties = {name: penalty_function(name) for name in self.weights if name not in own}
         self.weights = {"reconstruction": 1.0, **own, **self.weights}
         # On the device, so that a captured step sees a warm-up; 1 is full weight.
-        self.penalty_scale = torch.ones((), device=self.model.scaling.scale.device)
+        self.penalty_scale = torch.ones((), dtype=torch.float32, device=self.model.scaling.scale.device)
         # The nuclear norm of M after the last proximal step, without a gradient: reported at no cost.
         self.proximal_norm = torch.zeros_like(self.penalty_scale)
         # Adversaries and linearized penalties, for checkpoints.
@@ -81,6 +82,12 @@ class Objective:
         waiting = (get_penalty(name).reads_back for name in self._penalties if name not in self._linearized)
         return self.model.bottleneck.READS_BACK or any(waiting)
 
+    @property
+    def has_foreign_parts(self) -> bool:
+        """Whether the bottleneck or a penalty belongs to another package or program, whose draws are not known."""
+        parts = [type(self.model.bottleneck), *(get_penalty(name).function for name in self._penalties)]
+        return any(part is not None and not str(getattr(part, "__module__", "")).startswith("lorae.") for part in parts)
+
     def compute_concurrently(self) -> ConcurrentPenalty | None:
         """Move the penalties of M alone, if a graph can record them, from the loss to a stream beside the networks.
 
@@ -104,7 +111,7 @@ class Objective:
 
     def compute_loss(self, x: Tensor) -> LossOutput:
         """Return loss, terms and latents of a scaled batch."""
-        noisy = x + self.noise * torch.randn_like(x) if self.noise > 0 else x
+        noisy = x + self.noise * randn_like(x) if self.noise > 0 else x
         with self.autocast(x):
             result = self.model(noisy)
         x_hat = result.x_hat.float()

@@ -31,7 +31,7 @@ class ProximalAdam(torch.optim.Adam):
         self.matrix = matrix
         self.weight = weight
         self.state[matrix] = {
-            "step": torch.zeros((), device=matrix.device),
+            "step": torch.zeros((), dtype=torch.float32, device=matrix.device),
             "exp_avg": torch.zeros_like(matrix),
             "mean_square": matrix.new_zeros(()),
             # Sum of the thresholds not yet applied; norm and rank of M after the last factorization.

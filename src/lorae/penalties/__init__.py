@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lorae import plugins
-from lorae.errors import LoraeError
+from lorae.errors import LoraeError, unknown_name
 from lorae.penalties._context import PenaltyContext as PenaltyContext
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def all_penalties() -> dict[str, Penalty]:
 def get_penalty(name: str) -> Penalty:
     """Return a penalty, imported; LoraeError for one that is unknown or ambiguous, or fails to import."""
     if name not in all_penalties():
-        raise LoraeError(f"penalties: got {name!r}, expected one of {', '.join(all_penalties())}")
+        raise unknown_name("penalties", name, all_penalties())
     if name in plugins.installed(GROUP) and name not in _added:
         plugins.refuse_duplicates(GROUP, _built_in())
         _added[name] = _of_module(name, plugins.load(GROUP, name))

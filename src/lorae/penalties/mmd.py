@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from lorae.penalties._context import PenaltyContext
+from lorae.randomness import randn_like
 
 SOURCE = "Tolstikhin et al., ICLR 2018 (arXiv:1711.01558), algorithm 2"
 
@@ -21,7 +22,7 @@ def penalty(context: PenaltyContext) -> Tensor:
     n = len(z)
     if n < 2:  # the last batch of an epoch may have one item, thus no pairs
         return (0 * z).sum()
-    noise = torch.randn_like(z)
+    noise = randn_like(z)
     # A point's kernels with itself are all 1, whatever the data.
     within = _kernel(z, z).sum() + _kernel(noise, noise).sum() - 2 * n * len(SCALES)
     return within / (n * (n - 1)) - 2 * _kernel(z, noise).mean()

@@ -19,34 +19,21 @@ GRID_WIDTH = 1024
 
 
 def plot_grid(images: NDArray[np.uint8], path: str | Path, columns: int | None = None) -> Path:
-    """Write a grid of images as a PNG.
-
-    images (ndarray of shape (n, c, h, w), uint8): with 1 or 3 channels
-    columns: images in a row; None makes the grid nearly square
-
-    Raises LoraeError if the array has another type or shape.
-    """
+    """Write images, uint8 (n, c, h, w) with 1 or 3 channels, as a PNG; without `columns` the grid is nearly square."""
     pixels = _as_rgb("images", images)
     columns = columns or math.ceil(math.sqrt(len(pixels)))
-    height, width = pixels.shape[1:3]
-    scale = min(4, max(1, GRID_WIDTH // (columns * width)))
+    scale = min(4, max(1, GRID_WIDTH // (columns * pixels.shape[2])))
     gap = max(1, scale // 2)
-    rows = math.ceil(len(pixels) / columns)
-    sheet = Image.new("RGB", (columns * (width * scale + gap) - gap, rows * (height * scale + gap) - gap), "white")
+    height, width = (side * scale + gap for side in pixels.shape[1:3])
+    sheet = Image.new("RGB", (columns * width - gap, math.ceil(len(pixels) / columns) * height - gap), "white")
     for index, tile in enumerate(pixels):
         row, column = divmod(index, columns)
-        sheet.paste(_tile(tile, scale), (column * (width * scale + gap), row * (height * scale + gap)))
+        sheet.paste(_tile(tile, scale), (column * width, row * height))
     return _save(sheet, path)
 
 
 def plot_reconstructions(originals: NDArray[np.uint8], reconstructions: NDArray[np.uint8], path: str | Path) -> Path:
-    """Write a grid of originals as a PNG, each row above its reconstructions.
-
-    originals, reconstructions (ndarray of shape (n, c, h, w), uint8): with 1 or 3 channels; the first 32 are shown, in
-        rows of at most 16
-
-    Raises LoraeError if an array has another type or shape.
-    """
+    """Write the first 32 originals as a PNG, each row above its reconstructions; both uint8 (n, c, h, w)."""
     pairs = [_as_rgb("originals", originals), _as_rgb("reconstructions", reconstructions)]
     if originals.shape != reconstructions.shape:
         raise LoraeError(

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 from numpy.typing import NDArray
@@ -28,6 +27,8 @@ from lorae.plotting.style import (
 )
 
 LONGEST_LABEL = 34
+# A dashed line behind the curves.
+THRESHOLD: dict[str, Any] = {"color": INK, "linewidth": 1.1, "linestyle": (0, (5, 3)), "zorder": 1.5}
 
 
 def format_tolerance(value: float) -> str:
@@ -46,13 +47,9 @@ def plot_spectrum(
     tolerance: float = 1e-3,
     ranks: Mapping[str, int] | None = None,
 ) -> Path:
-    """Draw the eigenvalues of latent covariances, relative to the largest, on a log axis, to a PNG.
+    """Draw eigenvalues of latent covariances relative to the largest, by the name of their curve, to a PNG.
 
-    spectra: eigenvalues by the name of the curve, in any order; values below 1e-12 are drawn at 1e-12
-    tolerance: share of the largest eigenvalue at which a line is drawn
-    ranks: ranks by name; a missing one is counted at `tolerance`
-
-    Raises LoraeError if there is no spectrum, one is empty, or the tolerance is not between 0 and 1.
+    A line is drawn at `tolerance`, the share of the largest at which a rank is counted that `ranks` does not give.
     """
     if not 0 < tolerance < 1:
         raise LoraeError(f"tolerance {tolerance!r} is not between 0 and 1; use for example 1e-3")
@@ -75,7 +72,7 @@ def plot_spectrum(
             axes.plot(rank, heights[rank - 1], "o", color=color, markersize=8, markeredgecolor="white", zorder=4)
         handles.append(line)
         labels.append(f"{_shortened(name)}: rank {rank} of {curve.size}")
-    handles.append(axes.axhline(tolerance, color=INK, linewidth=1.1, linestyle=(0, (5, 3)), zorder=1.5))
+    handles.append(axes.axhline(tolerance, **THRESHOLD))
     labels.append(f"tolerance {format_tolerance(tolerance)}; a dot marks each rank")
     axes.set_yscale("log")
     axes.set_ylim(_bottom(curves.values(), tolerance), 3.0)
@@ -91,14 +88,7 @@ def plot_spectrum(
 def plot_rank_error(
     points: Sequence[Mapping[str, Any]], path: str | Path, *, marked: str | None = None, bound: float | None = None
 ) -> Path:
-    """Draw errors against ranks, the errors on a log axis, to a PNG.
-
-    points: `label`, `rank` and `mse` of each; an error below 1e-12 is drawn at 1e-12
-    marked: label of the chosen point
-    bound: largest error allowed, drawn as a dashed line
-
-    Raises LoraeError if there is no point.
-    """
+    """Draw the `mse` of points against their `rank`, the one with the label `marked`, and the bound, to a PNG."""
     if not points:
         raise LoraeError("no rank to plot; expected at least one point")
     # Along the axis, whatever the order of trials; of equal ranks the larger error first, as on a path.
@@ -114,7 +104,7 @@ def plot_rank_error(
     _label_points(axes, rows, errors, marked)
     shown = errors if bound is None else [*errors, max(bound, FLOOR)]
     if bound is not None:
-        handles.append(axes.axhline(shown[-1], color=INK, linewidth=1.1, linestyle=(0, (5, 3)), zorder=1.5))
+        handles.append(axes.axhline(shown[-1], **THRESHOLD))
         labels.append(f"allowed: {bound:.4g}")
     log_axis(axes, min(shown), max(shown))
     span = max(1, ranks[-1] - ranks[0])
@@ -131,10 +121,7 @@ def plot_rank_error(
 def plot_vector_reconstructions(
     originals: NDArray[np.floating[Any]], reconstructions: NDArray[np.floating[Any]], path: str | Path
 ) -> Path:
-    """Write a PNG with the columns of up to four vectors as curves, originals dots and reconstructions lines.
-
-    Both arrays are float of shape (n, d). Returns the path. Raises LoraeError for arrays of another shape.
-    """
+    """Draw the columns of up to four vectors, originals as dots and reconstructions as lines, both (n, d), to a PNG."""
     if originals.ndim != 2 or originals.shape != reconstructions.shape:
         raise LoraeError(
             f"originals and reconstructions have the shapes {originals.shape} and {reconstructions.shape}, "
@@ -162,13 +149,7 @@ def plot_vector_samples(vectors: NDArray[np.floating[Any]], path: str | Path) ->
 
 
 def plot_dimensions(estimates: Sequence[Mapping[str, Any]], path: str | Path) -> Path:
-    """Draw estimated against known dimensions, with a panel for each method, to a PNG.
-
-    estimates: `method`, `family` of the data, which sets the color, `noise`, which makes a dot hollow, `dimension`, and
-        the estimated `value`; those whose value is None are left out
-
-    Raises LoraeError if no estimate has a value.
-    """
+    """Draw estimated against known dimensions, a panel for each method, to a PNG; dots of noisy data are hollow."""
     rows = [row for row in estimates if row["value"] is not None]
     if not rows:
         raise LoraeError("no dimension to plot; expected at least one estimate")
@@ -194,7 +175,13 @@ def plot_dimensions(estimates: Sequence[Mapping[str, Any]], path: str | Path) ->
         axes.tick_params(labelbottom=True)
     for axes in panels[::2]:
         axes.set_ylabel("estimate")
-    _dimension_legend(figure, families, any(row["noise"] > 0 for row in rows))
+    dot: dict[str, Any] = {"marker": "o", "linestyle": ""}
+    handles = [Line2D([], [], color=COLORS[number % len(COLORS)], **dot) for number in range(len(families))]
+    if any(row["noise"] > 0 for row in rows):
+        handles.append(Line2D([], [], color=INK, markerfacecolor="none", **dot))
+        families.append("with noise")
+    handles.append(Line2D([], [], color=MUTED, linewidth=1.0))
+    legend_below(figure, handles, [*families, "estimate = known"], columns=3)
     return save(figure, path)
 
 
@@ -210,16 +197,6 @@ def _estimates(axes: Axes, rows: Sequence[Mapping[str, Any]], families: Sequence
             axes.plot(x, y, "o", color=color, markerfacecolor=face, markersize=4, alpha=0.55)
 
 
-def _dimension_legend(figure: Figure, families: Sequence[str], noisy: bool) -> None:
-    handles = [Line2D([], [], marker="o", linestyle="", color=COLORS[n % len(COLORS)]) for n in range(len(families))]
-    labels = list(families)
-    if noisy:
-        handles.append(Line2D([], [], marker="o", linestyle="", color=INK, markerfacecolor="none"))
-        labels.append("with noise")
-    handles.append(Line2D([], [], color=MUTED, linewidth=1.0))
-    legend_below(figure, handles, [*labels, "estimate = known"], columns=3)
-
-
 def _label_points(axes: Axes, rows: Sequence[Mapping[str, Any]], errors: Sequence[float], first: str | None) -> None:
     """Write the label of each point beside it, that of `first` always, others if there is room."""
     x = np.array([row["rank"] for row in rows], dtype=np.float64)
@@ -232,24 +209,18 @@ def _label_points(axes: Axes, rows: Sequence[Mapping[str, Any]], errors: Sequenc
         if any(abs(across - a) < 0.14 and abs(up - b) < 0.09 for a, b in taken):
             continue
         taken.append((across, up))
+        label, point = rows[index]["label"], (x[index], errors[index])
         axes.annotate(
-            rows[index]["label"],
-            (x[index], errors[index]),
-            (5, 5),
-            textcoords="offset points",
-            fontsize=SMALL_TEXT,
-            color=MUTED,
-            parse_math=False,
+            label, point, (5, 5), textcoords="offset points", fontsize=SMALL_TEXT, color=MUTED, parse_math=False
         )
 
 
 def _relative(name: str, values: Sequence[float]) -> NDArray[np.float64]:
-    eigenvalues = np.sort(np.asarray(values, dtype=np.float64).ravel())[::-1]
+    eigenvalues = np.asarray(values, dtype=np.float64).ravel()
     if eigenvalues.size == 0:
         raise LoraeError(f"the spectrum {name!r} is empty; expected at least one eigenvalue")
-    # sort puts NaN last, so reversed they come first; a diverged run must still give a page.
-    finite = np.nan_to_num(eigenvalues, nan=0.0, posinf=0.0, neginf=0.0)
-    finite = np.sort(finite)[::-1]
+    # A diverged run must still give a page.
+    finite = np.sort(np.nan_to_num(eigenvalues, nan=0.0, posinf=0.0, neginf=0.0))[::-1]
     return finite / finite[0] if finite[0] > 0 else np.zeros_like(finite)
 
 

@@ -15,12 +15,7 @@ Series = tuple[list[float], list[float]]
 
 
 def plot_curves(records: Sequence[Mapping[str, Any]], path: str | Path) -> Path:
-    """Draw the terms of the loss and the rank against epochs, with a panel for each, to a PNG.
-
-    records: lines of a run's `stats.jsonl`. The horizontal axis counts steps until the first epoch has ended.
-
-    Raises LoraeError if no record can be drawn.
-    """
+    """Draw the loss terms and the rank of `stats.jsonl` by epoch, or by step before one has ended, to a PNG."""
     steps = [record for record in records if record.get("event") == "step"]
     epochs = [record for record in records if record.get("event") == "epoch"]
     terms = list(dict.fromkeys(name for record in steps for name in record.get("terms") or {}))
@@ -29,19 +24,13 @@ def plot_curves(records: Sequence[Mapping[str, Any]], path: str | Path) -> Path:
         raise LoraeError("no training records to plot; expected lines of stats.jsonl with an event step or epoch")
     per_epoch = _steps_per_epoch(epochs)
 
-    def series(rows: list[Mapping[str, Any]], *keys: str) -> tuple[list[float], list[float]]:
-        found = [(row["step"] / per_epoch, _number(row, keys)) for row in rows]
-        kept = [(x, y) for x, y in found if y is not None]
+    def series(rows: list[Mapping[str, Any]], *keys: str) -> Series:
+        kept = [(row["step"] / per_epoch, y) for row in rows if (y := _number(row, keys)) is not None]
         return [x for x, _ in kept], [y for _, y in kept]
 
     figure, panels = new_figure(2 + len(penalties), height=0.5 + 1.75 * (2 + len(penalties)))
-    _panel(
-        panels[0],
-        "reconstruction loss",
-        ("training batch", series(steps, "terms", "reconstruction")),
-        ("test MSE", series(epochs, "test_mse")),
-        log=True,
-    )
+    errors = ("training batch", series(steps, "terms", "reconstruction")), ("test MSE", series(epochs, "test_mse"))
+    _panel(panels[0], "reconstruction loss", *errors, log=True)
     for axes, name in zip(panels[1:-1], penalties, strict=True):
         weight = _number(steps[-1], ("weights", name))
         title = f"{name} penalty, unweighted" + ("" if weight is None else f" (its weight: {weight:g})")
@@ -93,26 +82,14 @@ def _panel(
     if wide and min(heights) > 0:
         log_axis(axes, min(heights), max(heights))
     if any(labels):
-        axes.legend(
-            handles,
-            labels,
-            loc="lower right",
-            bbox_to_anchor=(1.0, 0.99),
-            ncols=2,
-            frameon=False,
-            fontsize=SMALL_TEXT,
-            labelcolor=INK,
-            handlelength=1.2,
-            columnspacing=1.0,
-            borderaxespad=0.0,
-        )
+        place: dict[str, Any] = {"loc": "lower right", "bbox_to_anchor": (1.0, 0.99), "borderaxespad": 0.0}
+        look: dict[str, Any] = {"frameon": False, "fontsize": SMALL_TEXT, "labelcolor": INK}
+        axes.legend(handles, labels, ncols=2, handlelength=1.2, columnspacing=1.0, **place, **look)
 
 
 def _steps_per_epoch(epochs: Sequence[Mapping[str, Any]]) -> float:
-    for record in reversed(epochs):
-        if record.get("epoch") and record.get("step"):
-            return float(record["step"] / record["epoch"])
-    return 1.0
+    whole = (record for record in reversed(epochs) if record.get("epoch") and record.get("step"))
+    return next((record["step"] / record["epoch"] for record in whole), 1.0)
 
 
 def _number(record: Mapping[str, Any], keys: Sequence[str]) -> float | None:

@@ -9,12 +9,9 @@ from lorae.runs.run import Run
 
 @dataclass(frozen=True)
 class Column:
-    """A column of the table.
+    """A column: its key in the output of `--json`, its title, and the path of its value in `evaluation.json`.
 
-    key: its key in the output of `--json`
-    path: keys that lead to its value in `evaluation.json`
-    lower_is_better: whether the smallest value is the best one; None if neither is
-    show: formats a value
+    The smallest value is the best one if `lower_is_better`; None if neither end is. `show` formats a value.
     """
 
     key: str
@@ -62,24 +59,13 @@ COMPARING = (
 
 
 def rows(runs: Sequence[Run]) -> list[dict[str, Any]]:
-    """Return a row of plain values for each run.
-
-    Returns `run`, `data`, `method` and `penalties` of each run, the values of `COLUMNS` that it has, and `features`,
-    the networks of its distances.
-    """
+    """Return a row for each run: some settings, the values of `COLUMNS` that it has, and the networks of distances."""
     table = []
     for run in runs:
         evaluation, settings = run.evaluation(), run.config["settings"]
-        row: dict[str, Any] = {
-            "run": str(run.path),
-            "data": settings.get("data"),
-            "method": settings.get("method"),
-            "penalties": settings.get("penalties"),
-        }
-        for column in COLUMNS:
-            value = lookup(evaluation, column.path)
-            if value is not None:
-                row[column.key] = value
+        row = {"run": str(run.path)} | {name: settings.get(name) for name in ("data", "method", "penalties")}
+        values = {column.key: lookup(evaluation, column.path) for column in COLUMNS}
+        row |= {key: value for key, value in values.items() if value is not None}
         protocols = [found for path in COMPARING if isinstance(found := lookup(evaluation, path), dict)]
         networks = {f"{protocol.get('features')} {protocol.get('weights')}" for protocol in protocols}
         if networks:
@@ -94,7 +80,7 @@ def shown_columns(table: Sequence[dict[str, Any]]) -> list[Column]:
 
 
 def best(table: Sequence[dict[str, Any]], column: Column) -> Any:
-    """Return the best value of a column; None if there is no better, or only one run has a value."""
+    """Return the best value of a column; None if there is no better end, or only one run has a value."""
     values = [row[column.key] for row in table if column.key in row]
     if column.lower_is_better is None or len(values) < 2:
         return None

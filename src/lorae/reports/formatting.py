@@ -14,12 +14,7 @@ _RULES = {None: "---", "left": ":---", "right": "---:", "center": ":---:"}
 def markdown_table(
     header: Sequence[str], rows: Iterable[Sequence[str]], align: Sequence[str | None] | None = None
 ) -> str:
-    """Return a Markdown table, without a line break at its end.
-
-    header: the titles of the columns
-    rows: the cells, a sequence for each row; a `|` in a cell is escaped
-    align (sequence of {None, "left", "right", "center"}): the alignment of each column; None leaves it to the reader's
-        program
+    """Return a Markdown table without a line break at its end; None leaves the alignment to the reader's program.
 
     >>> print(markdown_table(["method", "rank"], [["ae", "58"]], [None, "right"]))
     | method | rank |
@@ -32,11 +27,7 @@ def markdown_table(
 
 
 def mean_and_deviation(values: Sequence[float | None], mean: str = ".1f", deviation: str | None = None) -> str:
-    """Return mean and sample standard deviation as text, the mean alone of one value, a dash of none.
-
-    values: the numbers; None is left out
-    mean: format of the mean
-    deviation: format of the standard deviation; None: that of the mean
+    """Return mean and sample standard deviation in the given formats; the mean alone of one value, a dash of none.
 
     >>> mean_and_deviation([1.0, 2.0, None]), mean_and_deviation([1.0], ".2f"), mean_and_deviation([])
     ('1.5 ± 0.7', '1.00', '–')
@@ -65,9 +56,8 @@ def duration(seconds: Any) -> str:
     if seconds < 10:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes:02d} min"
+    if minutes >= 60:
+        return f"{minutes // 60} h {minutes % 60:02d} min"
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
 

@@ -7,11 +7,9 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Choice:
-    """The ranks that a run tried, or the points of its penalty path.
+    """The ranks that a run tried, or the points of its penalty path: `label`, `rank` and `mse`, on held-out items.
 
-    points: `label`, `rank` and `mse` of each, in the order of training; `mse` is the error on held-out training items
-    chosen: label of the point that is the model of the run
-    bound: largest error allowed; None on a path
+    `chosen` is the label of the point that is the model of the run, `bound` the largest error allowed, None on a path.
     """
 
     points: list[dict[str, Any]]
@@ -31,12 +29,9 @@ class Choice:
     @property
     def rows(self) -> list[list[str]]:
         """Cells of a row for each point, with a star at the chosen one."""
-        table = []
-        for point in self.points:
-            star = " *" if point["label"] == self.chosen else ""
-            cells = [str(point["rank"]), f"{point['mse']:.4g}{star}"]
-            table.append([point["label"], *cells] if self.is_path else cells)
-        return table
+        stars = {point["label"]: " *" if point["label"] == self.chosen else "" for point in self.points}
+        table = [[p["label"], str(p["rank"]), f"{p['mse']:.4g}{stars[p['label']]}"] for p in self.points]
+        return table if self.is_path else [cells[1:] for cells in table]
 
     @property
     def sentence(self) -> str:

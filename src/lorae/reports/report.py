@@ -13,45 +13,16 @@ from lorae.reports.formatting import count, duration, number, plain
 from lorae.reports.run_view import Figure, RunView, load_all
 from lorae.reports.templating import data_uri, environment
 from lorae.system.faults import tolerated
-from lorae.system.files import CannotWriteError, write_atomically
+from lorae.system.files import CannotWriteError, read_toml, write_atomically
 
 # Titles and captions of the figures that commands draw into a run folder; any other figure has its name as title.
-CAPTIONS = {
-    "samples-gaussian": (
-        "Samples from a Gaussian",
-        "Latents drawn from one Gaussian fitted to those of the training data, decoded.",
-    ),
-    "samples-mixture": (
-        "Samples from a mixture",
-        "Latents drawn from a mixture of Gaussians fitted to those of the training data, decoded.",
-    ),
-    "samples-prior": ("Samples from the prior", "Latents drawn from the standard normal, decoded."),
-    "interpolation-linear": (
-        "Interpolation, straight",
-        "Each row runs from one test image (far left) to another (far right); between them, decoded latents on the "
-        "straight line from the one's to the other's.",
-    ),
-    "interpolation-spherical": (
-        "Interpolation, along a sphere",
-        "The same pairs, with latents on the great circle about the mean of all latents.",
-    ),
-}
+CAPTIONS = read_toml("lorae.reports", "captions.toml")
 
 
 def write_report(runs: Sequence[str | Path], out: str | Path | None = None) -> Path:
-    """Write one HTML page about the runs, and its plots into each RUN/figures.
-
-    out: the page; None takes RUN/report.html for one run, else lorae-report.html in the current folder
-
-    Raises LoraeError if there is no run, a path is no run folder, a file is damaged, or the page cannot be written.
-    """
+    """Write a page about the runs, by default RUN/report.html or lorae-report.html, and plots into RUN/figures."""
     loaded = load_all(runs)
-    if out is not None:
-        target = Path(out)
-    elif len(loaded) == 1:
-        target = loaded[0].folder / "report.html"
-    else:
-        target = Path("lorae-report.html")
+    target = Path(out or (loaded[0].folder / "report.html" if len(loaded) == 1 else "lorae-report.html"))
     figures = [_figures(run) for run in loaded]
     several = len(loaded) > 1
     page = _template().render(
@@ -72,14 +43,10 @@ def _figures(run: RunView) -> dict[str, Any]:
     folder, choice = run.folder / "figures", run.choice
     images: dict[str, Any] = {"spectrum": None, "ranks": None, "curves": None, "reconstructions": None}
     if run.spectrum.get("eigenvalues"):
+        spectra, ranks = {run.name: run.spectrum["eigenvalues"]}, {run.name: run.spectrum["rank"]}
         images["spectrum"] = _drawn(
             folder / "spectrum.png",
-            lambda path: plot_spectrum(
-                {run.name: run.spectrum["eigenvalues"]},
-                path,
-                tolerance=run.tolerance,
-                ranks={run.name: run.spectrum["rank"]},
-            ),
+            lambda path: plot_spectrum(spectra, path, tolerance=run.tolerance, ranks=ranks),
         )
     if choice is not None:
         images["ranks"] = _drawn(
@@ -110,8 +77,8 @@ def _drawn(path: Path, draw: Callable[[Path], Path]) -> str | None:
 
 def _figure(key: str, path: Path) -> Figure:
     named = key.replace("_", " ").replace("-", " ").capitalize()
-    title, caption = CAPTIONS.get(key, (named, "From the run's folder figures."))
-    return Figure(key, title, caption, data_uri(path))
+    texts = CAPTIONS.get(key, {"title": named, "caption": "From the run's folder figures."})
+    return Figure(key, texts["title"], texts["caption"], data_uri(path))
 
 
 def _side_by_side(
@@ -155,11 +122,6 @@ def _overlay(runs: Sequence[RunView]) -> str | None:
 
 def _template() -> Any:
     templates = environment()
-    templates.filters.update(
-        tolerance=lambda value: format_tolerance(float(value)),
-        number=number,
-        count=count,
-        duration=duration,
-        plain=plain,
-    )
+    templates.filters.update(number=number, count=count, duration=duration, plain=plain)
+    templates.filters["tolerance"] = lambda value: format_tolerance(float(value))
     return templates.get_template("report.html")

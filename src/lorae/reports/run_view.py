@@ -28,11 +28,9 @@ class Figure:
 class RunView:
     """The values of a run that its report shows.
 
-    folder: the run folder, as the user typed it
-    config: content of `config.json`; keys may be missing
-    stats: lines of `stats.jsonl`
-    evaluation: content of `evaluation.json`; None before the training ended
-    row: the run's row of the comparison
+    The folder is written as the user typed it. `config` and `evaluation` are the contents of the files, the latter None
+    before the training ended, and `settings` to `spectrum` parts of them, empty where they lack it; `row` is the run's
+    row of the comparison.
     """
 
     name: str
@@ -41,16 +39,13 @@ class RunView:
     stats: list[dict[str, Any]]
     evaluation: dict[str, Any] | None
     row: dict[str, Any]
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """Settings of the run."""
-        return mapping(self.config.get("settings"))
-
-    @property
-    def data(self) -> dict[str, Any]:
-        """Description of the data set."""
-        return mapping(self.config.get("data"))
+    settings: dict[str, Any]
+    data: dict[str, Any]
+    truncated: dict[str, Any]
+    machine: dict[str, Any]
+    parameter_counts: dict[str, Any]
+    reconstruction: dict[str, Any]
+    spectrum: dict[str, Any]
 
     @property
     def items(self) -> str:
@@ -65,31 +60,10 @@ class RunView:
         return found
 
     @property
-    def truncated(self) -> dict[str, Any]:
-        """Original and rank of a truncated run; empty for any other."""
-        return mapping(self.config.get("truncated"))
-
-    @property
     def parameters(self) -> int | None:
         """Number of parameters once M is multiplied into the layer before it."""
-        counts = mapping(self.config.get("parameters"))
-        encoder, decoder = counts.get("encoder"), counts.get("decoder")
+        encoder, decoder = self.parameter_counts.get("encoder"), self.parameter_counts.get("decoder")
         return encoder + decoder if isinstance(encoder, int) and isinstance(decoder, int) else None
-
-    @property
-    def finished(self) -> bool:
-        """Whether training ended and the model was measured."""
-        return self.evaluation is not None
-
-    @property
-    def reconstruction(self) -> dict[str, Any]:
-        """Results on reconstructions; empty before there are any."""
-        return mapping((self.evaluation or {}).get("reconstruction"))
-
-    @property
-    def spectrum(self) -> dict[str, Any]:
-        """Results on the rank, with the eigenvalues; empty before there are any."""
-        return mapping((self.evaluation or {}).get("rank"))
 
     @property
     def headline(self) -> str | None:
@@ -129,15 +103,9 @@ class RunView:
         return statistics.median(speeds) if speeds else None
 
     @property
-    def machine(self) -> dict[str, Any]:
-        """Software and hardware of the training."""
-        return mapping(self.config.get("machine"))
-
-    @property
     def origin(self) -> dict[str, Any]:
         """Facts that are needed to repeat the run, in addition to the command."""
-        parts = mapping(self.config.get("parameters"))
-        counts = {f"parameters, {part}": count(size) for part, size in parts.items()}
+        counts = {f"parameters, {part}": count(size) for part, size in self.parameter_counts.items()}
         words = "from {from}, {latent_dim} to {rank} latent coordinates"
         return {
             "lorae version": self.config.get("version"),
@@ -151,11 +119,8 @@ class RunView:
     @property
     def protocols(self) -> dict[str, dict[str, Any]]:
         """Protocols of test error and rank, by heading."""
-        found = {
-            "How the test MSE was measured": self.reconstruction.get("protocol"),
-            "How the rank was measured": self.spectrum.get("protocol"),
-        }
-        return {title: protocol for title, protocol in found.items() if isinstance(protocol, dict) and protocol}
+        found = {"How the test MSE was measured": self.reconstruction, "How the rank was measured": self.spectrum}
+        return {title: protocol for title, part in found.items() if (protocol := mapping(part.get("protocol")))}
 
     @property
     def further_protocols(self) -> dict[str, dict[str, Any]]:
@@ -186,8 +151,8 @@ class RunView:
         spectrum, sentences = self.spectrum, []
         if spectrum.get("energy_99") is not None:
             sentences.append(f"{count(spectrum['energy_99'])} directions hold 99 % of the variance.")
-        without = [("entropy rank", "entropy_rank"), ("stable rank", "stable_rank")]
-        values = [f"{words} {number(spectrum[key])}" for words, key in without if spectrum.get(key) is not None]
+        without = [key for key in ("entropy_rank", "stable_rank") if spectrum.get(key) is not None]
+        values = [f"{key.replace('_', ' ')} {number(spectrum[key])}" for key in without]
         if values:
             sentences.append(f"Ranks that need no tolerance: {', '.join(values)}.")
         if spectrum.get("n") is not None:
@@ -211,7 +176,17 @@ class RunView:
 def read_run_view(folder: Path, name: str) -> RunView:
     """Read a run folder; `name` is its name on the page."""
     run = Run(folder)
-    return RunView(name, folder, dict(run.config), list(run.stats()), run.evaluation() or None, rows([run])[0])
+    config, evaluation = dict(run.config), run.evaluation() or None
+    return RunView(
+        name,
+        folder,
+        config,
+        list(run.stats()),
+        evaluation,
+        rows([run])[0],
+        *(mapping(config.get(key)) for key in ("settings", "data", "truncated", "machine", "parameters")),
+        *(mapping((evaluation or {}).get(key)) for key in ("reconstruction", "rank")),
+    )
 
 
 def load_all(runs: Sequence[str | Path]) -> list[RunView]:
@@ -220,13 +195,12 @@ def load_all(runs: Sequence[str | Path]) -> list[RunView]:
     once: dict[Path, Path] = {}
     for run in runs:
         once.setdefault(Path(run).resolve(), Path(run))
-    folders = list(once.values())
-    if not folders:
+    if not once:
         raise LoraeError("no run given; expected at least one run folder")
-    short = [folder.resolve().name for folder in folders]
+    short = [folder.name for folder in once]
     return [
-        read_run_view(folder, name if short.count(name) == 1 else str(folder))
-        for folder, name in zip(folders, short, strict=True)
+        read_run_view(given, folder.name if short.count(folder.name) == 1 else str(given))
+        for folder, given in once.items()
     ]
 
 

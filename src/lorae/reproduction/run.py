@@ -1,17 +1,10 @@
 """Reproduce the studies of the package: the paper's tables, figures and theorems, and the known dimensions."""
 
-import dataclasses
-import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lorae import validation as rules
-from lorae.errors import LoraeError
-
 if TYPE_CHECKING:
-    from lorae.reproduction.jobs.store import Configuration, Job, ResultStore, State
-    from lorae.reproduction.studies import Study
-    from lorae.reproduction.tables.presets import StudyConfig
+    from lorae.reproduction.jobs.store import State
 
 TABLES = (*(f"table{number}" for number in range(1, 7)), "table6-authors", "table7", "table8")
 STUDIES = (*TABLES, "figure2", "figure3", "theorem1", "theorem2", "proposition1", "all", "dimension")
@@ -74,11 +67,12 @@ def reproduce(
     --------
     >>> reproduce("table3", preset="smoke", out="runs/smoke")["pages"]   # doctest: +SKIP
     """
-    arguments = _check_arguments(study, preset, seeds, protocol, workers)
-    chosen, config, folder = _select(arguments, data_root, out, draw_only)
+    from lorae.reproduction.runner import select
+
+    selected = select(study, preset, seeds, protocol, data_root, out, workers=workers, draw_only=draw_only)
     if not draw_only:
-        _run_missing_jobs(chosen, config, folder, arguments["workers"], data_root, quiet)
-    return _draw(chosen, config, folder)
+        selected.run_missing_jobs(quiet)
+    return selected.draw()
 
 
 def status(
@@ -91,143 +85,6 @@ def status(
     out: str | Path | None = None,
 ) -> "State":
     """Return the progress of a study in its folder; the parameters are those of `reproduce`."""
-    from lorae.reproduction.jobs.store import ResultStore
+    from lorae.reproduction.runner import select
 
-    arguments = _check_arguments(study, preset, seeds, protocol, None)
-    chosen, config, folder = _select(arguments, data_root, out, False)
-    return ResultStore(folder).state(_all_jobs(chosen, config))
-
-
-def measure(configuration: "Configuration", folder: Path, data_root: str | None) -> dict[str, Any]:
-    """Return the result of a job of any study; models and pictures are kept in `folder`."""
-    from lorae.reproduction.studies import WITHOUT_MODELS
-    from lorae.reproduction.tables import measurements
-
-    if configuration["study"] in WITHOUT_MODELS:
-        return WITHOUT_MODELS[configuration["study"]](configuration)
-    return measurements.measure(configuration, folder, data_root)
-
-
-def _check_arguments(study: str, preset: str, seeds: Any, protocol: str, workers: Any) -> dict[str, Any]:
-    given = {
-        "study": (rules.choice(*STUDIES), study),
-        "preset": (rules.choice(*PRESETS), preset),
-        "seeds": (rules.optional(rules.whole(1)), seeds),
-        "protocol": (rules.choice(*PROTOCOLS), protocol),
-        "workers": (rules.optional(rules.whole(1)), workers),
-    }
-    origin = {"study": "the call"}  # no flag of the command line
-    return {
-        name: rule.check(name, value, origin.get(name, f"argument {name}")) for name, (rule, value) in given.items()
-    }
-
-
-def _select(
-    arguments: dict[str, Any], data_root: str | Path | None, out: str | Path | None, draw_only: bool
-) -> tuple[list["Study"], "StudyConfig", Path]:
-    """Return the studies of a name that the given data allow, their configuration and their folder."""
-    from lorae.reproduction.studies import studies
-
-    name, protocol = arguments["study"], arguments["protocol"]
-    named = [study for study in studies().values() if study.name == name or (name == "all" and study.of_paper)]
-    if not all(study.of_paper for study in named):
-        for option, given in (("protocol", protocol != "paper"), ("data_root", data_root is not None)):
-            if given:
-                raise LoraeError(f"study: {name} makes its own data and is not of the paper: it takes no {option}")
-    # The paper's studies share a folder, and with it their models.
-    parts = ["paper" if named[0].of_paper else name, arguments["preset"], *([] if protocol == "paper" else [protocol])]
-    folder = Path("runs") / "-".join(parts) if out is None else Path(out)
-    if folder.exists() and not folder.is_dir():
-        raise LoraeError(f"out: got {str(folder)!r}, which is a file, expected a folder")
-    config = _build_config(arguments, data_root, folder, draw_only)
-    possible = [study for study in named if not study.data or set(study.data) & set(config.data)]
-    if not possible:
-        raise LoraeError(
-            f"study: {name} is of CelebA alone; pass data_root=FOLDER with its files", settings={"data_root": "FOLDER"}
-        )
-    return possible, config, folder
-
-
-def _build_config(
-    arguments: dict[str, Any], data_root: str | Path | None, folder: Path, draw_only: bool
-) -> "StudyConfig":
-    """Return the configuration; CelebA takes part if its files are given, or if only its records are drawn."""
-    from lorae.reproduction.jobs.store import ResultStore
-    from lorae.reproduction.tables import presets
-
-    faces = None
-    if data_root is not None:
-        from lorae import api
-
-        faces = api.load_data("celeba", data_root=str(data_root)).fingerprint
-    elif draw_only:
-        faces = _find_faces(ResultStore(folder))
-    seeds = arguments["seeds"] or presets.PRESETS[arguments["preset"]].seeds
-    return presets.StudyConfig(arguments["preset"], arguments["protocol"], seeds, faces)
-
-
-def _find_faces(store: "ResultStore") -> str | None:
-    """Return the fingerprint of the CelebA images that the records are of."""
-    found = (record["configuration"].get("model", {}).get("faces") for record in store.finished().values())
-    return next((faces for faces in found if faces is not None), None)
-
-
-def _all_jobs(chosen: list["Study"], config: "StudyConfig") -> list["Job"]:
-    from lorae.reproduction.tables.plan import by_seed, distinct
-
-    return by_seed(distinct(job for study in chosen for job in study.jobs(config)))
-
-
-def _run_missing_jobs(
-    chosen: list["Study"], config: "StudyConfig", folder: Path, workers: int | None, data_root: Any, quiet: bool
-) -> None:
-    from lorae.features import build_extractor
-    from lorae.reproduction.jobs.pool import run_jobs
-    from lorae.reproduction.jobs.store import ResultStore
-
-    root = None if data_root is None else str(Path(data_root).expanduser().absolute())
-    jobs = _all_jobs(chosen, config)
-    # Report missing weights now, not after the first training.
-    finished = ResultStore(folder).finished()
-    needed = {job.configuration.get("measure", {}).get("features") for job in jobs if job.key not in finished}
-    for features in sorted(needed - {None}):
-        build_extractor(features)
-    run_jobs(
-        jobs,
-        functools.partial(measure, folder=folder, data_root=root),
-        folder,
-        workers=workers or _default_workers(on_gpu=chosen[0].of_paper),
-        title=f"{chosen[0].name if len(chosen) == 1 else 'all'}, {config.preset}",
-        quiet=quiet,
-    )
-
-
-def _default_workers(on_gpu: bool) -> int:
-    import torch
-
-    from lorae.reproduction.jobs.pool import available_cores
-
-    # One model of this size leaves most of a GPU idle; more than four wait for each other there.
-    return min(4, available_cores()) if on_gpu and torch.cuda.is_available() else available_cores()
-
-
-def _draw(chosen: list["Study"], config: "StudyConfig", folder: Path) -> dict[str, Any]:
-    """Draw studies from the records in the folder, with CelebA if it has any of it, and at least the preset's seeds."""
-    from lorae.reproduction.jobs.store import ResultStore
-    from lorae.reproduction.tables import presets
-
-    store = ResultStore(folder)
-    records = store.finished() or {record["key"]: record for record in store.records()}
-    seeds = max(config.seeds, presets.PRESETS[config.preset].seeds)
-    config = dataclasses.replace(config, seeds=seeds, faces=config.faces or _find_faces(store))
-    drawn = [found for study in chosen if (found := study.draw(config, records, folder)) is not None]
-    if not drawn:
-        names = chosen[0].name if len(chosen) == 1 else "any study"
-        raise LoraeError(
-            f"out: {str(folder)!r} holds {len(records)} records, but none of {names} in preset {config.preset}, "
-            f"protocol {config.protocol}; its pages are left as they are"
-        )
-    merged = drawn[0]
-    for more in drawn[1:]:
-        merged = {"pages": merged["pages"] | more["pages"], "claims": merged["claims"] + more["claims"]}
-    return {"cells": len(records), "records": str(store.records_path), **merged}
+    return select(study, preset, seeds, protocol, data_root, out).progress()

@@ -1,7 +1,8 @@
 """The table of studies: the jobs of each, and the drawing of their records."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,12 +34,8 @@ WITHOUT_MODELS: dict[str, Callable[[Configuration], dict[str, Any]]] = {
 class Study:
     """A table, figure or theorem, or another benchmark.
 
-    name: name in `lorae reproduce NAME`
-    data: data sets that it is of, any of which is enough; empty if it makes its own data
-    jobs: configuration -> its jobs
-    draw: draws it: configuration, records by key and folder -> entries for the result of `reproduce`, or None if there
-        is no record of it
-    of_paper: whether it is part of `all` and follows a protocol of the paper
+    Any of its data sets is enough; a study without one makes its own data. `draw` returns entries for the result of
+    `reproduce`, or None without a record. `of_paper`: it is part of `all` and follows a protocol of the paper.
     """
 
     name: str
@@ -51,12 +48,21 @@ class Study:
 
 def studies() -> dict[str, Study]:
     """Return all studies by name, the paper's in its order."""
+    weights = tables()["table7"].rows
+    ranks = functools.partial(rank_scaling.page, weights=len(weights))
     found = [_table_study(table) for table in tables().values()]
     found += [
         _paper_study("theorem1", "Convergence of the gradient", (), _convergence_jobs, _convergence_page),
-        _paper_study("theorem2", "Contrast of distances", ("mnist",), _contrast_jobs, _contrast_page),
-        _paper_study("proposition1", "Rank against the penalty's weight", ("mnist",), _scaling_jobs, _scaling_page),
-        Study("dimension", "Estimated against known dimensions", (), _dimension_jobs, _draw_dimension, of_paper=False),
+        _of_weights("theorem2", "Contrast of distances", "contrast", [NO_PENALTY, *weights], contrast.page),
+        _of_weights("proposition1", "Rank against the penalty's weight", "rank", weights, ranks),
+        Study(
+            "dimension",
+            "Estimated against known dimensions",
+            (),
+            lambda config: benchmark.plan(benchmark.PRESETS[config.preset], config.seeds),
+            lambda _, records, folder: benchmark.draw(list(records.values()), folder),
+            of_paper=False,
+        ),
     ]
     return {study.name: study for study in found}
 
@@ -71,20 +77,20 @@ def _paper_study(
     """Build a study that is drawn as a page with claims."""
 
     def draw(config: StudyConfig, records: Records, folder: Path) -> dict[str, Any] | None:
-        found = {job.key: job for job in jobs(config) if job.key in records}
+        found = [job for job in jobs(config) if job.key in records]
         if not found:
             return None
-        failed = {
-            key: failure.outcome
-            for key in found
+        failed: dict[str, list[Job]] = {
+            failure.outcome: [job for job in found if failure.outcome in records[job.key]["result"]]
             for failure in MODEL_FAILURES
-            if failure.outcome in records[key]["result"]
         }
-        drawn = page(config, {key: record for key, record in records.items() if key not in failed}, folder)
-        notes = []
-        for outcome in sorted(set(failed.values())):
-            names = [found[key].name for key in failed if failed[key] == outcome]
-            notes.append(Text(f"Left out, as training {outcome}: {'; '.join(names)}."))
+        left_out = {job.key for those in failed.values() for job in those}
+        drawn = page(config, {key: record for key, record in records.items() if key not in left_out}, folder)
+        notes = [
+            Text(f"Left out, as training {outcome}: {'; '.join(job.name for job in those)}.")
+            for outcome, those in sorted(failed.items())
+            if those
+        ]
         drawn = dataclasses.replace(drawn, blocks=(*drawn.blocks, *notes))
         paths = {"markdown": str(write_markdown(drawn, folder)), "html": str(write_html(drawn, folder))}
         claims = [
@@ -138,49 +144,27 @@ def _picture(place: str, folder: Path) -> Path:
 NO_PENALTY = System("0", {"method": "lorae", "penalty": 0.0}, paper=False)
 
 
-def _weights() -> list[System]:
-    return list(tables()["table7"].rows)
+def _of_weights(name: str, title: str, measure: str, systems: Sequence[System], page: Callable[..., Page]) -> Study:
+    """Build a study of a model for each weight of the penalty; `page` takes rows of results and the folder."""
 
+    def planned_jobs(config: StudyConfig) -> list[tuple[System, int, Job]]:
+        return [
+            (system, seed, measurement(config, "mnist", system, measure, seed))
+            for seed in range(config.seeds)
+            for system in systems
+        ]
 
-def _weighted(config: StudyConfig, measure: str, systems: list[System]) -> list[tuple[System, int, Job]]:
-    return [
-        (system, seed, measurement(config, "mnist", system, measure, seed))
-        for seed in range(config.seeds)
-        for system in systems
-    ]
+    def draw(config: StudyConfig, records: Records, folder: Path) -> Page:
+        published = tables()["table7"].published["mnist"]
+        rows = [
+            records[job.key]["result"]
+            | {"weight": float(system.name), "seed": seed, "published": published.get((system.name, "rank"))}
+            for system, seed, job in planned_jobs(config)
+            if job.key in records
+        ]
+        return page(rows, folder)
 
-
-def _contrast_jobs(config: StudyConfig) -> list[Job]:
-    return [job for _, _, job in _weighted(config, "contrast", [NO_PENALTY, *_weights()])]
-
-
-def _contrast_page(config: StudyConfig, records: Records, folder: Path) -> Page:
-    rows = [
-        {
-            "weight": float(system.name),
-            "label": system.name,
-            "seed": seed,
-            "contrast": records[job.key]["result"]["contrast"],
-        }
-        for system, seed, job in _weighted(config, "contrast", [NO_PENALTY, *_weights()])
-        if job.key in records
-    ]
-    return contrast.page(rows, folder)
-
-
-def _scaling_jobs(config: StudyConfig) -> list[Job]:
-    return [job for _, _, job in _weighted(config, "rank", _weights())]
-
-
-def _scaling_page(config: StudyConfig, records: Records, folder: Path) -> Page:
-    published = tables()["table7"].published["mnist"]
-    rows = [
-        {"weight": float(system.name), "seed": seed, "published": published.get((system.name, "rank"))}
-        | {name: records[job.key]["result"][name] for name in ("ranks", "matrix_ranks", "entropy_rank")}
-        for system, seed, job in _weighted(config, "rank", _weights())
-        if job.key in records
-    ]
-    return rank_scaling.page(rows, folder, len(_weights()))
+    return _paper_study(name, title, ("mnist",), lambda config: [job for *_, job in planned_jobs(config)], draw)
 
 
 def _convergence_jobs(config: StudyConfig) -> list[Job]:
@@ -189,14 +173,3 @@ def _convergence_jobs(config: StudyConfig) -> list[Job]:
 
 def _convergence_page(config: StudyConfig, records: Records, folder: Path) -> Page:
     return convergence.page([records[job.key] for job in _convergence_jobs(config) if job.key in records], folder)
-
-
-# Known dimensions
-
-
-def _dimension_jobs(config: StudyConfig) -> list[Job]:
-    return benchmark.plan(benchmark.PRESETS[config.preset], config.seeds)
-
-
-def _draw_dimension(_: StudyConfig, records: Records, folder: Path) -> dict[str, Any]:
-    return benchmark.draw(list(records.values()), folder)

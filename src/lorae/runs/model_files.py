@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lorae.errors import LoraeError
+from lorae.isolation import isolated
 from lorae.runs.schema import read_record, rename_weights, write_record
 from lorae.system.files import write_atomically
 
@@ -49,7 +50,6 @@ def load_weights(model: "Autoencoder", folder: Path) -> None:
 
 def read_model(folder: Path, advice: str) -> "Autoencoder":
     """Return the model of a folder, on the CPU; `advice` says what to do if its two files do not fit together."""
-    import torch
     from safetensors import SafetensorError
 
     from lorae.models.autoencoder import Autoencoder, ModelSpec
@@ -60,10 +60,9 @@ def read_model(folder: Path, advice: str) -> "Autoencoder":
     if not path.exists():
         raise LoraeError(f"{path}: not found, but model.json is there")
     try:
-        # Initial weights, which are replaced next, must not use up the caller's random numbers.
-        with torch.random.fork_rng(devices=[]):
-            model = Autoencoder(ModelSpec.from_json(spec))
-        load_weights(model, folder)
+        with isolated():
+            model = Autoencoder.initialized(ModelSpec.from_json(spec))
+            load_weights(model, folder)
     except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise LoraeError(f"{path}: does not hold the model of model.json ({reason}); {advice}") from None

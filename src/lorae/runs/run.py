@@ -57,7 +57,7 @@ class Run:
         if not blocking.is_dir() and blocking != path.absolute():
             raise LoraeError(f"out: {str(path)!r} would lie below {str(blocking)!r}, which is no folder")
         if path.exists() and not (path.is_dir() and not any(path.iterdir())):
-            hint = f"continue it with `lorae resume {path}` or " if (path / "config.json").exists() else ""
+            hint = f"continue it with `{shell_command('resume', path)}` or " if (path / "config.json").exists() else ""
             raise LoraeError(f"out: {str(path)!r} exists and is never overwritten; {hint}choose another folder")
 
     @classmethod
@@ -231,8 +231,9 @@ class Run:
         """Return the trained model, or that of a point of a penalty path, on the CPU and in evaluation mode."""
         folder = self.path if point is None else self._point_folder(point)
         if point is None and not self.finished:
-            raise LoraeError(f"run: {str(self.path)!r} is not finished; continue it with `lorae resume {self.path}`")
-        return read_model(folder, f"delete model.json and run `lorae resume {self.path}`")
+            command = shell_command("resume", self.path)
+            raise LoraeError(f"run: {str(self.path)!r} is not finished; continue it with `{command}`")
+        return read_model(folder, f"delete model.json and run `{shell_command('resume', self.path)}`")
 
     def _point_folder(self, point: str) -> Path:
         folders = (model.parent.name for model in self.path.glob("path/*/model.json"))
@@ -287,7 +288,7 @@ class Run:
         if not (steps and epochs and (measured or not get_method(self.settings.method).encodes)):
             raise LoraeError(
                 f"run: {str(self.path)!r} lacks statistics or measurements; delete its model.json and "
-                f"run `lorae resume {self.path}`"
+                f"run `{shell_command('resume', self.path)}`"
             )
         last, epoch = steps[-1], epochs[-1]
         return {
@@ -300,6 +301,11 @@ class Run:
             "test_mse": evaluation["reconstruction"]["mse"] if measured else None,
             "schedule": evaluation.get("schedule"),
         }
+
+
+def shell_command(command: str, path: str | Path) -> str:
+    """Return a command of `lorae` on a run folder, as it can be pasted into a shell."""
+    return shlex.join(["lorae", command, str(path)])
 
 
 def write_config(folder: Path, config: Config) -> None:

@@ -6,7 +6,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from lorae.errors import LoraeError
+from lorae.errors import unknown_name
+from lorae.isolation import isolated
 from lorae.samplers.density import Density as Density
 from lorae.samplers.density import Subspace as Subspace
 from lorae.samplers.gaussians import fit_gaussian, fit_mixture, fit_prior
@@ -33,8 +34,9 @@ SAMPLERS = {
 }
 
 
+@isolated()
 def fit_density(sampler: str, latents: NDArray[Any], *, components: int = 10, seed: int = 0) -> Density:
     """Fit a sampler of the table to latents (n, l)."""
     if sampler not in SAMPLERS:
-        raise LoraeError(f"sampler: got {sampler!r}, expected one of {', '.join(SAMPLERS)}")
+        raise unknown_name("sampler", sampler, SAMPLERS)
     return SAMPLERS[sampler].fit(latents, components, seed)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lorae.errors import CollapsedError, DivergedError, LoraeError, NotApplicableError
+from lorae.isolation import isolated
 from lorae.linalg import principal_axes
 from lorae.system.files import write_atomically
 
@@ -78,6 +79,7 @@ class Density:
     factors: Array
     notes: dict[str, Any] = field(default_factory=dict)
 
+    @isolated()
     def sample(self, n: int, generator: np.random.Generator) -> NDArray[np.float32]:
         """Return n latents, float32 (n, l); the generator alone decides them."""
         components = generator.choice(len(self.weights), size=n, p=self.weights)

@@ -1,18 +1,26 @@
-"""Atomic writes of files and folders, locks, and the folder of the cache."""
+"""Atomic writes of files and folders, locks, the folder of the cache, and the TOML files of the package."""
 
 import atexit
 import contextlib
 import functools
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
+from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import platformdirs
 from filelock import FileLock, Timeout
 
 from lorae.errors import LoraeError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 
 class CannotWriteError(LoraeError):
@@ -65,6 +73,11 @@ def write_atomically(path: Path, content: bytes) -> None:
         if temporary is not None:
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
+
+
+def read_toml(package: str, name: str) -> dict[str, Any]:
+    """Return the content of a TOML file that is part of a package."""
+    return tomllib.loads(resources.files(package).joinpath(name).read_text(encoding="utf-8"))
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import os
 import sys
+import threading
 from collections.abc import Iterator
 
 import torch
@@ -15,8 +16,9 @@ _forked = False
 
 
 def _use_one_thread() -> None:
-    global _forked
+    global _forked, _lock
     _forked = True
+    _lock = threading.Lock()  # a thread of the parent may have held it
     torch.set_num_threads(1)
 
 
@@ -95,15 +97,50 @@ def thread_count(batch_size: int, model: torch.nn.Module) -> int:
     """
     parameters = sum(parameter.numel() for parameter in model.parameters())
     convolutional = any(isinstance(module, torch.nn.Conv2d) for module in model.modules())
-    return torch.get_num_threads() if convolutional or batch_size * parameters > PARALLEL_PRODUCTS else 1
+    return available_threads() if convolutional or batch_size * parameters > PARALLEL_PRODUCTS else 1
+
+
+class _Blocks(threading.local):
+    """Blocks of `threads` that this thread is in."""
+
+    depth = 0
+
+
+_here = _Blocks()
+_lock = threading.Lock()
+# Numbers of threads of all blocks in the process, and torch's number before the first of them.
+_in_blocks: list[int] = []
+_outside = 1
+
+
+def available_threads() -> int:
+    """Return torch's number of threads, as it is outside blocks of `threads`.
+
+    Torch gives a new thread the number that any other thread set last, which may be that of a training there.
+    """
+    if _forked:
+        return 1
+    with _lock:
+        count = torch.get_num_threads()
+        return _outside if count in _in_blocks else count
 
 
 @contextlib.contextmanager
 def threads(count: int) -> Iterator[None]:
     """Compute with a number of threads inside the block; sums split into another number of parts round differently."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1 if _forked else count)
+    global _outside
+    before = torch.get_num_threads() if _here.depth else available_threads()
+    count = 1 if _forked else count
+    with _lock:
+        if not _in_blocks:
+            _outside = before
+        _in_blocks.append(count)
+    _here.depth += 1
+    torch.set_num_threads(count)
     try:
         yield
     finally:
         torch.set_num_threads(before)
+        _here.depth -= 1
+        with _lock:
+            _in_blocks.remove(count)

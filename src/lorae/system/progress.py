@@ -11,22 +11,30 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column
+
+# The longest of the columns beside bar and note: description, count, elapsed time, time to go.
+FIXED = 56
 
 
 def progress_bar(quiet: bool = False) -> Progress:
     """Return a rich progress bar, silent unless standard error is a terminal or a notebook.
 
-    Use it as `with progress_bar() as bar: task = bar.add_task("decode", total=10, note="")`.
+    Use it as `with progress_bar() as bar: task = bar.add_task("decode", total=10, note="")`. The note gets what other
+    columns leave of a line, and is cut off there.
     """
     console = Console(stderr=True)
     return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("eta"),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True)),
+        BarColumn(bar_width=max(6, min(24, console.width - FIXED - 12))),
+        MofNCompleteColumn(table_column=Column(no_wrap=True)),
+        TimeElapsedColumn(table_column=Column(no_wrap=True)),
+        TextColumn("eta", table_column=Column(no_wrap=True)),
+        TimeRemainingColumn(table_column=Column(no_wrap=True)),
+        TextColumn(
+            "{task.fields[note]}", markup=False, table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")
+        ),
         console=console,
+        expand=True,
         disable=quiet or not (sys.stderr.isatty() or console.is_jupyter),
     )

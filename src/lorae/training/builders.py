@@ -9,9 +9,11 @@ import torch
 from lorae.config.methods import get_method
 from lorae.config.settings import Settings
 from lorae.data.dataset import Dataset, subsample_evenly
+from lorae.isolation import isolated
 from lorae.models.autoencoder import Autoencoder, ModelSpec
 from lorae.objectives.adversarial import build_adversarial_objective
 from lorae.objectives.objective import Objective
+from lorae.randomness import drawing_from
 from lorae.system.hardware import memory_format
 
 # Training items for `Autoencoder.calibrate`, if the encoder's outputs are normalized.
@@ -22,6 +24,7 @@ CALIBRATED = 512
 PRINCIPAL, PRINCIPAL_ENTRIES = 10_000, 50_000_000
 
 
+@isolated()
 def build(settings: Settings, dataset: Dataset) -> Objective:
     """Build the objective of resolved settings, with its `model`, on the device and in the memory layout of training.
 
@@ -34,11 +37,12 @@ def build(settings: Settings, dataset: Dataset) -> Objective:
 
 def check_objective(objective: Objective, dataset: Dataset) -> None:
     """Raise LoraeError for a penalty that does not fit the model; uses a copy, so that nothing of the run changes."""
-    trial = copy.deepcopy(objective)
-    scaling = trial.model.scaling
-    x = scaling(torch.as_tensor(dataset.train.inputs[:2].copy(), device=scaling.scale.device))
-    for target in trial.targets():
-        target.compute_loss(x)
+    with isolated(), drawing_from(torch.Generator("cpu"), everything=True):
+        trial = copy.deepcopy(objective)
+        scaling = trial.model.scaling
+        x = scaling(torch.as_tensor(dataset.train.inputs[:2].copy(), device=scaling.scale.device))
+        for target in trial.targets():
+            target.compute_loss(x)
 
 
 def model_spec(settings: Settings, shape: tuple[int, ...]) -> ModelSpec:
@@ -73,12 +77,12 @@ def bottleneck_options(settings: Settings) -> dict[str, Any]:
     return options
 
 
+@isolated()
 def build_model(settings: Settings, dataset: Dataset) -> Autoencoder:
-    """Build a model on the CPU; the seed alone decides its weights, and torch's generator does not change."""
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(settings.seed)  # torch.manual_seed would reseed every GPU as well
-        model = Autoencoder(model_spec(settings, dataset.shape))
-    model.scaling.fit(dataset.train.inputs, by_columns=settings.vector_scale == "columns")
+    """Build a model on the CPU; the seed alone decides its weights."""
+    model = Autoencoder.initialized(model_spec(settings, dataset.shape), settings.seed)
+    if settings.vector_scale != "none":
+        model.scaling.fit(dataset.train.inputs, by_columns=settings.vector_scale == "columns")
     if settings.network in ("residual", "linear") and model.spec.encodes:
         most = min(PRINCIPAL, PRINCIPAL_ENTRIES // math.prod(dataset.shape))
         model.start_as_principal_components(subsample_evenly(dataset.train.inputs, most))
@@ -96,6 +100,6 @@ def build_objective(settings: Settings, model: Autoencoder) -> Objective:
     options |= {"proximal": settings.matrix_update == "prox", "bfloat16": settings.precision == "bfloat16"}
     if adversary is None:
         return Objective(model, settings.penalties, **options)
-    with torch.random.fork_rng(devices=[]):  # the seed alone decides these weights too
-        torch.default_generator.manual_seed(settings.seed + 1)
+    # The seed alone decides these weights too.
+    with isolated(), drawing_from(torch.Generator("cpu").manual_seed(settings.seed + 1), everything=True):
         return build_adversarial_objective(adversary, model, settings.penalties, **options)

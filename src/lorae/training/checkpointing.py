@@ -32,6 +32,7 @@ class Checkpoints:
     objective: Objective
     optimizers: list[torch.optim.Adam]
     schedule: Schedule
+    generator: torch.Generator
     _saved_at: float = -math.inf
     _saving: float = 0.0
 
@@ -57,7 +58,7 @@ class Checkpoints:
             "step": step,
             "seconds": seconds,
             "data": self.dataset.fingerprint,
-            "rng": torch.get_rng_state(),
+            "rng": self.generator.get_state(),  # of torch's global one in earlier versions, which drew the same numbers
             "cuda_rng": torch.cuda.get_rng_state() if self._on_gpu else None,
         }
         self.run.save_checkpoint(state)
@@ -84,7 +85,7 @@ class Checkpoints:
             reason = str(error).splitlines()[0]
             raise LoraeError(f"{self.run.last_checkpoint}: does not hold this model ({reason})") from None
         self.schedule.restore(state["schedule"])
-        torch.set_rng_state(state["rng"])
+        self.generator.set_state(state["rng"])
         if state["cuda_rng"] is not None:
             torch.cuda.set_rng_state(state["cuda_rng"])
         self.run.truncate_stats(state["step"])

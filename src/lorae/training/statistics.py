@@ -92,7 +92,7 @@ class Statistics:
         self.restart_speed()
         kind = "rank" if self.proximal is None else "exact rank"
         means = "  ".join(f"{name} {value:.4g}" for name, value in terms.items())
-        return f"{speed:,.0f}/s  {means}  {kind} {rank}"
+        return f"{kind} {rank}  {speed:,.0f}/s  {means}"
 
     def write_epoch(self, step: int, monitored: NDArray[Any], error: float | None, items: int) -> None:
         """Write error and rank on the monitored test items after an epoch; `items` is its number of items."""

@@ -48,7 +48,7 @@ def build_optimizers(objective: Objective, lr: float, beta1: float = 0.9) -> lis
 
     def build(target: OptimizerTarget) -> torch.optim.Adam:
         options: dict[str, Any] = {"betas": (beta1, 0.999), "fused": True, "capturable": on_gpu}
-        options["lr"] = torch.tensor(lr, device="cuda") if on_gpu else lr
+        options["lr"] = torch.tensor(lr, dtype=torch.float32, device="cuda") if on_gpu else lr
         if target.matrix is None:
             return torch.optim.Adam(target.parameters, **options)
         others = [parameter for parameter in target.parameters if parameter is not target.matrix]

@@ -1,6 +1,8 @@
 """The training loop."""
 
+import contextlib
 import math
+from collections.abc import Iterator
 from functools import partial
 
 import numpy as np
@@ -10,10 +12,13 @@ from torch import Tensor
 from lorae.config.methods import get_method
 from lorae.data import Dataset
 from lorae.errors import LoraeError
+from lorae.isolation import isolated
 from lorae.models.autoencoder import Autoencoder
 from lorae.objectives.objective import Objective
 from lorae.optim.adam import FLUSH_EVERY, flush_denormal_moments, set_learning_rate
 from lorae.optim.proximal_adam import SHRINK_EVERY
+from lorae.randomness import drawing_from
+from lorae.runs.run import shell_command
 from lorae.runs.store import RunStore
 from lorae.system.hardware import keep_freed_memory, memory_format, threads
 from lorae.system.progress import progress_bar
@@ -38,6 +43,7 @@ class Trainer:
     anything is written, so every checkpoint holds a usable model. `objective` is the one that `build` gives.
     """
 
+    @isolated()
     def __init__(
         self,
         run: RunStore,
@@ -75,9 +81,10 @@ class Trainer:
             keep_freed_memory()
         self.proximal = self.context.proximal
         self.step = 0
+        self.generator = torch.Generator("cpu").manual_seed(self.settings.seed)
         self.schedule = build_schedule(self.settings, self.total_steps, self.steps_per_epoch)
         self.statistics = Statistics(run, self.objective, self.proximal, self.steps_per_epoch)
-        self.checkpoints = Checkpoints(run, dataset, self.objective, self.optimizers, self.schedule)
+        self.checkpoints = Checkpoints(run, dataset, self.objective, self.optimizers, self.schedule, self.generator)
         self._config: StepConfig | None = None
         self._order: tuple[int, Tensor] | None = None
 
@@ -92,20 +99,19 @@ class Trainer:
         assert self.settings.epochs is not None
         return self.steps_per_epoch * self.settings.epochs
 
+    @isolated()
     def fit(self) -> Autoencoder:
         """Train to the end; return the model, on the CPU in evaluation mode.
 
         Raises DivergedError for a loss that is not finite and Interrupted after SIGINT or SIGTERM.
         """
-        devices = [self.device] if self.device.type == "cuda" else []
         with (
             self.run.locked(),
-            torch.random.fork_rng(devices=devices),
+            self._own_draws(),
             threads(self.run.threads),
             stop_requests() as stop,
             progress_bar(self.quiet) as bar,
         ):
-            torch.manual_seed(self.settings.seed)
             self._restore()
             self.model.train()
             task = bar.add_task(self._title(), total=self.total_steps, completed=self.step, note="")
@@ -115,8 +121,8 @@ class Trainer:
                 if stop:
                     self._checkpoint(last=True)
                     raise Interrupted(
-                        f"stopped after step {self.step} of {self.total_steps}; "
-                        f"continue with `lorae resume {self.run.path}`"
+                        f"after step {self.step} of {self.total_steps}, which is saved; "
+                        f"continue with `{shell_command('resume', self.run.path)}`"
                     )
                 if self.best is not None and self.best.stalled(self.step / self.total_steps):
                     break
@@ -124,6 +130,19 @@ class Trainer:
             self.best.load_into(self.model)
         self.model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         return self.model.cpu().eval()
+
+    @contextlib.contextmanager
+    def _own_draws(self) -> Iterator[None]:
+        """Draw from the generator of this training; on a GPU from torch's, which graphs record, restored after."""
+        before = torch.cuda.get_rng_state() if self.device.type == "cuda" else None
+        try:
+            if before is not None:
+                torch.cuda.manual_seed(self.settings.seed)
+            with drawing_from(self.generator, everything=self.objective.has_foreign_parts):
+                yield
+        finally:
+            if before is not None:
+                torch.cuda.set_rng_state(before)
 
     def _one_step(self) -> None:
         config = self._follow_schedule()
@@ -134,6 +153,7 @@ class Trainer:
         except torch.OutOfMemoryError as error:
             raise self._out_of_memory(len(items)) from error
         self.step += 1
+        self._show(completed=self.step)
         self.statistics.add(result, len(items), config.penalty)
         if self.step % FLUSH_EVERY == 0 and self.device.type == "cpu":
             for optimizer in self.optimizers:
@@ -172,7 +192,7 @@ class Trainer:
         """Return the raw items of the next step."""
         epoch, position = divmod(self.step, self.steps_per_epoch)
         if self._order is None or self._order[0] != epoch:
-            generator = torch.Generator().manual_seed(self.settings.seed * 1_000_003 + epoch)
+            generator = torch.Generator("cpu").manual_seed(self.settings.seed * 1_000_003 + epoch)
             order = torch.randperm(len(self.items), generator=generator)
             self._order = epoch, order.to(self.device)
         start = position * self.settings.batch_size

@@ -13,7 +13,7 @@ from lorae.evaluation.classification.fitting import measure
 from lorae.evaluation.classification.protocol import Protocol, labeled_latents
 
 # Dropout factors of eight units for each value of a byte: 0, or 2 so that the expectation stays.
-_KEPT_TWICE = 2.0 * ((torch.arange(256).unsqueeze(1) >> torch.arange(8)) & 1).float()
+_KEPT_TWICE = 2.0 * ((torch.arange(256, device="cpu").unsqueeze(1) >> torch.arange(8, device="cpu")) & 1).float()
 
 
 class Heads(nn.Module):
@@ -54,7 +54,9 @@ class Heads(nn.Module):
 
 
 def _uniform(shape: tuple[int, int], bound: float, generators: Sequence[torch.Generator]) -> nn.Parameter:
-    draws = [torch.empty(shape).uniform_(-bound, bound, generator=generator) for generator in generators]
+    draws = [
+        torch.empty(shape, dtype=torch.float32).uniform_(-bound, bound, generator=generator) for generator in generators
+    ]
     return nn.Parameter(torch.stack(draws))
 
 

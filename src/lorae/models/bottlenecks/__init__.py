@@ -1,7 +1,7 @@
 """Modules between encoder and decoder: `forward(h)` gives a `Latent`; linear ones also have `matrix()`."""
 
 from lorae import plugins
-from lorae.errors import LoraeError
+from lorae.errors import unknown_name
 from lorae.models.bottlenecks.base import Bottleneck as Bottleneck
 from lorae.models.bottlenecks.base import Latent as Latent
 from lorae.models.bottlenecks.batch_svd import TruncatedBottleneck as TruncatedBottleneck
@@ -37,6 +37,6 @@ def get_bottleneck(name: str) -> type[Bottleneck]:
             raise plugins.misfit(GROUP, name, "a subclass of lorae.models.bottlenecks.Bottleneck")
         return found
     if name not in BOTTLENECKS:
-        known = ", ".join([*BOTTLENECKS, *installed])
-        raise LoraeError(f"bottleneck: got {name!r}, expected one of {known}; install the package that adds it")
+        known = [*BOTTLENECKS, *installed]
+        raise unknown_name("bottleneck", name, known, ending="; install the package that adds it")
     return BOTTLENECKS[name]

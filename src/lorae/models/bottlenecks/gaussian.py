@@ -1,9 +1,9 @@
 """Bottleneck of the variational autoencoder: a Gaussian posterior for each item, with a standard normal prior."""
 
-import torch
 from torch import Tensor
 
 from lorae.models.bottlenecks.base import Bottleneck, Latent
+from lorae.randomness import randn_like
 
 # Deviations from 5e-5 to 150 around a prior of 1: wide enough for any posterior in use, while one wild batch
 # cannot make exp() overflow, nor a density of the posterior infinite.
@@ -41,7 +41,7 @@ def posterior(h: Tensor) -> tuple[Tensor, Tensor]:
 
 def draw(mean: Tensor, log_variance: Tensor) -> Tensor:
     """Return one sample, (n, latent_dim), differentiable in mean and log-variance."""
-    return mean + (log_variance / 2).exp() * torch.randn_like(mean)
+    return mean + (log_variance / 2).exp() * randn_like(mean)
 
 
 def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from lorae.errors import LoraeError
 from lorae.models.bottlenecks.base import Bottleneck, Latent, check_option
 from lorae.models.bottlenecks.normalizer import Normalizer
 from lorae.models.layers import Linear
+from lorae.randomness import randn_like
 
 
 class LinearBottleneck(Bottleneck):
@@ -35,7 +36,7 @@ class LinearBottleneck(Bottleneck):
     def forward(self, h: Tensor) -> Latent:
         """Return the latent of h, float32 (n, latent_dim)."""
         z = self.layers(self.normalizer(h))
-        return Latent(z + self.noise * torch.randn_like(z) if self.training and self.noise > 0 else z)
+        return Latent(z + self.noise * randn_like(z) if self.training and self.noise > 0 else z)
 
     def matrix(self) -> Tensor:
         """Return M, float32 (latent_dim, latent_dim), with its gradient; float64 once the module is."""

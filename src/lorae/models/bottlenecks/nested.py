@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from lorae.models.bottlenecks.base import Bottleneck, Latent, check_option
+from lorae.randomness import uniform
 
 
 class NestedBottleneck(Bottleneck):
@@ -24,5 +25,5 @@ class NestedBottleneck(Bottleneck):
         if not self.training:
             return Latent(h)
         # Coordinate i, counted from 0, is kept with probability (1 - rate)^i: a uniform number below that.
-        surviving = (1 - self.rate) ** torch.arange(self.latent_dim, device=h.device)
-        return Latent(h * (torch.rand(len(h), 1, device=h.device) < surviving))
+        coordinates = torch.arange(self.latent_dim, dtype=torch.float32, device=h.device)
+        return Latent(h * (uniform(len(h), 1, device=h.device) < (1 - self.rate) ** coordinates))

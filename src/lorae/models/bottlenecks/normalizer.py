@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from lorae.errors import LoraeError
+from lorae.errors import unknown_name
 
 KINDS = ("none", "scale", "coordinates")
 
@@ -31,7 +31,7 @@ class Normalizer(nn.Module):
     def __init__(self, width: int, kind: str = "none") -> None:
         super().__init__()
         if kind not in KINDS:
-            raise LoraeError(f"normalize: got {kind!r}, expected one of {', '.join(KINDS)}")
+            raise unknown_name("normalize", kind, KINDS)
         self.kind = kind
         # Without normalization they are not stored, but give the module a device and a dtype.
         stored = kind != "none"

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from lorae.models.bottlenecks.base import Bottleneck, Latent, check_option
+from lorae.randomness import uniform
 
 # Laplace smoothing of the usage, in units of the mean usage: keeps the mean of an unused code finite.
 SMOOTHING = 1e-5
@@ -60,7 +61,7 @@ class QuantizerBottleneck(Bottleneck):
     # The following does not branch on values, so that a GPU can record the step.
     def _replace_unused(self, vectors: Tensor) -> Tensor:
         unused = self.usage < self.threshold / len(self.usage)
-        order = torch.rand(len(vectors), device=vectors.device).argsort()
+        order = uniform(len(vectors), device=vectors.device).argsort()
         picked = vectors[order[torch.arange(len(self.usage), device=vectors.device) % len(vectors)]]
         self.codebook.copy_(torch.where((unused | ~self.filled)[:, None], picked, self.codebook))
         self.filled.fill_(True)

@@ -74,10 +74,7 @@ ITEM_ESTIMATES: dict[str, Callable[[NDArray[Any]], float]] = {
 
 
 def fit(array: NDArray[Any], settings: dict[str, Any]) -> tuple[Autoencoder, Dataset]:
-    """Train a model in a temporary folder, with the settings of `lorae.train`.
-
-    Reports and figures, which would take longer than a second, are not made.
-    """
+    """Train a model in a temporary folder, without reports and figures, which would take longer than a second."""
     with tempfile.TemporaryDirectory(prefix="lorae-") as folder:
         path = Path(folder) / "run"
         run = Run.create(path, api.plan(array, out=path, **settings))
@@ -110,17 +107,14 @@ def read_smallest(array: NDArray[Any], settings: dict[str, Any]) -> Result:
         return errors[rank]
 
     rank = smallest_rank(error_at, settings["latent_dim"])
-    return {
-        "estimate": rank,
-        "test_mse": errors[rank],
-        "errors": {str(tried): errors[tried] for tried in sorted(errors)},
-    }
+    found = {str(tried): errors[tried] for tried in sorted(errors)}
+    return {"estimate": rank, "test_mse": errors[rank], "errors": found}
 
 
 def smallest_rank(error_at: Callable[[int], float], largest: int, factor: float = ERROR_FACTOR) -> int:
-    """Return the smallest rank whose error is at most `factor` times that of the largest, by bisection.
+    """Return the smallest rank whose error, which must not rise with it, is at most `factor` times that of the largest.
 
-    Errors must not rise with the rank. RRAE's adaptive algorithm (Mounayer et al., arXiv:2405.13980) lowers the rank of
+    RRAE's adaptive algorithm (Mounayer et al., arXiv:2405.13980) lowers the rank of
     one model step by step, as long as its loss returns to that of the largest; here every tried rank is trained from
     scratch, with as many steps as all other methods.
 

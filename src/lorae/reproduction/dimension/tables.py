@@ -50,7 +50,7 @@ def estimates(records: Iterable[Record]) -> list[Estimate]:
 
 def shares_within_one(rows: Sequence[Estimate]) -> dict[str, float]:
     """Return method -> share of its estimates at most one away from the dimension."""
-    return {method: share(_of(rows, method)) for method in _methods(rows)}
+    return {method: share(own) for method, own in _by_method(rows).items()}
 
 
 def share(rows: Sequence[Estimate]) -> float:
@@ -60,29 +60,25 @@ def share(rows: Sequence[Estimate]) -> float:
 
 def markdown(rows: Sequence[Estimate]) -> str:
     """Return Markdown tables of data x method and, with several weights, of method x weight."""
-    parts = [_by_data(rows)]
-    if len(_factors(rows)) > 1:
-        parts += [
-            "Share of cells within 1 of the dimension, by the weight as a multiple of the default:",
-            _by_weight(rows),
-        ]
-    return "\n\n".join(parts)
+    if len(_factors(rows)) < 2:
+        return _by_data(rows)
+    words = "Share of cells within 1 of the dimension, by the weight as a multiple of the default:"
+    return "\n\n".join([_by_data(rows), words, _by_weight(rows)])
 
 
 def _by_data(rows: Sequence[Estimate]) -> str:
-    methods = _methods(rows)
+    methods = _by_method(rows)
     lines = []
     for data, dimension in dict.fromkeys((row.data, row.dimension) for row in rows):
-        found = [summary([row for row in _of(rows, method) if row.data == data]) for method in methods]
+        found = [summary([row for row in own if row.data == data]) for own in methods.values()]
         lines.append([data, str(dimension), *found])
-    lines.append(["**within 1**", "", *(f"**{share(_of(rows, method)):.0%}**" for method in methods)])
+    lines.append(["**within 1**", "", *(f"**{share(own):.0%}**" for own in methods.values())])
     return markdown_table(["data", "dimension", *methods], lines)
 
 
 def _by_weight(rows: Sequence[Estimate]) -> str:
     factors, lines = _factors(rows), []
-    for method in _methods(rows):
-        own = _of(rows, method)
+    for method, own in _by_method(rows).items():
         if all(row.weight_factor is not None for row in own):
             found = [[row for row in own if row.weight_factor == factor] for factor in factors]
             lines.append([method, *(f"{share(part):.0%}" for part in found)])
@@ -91,16 +87,12 @@ def _by_weight(rows: Sequence[Estimate]) -> str:
 
 def shares_table(rows: Sequence[Estimate]) -> str:
     """Return method x kind of data as a Markdown table of the shares of estimates within 1 of the dimension."""
-    kinds = {
-        "vectors": [row for row in rows if row.family != PICTURES],
-        "pictures": [row for row in rows if row.family == PICTURES],
-        "all": list(rows),
-    }
     lines = []
-    for method in sorted(_methods(rows), key=lambda method: -share(_of(rows, method))):
-        found = [_of(of_kind, method) for of_kind in kinds.values()]
-        lines.append([f"`{method}`", *(f"{share(own):.0%}" if own else NOTHING for own in found)])
-    return markdown_table(["method", *kinds], lines)
+    for method, own in sorted(_by_method(rows).items(), key=lambda entry: -share(entry[1])):
+        pictures = [row for row in own if row.family == PICTURES]
+        kinds = ([row for row in own if row.family != PICTURES], pictures, own)
+        lines.append([f"`{method}`", *(f"{share(found):.0%}" if found else NOTHING for found in kinds)])
+    return markdown_table(["method", "vectors", "pictures", "all"], lines)
 
 
 def summary(rows: Sequence[Estimate]) -> str:
@@ -124,12 +116,9 @@ def _number(value: float) -> str:
     return f"{value:.1f}".removesuffix(".0")
 
 
-def _of(rows: Sequence[Estimate], method: str) -> list[Estimate]:
-    return [row for row in rows if row.method == method]
-
-
-def _methods(rows: Sequence[Estimate]) -> list[str]:
-    return list(dict.fromkeys(row.method for row in rows))
+def _by_method(rows: Sequence[Estimate]) -> dict[str, list[Estimate]]:
+    """Return the estimates of each method, in the order of first occurrence."""
+    return {name: [row for row in rows if row.method == name] for name in dict.fromkeys(row.method for row in rows)}
 
 
 def _factors(rows: Sequence[Estimate]) -> list[float]:

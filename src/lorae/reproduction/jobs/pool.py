@@ -32,16 +32,9 @@ def run_jobs(
 ) -> list[Record]:
     """Measure the jobs that have no record yet, each in one thread of one process.
 
-    Several calls with one folder share the work. Finished jobs are kept after an error or an interruption, and the same
-    call continues from there.
-
-    jobs: the jobs, in the order in which they are started
-    measure: configuration -> result; importable by name if there are several workers
-    folder: folder of the records
-    workers: number of processes; a single one is this process itself
-
-    Returns the records of all jobs, in their order. Raises the first error of a job, LoraeError if a worker dies, and
-    KeyboardInterrupt after SIGINT or SIGTERM.
+    Several calls with one folder share the work. A single worker is this process itself; for several, `measure` is
+    imported by name. Returns the records of all jobs, in their order. Raises the first error of a job, LoraeError if a
+    worker dies, and KeyboardInterrupt after SIGINT or SIGTERM; finished jobs are kept.
     """
     store = ResultStore(folder)
     finished = store.finished()

@@ -55,10 +55,10 @@ def digest(configuration: Configuration, size: int) -> str:
 
 
 def migrate(record: Record) -> Record:
-    """Return a record with today's names of settings, and with the key that belongs to them.
+    """Return a record with today's names of settings and their key; a record without former names as it is.
 
     The settings of a training are in `configuration.model.settings`, in the study `dimension` in
-    `configuration.settings`. A record without former names is returned as it is.
+    `configuration.settings`.
     """
     configuration = _rename(record["configuration"])
     if configuration == record["configuration"]:
@@ -75,10 +75,7 @@ def _rename(values: dict[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class State:
-    """Progress of a study: number done, names running, number left, seconds per finished job.
-
-    `left` includes the running ones.
-    """
+    """Progress of a study: number done, names running, number left with the running ones, seconds per finished job."""
 
     done: int
     running: list[str]

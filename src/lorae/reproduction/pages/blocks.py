@@ -59,3 +59,14 @@ class Page:
     name: str
     title: str
     blocks: tuple[Block, ...]
+
+
+def not_measured(name: str, title: str, claim: str) -> Page:
+    """Return the page of a study without a record."""
+    return Page(name, title, (Text("Nothing has been measured yet."), ClaimResult(claim, None, "not measured")))
+
+
+def picture_place(folder: Path, name: str) -> Path:
+    """Return the place of a picture, relative to the study's folder, in which the folder `pictures` is made."""
+    (folder / "pictures").mkdir(parents=True, exist_ok=True)
+    return Path("pictures") / f"{name}.png"

@@ -6,7 +6,7 @@ from typing import Any
 
 from lorae.reproduction.jobs.store import Job, Record
 from lorae.reproduction.tables.presets import StudyConfig
-from lorae.reproduction.tables.published import Column, System, Table
+from lorae.reproduction.tables.published import Cell, Column, System, Table
 from lorae.reproduction.tables.results import ResultsTable, Value
 
 # Increased when a measurement changes without a change of settings, which invalidates earlier records.
@@ -28,12 +28,11 @@ def measurement(
     config: StudyConfig, data: str, system: System, measure: str, seed: int, column: Column | None = None
 ) -> Job:
     """Return the job of one measure of one model."""
-    model = config.model(data, system, column, seed)
     chosen: dict[str, Any] = {} if column is None else {"labels": column.labels, "settings": column.measure_settings}
     configuration = {
         "study": "paper",
         "protocol": PROTOCOL,
-        "model": model,
+        "model": config.model(data, system, column, seed),
         "measure": config.measure(data, system.settings["method"], measure, **chosen),
     }
     width = f" {column.name}" if column is not None and column.settings else ""
@@ -82,19 +81,15 @@ def by_seed(jobs: Iterable[Job]) -> list[Job]:
 
 def fill(table: Table, config: StudyConfig, records: Mapping[str, Record]) -> list[ResultsTable]:
     """Return the table on every available data set, with the values of the records (by the keys of their jobs)."""
-    plan = planned(table, config)
-    columns = {(data, column.name): column for data in table.data for column in table.columns[data]}
+    plan = [entry for entry in planned(table, config) if entry.column is not None and entry.job.key in records]
     results = []
     for data in (name for name in table.data if name in config.data):
-        ours: dict[tuple[str, str], list[float]] = {
-            (row.name, column.name): [] for row in table.rows_on(data) for column in table.columns[data]
-        }
+        columns = {column.name: column for column in table.columns[data]}
+        ours: dict[Cell, list[float]] = {(row.name, column): [] for row in table.rows_on(data) for column in columns}
         for entry in plan:
-            if entry.data == data and entry.column is not None and entry.job.key in records:
-                result = records[entry.job.key]["result"]
-                ours[entry.row, entry.column] += _values(result, columns[data, entry.column])
-        published = table.published[data]
-        cells = {cell: Value(published.get(cell), tuple(values)) for cell, values in ours.items()}
+            if entry.data == data and entry.column is not None:
+                ours[entry.row, entry.column] += _values(records[entry.job.key]["result"], columns[entry.column])
+        cells = {cell: Value(table.published[data].get(cell), tuple(values)) for cell, values in ours.items()}
         results.append(ResultsTable(table, data, cells))
     return results
 

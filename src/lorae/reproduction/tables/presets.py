@@ -1,4 +1,4 @@
-"""Presets of a study, and the differences between the paper's text and its authors' code. Imports no torch."""
+"""Presets and protocols of a study, read from `presets.toml`. Imports no torch."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -10,30 +10,17 @@ from lorae.config.methods import get_method
 from lorae.config.resolution import resolve
 from lorae.config.settings import Settings
 from lorae.reproduction.tables.published import Column, System
+from lorae.system.files import read_toml
 
 Values = Mapping[str, Any]
 
 # Channels, height and width in the paper.
 SHAPES = {"mnist": (1, 32, 32), "celeba": (3, 64, 64)}
 
-# The settings of `lorae.evaluate` that decide the result of each measure. Other measures have none.
-FIELDS = {
-    "fid": ("features", "samplers", "components", "n", "draws", "fit_on", "reference", "seed"),
-    "interpolation": ("features", "n", "reference", "seed"),
-    "pictures": ("samplers", "components", "fit_on", "seed"),
-    "rank": ("bootstrap", "seed"),
-    "classification": ("labels", "seeds", "protocol", "max_steps", "seed"),
-    "supervised": ("labels", "seeds", "protocol", "max_steps", "seed"),
-}
-
 
 @dataclass(frozen=True)
 class Preset:
-    """Size of a study; settings that are not given are the paper's.
-
-    training: data set -> settings of `lorae.train`
-    measures: data set -> measure -> settings of `lorae.evaluate`
-    """
+    """Size of a study; `presets.toml` explains the entries."""
 
     seeds: int
     training: Mapping[str, Values] = field(default_factory=dict)
@@ -42,104 +29,26 @@ class Preset:
 
 @dataclass(frozen=True)
 class Protocol:
-    """Differences from the paper's text: settings as in `Preset`, and `systems`, system -> data set -> settings."""
+    """Differences from the paper's text; `presets.toml` explains the entries."""
 
     training: Mapping[str, Values] = field(default_factory=dict)
     systems: Mapping[str, Mapping[str, Values]] = field(default_factory=dict)
     measures: Mapping[str, Mapping[str, Values]] = field(default_factory=dict)
 
 
-# 20,000 images as the paper has test images, compared by the network behind the usual FID.
-FACES = {"n": 20_000, "features": "inception"}
-# Needs no downloaded weights and is cheap, but gives relative numbers only.
-FEW_FACES = {"n": 1000, "features": "lite0", "draws": 1}
-
-PRESETS = {
-    # 63 steps a model: to see that everything runs.
-    "smoke": Preset(
-        seeds=1,
-        training={
-            "mnist": {"limit": 2000, "epochs": 1},
-            "celeba": {"limit": 500, "epochs": 1, "width": 0.125},
-        },
-        measures={
-            "mnist": {
-                "fid": {"n": 500, "draws": 1},
-                "interpolation": {"n": 500},
-                "rank": {"bootstrap": 20},
-                "classification": {"labels": ("10", "100"), "seeds": 2, "max_steps": 100},
-                "supervised": {"labels": ("10", "100"), "seeds": 2, "max_steps": 20},
-            },
-            "celeba": {"fid": {**FEW_FACES, "n": 100}, "rank": {"bootstrap": 20}},
-        },
-    ),
-    # Three minutes of training a model on one core: enough for the paper's comparisons, not for the final errors.
-    "quick": Preset(
-        seeds=3,
-        training={
-            "mnist": {"epochs": 4},
-            # A quarter of the network's width costs a thirtieth of a step.
-            "celeba": {"epochs": 5, "width": 0.25},
-        },
-        measures={
-            "mnist": {
-                # Seeds vary more than draws from one model.
-                "fid": {"draws": 1},
-                # 250 epochs of 1,000 labels, 4 of all; the best epoch on validation items is usually earlier.
-                "classification": {"max_steps": 2500},
-                "supervised": {"max_steps": 1000, "seeds": 3},
-            },
-            "celeba": {"fid": FEW_FACES},
-        },
-    ),
-    "paper": Preset(
-        seeds=3,
-        measures={
-            # All of the paper's 500 epochs: hours for 60,000 labels.
-            "mnist": {"classification": {"max_steps": 0}, "supervised": {"max_steps": 0}},
-            "celeba": {"fid": FACES},
-        },
-    ),
-}
-
-# Differences of the authors' released code from the paper. Not reproduced: it never shuffles, it penalizes the plain
-# autoencoder too, and it truncates pixels to integers instead of rounding.
+_TABLES = read_toml("lorae.reproduction.tables", "presets.toml")
+FIELDS: dict[str, list[str]] = _TABLES["fields"]
+PRESETS = {name: Preset(**values) for name, values in _TABLES["presets"].items()}
+PROTOCOLS = {name: Protocol(**values) for name, values in _TABLES["protocols"].items()}
+# Methods of the authors' code, to which its settings of the training apply.
 AUTHORS_METHODS = ("ae", "vae", "irmae", "lorae")
-AUTHORS_TRAINING = {"lr": 1e-4, "batch_size": 100, "latent_dim": 256}
-PROTOCOLS = {
-    "paper": Protocol(),
-    "authors_code": Protocol(
-        training={
-            "mnist": {**AUTHORS_TRAINING, "epochs": 100, "matrix_init": "default"},
-            "celeba": {**AUTHORS_TRAINING, "epochs": 100, "matrix_init": "default"},
-        },
-        systems={
-            # Mean cross-entropy over pixels + 0.1 mean divergence over coordinates, here summed over an item: the
-            # weight is 0.1 x pixels / coordinates.
-            "VAE": {
-                "mnist": {"penalty": 0.1 * 32 * 32 / 256, "penalty_warmup": 0.0},
-                "celeba": {"penalty": 0.1 * 3 * 64 * 64 / 256, "penalty_warmup": 0.0},
-            },
-        },
-        measures={
-            "mnist": {
-                "fid": {"reference": "train"},
-                "interpolation": {"reference": "train"},
-                "classification": {"protocol": "authors_code"},
-                "supervised": {"protocol": "authors_code"},
-            },
-            "celeba": {"fid": {"fit_on": "test"}, "pictures": {"fit_on": "test"}},
-        },
-    ),
-}
 
 
 @dataclass(frozen=True)
 class StudyConfig:
     """Configuration of a study: it turns systems and columns into configurations of models and measures.
 
-    preset, protocol: keys of `PRESETS` and `PROTOCOLS`
-    faces: fingerprint of the CelebA images, as copies of them differ; None without CelebA
+    `faces` is the fingerprint of the CelebA images, as copies of them differ; None without CelebA.
     """
 
     preset: str
@@ -158,16 +67,12 @@ class StudyConfig:
         A changed default of a method is another model; a new setting at its default is not.
         """
         protocol = PROTOCOLS[self.protocol]
-        layers = [
-            _fitting(protocol.training.get(data, {}), system.settings["method"]),
-            PRESETS[self.preset].training.get(data, {}),
-            system.settings_on(data),
-            protocol.systems.get(system.name, {}).get(data, {}),
-            {} if column is None else column.settings,
-        ]
         values: dict[str, Any] = {"data": data, "seed": seed}
-        for layer in layers:
-            values |= layer
+        values |= _fitting(protocol.training.get(data, {}), system.settings["method"])
+        values |= PRESETS[self.preset].training.get(data, {})
+        values |= system.settings_on(data)
+        values |= protocol.systems.get(system.name, {}).get(data, {})
+        values |= {} if column is None else column.settings
         resolved = resolve(Settings.from_values(values, _origin), "images", SHAPES[data]).to_json()
         defaults = Settings().to_json()
         settings = {name: value for name, value in resolved.items() if value != defaults[name] and name != "data"}
@@ -180,8 +85,7 @@ class StudyConfig:
     ) -> dict[str, Any]:
         """Return the configuration of a measure: its name, and the settings that decide its result.
 
-        labels: a single number of labels; each is a job of its own, as all of them take hours in the paper's preset
-        settings: settings of the measure that a table changes
+        `labels` is a single number of labels, each a job of its own, as all of them take hours in the paper's preset.
         """
         values: dict[str, Any] = {}
         for source in (PRESETS[self.preset].measures, PROTOCOLS[self.protocol].measures):

@@ -5,24 +5,18 @@ from typing import Any
 
 from lorae.reproduction.tables.plan import planned
 from lorae.reproduction.tables.presets import PRESETS, PROTOCOLS, StudyConfig
-from lorae.reproduction.tables.published import Table
-
-AUTHORS_CLASSIFIER = (
-    "The models are trained by the protocol above. `authors_code` classifies like the authors' code: the first items "
-    "are labeled regardless of their class, latents are taken before M if a model has it, and the best TEST accuracy "
-    "during training counts, so that all numbers are slightly too good."
-)
+from lorae.reproduction.tables.published import Table, texts
 
 
 def describe_protocol(config: StudyConfig, table: Table) -> list[str]:
     """Return the protocol of a table as sentences, from the configurations of its jobs."""
+    preset, protocol = PRESETS[config.preset], PROTOCOLS[config.protocol]
     command = f"lorae reproduce {table.name} --preset {config.preset}"
-    command += "" if config.seeds == PRESETS[config.preset].seeds else f" --seeds {config.seeds}"
+    command += "" if config.seeds == preset.seeds else f" --seeds {config.seeds}"
     command += "" if config.protocol == "paper" else f" --protocol {config.protocol}"
     command += " --data-root FOLDER" if "celeba" in config.data and "celeba" in table.data else ""
     sentences = [f"Preset `{config.preset}`, protocol `{config.protocol}`, seeds from 0 on; the command: `{command}`."]
     for data in (name for name in table.data if name in config.data):
-        preset, protocol = PRESETS[config.preset], PROTOCOLS[config.protocol]
         common = preset.training.get(data, {})
         sentences.append(f"Training on {data}: {_join(common) or 'the settings of the paper'}.")
         rows = {
@@ -34,12 +28,9 @@ def describe_protocol(config: StudyConfig, table: Table) -> list[str]:
         if theirs:
             sentences.append(f"AE, VAE, IRMAE and LoRAE are trained as in the authors' code: {_join(theirs)}.")
         sentences += _measures(config, table, data)
-    if any(
-        column.measure_settings.get("protocol") == "authors_code"
-        for found in table.columns.values()
-        for column in found
-    ):
-        sentences.append(AUTHORS_CLASSIFIER)
+    columns = [column for found in table.columns.values() for column in found]
+    if any(column.measure_settings.get("protocol") == "authors_code" for column in columns):
+        sentences.append(texts()["authors_classifier"])
     missing = [name for name in table.data if name not in config.data]
     if missing:
         sentences.append(f"Not measured: {', '.join(missing)}; pass the folder of its files by `--data-root FOLDER`.")
@@ -56,9 +47,7 @@ def _measures(config: StudyConfig, table: Table, data: str) -> list[str]:
         if entry.data == data and entry.column is not None and entry.seed == 0:
             settings = config.measure(data, methods[entry.row], name, settings=columns[entry.column].measure_settings)
             if "labels" in settings:
-                settings["labels"] = [
-                    column.labels for column in columns.values() if column.labels in settings["labels"]
-                ]
+                settings["labels"] = [c.labels for c in columns.values() if c.labels in settings["labels"]]
             words = f"`{name}`: {_join(settings, without='name')}"
             found.setdefault(words, []).append(entry.row)
     count = len(table.rows_on(data))
@@ -72,19 +61,18 @@ def _measures(config: StudyConfig, table: Table, data: str) -> list[str]:
 
 def compared_features(config: StudyConfig, table: Table) -> dict[str, str]:
     """Return data set -> the network whose features the Frechet distances compare."""
-    found = {}
-    for data, columns in table.columns.items():
-        for column in columns:
-            settings = config.measure(data, "ae", column.measure, settings=column.measure_settings)
-            if "features" in settings:
-                found[data] = settings["features"]
-    return found
+    settings = [
+        (data, config.measure(data, "ae", column.measure, settings=column.measure_settings))
+        for data, columns in table.columns.items()
+        for column in columns
+    ]
+    return {data: found["features"] for data, found in settings if "features" in found}
 
 
 def _join(settings: Mapping[str, Any], without: str = "") -> str:
-    words = []
-    for name, value in settings.items():
-        if name != without:
-            shown = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else value
-            words.append(f"{name.replace('_', ' ')} {shown}")
-    return "; ".join(words)
+    shown = {
+        name.replace("_", " "): ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else value
+        for name, value in settings.items()
+        if name != without
+    }
+    return "; ".join(f"{name} {value}" for name, value in shown.items())

@@ -2,16 +2,11 @@
 
 import dataclasses
 import functools
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib import resources
 from typing import Any
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from lorae.system.files import read_toml
 
 # Names of row and column.
 Cell = tuple[str, str]
@@ -19,14 +14,7 @@ Cell = tuple[str, str]
 
 @dataclass(frozen=True)
 class System:
-    """A row of a table.
-
-    settings: settings of `lorae.train` for its model
-    paper: whether the row is in the paper
-    measures: measure of a column -> the measure that replaces it for this row
-    data: its data sets; empty for all
-    on: data set -> settings that differ there
-    """
+    """A row of a table; `tables.toml` explains the entries."""
 
     name: str
     settings: Mapping[str, Any]
@@ -42,17 +30,7 @@ class System:
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table.
-
-    name, title: name and heading
-    measure: measure that fills it
-    value: keys of the value in the measure's result, outermost first
-    better ({"lower", "higher"}): the better end; None if there is none
-    settings: settings of the model that the column changes
-    measure_settings: settings of the measure that the table changes
-    labels: number of labeled training items, for a measure of labels
-    factor: factor to the paper's unit
-    """
+    """A column of a table; `tables.toml` explains the entries, `measure_settings` those of a table that is like one."""
 
     name: str
     title: str
@@ -71,13 +49,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """A table or figure of the paper.
-
-    name, title: name in `lorae reproduce NAME`, and title
-    columns: data set -> columns
-    published: data set -> (row, column) -> the paper's value; values that the paper lacks are missing
-    pictures: figures of a run folder that it shows for every row
-    """
+    """A table or figure of the paper: its columns and published values by data set; `tables.toml` explains the rest."""
 
     name: str
     title: str
@@ -85,6 +57,7 @@ class Table:
     columns: Mapping[str, tuple[Column, ...]]
     published: Mapping[str, Mapping[Cell, float]]
     pictures: tuple[str, ...] = ()
+    remark: str = ""
 
     def rows_on(self, data: str) -> tuple[System, ...]:
         """Return the rows on a data set."""
@@ -97,23 +70,29 @@ class Table:
 
 
 @functools.cache
+def texts() -> dict[str, str]:
+    """Return captions of pictures, by the name of their figure, and paragraphs of the pages."""
+    found: dict[str, str] = read_toml("lorae.reproduction.tables", "tables.toml")["texts"]
+    return found
+
+
+@functools.cache
 def tables() -> dict[str, Table]:
     """Return all tables and figures by name, in the paper's order.
 
     >>> tables()["table3"].published["mnist"]["LoRAE", "gaussian"]
     19.5
     """
-    document = tomllib.loads(
-        resources.files("lorae.reproduction.tables").joinpath("tables.toml").read_text(encoding="utf-8")
-    )
+    document = read_toml("lorae.reproduction.tables", "tables.toml")
     systems = {name: System(name, **values) for name, values in document["systems"].items()}
     columns = {name: _column(name, values) for name, values in document["columns"].items()}
     found: dict[str, Table] = {}
     for name, values in document["tables"].items():
+        rows = tuple(systems[row] for row in values["rows"])
         if "like" in values:
-            found[name] = _like(found[values["like"]], name, values, systems)
+            found[name] = _like(found[values["like"]], name, values, rows)
         else:
-            found[name] = _table(name, values, systems, columns)
+            found[name] = _table(name, values, rows, columns)
     return found
 
 
@@ -123,38 +102,33 @@ def _column(name: str, values: Mapping[str, Any]) -> Column:
     return column
 
 
-def _table(name: str, values: Mapping[str, Any], systems: Mapping[str, System], columns: Mapping[str, Column]) -> Table:
+def _table(name: str, values: Mapping[str, Any], rows: tuple[System, ...], columns: Mapping[str, Column]) -> Table:
     published = values["published"]
     return Table(
         name=name,
         title=values["title"],
-        rows=tuple(systems[row] for row in values["rows"]),
+        rows=rows,
         columns={data: tuple(columns[column] for column in found) for data, found in published.items()},
         published={
             data: {(row, column): float(value) for column, rows in found.items() for row, value in rows.items()}
             for data, found in published.items()
         },
         pictures=tuple(values.get("pictures", ())),
+        remark=values.get("remark", ""),
     )
 
 
-def _like(table: Table, name: str, values: Mapping[str, Any], systems: Mapping[str, System]) -> Table:
+def _like(table: Table, name: str, values: Mapping[str, Any], rows: tuple[System, ...]) -> Table:
     """Return rows and columns of a table with other settings of the measures and the same published values."""
-    rows, names, others = values["rows"], values["columns"], values["measure_settings"]
+    names, others = values["columns"], values["measure_settings"]
     there = {column.name for columns in table.columns.values() for column in columns}
     assert there.issuperset(names), f"{name}: {table.name} has no columns {set(names) - there}"
-    return Table(
-        name=name,
-        title=values["title"],
-        rows=tuple(systems[row] for row in rows),
-        columns={
-            data: tuple(
-                dataclasses.replace(column, measure_settings=others) for column in found if column.name in names
-            )
-            for data, found in table.columns.items()
-        },
-        published={
-            data: {cell: value for cell, value in cells.items() if cell[0] in rows and cell[1] in names}
-            for data, cells in table.published.items()
-        },
-    )
+    columns = {
+        data: tuple(dataclasses.replace(column, measure_settings=others) for column in found if column.name in names)
+        for data, found in table.columns.items()
+    }
+    kept = {(row.name, column) for row in rows for column in names}
+    published = {
+        data: {cell: value for cell, value in cells.items() if cell in kept} for data, cells in table.published.items()
+    }
+    return Table(name, values["title"], rows, columns, published)

@@ -13,11 +13,10 @@ STANDARD_ERRORS = 2.0
 
 @dataclass(frozen=True)
 class RankingComparison:
-    """Order of the rows in the paper and in our results.
+    """Order of the rows in the paper and in our results, from the best to the worst.
 
-    `published` and `ours` are the rows from the best to the worst. `same`, `other` and `undecided` are pairs (better in
-    the paper, worse in the paper): in the same order, in the other order, or closer than chance allows to tell. `seeds`
-    is the smallest number of seeds of a row.
+    `same`, `other` and `undecided` are pairs (better in the paper, worse in the paper): in the same order, in the other
+    order, or closer than chance allows to tell. `seeds` is the smallest number of seeds of a row.
     """
 
     published: tuple[str, ...]
@@ -45,44 +44,30 @@ class RankingComparison:
 
 def compare_order(results: ResultsTable, column: Column) -> RankingComparison:
     """Compare the published order of a column with ours, over the rows that have both values."""
-    rows = [row.name for row in results.rows if _known(results.value(row.name, column.name))]
-    found: dict[str, list[tuple[str, str]]] = {"same": [], "other": [], "undecided": []}
-    for first, second in combinations(rows, 2):
-        better, worse = _by_paper(results, column, first, second)
-        here = difference(results.value(worse, column.name), results.value(better, column.name))
-        if here is None:
-            found["undecided"].append((better, worse))
-        else:
-            right = here > 0 if column.better == "lower" else here < 0
-            found["same" if right else "other"].append((better, worse))
     sign = 1 if column.better == "lower" else -1
-    seeds = min((len(results.value(row, column.name).ours) for row in rows), default=0)
-    published = sorted(rows, key=lambda row: sign * (results.value(row, column.name).published or 0.0))
-    ours = sorted(rows, key=lambda row: sign * (results.value(row, column.name).mean or 0.0))
+    values = {row.name: results.value(row.name, column.name) for row in results.rows}
+    published = {
+        row: sign * value.published for row, value in values.items() if value.ours and value.published is not None
+    }
+    ours = {row: sign * (values[row].mean or 0.0) for row in published}
+    found: dict[str, list[tuple[str, str]]] = {"same": [], "other": [], "undecided": []}
+    for first, second in combinations(published, 2):
+        better, worse = (first, second) if published[first] < published[second] else (second, first)
+        here = difference(values[worse], values[better])
+        kind = "undecided" if here is None else "same" if sign * here > 0 else "other"
+        found[kind].append((better, worse))
     return RankingComparison(
-        tuple(published), tuple(ours), tuple(found["same"]), tuple(found["other"]), tuple(found["undecided"]), seeds
+        published=tuple(sorted(published, key=lambda row: published[row])),
+        ours=tuple(sorted(ours, key=lambda row: ours[row])),
+        seeds=min((len(values[row].ours) for row in published), default=0),
+        **{kind: tuple(pairs) for kind, pairs in found.items()},
     )
 
 
 def difference(first: Value, second: Value) -> float | None:
-    """Return the difference of the means; None if it may be chance.
-
-    With one seed each there is no spread, and the difference is returned as it is.
-    """
+    """Return the difference of the means; None if it may be chance, which one seed each cannot tell."""
     assert first.mean is not None
     assert second.mean is not None
     gap = first.mean - second.mean
     variances = [value.sd**2 / len(value.ours) for value in (first, second) if value.sd is not None]
     return None if abs(gap) <= STANDARD_ERRORS * math.sqrt(sum(variances)) else gap
-
-
-def _known(value: Value) -> bool:
-    return value.published is not None and value.mean is not None
-
-
-def _by_paper(results: ResultsTable, column: Column, first: str, second: str) -> tuple[str, str]:
-    """Return the two rows, the better one in the paper first."""
-    values = [results.value(row, column.name).published for row in (first, second)]
-    assert values[0] is not None
-    assert values[1] is not None
-    return (first, second) if (values[0] < values[1]) == (column.better == "lower") else (second, first)

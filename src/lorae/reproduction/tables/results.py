@@ -1,10 +1,14 @@
 """Tables of the paper with published values and ours. Imports no torch."""
 
 import statistics
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from lorae.reproduction.tables.published import Cell, Column, System, Table
+
+
+class NotMeasuredError(Exception):
+    """A value that a check needs has not been measured."""
 
 
 @dataclass(frozen=True)
@@ -46,3 +50,11 @@ class ResultsTable:
     def value(self, row: str, column: str) -> Value:
         """Return the values of a cell, by the names of its row and column."""
         return self.values[row, column]
+
+    def means(self, rows: Iterable[str], column: str) -> dict[str, float]:
+        """Return row -> mean of our values; raise NotMeasuredError if a row has none."""
+        found = {row: self.value(row, column).mean for row in rows}
+        known = {row: mean for row, mean in found.items() if mean is not None}
+        if len(known) < len(found):
+            raise NotMeasuredError
+        return known

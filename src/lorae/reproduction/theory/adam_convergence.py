@@ -10,51 +10,35 @@ import torch
 from torch import Tensor, nn
 
 from lorae.data.manifolds import build_manifold
+from lorae.randomness import drawing_from
 from lorae.reports.formatting import mean_and_deviation
 from lorae.reproduction.jobs.store import Job, Record
-from lorae.reproduction.pages.blocks import Block, ClaimResult, Grid, Page, Picture, Text
+from lorae.reproduction.pages.blocks import Block, ClaimResult, Grid, Page, Picture, Text, not_measured, picture_place
 from lorae.reproduction.theory.plots import plot_convergence
-from lorae.reproduction.theory.rank_scaling import Fit, fit_exponent
+from lorae.reproduction.theory.rank_scaling import fit_all
+from lorae.system.files import read_toml
 
 # Increased when a measurement changes without a change of settings, which invalidates earlier records.
 PROTOCOL = 1
 
+_TABLES = read_toml("lorae.reproduction.theory", "theory.toml")["convergence"]
+STEPS: dict[str, list[int]] = _TABLES["steps"]
+PROBLEM: dict[str, Any] = _TABLES["problem"]
+TEXTS: dict[str, str] = _TABLES["texts"]
+
 # Adam's first decay rate and epsilon, as in training.
 BETA, EPSILON = 0.9, 1e-8
-
-# Steps of each run; the learning rate of the theorem depends on them.
-STEPS = {
-    "smoke": (16, 64, 256),
-    "quick": (16, 64, 256, 1024, 4096),
-    "paper": (16, 64, 256, 1024, 4096, 16384, 65536),
-}
-
-# A small problem, for steps on all data. The theorem assumes a smooth loss: hence tanh and a smoothed norm. The scale
-# gives 100 steps the usual learning rate of 1e-3.
-PROBLEM: dict[str, Any] = {
-    "dimension": 5,
-    "n": 500,
-    "width": 64,
-    "latent_dim": 16,
-    "weight": 1e-3,
-    "smoothing": 1e-3,
-    "scale": 1e-2,
-}
 
 
 def jobs(preset: str, seeds: int) -> list[Job]:
     """Return the jobs: each seed runs each number of steps at the theorem's rate, and the last at a constant rate."""
-    found = []
-    for seed in range(seeds):
-        for steps in STEPS[preset]:
-            found.append(_job("theorem", steps, seed))
-        found.append(_job("constant", STEPS[preset][-1], seed))
-    return found
-
-
-def _job(rate: str, steps: int, seed: int) -> Job:
-    configuration = {"study": "theorem1", "protocol": PROTOCOL, "rate": rate, "steps": steps, "seed": seed, **PROBLEM}
-    return Job(f"theorem1 {rate} rate, {steps} steps, seed {seed}", configuration)
+    runs = [*(("theorem", steps) for steps in STEPS[preset]), ("constant", STEPS[preset][-1])]
+    common = {"study": "theorem1", "protocol": PROTOCOL, **PROBLEM}
+    return [
+        Job(f"theorem1 {rate} rate, {steps} steps, seed {seed}", common | {"rate": rate, "steps": steps, "seed": seed})
+        for seed in range(seeds)
+        for rate, steps in runs
+    ]
 
 
 def learning_rate(rate: str, scale: float, steps: int) -> float:
@@ -122,8 +106,7 @@ def measure(configuration: dict[str, Any]) -> dict[str, Any]:
     vectors = build_manifold("warped", configuration["dimension"], seed=seed).sample(n, seed=seed)
     x = torch.from_numpy(vectors).double()
     x = (x - x.mean(0)) / x.std()
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
+    with drawing_from(torch.Generator("cpu").manual_seed(seed), everything=True):
         model = SmoothAutoencoder(x.shape[1], configuration["width"], configuration["latent_dim"])
     losses, norms = zip(*gradient_norms(model, x, configuration), strict=True)
     powers = [2**exponent for exponent in range(int(math.log2(len(norms))) + 1)]
@@ -139,49 +122,36 @@ def measure(configuration: dict[str, Any]) -> dict[str, Any]:
 
 def page(records: list[Record], folder: Path) -> Page:
     """Build the page of the theorem: smallest gradients, the exponent of their decay, and the limits of the proof."""
-    title = "Convergence of the gradient of full-batch Adam"
-    points = _points(records, "theorem")
+    points = _points(records)
     if not points:
-        nothing = ClaimResult("The smallest gradient falls at least like T^(-1/4) (theorem 1)", None, "not measured")
-        return Page("theorem1", title, (Text("Nothing has been measured yet."), nothing))
-    place = Path("pictures") / "theorem1.png"
-    (folder / place).parent.mkdir(parents=True, exist_ok=True)
-    plot_convergence(points, _curves(records), folder / place)
+        return not_measured("theorem1", TEXTS["title"], TEXTS["decay"])
+    place = picture_place(folder, "theorem1")
+    curves = [record["result"]["running"] for record in records if record["configuration"]["rate"] == "constant"]
+    plot_convergence(points, curves, folder / place)
     problem = records[0]["configuration"]
     blocks: tuple[Block, ...] = (
-        Text(
-            f"Adam on all of {problem['n']} vectors at once (a warped manifold of dimension {problem['dimension']} in "
-            f"60 columns), float64, tanh networks of {problem['width']} units around M ({problem['latent_dim']} x "
-            f"{problem['latent_dim']}), weight {problem['weight']:g}. The theorem assumes a smooth loss, which the "
-            "nuclear norm is not if M loses rank: here it is tr((M'M + e^2 I)^(1/2)) with "
-            f"e = {problem['smoothing']:g}. The learning rate is {problem['scale']:g} / sqrt(T), as in the theorem. "
-            "The theorem states a bound on the norm of the loss; its proof bounds the norm of the gradient."
-        ),
+        Text(TEXTS["problem"].format(**problem)),
         _grid(points, problem["scale"]),
         Picture(place, "The smallest norm of the gradient within T steps"),
         _decay(records),
         _condition(records),
     )
-    return Page("theorem1", title, blocks)
+    return Page("theorem1", TEXTS["title"], blocks)
 
 
-def _points(records: list[Record], rate: str) -> dict[int, list[float]]:
-    """Return steps -> the smallest gradients of all seeds."""
+def _points(records: list[Record]) -> dict[int, list[float]]:
+    """Return steps -> the smallest gradients of all seeds, at the theorem's rate."""
     found: dict[int, list[float]] = {}
     for record in records:
-        if record["configuration"]["rate"] == rate:
+        if record["configuration"]["rate"] == "theorem":
             steps = record["configuration"]["steps"]
             found.setdefault(steps, []).append(record["result"]["smallest_gradient"])
     return dict(sorted(found.items()))
 
 
-def _curves(records: list[Record]) -> list[list[list[float]]]:
-    return [record["result"]["running"] for record in records if record["configuration"]["rate"] == "constant"]
-
-
 def _grid(points: dict[int, list[float]], scale: float) -> Grid:
-    first, start = next((steps, statistics.fmean(norms)) for steps, norms in points.items())
-    rows = []
+    first = min(points)
+    start, rows = statistics.fmean(points[first]), []
     for steps, norms in points.items():
         claimed = start * (steps / first) ** -0.25
         rate = learning_rate("theorem", scale, steps)
@@ -191,36 +161,24 @@ def _grid(points: dict[int, list[float]], scale: float) -> Grid:
 
 
 def _decay(records: list[Record]) -> ClaimResult:
-    claim = "The smallest gradient falls at least like T^(-1/4) (theorem 1)"
-    points = _points(records, "theorem")
-    if len(points) < 2:
-        return ClaimResult(claim, None, "not measured at two numbers of steps")
-    fit = _fit(points)
-    seen = f"it scales like T^({fit.exponent:.2f} ± {fit.error:.2f}) from {min(points)} to {max(points)} steps"
-    seeds = sorted({record["configuration"]["seed"] for record in records})
-    curves = [_points([record for record in records if record["configuration"]["seed"] == s], "theorem") for s in seeds]
-    # An interrupted study may have a single number of steps for a seed, which has no exponent.
-    own = ", ".join(f"{_fit(curve).exponent:.2f}" if len(curve) > 1 else "–" for curve in curves)
+    points = _points(records)
     # The first steps, far from any minimum, say little about the rate of decay.
     last = dict(list(points.items())[-2:])
+    fit, late = fit_all(points), fit_all(last)
+    if fit is None or late is None:
+        return ClaimResult(TEXTS["decay"], None, "not measured at two numbers of steps")
+    seen = f"it scales like T^({fit.exponent:.2f} ± {fit.error:.2f}) from {min(points)} to {max(points)} steps"
+    seeds = sorted({record["configuration"]["seed"] for record in records})
+    curves = [_points([record for record in records if record["configuration"]["seed"] == seed]) for seed in seeds]
+    # An interrupted study may have a single number of steps for a seed, which has no exponent.
+    own = ", ".join("–" if (line := fit_all(curve)) is None else f"{line.exponent:.2f}" for curve in curves)
     ends = " to ".join(str(steps) for steps in last)
-    seen += f" (seed by seed {own}); from {ends} steps alone like T^({_fit(last).exponent:.2f})"
-    return ClaimResult(claim, fit.exponent <= -0.25, seen)
-
-
-def _fit(points: dict[int, list[float]]) -> Fit:
-    pairs = [(steps, norm) for steps, norms in points.items() for norm in norms]
-    return fit_exponent([steps for steps, _ in pairs], [norm for _, norm in pairs])
+    seen += f" (seed by seed {own}); from {ends} steps alone like T^({late.exponent:.2f})"
+    return ClaimResult(TEXTS["decay"], fit.exponent <= -0.25, seen)
 
 
 def _condition(records: list[Record]) -> ClaimResult:
     largest = max(record["result"]["largest_gradient"] for record in records)
-    return ClaimResult(
-        "The theorem's proof covers such a run (supplement, extension 1)",
-        False,
-        f"it needs gradients above a sigma > 9 gamma while gamma bounds them: gamma is {largest:.3g}, so sigma would "
-        f"have to exceed {9 * largest:.3g} for psi_1 > 0, and {smallest_sigma(largest):.2g} for "
-        f"epsilon - gamma / psi_1 > 0 with Adam's epsilon {EPSILON:g}. The nuclear norm itself, as it is trained "
-        "with elsewhere, is not smooth where M loses rank. The decay therefore does not prove the theorem: it is an "
-        "observation, not a consequence of the proof",
-    )
+    sigma = smallest_sigma(largest)
+    seen = TEXTS["condition"].format(largest=largest, bound=9 * largest, sigma=sigma, epsilon=EPSILON)
+    return ClaimResult(TEXTS["proof"], False, seen)

@@ -2,7 +2,7 @@
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,14 @@ from lorae.metrics.neighbors import distance_rows
 from lorae.metrics.ranks import rank_at
 from lorae.models.autoencoder import Autoencoder
 from lorae.reports.formatting import mean_and_deviation
-from lorae.reproduction.pages.blocks import Block, ClaimResult, Grid, Page, Picture, Text
+from lorae.reproduction.pages.blocks import Block, ClaimResult, Grid, Page, Picture, Text, not_measured, picture_place
 from lorae.reproduction.theory.plots import plot_contrast
+from lorae.system.files import read_toml
 
 # Numbers of the theorem's x and x_1 ... x_N, whose distances are measured.
 QUERIES, POINTS = 100, 1000
+
+TEXTS: dict[str, str] = read_toml("lorae.reproduction.theory", "theory.toml")["contrast"]["texts"]
 
 TOLERANCES = (1e-2, 1e-3, 1e-6)
 
@@ -32,15 +35,10 @@ def measure_contrast(
     final_error: float,
     weight: float,
 ) -> dict[str, Any]:
-    """Return the min-max distance ratio of latents and of items, and every quantity of the theorem's bound.
+    """Return the min-max distance ratio of latents and of items, and with a matrix M every quantity of the bound.
 
-    model: the trained model; without a matrix M only the ratios are returned
-    items: raw test items, at least two of them different
-    initial_error, final_error: mean squared errors of equation 1 before and after training
-    initial_norm: nuclear norm of M before training
-    weight: weight of the penalty
-
-    Returns plain JSON values; `ratio` and the numbers that depend on it are None if all latents are equal.
+    The items are raw test items; the errors are those of equation 1 before and after training. `ratio`, and the numbers
+    that depend on it, are None if all latents are equal.
     """
     items = items[:POINTS]
     smallest, largest = extreme_distances(model.encode(items))
@@ -96,35 +94,22 @@ def extreme_distances(points: NDArray[Any], queries: int = QUERIES) -> tuple[NDA
 
 def page(rows: Sequence[Mapping[str, Any]], folder: Path) -> Page:
     """Build the page of the theorem from rows of weight (0 for none), label, seed and result of `measure_contrast`."""
-    title = "Contrast of distances between latents"
     weights = sorted({row["weight"] for row in rows if row["weight"]})
     without = _ratios(rows, 0.0)
     ratios = {weight: found for weight in weights if (found := _ratios(rows, weight))}
     if not (without and ratios):
-        nothing = ClaimResult("The penalty raises the min-max distance ratio (theorem 2)", None, "not measured")
-        return Page("theorem2", title, (Text("Nothing has been measured yet."), nothing))
-    place = Path("pictures") / "theorem2.png"
-    (folder / place).parent.mkdir(parents=True, exist_ok=True)
+        return not_measured("theorem2", TEXTS["title"], "The penalty raises the min-max distance ratio (theorem 2)")
+    place = picture_place(folder, "theorem2")
     plot_contrast(ratios, without, folder / place)
     blocks: tuple[Block, ...] = (
-        Text(
-            f"(largest - smallest distance) / smallest, from each of {QUERIES} test latents to {POINTS - 1} others: "
-            "the median, because at ranks near 1 a few latents that almost coincide dominate the mean. Dividing by "
-            "the rank, as the theorem does, cancels in this ratio."
-        ),
-        Text(
-            "In the proof only the smallest distance is divided by the rank, so that its L(D) is rank (ratio + 1): the "
-            "bound contains the ratio itself. With the smallest c for which rank(M) <= c |M|_* it is (ratio + 1) times "
-            "weight x norm / first error, whatever the rank. No positive bound holds for all sets of points: if all "
-            "distances are equal, the ratio is zero. The last step of the proof assumes that weight x first norm is at "
-            "most the last error."
-        ),
+        Text(TEXTS["ratio"].format(queries=QUERIES, others=POINTS - 1)),
+        Text(TEXTS["bound"]),
         _ratio_grid(rows, [0.0, *weights]),
         Picture(place, "The ratio by the penalty's weight; the line is the same model without the penalty"),
         _ingredients(rows, weights),
         *_judge_claims(rows, without, ratios),
     )
-    return Page("theorem2", title, blocks)
+    return Page("theorem2", TEXTS["title"], blocks)
 
 
 def _of(rows: Sequence[Mapping[str, Any]], weight: float) -> list[Mapping[str, Any]]:
@@ -137,41 +122,39 @@ def _ratios(rows: Sequence[Mapping[str, Any]], weight: float) -> list[float]:
 
 
 def _ratio_grid(rows: Sequence[Mapping[str, Any]], weights: Sequence[float]) -> Grid:
-    lines = []
-    for weight in weights:
-        found = _of(rows, weight)
-        averages = [row["ratio"] or {} for row in found]
-        lines.append(
-            (
-                f"{weight:g}",
-                _mean([row.get("median") for row in averages]),
-                _mean([row.get("mean") for row in averages]),
-                _mean([row.get("bound") for row in found]),
-                _mean([(row.get("items") or {}).get("mean") for row in found]),
-            )
-        )
-    header = ("weight", "ratio, median", "ratio, mean", "claimed bound", "ratio of the items, mean")
-    return Grid("The ratio and its claimed bound, mean ± standard deviation of the seeds", header, tuple(lines))
+    columns: dict[str, Callable[[Mapping[str, Any]], float | None]] = {
+        "ratio, median": lambda row: (row["ratio"] or {}).get("median"),
+        "ratio, mean": lambda row: (row["ratio"] or {}).get("mean"),
+        "claimed bound": lambda row: row.get("bound"),
+        "ratio of the items, mean": lambda row: (row.get("items") or {}).get("mean"),
+    }
+    return _grid("The ratio and its claimed bound", columns, rows, weights)
 
 
 def _ingredients(rows: Sequence[Mapping[str, Any]], weights: Sequence[float]) -> Grid:
+    columns: dict[str, Callable[[Mapping[str, Any]], float | None]] = {
+        "rank of M": lambda row: row["matrix_ranks"]["0.001"],
+        "norm of M": lambda row: row["norm"],
+        "its bound": lambda row: row["norm_bound"],
+        "c": lambda row: row["constant"],
+        "weight x first norm": lambda row: row["weight"] * row["initial_norm"] if "initial_norm" in row else None,
+        "last error": lambda row: row.get("final_error"),
+    }
+    return _grid("Quantities of the bound", columns, rows, weights)
+
+
+def _grid(
+    caption: str,
+    columns: Mapping[str, Callable[[Mapping[str, Any]], float | None]],
+    rows: Sequence[Mapping[str, Any]],
+    weights: Sequence[float],
+) -> Grid:
+    """Return a table with a line for each weight, and for each column a title and where a result has its value."""
     lines = []
     for weight in weights:
-        found = _of(rows, weight)
-        first = [row.get("initial_norm") for row in found]
-        lines.append(
-            (
-                f"{weight:g}",
-                _mean([row["matrix_ranks"]["0.001"] for row in found]),
-                _mean([row["norm"] for row in found]),
-                _mean([row["norm_bound"] for row in found]),
-                _mean([row["constant"] for row in found]),
-                _mean([None if norm is None else weight * norm for norm in first]),
-                _mean([row.get("final_error") for row in found]),
-            )
-        )
-    header = ("weight", "rank of M", "norm of M", "its bound", "c", "weight x first norm", "last error")
-    return Grid("Quantities of the bound, mean ± standard deviation of the seeds", header, tuple(lines))
+        found = [{"weight": weight, **row} for row in _of(rows, weight)]
+        lines.append((f"{weight:g}", *(_mean([read(row) for row in found]) for read in columns.values())))
+    return Grid(f"{caption}, mean ± standard deviation of the seeds", ("weight", *columns), tuple(lines))
 
 
 def _mean(values: Sequence[float | None]) -> str:
@@ -190,19 +173,11 @@ def _judge_claims(
     if lost:
         listed += "; all latents the same at " + ", ".join(f"{weight:g}" for weight in lost)
     order = list(means.values())
+    raises = not lost and all(mean > level for mean in order)
+    grows = not lost and all(first < second for first, second in pairwise(order))
     return [
-        ClaimResult(
-            "The penalty raises the ratio at every weight (section 5.2)",
-            not lost and all(mean > level for mean in order),
-            f"{_mean(without)} without; {listed}",
-        ),
-        ClaimResult(
-            "The ratio grows with the weight, as the bound does",
-            not lost and all(first < second for first, second in pairwise(order))
-            if len(order) + len(lost) > 1
-            else None,
-            listed,
-        ),
+        ClaimResult(TEXTS["raises"], raises, f"{_mean(without)} without; {listed}"),
+        ClaimResult(TEXTS["grows"], grows if len(order) + len(lost) > 1 else None, listed),
         *_judge_bound([row["contrast"] for row in rows if row["weight"]]),
     ]
 
@@ -213,20 +188,9 @@ def _judge_bound(found: Sequence[Mapping[str, Any]]) -> list[ClaimResult]:
     gaps = [math.log10(row["ratio"]["mean"] / row["bound"]) for row in bounded]
     constants = [row["constant"] for row in found if row["constant"] is not None]
     here = f"it is {min(constants):.3g} to {max(constants):.3g} here, and " if constants else ""
-    seen = (
-        f"the ratio is 10^{min(gaps):.1f} to 10^{max(gaps):.1f} times the bound, with the smallest c that each M allows"
-        if gaps
-        else "not measured"
-    )
-    return [
-        ClaimResult(
-            "The ratio exceeds the claimed bound (theorem 2)",
-            all(row["bound_holds"] for row in bounded) if bounded else None,
-            seen,
-        ),
-        ClaimResult(
-            "One constant c gives rank(M) <= c |M|_* whatever the training (supplement, equation 16)",
-            False,
-            f"{here}no constant is large enough: t I has full rank at every t (see `proposition1`)",
-        ),
-    ]
+    here += "no constant is large enough: t I has full rank at every t (see `proposition1`)"
+    holds, seen = None, "not measured"
+    if bounded:
+        holds = all(row["bound_holds"] for row in bounded)
+        seen = TEXTS["gap"].format(smallest=min(gaps), largest=max(gaps))
+    return [ClaimResult(TEXTS["exceeds"], holds, seen), ClaimResult(TEXTS["constant"], False, here)]

@@ -17,11 +17,7 @@ DASHED = (0, (5, 3))
 def plot_convergence(
     points: Mapping[int, Sequence[float]], curves: Sequence[Sequence[Sequence[float]]], path: str | Path
 ) -> Path:
-    """Draw smallest gradients of all seeds against steps, curves at a constant rate, and T^(-1/4); to a PNG.
-
-    points: steps -> norms, one for each seed
-    curves: for each seed a list of [steps, smallest norm so far]
-    """
+    """Draw the smallest gradients of all seeds by steps, their curves at a constant rate, and T^(-1/4); to a PNG."""
     figure, (axes,) = new_figure(1, height=3.8)
     for number, curve in enumerate(curves):
         label = "constant rate, a line for each seed" if number == 0 else None
@@ -40,11 +36,7 @@ def plot_convergence(
 
 
 def plot_contrast(ratios: Mapping[float, Sequence[float]], without: Sequence[float], path: str | Path) -> Path:
-    """Draw the min-max distance ratio of all seeds against the weight, and its level without a penalty; to a PNG.
-
-    ratios: weight -> ratios, one for each seed; at least one weight
-    without: ratios without a penalty, at least one
-    """
+    """Draw the min-max distance ratios of all seeds by weight, and those without a penalty; to a PNG."""
     figure, (axes,) = new_figure(1, height=3.4)
     axes.axhline(
         statistics.fmean(without), color=INK, linewidth=1.2, linestyle=DASHED, label="no penalty, mean; thin: each seed"
@@ -69,11 +61,9 @@ def plot_exponent(
     path: str | Path,
     fitted: tuple[float, float] | None = None,
 ) -> Path:
-    """Draw ranks against weights by several definitions, the published ones, and the slope of 1 / weight; to a PNG.
+    """Draw the ranks of all seeds by definition and weight, without those of 0, and the published ones; to a PNG.
 
-    ranks: definition -> weight -> ranks, one for each seed; ranks of 0 are left out
-    published: weight -> rank
-    fitted: factor and exponent of the power law through the first definition
+    Lines are the slope of 1 / weight, and the power law `fitted` to the first definition: its factor and exponent.
     """
     figure, (axes,) = new_figure(1, height=4.0)
     for (name, points), color in zip(ranks.items(), COLORS, strict=False):

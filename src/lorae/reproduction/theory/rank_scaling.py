@@ -11,8 +11,11 @@ import numpy as np
 
 from lorae.metrics.ranks import rank_at
 from lorae.reports.formatting import mean_and_deviation
-from lorae.reproduction.pages.blocks import Block, ClaimResult, Grid, Page, Picture, Text
+from lorae.reproduction.pages.blocks import Block, ClaimResult, Grid, Page, Picture, Text, not_measured, picture_place
 from lorae.reproduction.theory.plots import plot_exponent
+from lorae.system.files import read_toml
+
+TEXTS: dict[str, str] = read_toml("lorae.reproduction.theory", "theory.toml")["scaling"]["texts"]
 
 # Definitions of the rank, and where a row has them.
 DEFINITIONS: dict[str, Callable[[Mapping[str, Any]], float]] = {
@@ -58,6 +61,14 @@ def fit_exponent(x: Sequence[float], y: Sequence[float]) -> Fit:
     return Fit(slope, error, float(np.exp(intercept)), r2)
 
 
+def fit_all(points: Mapping[Any, Sequence[float]]) -> Fit | None:
+    """Fit all values of x -> values, without zeros, which have no logarithm; None with fewer than two x."""
+    pairs = [(x, value) for x, values in points.items() for value in values if value > 0]
+    if len({x for x, _ in pairs}) < 2:
+        return None
+    return fit_exponent([x for x, _ in pairs], [value for _, value in pairs])
+
+
 def counterexample(latent_dim: int, scales: Sequence[float]) -> list[dict[str, float]]:
     """Return nuclear norm and rank of t I for several t, and the constant c that rank <= c norm needs."""
     rows = []
@@ -69,32 +80,25 @@ def counterexample(latent_dim: int, scales: Sequence[float]) -> list[dict[str, f
 
 
 def page(rows: Sequence[Mapping[str, Any]], folder: Path, weights: int) -> Page:
-    """Build the page of the proposition.
+    """Build the page of the proposition from rows of weight, seed, published rank, and the ranks of a model.
 
-    rows: weight, seed, published rank, and the ranks of a model by every definition
-    weights: number of weights of the study; while some are missing, falling ranks are not judged
+    While there are fewer than `weights` weights, falling ranks are not judged.
     """
-    title = "The rank against the penalty's weight"
     if not rows:
-        nothing = ClaimResult("The rank follows O(1 / weight) (proposition 1)", None, "not measured")
-        return Page("proposition1", title, (Text("Nothing has been measured yet."), nothing))
-    place = Path("pictures") / "proposition1.png"
-    (folder / place).parent.mkdir(parents=True, exist_ok=True)
+        return not_measured("proposition1", TEXTS["title"], "The rank follows O(1 / weight) (proposition 1)")
+    place = picture_place(folder, "proposition1")
     published = {row["weight"]: row["published"] for row in rows if row["published"] is not None}
-    shown, line = {name: _by_weight(rows, name) for name in (MAIN, OF_MATRIX)}, _fit(_by_weight(rows, MAIN))
+    shown, line = {name: _by_weight(rows, name) for name in (MAIN, OF_MATRIX)}, fit_all(_by_weight(rows, MAIN))
     plot_exponent(shown, published, folder / place, None if line is None else (line.factor, line.exponent))
     blocks: tuple[Block, ...] = (
-        Text(
-            "The proof assumes rank(M) <= c |M|_* for a constant c. There is none: t I has full rank for every t > 0, "
-            "while its nuclear norm goes to zero with t. The proposition can therefore only be tested by measurement."
-        ),
+        Text(TEXTS["premise"]),
         _ranks(rows, published),
         Picture(place, "Rank against the weight, both on logarithmic axes, with the slope that 1 / weight would have"),
         _exponents(rows, published),
         _counterexample_grid(),
         *_judge_claims(rows, published, weights),
     )
-    return Page("proposition1", title, blocks)
+    return Page("proposition1", TEXTS["title"], blocks)
 
 
 def _by_weight(rows: Sequence[Mapping[str, Any]], definition: str) -> dict[float, list[float]]:
@@ -104,26 +108,19 @@ def _by_weight(rows: Sequence[Mapping[str, Any]], definition: str) -> dict[float
     return found
 
 
-def _fit(points: Mapping[float, Sequence[float]]) -> Fit | None:
-    """Fit positive ranks; return None with fewer than two weights. Collapsed latents have rank 0 and no logarithm."""
-    pairs = [(weight, rank) for weight, ranks in points.items() for rank in ranks if rank > 0]
-    if len({weight for weight, _ in pairs}) < 2:
-        return None
-    return fit_exponent([weight for weight, _ in pairs], [rank for _, rank in pairs])
-
-
 def _ranks(rows: Sequence[Mapping[str, Any]], published: Mapping[float, float]) -> Grid:
     tables = {name: _by_weight(rows, name) for name in DEFINITIONS}
-    lines = []
-    for weight in tables[MAIN]:
-        paper = f"{published[weight]:g}" if weight in published else "–"
-        lines.append((f"{weight:g}", paper, *(mean_and_deviation(tables[name][weight]) for name in DEFINITIONS)))
+    paper = {weight: f"{rank:g}" for weight, rank in published.items()}
+    lines = [
+        (f"{weight:g}", paper.get(weight, "–"), *(mean_and_deviation(found[weight]) for found in tables.values()))
+        for weight in tables[MAIN]
+    ]
     return Grid("Rank by weight, mean ± standard deviation", ("weight", "paper", *DEFINITIONS), tuple(lines))
 
 
 def _exponents(rows: Sequence[Mapping[str, Any]], published: Mapping[float, float]) -> Grid:
-    fits = {name: _fit(_by_weight(rows, name)) for name in DEFINITIONS}
-    fits["the paper's table 7"] = _fit({weight: [rank] for weight, rank in published.items()})
+    fits = {name: fit_all(_by_weight(rows, name)) for name in DEFINITIONS}
+    fits["the paper's table 7"] = fit_all({weight: [rank] for weight, rank in published.items()})
     lines = [
         (name, f"{fit.exponent:.2f} ± {fit.error:.2f}", f"{fit.r2:.2f}")
         for name, fit in fits.items()
@@ -142,15 +139,11 @@ def _judge_claims(
     rows: Sequence[Mapping[str, Any]], published: Mapping[float, float], weights: int
 ) -> list[ClaimResult]:
     points = _by_weight(rows, MAIN)
-    fit = _fit(points)
-    falls = {
-        MAIN: "The rank of the latents falls as the weight grows (section 5.3)",
-        OF_MATRIX: "The rank of M, which the proof bounds, falls as the weight grows",
-    }
-    rate = "The rank is proportional to 1 / weight, as a tight O(1 / weight) means"
+    fit = fit_all(points)
+    falls = {MAIN: TEXTS["falls"], OF_MATRIX: TEXTS["falls_of_matrix"]}
     if fit is None:
-        return [ClaimResult(sentence, None, "not measured") for sentence in (*falls.values(), rate)]
-    theirs = _fit({weight: [rank] for weight, rank in published.items()})
+        return [ClaimResult(sentence, None, "not measured") for sentence in (*falls.values(), TEXTS["rate"])]
+    theirs = fit_all({weight: [rank] for weight, rank in published.items()})
     seen = f"like weight^({fit.exponent:.2f} ± {fit.error:.2f})"
     if theirs is not None:
         seen += f", the paper's own ranks like weight^({theirs.exponent:.2f})"
@@ -158,19 +151,13 @@ def _judge_claims(
     low, high = min(means), max(means)
     # Some c / weight bounds every finite set of ranks; the bound is meaningful only if that c is small.
     constant = max(weight * mean for weight, mean in means.items())
-    seen += (
-        f"; from weight {low:g} to {high:g} the rank changes from {means[low]:.1f} to {means[high]:.1f}. An "
-        f"upper bound c / weight on all of these needs c = {constant:.2g} or more, which at {low:g} allows a rank of "
-        f"{constant / low:,.0f}; a smaller c fails, first at the large weights if ranks fall slower than 1 / weight"
-    )
+    ends = {"low": low, "high": high, "first": means[low], "last": means[high]}
+    seen += "; " + TEXTS["bound"].format(**ends, constant=constant, allowed=constant / low)
+    full = "t I has rank 128 at every t, so c would have to exceed 1 / t for all t"
     return [
         *(_falling(sentence, _by_weight(rows, definition), weights) for definition, sentence in falls.items()),
-        ClaimResult(rate, abs(fit.exponent + 1) <= NEAR, seen),
-        ClaimResult(
-            "rank(M) <= c |M|_* for some constant c (used by proposition 1 and theorem 2)",
-            False,
-            "t I has rank 128 at every t, so c would have to exceed 1 / t for all t",
-        ),
+        ClaimResult(TEXTS["rate"], abs(fit.exponent + 1) <= NEAR, seen),
+        ClaimResult(TEXTS["constant"], False, full),
     ]
 
 

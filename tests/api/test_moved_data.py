@@ -1,0 +1,109 @@
+"""A run whose training data are gone does what needs no data, and says of the rest how to point to them."""
+
+import numpy as np
+import pytest
+
+import lorae
+from lorae.errors import LoraeError
+
+
+@pytest.fixture(scope="module")
+def orphan(images, small, tmp_path_factory):
+    """A finished run whose data file was moved and is not in the cache of the tests, and the file's new place."""
+    folder = tmp_path_factory.mktemp("moved")
+    np.save(folder / "squares.npy", images)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LORAE_CACHE", str(folder / "cache"))
+        run = lorae.train(folder / "squares.npy", out=folder / "run", **small)
+        lorae.sample(run, 2)
+    (folder / "elsewhere").mkdir()
+    (folder / "squares.npy").rename(folder / "elsewhere" / "moved.npy")
+    return run, folder / "elsewhere" / "moved.npy"
+
+
+WITHOUT_DATA = {
+    "spectrum": ["spectrum", "RUN"],
+    "spectrum at a tolerance": ["spectrum", "RUN", "--tolerance", "0.1"],
+    "report": ["report", "RUN"],
+    "compare": ["compare", "RUN", "RUN", "--out", "OUT.html"],
+    "sample": ["sample", "RUN", "--out", "OUT.npy"],
+    "resume": ["resume", "RUN"],
+    "reconstruct given items": ["reconstruct", "RUN", "--data", "MOVED", "--out", "OUT.png"],
+}
+WITH_DATA = {
+    "reconstruct": ["reconstruct", "RUN"],
+    "interpolate": ["interpolate", "RUN", "--pairs", "2"],
+    "evaluate": ["evaluate", "RUN", "--only", "reconstruction"],
+    "sample anew": ["sample", "RUN", "--sampler", "mixture", "--components", "2"],
+    "truncate": ["truncate", "RUN", "--rank", "2", "--out", "OUT"],
+    "export": ["export", "RUN", "--rank", "2", "--out", "OUT"],
+}
+
+
+@pytest.fixture
+def command(orphan, run_cli, tmp_path, monkeypatch):
+    """Run a command on the orphan in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    places = {"RUN": str(orphan[0].path), "MOVED": str(orphan[1])}
+    return lambda words: run_cli(*(places.get(word, word) for word in words))
+
+
+@pytest.mark.parametrize("name", WITHOUT_DATA)
+def test_commands_that_need_no_data_work_without(name, command):
+    code, printed, errors = command(WITHOUT_DATA[name])
+    assert (code, errors) == (0, "")
+    assert printed
+
+
+@pytest.mark.parametrize("name", WITH_DATA)
+def test_commands_that_need_the_data_take_their_new_place(name, command, orphan):
+    code, printed, errors = command(WITH_DATA[name])
+    assert (code, printed) == (2, "")
+    assert errors.count("\n") == 1
+    assert "squares.npy' on which" in errors.replace(",", "")
+    assert "if it was moved, pass --data PATH" in errors
+    code, printed, errors = command([*WITH_DATA[name], "--data", "MOVED"])
+    assert (code, errors) == (0, "")
+    assert printed
+
+
+def test_data_in_the_cache_stand_in_for_their_file(images, small, tmp_path):
+    np.save(tmp_path / "squares.npy", images)
+    run = lorae.train(tmp_path / "squares.npy", out=tmp_path / "run", limit=40, **small)
+    before = lorae.evaluate(run, only="reconstruction", quiet=True)["reconstruction"]
+    (tmp_path / "squares.npy").unlink()
+    assert lorae.evaluate(run, only="reconstruction", quiet=True)["reconstruction"] == before
+
+
+def test_other_data_in_that_place_are_refused(orphan, tmp_path):
+    np.save(tmp_path / "other.npy", np.zeros((30, 16, 16), np.uint8))
+    with pytest.raises(LoraeError, match=r"has fingerprint .* expected"):
+        lorae.evaluate(orphan[0], only="reconstruction", data=tmp_path / "other.npy")
+
+
+def test_a_run_on_an_array_takes_the_array_or_a_file_of_it(images, small, tmp_path, run_cli):
+    run = lorae.train(images, out=tmp_path / "run", **small)
+    np.save(tmp_path / "file.npy", images)
+    code, _, errors = run_cli("evaluate", run.path, "--only", "reconstruction")
+    assert code == 2
+    assert "pass --data ARRAY, the array or a file of it" in errors
+    assert run_cli("evaluate", run.path, "--only", "reconstruction", "--data", tmp_path / "file.npy")[0] == 0
+    assert lorae.evaluate(run, only="reconstruction", data=images, quiet=True)["reconstruction"]["mse"] > 0
+
+
+def test_a_loaded_model_needs_no_data(orphan, images):
+    model = lorae.load(orphan[0])
+    codes = model.encode(images)
+    assert model.decode(codes).shape == model.reconstruct(images).shape == images.shape
+    assert model.spectrum(images).rank >= 1
+    assert model.truncate(images, 2).encode(images).shape == (96, 2)
+
+
+def test_the_stored_spectrum_is_the_measured_one(trained):
+    stored, measured = lorae.spectrum(trained), lorae.spectrum(trained, data=trained.settings.data)
+    assert stored.to_json() == measured.to_json()
+
+
+def test_given_items_of_another_size_are_prepared_as_in_training(trained, tmp_path):
+    np.save(tmp_path / "large.npy", np.random.default_rng(0).integers(0, 256, (5, 16, 16, 3), dtype=np.uint8))
+    assert lorae.reconstruct(trained, data=tmp_path / "large.npy", out=tmp_path / "drawn.png").exists()
