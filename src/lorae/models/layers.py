@@ -24,6 +24,29 @@ class Linear(nn.Linear):
             return super().forward(input.to(self.weight.dtype))
 
 
+class Sigmoid(nn.Sigmoid):
+    """A sigmoid that is computed in float32 under autocast.
+
+    In bfloat16 it is 1 from 6.3 on: there its derivative is 0, and a white pixel that should be black has no gradient.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Map input, of any floating dtype and shape, to (0, 1)."""
+        return super().forward(_at_least_float32(input))
+
+
+class Tanh(nn.Tanh):
+    """A hyperbolic tangent that is computed in float32 under autocast: in bfloat16 it is 1 from 3.2 on."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Map input, of any floating dtype and shape, to (-1, 1)."""
+        return super().forward(_at_least_float32(input))
+
+
+def _at_least_float32(input: Tensor) -> Tensor:
+    return input.float() if input.dtype == torch.bfloat16 else input
+
+
 class StridedConv2d(nn.Conv2d):
     """A convolution of kernel 4, stride 2, padding 1 (it halves both sides), by patches where that is faster."""
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from lorae.errors import LoraeError
-from lorae.models.layers import Linear, PixelwiseLinear, StridedConv2d, StridedConvTranspose2d
+from lorae.models.layers import Linear, PixelwiseLinear, Sigmoid, StridedConv2d, StridedConvTranspose2d, Tanh
 
 
 class Encoder(nn.Module):
@@ -182,7 +182,7 @@ def _convolutional_decoder(
     layers.append(PixelwiseLinear(counts[-1], channels))
     # Tanh on images in [0, 1], as in the authors' code: negative outputs are clipped when images are written.
     if output != "identity":
-        layers.append(nn.Sigmoid() if output == "sigmoid" else nn.Tanh())
+        layers.append(Sigmoid() if output == "sigmoid" else Tanh())
     return Decoder(Linear(latent_dim, prod(start)), nn.Sequential(*layers))
 
 
