@@ -5,9 +5,9 @@ import torch
 from lorae import linalg
 from lorae.errors import LoraeError
 from lorae.linalg import (
+    POLAR,
     column_deviations,
     nuclear_norm,
-    polar_coefficients,
     principal_axes,
     threshold_singular_values,
 )
@@ -91,10 +91,26 @@ def test_unknown_method_is_refused():
 
 def test_polar_coefficients_map_the_interval_to_one():
     x = np.logspace(-4, 0, 4001)
-    for a, b, c in polar_coefficients():
+    for a, b, c in POLAR:
         x = a * x + b * x**3 + c * x**5
     assert np.abs(x - 1).max() < 1e-6
-    assert len(polar_coefficients()) <= 10  # each costs three matrix products a step
+    assert len(POLAR) <= 10  # each costs three matrix products a step
+
+
+def test_each_polar_polynomial_is_the_best_on_the_interval_that_is_left():
+    """By Chebyshev's theorem: its error has the largest size at four points, with alternating signs."""
+    lower, upper = 1e-4, 1.0
+    for a, b, c in POLAR[:-1]:
+        inner = np.sqrt(np.sort(np.roots([5 * c, 3 * b, a])))
+        assert lower < inner[0] < inner[1] < upper
+        x = np.array([lower, *inner, upper])
+        errors = 1 - (a * x + b * x**3 + c * x**5)
+        size = np.abs(errors).max()
+        np.testing.assert_allclose(errors, size * np.array([1, -1, 1, -1]), atol=1e-9)
+        lower, upper = 1 - size, 1 + size
+    # The last one is Newton's, which is the best up to rounding so near to one.
+    assert upper - lower < 1e-3
+    assert POLAR[-1] == (15 / 8, -10 / 8, 3 / 8)
 
 
 def test_ranks_of_known_spectra():

@@ -165,7 +165,7 @@ class LoRAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  
             model = chosen.model.truncate(as_inputs(scaled)) if chosen.curved else chosen.model
         missed = unmet_target(settings, chosen.search)
         if missed is not None:
-            warnings.warn(f"{missed}; raise epochs or latent_dim, or ask for less", LoraeWarning, stacklevel=2)
+            warnings.warn(f"{missed}; raise epochs or latent_dim, or ask for less", LoraeWarning, stacklevel=3)
         if units is not None:
             units.fold_into(model.double().scaling)
         self.model_ = model

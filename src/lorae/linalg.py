@@ -214,6 +214,21 @@ def _eigh_factor(matrix: Tensor, slope: Callable[[Tensor], Tensor]) -> tuple[Ten
     return lengths, (factor.mT if wide else factor).to(matrix.dtype)
 
 
+# Coefficients (a, b, c) of odd quintics whose composition maps [1e-4, 1] to 1 within 1e-7. Each minimizes the largest
+# |1 - (a x + b x^3 + c x^5)| on the interval that those before leave (Amsel et al., Polar Express, arXiv:2505.16932).
+POLAR = (
+    (8.50988530258628, -25.264304190830913, 18.75356789973964),
+    (4.2495734789228745, -3.1549764881142286, 0.5858847824913271),
+    (4.225122190777838, -3.1380444350845695, 0.5839534551299155),
+    (4.124838686994381, -3.0683324528059797, 0.5760029536456939),
+    (3.7580103358028367, -2.809273892403242, 0.5464842065876799),
+    (2.8561775412914967, -2.1340562331753916, 0.47011076918026407),
+    (2.02060041577613, -1.4037211504666558, 0.3906738968520276),
+    (1.875875100480897, -1.250971990481122, 0.3750972123419877),
+    (1.875, -1.25, 0.375),
+)
+
+
 def _dual_factor_polar(matrix: Tensor) -> Tensor:
     """Return U V^T by composed odd quintics, each the best one on the interval that the last one leaves."""
     # In float64 the squares of small and large numbers neither vanish nor overflow.
@@ -221,7 +236,7 @@ def _dual_factor_polar(matrix: Tensor) -> Tensor:
     X: Tensor = matrix / norm.clamp_min(torch.finfo(matrix.dtype).tiny).to(matrix.dtype)
     wide = X.shape[0] < X.shape[1]
     X = X.mT if wide else X
-    for a, b, c in _POLAR:
+    for a, b, c in POLAR:
         gram = X.mT @ X
         X = torch.addmm(X, X, torch.addmm(gram, gram, gram, beta=b, alpha=c), beta=a)  # three kernels on a GPU
     return X.mT if wide else X
@@ -229,43 +244,6 @@ def _dual_factor_polar(matrix: Tensor) -> Tensor:
 
 # The nuclear norm's slope is one at every singular value.
 _DUAL_FACTORS = {"eigh": lambda matrix: _eigh_factor(matrix, torch.ones_like)[1], "polar": _dual_factor_polar}
-
-
-@cache
-def polar_coefficients(smallest: float = 1e-4, tolerance: float = 1e-7) -> list[tuple[float, float, float]]:
-    """Return coefficients (a, b, c) of odd quintics whose composition maps [smallest, 1] to 1 within `tolerance`.
-
-    Each minimizes max |1 - (a x + b x^3 + c x^5)| on the current interval (Amsel et al., Polar Express,
-    arXiv:2505.16932).
-    """
-    lower, upper, steps = smallest, 1.0, []
-    while max(1 - lower, upper - 1) > tolerance:
-        a, b, c, error = _minimax_quintic(lower, upper)
-        steps.append((a, b, c))
-        lower, upper = 1 - error, 1 + error
-    return steps
-
-
-def _minimax_quintic(lower: float, upper: float) -> tuple[float, float, float, float]:
-    """Return the best odd quintic for the constant 1 on [lower, upper] and its largest error, by Remez exchange."""
-    if upper - lower < 1e-3:  # near 1 the best quintic is the Taylor one, up to rounding
-        return 15 / 8, -10 / 8, 3 / 8, 2.5 * max(1 - lower, upper - 1) ** 3
-    inner = np.array([0.75 * lower + 0.25 * upper, 0.25 * lower + 0.75 * upper])
-    previous, error = np.inf, 1.0
-    a = b = c = 0.0
-    while abs(previous - error) > 1e-12:
-        points = np.array([lower, *inner, upper])
-        signs = np.array([1.0, -1.0, 1.0, -1.0])
-        system = np.stack([points, points**3, points**5, signs], axis=1)
-        previous = error
-        a, b, c, error = (float(value) for value in np.linalg.solve(system, np.ones(4)))
-        root = np.sqrt(9 * b * b - 20 * a * c)
-        inner = np.sqrt(np.sort(np.array([(-3 * b + root) / (10 * c), (-3 * b - root) / (10 * c)])))
-    return a, b, c, abs(error)
-
-
-# Computed once, here: torch.compile takes them as constants and need not look into their computation.
-_POLAR = polar_coefficients()
 
 
 def threshold_singular_values(

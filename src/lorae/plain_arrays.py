@@ -19,6 +19,20 @@ REMEDIES = {
 }
 
 
+# Columns whose mean exceeds this many deviations are far from zero: float32 would round them by more than a millionth
+# of their deviation.
+FAR = 16
+
+
+def is_far(mean: NDArray[np.float64], deviation: NDArray[np.float64]) -> bool:
+    """Return whether float32 has too few digits for columns of these means and deviations; constants do not count.
+
+    >>> is_far(np.array([1.7e9]), np.array([86400.0]))
+    True
+    """
+    return bool(((np.abs(mean) > FAR * deviation) & (deviation > 0)).any())
+
+
 def is_array(value: Any) -> bool:
     """Return whether a value is of a type that `plain_array` reads or refuses with advice."""
     return type(value).__module__.split(".")[0] in ("numpy", "pandas", "torch", "scipy")

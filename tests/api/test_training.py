@@ -70,3 +70,27 @@ def test_images_in_every_usual_layout_are_the_same_run(layout, images, small, tm
     }
     run = lorae.train(arrays[layout], out=tmp_path / "run", **small | {"epochs": 1})
     assert run.config["data"]["shape"] == [1, 16, 16]
+
+
+@pytest.mark.parametrize(
+    ("n", "settings", "epochs"),
+    [
+        (100, {}, 667),  # 80 training items, 3 steps of 32
+        (100, {"batch_size": 8}, 200),
+        (100, {"epochs": 2}, 2),
+        (40_000, {}, 50),  # a thousand steps an epoch: the paper's number
+    ],
+)
+def test_small_data_get_enough_steps_by_default(n, settings, epochs):
+    vectors = np.random.default_rng(0).normal(size=(n, 4))
+    planned = lorae.plan(vectors, test_fraction=0.2, **settings)
+    assert planned["settings"]["epochs"] == epochs
+
+
+def test_small_networks_train_on_one_thread():
+    import torch
+
+    vectors = np.random.default_rng(0).normal(size=(50, 4))
+    assert lorae.plan(vectors)["machine"]["threads"] == 1
+    pictures = np.random.default_rng(0).integers(0, 256, (50, 16, 16)).astype(np.uint8)
+    assert lorae.plan(pictures)["machine"]["threads"] == torch.get_num_threads()

@@ -130,9 +130,10 @@ def test_a_start_of_the_matrix_needs_a_matrix():
 def test_vectors_take_the_mlp_and_a_latent_no_wider_than_they_are():
     resolved = resolve(settings(data="points.npy"), "vectors", (60,))
     assert (resolved.network, resolved.latent_dim) == ("mlp", 60)
-    with pytest.raises(LoraeError, match="network: got 'celeba', expected mlp or residual for vectors"):
+    with pytest.raises(LoraeError, match="network: got 'celeba', expected one of mlp, residual, linear for vectors"):
         resolve(settings(network="celeba"), "vectors", (60,))
-    with pytest.raises(LoraeError, match="network: got 'mlp', expected mnist or celeba for images"):
+    fitting = "mnist, celeba, residual, linear"
+    with pytest.raises(LoraeError, match=f"network: got 'mlp', expected one of {fitting} for images"):
         resolve(settings(network="mlp"), "images", (1, 32, 32))
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import lorae
 from lorae.data import shapes
 from lorae.data.collection import load_collection
 from lorae.errors import LoraeError
@@ -206,6 +207,18 @@ def test_pickled_objects_are_refused(tmp_path):
     np.save(tmp_path / "a.npy", np.array([{}, {}], dtype=object), allow_pickle=True)
     with pytest.raises(LoraeError, match="not a readable"):
         load_collection(tmp_path / "a.npy")
+
+
+def test_a_range_is_given_for_both_collections(tmp_path):
+    """Of 12 bits in files of 16."""
+    values = np.random.default_rng(0).integers(0, 4096, (6, 8, 8)).astype(np.uint16)
+    for number, image in enumerate(values):
+        Image.fromarray(image).save(tmp_path / f"{number}.png")
+    folder, array = (load_collection(source, value_range=(0, 4095)).items for source in (tmp_path, values))
+    np.testing.assert_array_equal(folder, array)
+    assert np.abs(array[:, 0] - values / 4095 * 255).max() <= 0.5
+    found = lorae.fid(tmp_path, values, features="raw", value_range="0:4095", quiet=True)
+    assert found["fid"] == pytest.approx(0, abs=1e-6)
 
 
 @pytest.mark.parametrize("source", ["missing", "mnist", "mnist:valid", "mnits:test", "notes.txt", ""])

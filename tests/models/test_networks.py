@@ -10,8 +10,10 @@ from lorae.config.resolution import resolve
 from lorae.config.settings import Settings
 from lorae.data import Dataset, Split
 from lorae.errors import LoraeError
+from lorae.models.autoencoder import Autoencoder, ModelSpec
 from lorae.models.layers import Linear, PixelwiseLinear, StridedConv2d, StridedConvTranspose2d
 from lorae.models.networks import ToImage, build_networks
+from lorae.system.hardware import thread_count
 from lorae.training.builders import build_model
 
 
@@ -152,3 +154,36 @@ def test_a_residual_network_starts_as_principal_components(normalize, latent_dim
     pca = PCA(latent_dim).fit(scaled)
     restored = (model.reconstruct(items) - exact.mean(0)) / deviation
     np.testing.assert_allclose(restored, pca.inverse_transform(pca.transform(scaled)), atol=1e-5)
+
+
+@pytest.mark.parametrize("network", ["residual", "linear"])
+@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 16, 24), (7,)])
+def test_networks_with_a_linear_path_start_as_principal_components(network, shape):
+    items = np.random.default_rng(0).random((60, *shape)).astype(np.float32)
+    model = Autoencoder(ModelSpec(network, shape, latent_dim=4))
+    model.start_as_principal_components(items)
+    rows = items.reshape(60, -1).astype(np.float64)
+    pca = PCA(4, svd_solver="full").fit(rows)
+    restored = pca.inverse_transform(pca.transform(rows)).reshape(items.shape)
+    np.testing.assert_allclose(model.reconstruct(items), restored, atol=1e-5)
+
+
+def test_a_network_of_pictures_learns_beside_its_linear_path():
+    x = torch.rand(16, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    model = Autoencoder(ModelSpec("residual", (3, 16, 16), latent_dim=2))
+    model.start_as_principal_components(x.numpy())
+    before = model.squared_error(x)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    for _ in range(30):
+        optimizer.zero_grad()
+        (model(x).x_hat - x).square().mean().backward()
+        optimizer.step()
+    assert all(parameter.grad.abs().max() > 0 for parameter in model.parameters())
+    assert model.squared_error(x) < 0.9 * before
+
+
+@pytest.mark.parametrize(("columns", "batch_size", "single"), [(10, 32, True), (64, 128, True), (3000, 128, False)])
+def test_small_networks_train_on_one_thread(columns, batch_size, single):
+    model = Autoencoder(ModelSpec("residual", (columns,), latent_dim=8))
+    assert (thread_count(batch_size, model) == 1) == (single or torch.get_num_threads() == 1)
+    assert thread_count(1, Autoencoder(ModelSpec("mnist", (1, 8, 8), latent_dim=2))) == torch.get_num_threads()

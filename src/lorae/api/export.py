@@ -46,7 +46,7 @@ def export_run(
         `model = Autoencoder(ModelSpec.from_json(spec))`, then `model.load_state_dict(load_file(path))`.
         `onnx` writes `encoder.onnx` from `items` to `codes`, except for generators, and `decoder.onnx` from `codes` to
         `items`, float32 with any number of rows, opset 20. Items are images (n, c, h, w) in [0, 1], which decoded ones
-        may leave slightly, or vectors in their own units.
+        may leave slightly, or vectors in their own units, float64 if they are far from zero (see docs/data.md).
     out : str or Path, default=None
         New folder; None takes `RUN-FORMAT`.
     rank : int, default=None

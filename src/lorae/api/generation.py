@@ -53,7 +53,7 @@ def sample(
     Returns
     -------
     ndarray
-        Images, uint8 (n, c, h, w), or vectors in their own units, float32 (n, d).
+        Images, uint8 (n, c, h, w), or vectors in their own units, (n, d).
 
     Raises
     ------

@@ -10,7 +10,7 @@ from lorae.config.evaluation_settings import EvaluationSettings
 from lorae.errors import LoraeError
 from lorae.runs.run import Run
 from lorae.system.faults import tolerated
-from lorae.validation import optional, real, whole
+from lorae.validation import interval, optional, real, whole
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -214,6 +214,7 @@ def fid(
     features: "str | nn.Module | None" = None,
     features_weights: str | None = None,
     size: int | None = None,
+    value_range: tuple[float, float] | None = None,
     skip_bad: bool = False,
     seed: int = 0,
     device: str = "auto",
@@ -232,6 +233,8 @@ def fid(
         File with the weights of `inception`; None takes torch's cache.
     size : int, default=None
         Side in pixels that all images are resized to first; None requires one size of all images.
+    value_range : (float, float), default=None
+        Values of black and white in both collections; None takes the range of their type (see docs/data.md).
     skip_bad : bool, default=False
         Leave out image files that cannot be decoded.
     seed : int, default=0
@@ -269,6 +272,7 @@ def fid(
         features=features,
         features_weights=features_weights,
         size=size,
+        value_range=check_argument(optional(interval()), "value_range", value_range),
         skip_bad=skip_bad,
         seed=seed,
         device=choose_device(device),

@@ -68,7 +68,8 @@ def load_data(data: "str | Path | NDArray[Any]" = "mnist", **settings: Any) -> "
     Returns
     -------
     Dataset
-        With the splits `train` and `test`, whose `inputs` are images, uint8 (n, c, h, w), or vectors, float32 (n, d).
+        With the splits `train` and `test`, whose `inputs` are images, uint8 (n, c, h, w), or vectors (n, d),
+        float32 or, far from zero, float64 (see docs/data.md).
 
     Raises
     ------

@@ -89,7 +89,7 @@ def config_document(
     """Return the content of `config.json` for a run; LoraeError for a penalty that does not fit the model."""
     import torch
 
-    from lorae.system.hardware import available_threads
+    from lorae.system.hardware import thread_count
     from lorae.training.builders import check_objective
 
     check_objective(objective, dataset)
@@ -106,7 +106,7 @@ def config_document(
             "python": platform.python_version(),
             "processor": platform.machine(),
             "device": settings.device,
-            "threads": available_threads(),
+            "threads": thread_count(settings.batch_size, objective.model),
         },
     }
 

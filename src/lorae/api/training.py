@@ -1,5 +1,7 @@
 """Train and resume runs."""
 
+import dataclasses
+import math
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -7,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from lorae.api.finishing import finish, report
 from lorae.api.loading import absolute_path, as_run, data_name, dataset_of, load_dataset, origin_of_argument
 from lorae.api.run_config import choose_out, config_document, merge_settings, read_config
+from lorae.config.datasets import LEAST_STEPS
 from lorae.config.resolution import resolve
 from lorae.config.settings import ARRAY, RANK_GOALS, Settings, use_current_names
 from lorae.errors import LoraeError, LoraeWarning
@@ -172,7 +175,12 @@ def _plan(
                 f"data: {len(split)} of {len(dataset.train) + len(dataset.test)} items are in the {part} split, "
                 f"expected at least 2 for a covariance; {cure} or give more items"
             )
+    enough = math.ceil(LEAST_STEPS / math.ceil(len(dataset.train) / settings.batch_size))
+    by_default = settings.epochs is None
     settings = resolve(settings, dataset.kind, dataset.shape)
+    assert settings.epochs is not None
+    if by_default:
+        settings = dataclasses.replace(settings, epochs=max(settings.epochs, enough))
     assert settings.network is not None
     precision = choose_precision(settings.precision, device, settings.network)
     return settings.with_machine(device, precision), dataset, explicit

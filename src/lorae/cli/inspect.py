@@ -62,6 +62,7 @@ def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     fid.add_argument("second", metavar="B")
     add_settings(fid, ("features", "features_weights", "seed", "device"), EvaluationSettings)
     fid.add_argument("--size", metavar="SIZE", help="side in pixels to which all images are resized first")
+    fid.add_argument("--value-range", metavar="LOW:HIGH", help="values of black and white in both collections")
     fid.add_argument("--skip-bad", action="store_true", help="leave out image files that cannot be decoded")
 
 
@@ -74,7 +75,7 @@ def _as_text(value: Any) -> str:
     if isinstance(value, dict):
         return "\n".join(f"{key} {_as_text(item)}" for key, item in value.items()) or "none"
     if isinstance(value, list):
-        return " x ".join(map(str, value))
+        return (" x " if all(isinstance(part, int) for part in value) else "\n").join(map(str, value)) or "none"
     if isinstance(value, int):
         return f"{value:,}"
     return "none" if value is None else str(value)
@@ -135,7 +136,8 @@ def _compare(options: argparse.Namespace) -> Output:
 
 def _fid(options: argparse.Namespace) -> Output:
     settings = settings_of(options, EvaluationSettings)
-    result = api.fid(options.first, options.second, size=options.size, skip_bad=options.skip_bad, **settings)
+    settings |= {"size": options.size, "value_range": options.value_range, "skip_bad": options.skip_bad}
+    result = api.fid(options.first, options.second, **settings)
     kid, protocol = result["kid"], result["protocol"]
     return result, [
         f"FID         {result['fid']:.4f}",

@@ -106,7 +106,8 @@ class Settings(DataSettings):
     epochs: int | None = setting(
         None,
         rules.whole(1),
-        "passes over the training data; by default the paper's 100 for celeba, and its 50 for MNIST otherwise",
+        "passes over the training data; by default the paper's 100 for celeba and its 50 for MNIST otherwise, or more "
+        "until they make 2,000 steps",
     )
     batch_size: int = setting(32, rules.whole(1), "items in a step; 32 as in the paper")
     lr: float | None = setting(

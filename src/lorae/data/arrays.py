@@ -35,11 +35,8 @@ from lorae.data.pixels import (
 from lorae.data.preprocessing import Preparation, prepare_pictures
 from lorae.data.splits import check_sides, refuse_seeded_split, seeded_split
 from lorae.errors import LoraeError
-from lorae.plain_arrays import plain_array
+from lorae.plain_arrays import is_far, plain_array
 
-# Columns whose mean exceeds this many deviations are kept in float64: float32 would round them by more than a millionth
-# of their deviation.
-FAR = 16
 SINGLE_KEYS = ("images", "data", "X", "x")
 LABEL_KEYS = ("labels", "y")
 SPLIT_KEYS = (("train", "test", "train_labels", "test_labels"), ("x_train", "x_test", "y_train", "y_test"))
@@ -271,8 +268,8 @@ def _vector_dtype(pieces: Sequence[_Piece]) -> np.dtype[Any]:
             squares = squares + n * values.var(axis=0) + change**2 * count * n / (count + n)
             mean = mean + change * n / (count + n)
             count += n
-        far = np.abs(mean) > FAR * np.sqrt(squares / max(count, 1))
-    return np.dtype(np.float64 if (far & (squares > 0)).any() else np.float32)
+        far = is_far(mean, np.sqrt(squares / max(count, 1)))
+    return np.dtype(np.float64 if far else np.float32)
 
 
 def _fill_vectors(

@@ -22,7 +22,7 @@ from lorae.errors import LoraeError
 
 @dataclass(frozen=True)
 class Collection:
-    """Named uint8 images (n, c, h, w) or float32 vectors (n, d)."""
+    """Named uint8 images (n, c, h, w) or vectors (n, d)."""
 
     name: str
     items: NDArray[Any]

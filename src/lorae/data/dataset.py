@@ -23,7 +23,8 @@ def subsample_evenly(items: NDArray[Any], n: int) -> NDArray[Any]:
 class Split:
     """One part of a data set.
 
-    inputs: uint8 images (n, c, h, w) or float32 vectors (n, d); may be a copy-on-write memory map.
+    inputs: uint8 images (n, c, h, w) or vectors (n, d), float32 or, far from zero, float64; may be
+        a copy-on-write memory map.
     labels: int64 (n,), or None where the source has none.
     """
 

@@ -4,6 +4,7 @@ import hashlib
 import lzma
 import os
 import re
+import stat
 import zipfile
 import zlib
 from collections import Counter
@@ -92,9 +93,13 @@ class FolderStore:
     def read(self, name: str) -> bytes:
         """Return the content of one file; OSError for a pipe or a device, from which reading might never end."""
         path = self.folder / name
-        if not path.is_file():
-            raise OSError("not a regular file" if path.exists() else "link to a missing file")
-        _refuse_size(path.stat().st_size)
+        try:
+            found = path.stat()
+        except FileNotFoundError:
+            raise OSError("link to a missing file") from None
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError("not a regular file")
+        _refuse_size(found.st_size)
         return path.read_bytes()
 
     def _start(self, name: str) -> bytes:

@@ -47,10 +47,12 @@ def load_data(settings: DataSettings, array: NDArray[Any] | None = None) -> Data
     """Load, prepare and split a data set.
 
     settings: its `data` is a name of `NAMED_SOURCES`, a folder or .zip file of images, or an .npy or .npz file
-    array: items in memory, in place of `data`: vectors (n, d), or images (n, h, w), (n, c, h, w) or (n, h, w, c)
+    array: items in memory, in place of `data`: vectors (n, d), or images (n, h, w), (n, c, h, w) or (n, h, w, c), as an
+        array, a tensor or a data frame of numbers
 
-    Returns uint8 images (n, c, h, w) with sides that are multiples of 8, or float32 vectors (n, d). Raises LoraeError
-    for unknown data, settings that do not fit them, and missing or broken files.
+    Returns uint8 images (n, c, h, w) with sides that are multiples of 8, or vectors (n, d), float32 or, where that has
+    too few digits, float64. Raises LoraeError for unknown data, settings that do not fit them, and missing or broken
+    files.
     """
     return _load_all(settings, array).held_out(settings.holdout, settings.split_seed).limited(settings.limit)
 

@@ -139,8 +139,9 @@ class EvaluationContext:
         if self.dataset.kind == "images":
             return items
         scaling = self.model.scaling
-        standardized: Items = (items - scaling.shift.cpu().numpy()) / scaling.scale.cpu().numpy()
-        return standardized
+        standardized: NDArray[np.float64] = (items - scaling.shift.cpu().numpy()) / scaling.scale.cpu().numpy()
+        as_features: Items = standardized.astype(np.float32)
+        return as_features
 
 
 def fitted_density(

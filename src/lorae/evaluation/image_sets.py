@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
@@ -22,22 +23,27 @@ def compare_collections(
     features: str | nn.Module | None,
     features_weights: str | None,
     size: int | None,
+    value_range: tuple[float, float] | None,
     skip_bad: bool,
     seed: int,
     device: str,
     quiet: bool = False,
 ) -> dict[str, Any]:
     """Return Frechet and kernel distance with their protocol, as plain values; see `lorae.fid`."""
-    sides = [load_collection(source, size, skip_bad) for source in (first, second)]
+    sides = [load_collection(source, size, skip_bad, value_range) for source in (first, second)]
     _check_shapes(*sides)
     kind = "vectors" if sides[0].items.ndim == 2 else "images"
     extractor = build_extractor(features or ("raw" if kind == "vectors" else "inception"), features_weights)
+    items = [side.items for side in sides]
+    if any(part.dtype == np.float64 for part in items):  # vectors so far from zero that features in float32 round them
+        origin = items[0].mean(axis=0)
+        items = [(part - origin).astype(np.float32) for part in items]
     keep_freed_memory()
     with progress_bar(quiet) as bar:
         found = []
-        for side in sides:
+        for side, values in zip(sides, items, strict=True):
             task = bar.add_task(f"features of {side.name}", total=len(side), note="")
-            found.append(extractor(side.items, device, lambda n, task=task: bar.advance(task, n)))  # type: ignore[misc]
+            found.append(extractor(values, device, lambda n, task=task: bar.advance(task, n)))  # type: ignore[misc]
     moments = [Moments.of(part) for part in found]
     for side, part in zip(sides, moments, strict=True):
         warn_of_few(part.n, len(part.mean), f"items of {side.name}")

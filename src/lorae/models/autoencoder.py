@@ -165,7 +165,10 @@ class Autoencoder(nn.Module):
         return self._in_chunks(lambda x: self.encoder(self.scaling(x)), self._accepted(items), self.spec.shape)
 
     def decode(self, latents: Array) -> Array:
-        """Return images in [0, 1] (not clipped) or vectors in their own units, float32, of latents (n, latent_dim)."""
+        """Return images in [0, 1] (not clipped) or vectors in their own units, of latents (n, latent_dim).
+
+        float32, or float64 for vectors so far from zero that float32 has too few digits.
+        """
         return self._in_chunks(lambda z: self.scaling.inverse(self.decoder(z)), latents, (self.spec.latent_dim,))
 
     def reconstruct(self, items: Array) -> Array:

@@ -35,17 +35,17 @@ class _Decoding(nn.Module):
 
 def encoder_graph(model: Autoencoder, metadata: Mapping[str, str]) -> bytes:
     """Return the graph from `items`, images (n, c, h, w) in [0, 1] or vectors (n, d), to `codes` (n, latent_dim)."""
-    return _graph(_Encoding(model), model.spec.shape, ("items", "codes"), metadata)
+    dtype = torch.float64 if model.scaling.far else torch.float32
+    return _graph(_Encoding(model), torch.zeros(2, *model.spec.shape, dtype=dtype), ("items", "codes"), metadata)
 
 
 def decoder_graph(model: Autoencoder, metadata: Mapping[str, str]) -> bytes:
     """Return the graph from `codes` to `items`, as in `encoder_graph`; pixels are not clipped."""
-    return _graph(_Decoding(model), (model.spec.latent_dim,), ("codes", "items"), metadata)
+    return _graph(_Decoding(model), torch.zeros(2, model.spec.latent_dim), ("codes", "items"), metadata)
 
 
-def _graph(network: nn.Module, shape: tuple[int, ...], names: tuple[str, str], metadata: Mapping[str, str]) -> bytes:
-    """Return the serialized graph of a network on rows of one shape, with any number of them."""
-    example = torch.zeros(2, *shape)  # two rows: a single one could be taken for a fixed shape
+def _graph(network: nn.Module, example: Tensor, names: tuple[str, str], metadata: Mapping[str, str]) -> bytes:
+    """Return the serialized graph of a network on any number of rows like the two given; one could fix the number."""
     rows = ({0: torch.export.Dim("n")},)
     with _quiet_exporter():
         # Traced here and strictly: by default the exporter fixes n at 2 if a bottleneck reads len(z).

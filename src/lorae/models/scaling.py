@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lorae.linalg import column_deviations
+from lorae.plain_arrays import is_far
 
 # Scaled columns below this are constant.
 ROUNDING = 1e-6
@@ -18,37 +19,61 @@ class Scaling(nn.Module):
     """Scaling of raw items to inputs of the networks, and back.
 
     Images: uint8 becomes value / 255, floats are already in [0, 1]. Vectors: (x - shift) / scale with the mean and
-    standard deviation of the training data, set by `fit`.
+    standard deviation of the training data, set by `fit`. Both are float64, since float32 has too few digits for
+    vectors far from zero, such as seconds since 1970; only the scaled values have the type of the networks.
     """
 
     shift: Tensor
     scale: Tensor
+    unit: Tensor
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         super().__init__()
         self.images = len(shape) == 3
-        size = 1 if self.images else shape[0]
-        self.register_buffer("shift", torch.zeros(size, dtype=torch.float32))
-        self.register_buffer("scale", torch.full((size,), 255.0 if self.images else 1.0, dtype=torch.float32))
+        size, dtype = (1, torch.float32) if self.images else (shape[0], torch.float64)
+        self.register_buffer("shift", torch.zeros(size, dtype=dtype))
+        self.register_buffer("scale", torch.full((size,), 255.0 if self.images else 1.0, dtype=dtype))
+        # A one in the type of the networks, which `double` changes with them.
+        self.register_buffer("unit", torch.ones((), dtype=torch.float32), persistent=False)
+        self.far = False
 
     def fit(self, inputs: NDArray[Any], by_columns: bool = True) -> None:
-        """Set mean and deviation, one a column or one for all, to those of training vectors; no-op for images."""
+        """Set mean and standard deviation to those of training vectors (n, d); no-op for images.
+
+        by_columns: a deviation for each column; otherwise one for all, the root of their mean variance.
+        """
         if self.images:
             return
         mean, deviation = column_deviations(inputs, by_columns=by_columns)
-        deviation[deviation == 0] = 1.0  # a constant column becomes zero
+        # A constant column becomes zero.
+        deviation = np.where(deviation > 0, deviation, np.abs(mean).clip(min=1.0))
         self.shift.copy_(torch.from_numpy(mean))
         self.scale.copy_(torch.from_numpy(deviation))
+        self.update_far()
+
+    def update_far(self) -> None:
+        """Find out whether float32 rounds raw vectors by much; to be called when shift and scale have changed."""
+        self.far = not self.images and is_far(self.shift.cpu().numpy(), self.scale.cpu().numpy())
 
     def forward(self, x: Tensor) -> Tensor:
         """Scale raw items (n, ...) to floats of the same shape."""
-        if self.images and x.is_floating_point():
-            return x.to(self.scale.dtype)
-        return (x.to(self.scale.dtype) - self.shift) / self.scale
+        if self.images:
+            return x.to(self.scale.dtype) if x.is_floating_point() else x.to(self.scale.dtype) / self.scale
+        return ((x.to(self.shift.dtype) - self.shift) / self.scale).to(self.unit.dtype)
 
     def inverse(self, x: Tensor) -> Tensor:
-        """Return network outputs as images in [0, 1] (not clipped) or vectors in their own units."""
-        return x if self.images else x * self.scale + self.shift
+        """Return network outputs as images in [0, 1] (not clipped) or vectors in their own units.
+
+        Vectors have the type of the networks, or float64 where that would round them by much.
+        """
+        if self.images:
+            return x
+        raw = x.to(self.shift.dtype) * self.scale + self.shift
+        return raw if self.far else raw.to(self.unit.dtype)
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        super()._load_from_state_dict(*args, **kwargs)
+        self.update_far()
 
 
 @dataclass(frozen=True)
@@ -75,6 +100,7 @@ class Units:
         mean, scale = torch.from_numpy(self.mean), torch.from_numpy(self.scale)
         scaling.shift.mul_(scale).add_(mean)
         scaling.scale.mul_(scale)
+        scaling.update_far()
 
 
 def channels_last(shape: tuple[int, ...]) -> bool:

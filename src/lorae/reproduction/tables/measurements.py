@@ -121,7 +121,7 @@ def pictures(run: Run, settings: Settings, folder: Path) -> Result:
 def _copy_figure(run: Run, name: str, folder: Path) -> str:
     """Copy a figure of the run at half its size to the study's folder; return its path below that folder."""
     place = picture_place(folder, f"{run.settings.data}-{run.settings.method}-{run.path.name[:6]}-{name}")
-    with Image.open(run.figure_path(name)) as image:
+    with Image.open(run.figure_path(name), formats=["PNG"]) as image:
         half = image.resize((image.width // 2, image.height // 2), Image.Resampling.BOX)
         shown = half.convert("L") if run.config["data"]["shape"][0] == 1 else half
         shown.save(folder / place, optimize=True)

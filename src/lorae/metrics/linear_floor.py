@@ -1,0 +1,58 @@
+"""PCA of some items measured on others, at every rank: the errors that a network has to beat."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lorae.linalg import leading_components
+
+# Linear directions whose deviation is below this share of the largest are no coordinates of a latent: divided by their
+# deviations they would multiply what is unusual in a new item.
+NEGLIGIBLE = 0.01
+
+
+@dataclass
+class LinearFloor:
+    """PCA of some items, and its squared errors (m, ranks + 1) on others."""
+
+    mean: NDArray[np.float64]
+    axes: NDArray[np.float64]
+    variances: NDArray[np.float64]
+    errors: NDArray[np.float64] = field(repr=False)
+
+    @classmethod
+    def fit(cls, kept: NDArray[Any], held: NDArray[Any], most: int) -> "LinearFloor":
+        """Return the PCA of at most `most` components of items (n, ...)."""
+        rows = as_vectors(kept)
+        mean, axes, variances = leading_components(rows, most)
+        rounding = np.finfo(np.float64).eps * max(rows.shape)
+        real = variances > rounding**2 * variances.max(initial=0.0)
+        axes, variances = axes[real], variances[real]
+        centered = as_vectors(held) - mean
+        kept_squares = np.cumsum(np.square(centered @ axes.T), axis=1)
+        total = np.square(centered).sum(axis=1, keepdims=True)
+        left = total - np.hstack([np.zeros_like(total), kept_squares])
+        return cls(mean, axes, variances, left.clip(min=0) / centered.shape[1])
+
+    @property
+    def directions(self) -> int:
+        """Number of components whose deviation is not negligible, at least 1."""
+        return max(1, int((self.variances > NEGLIGIBLE**2 * self.variances[:1]).sum()))
+
+    def at(self, rank: int) -> NDArray[np.float64]:
+        """Return the errors (m,) with `rank` components, or all that there are."""
+        errors: NDArray[np.float64] = self.errors[:, min(rank, len(self.axes))]
+        return errors
+
+    def smallest_rank(self, bound: float) -> int:
+        """Return the smallest number of components whose error is within a bound, all of them if none is."""
+        within = np.flatnonzero(self.errors.mean(axis=0) <= bound)
+        return max(1, int(within[0]) if len(within) else len(self.axes))
+
+
+def as_vectors(items: NDArray[Any]) -> NDArray[np.float64]:
+    """Return items as float64 rows (n, d): images divided by 255 where they are uint8."""
+    rows = items.reshape(len(items), -1).astype(np.float64)
+    return rows / 255 if items.dtype == np.uint8 else rows

@@ -1,0 +1,186 @@
+"""The choice between PCA and networks on held-out items."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from sklearn.decomposition import PCA
+
+from lorae.config.resolution import resolve
+from lorae.config.settings import ARRAY, Settings
+from lorae.errors import DivergedError
+from lorae.metrics.linear_floor import LinearFloor, as_vectors
+from lorae.models.autoencoder import Autoencoder, ModelSpec
+from lorae.training.best_weights import PATIENCE, BestWeights
+from lorae.training.model_selection import FEW, FEWEST, Judgment, ModelSelection
+
+NOISES = (0.1, 0.0)
+
+
+def settings_for(items, rank, **changes):
+    kind = "vectors" if items.ndim == 2 else "images"
+    width = min(8, items[0].size)
+    values = {
+        "data": ARRAY, "method": "lorae+", "rank": rank, "network": "residual", "normalize": "coordinates",
+        "latent_dim": width, "batch_size": 32, "epochs": 20, "lr": 3e-3, "vector_scale": "none",
+    }  # fmt: skip
+    settings = resolve(Settings.from_values(values | changes, str), kind, items.shape[1:])
+    return settings.with_machine("cpu", "float32")
+
+
+def select(items, rank, **changes):
+    return ModelSelection(settings_for(items, rank, **changes), items, NOISES)
+
+
+@pytest.fixture(scope="module")
+def linear():
+    generator = np.random.default_rng(0)
+    points = generator.normal(size=(120, 3)) @ generator.normal(size=(3, 10)) + 0.3 * generator.normal(size=(120, 10))
+    return (points - points.mean(axis=0)) / points.std(axis=0)
+
+
+@pytest.fixture(scope="module")
+def curved():
+    """A parabola in three standardized columns."""
+    t = np.random.default_rng(0).uniform(-1, 1, 400)
+    points = np.stack([t, t**2, 2 * t - t**2], axis=1)
+    return (points - points.mean(axis=0)) / points.std(axis=0)
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    return np.random.default_rng(0).integers(0, 256, (40, 3, 8, 8)).astype(np.uint8)
+
+
+@pytest.mark.parametrize("kind", ["linear", "pictures"])
+def test_floor_is_pca_of_every_rank(kind, request):
+    items = request.getfixturevalue(kind)
+    kept, held = items[:30], items[30:]
+    floor = LinearFloor.fit(kept, held, most=50)
+    for rank in range(1, min(29, items[0].size) + 1):
+        pca = PCA(rank, svd_solver="full").fit(as_vectors(kept))
+        rows = as_vectors(held)
+        errors = np.square(pca.inverse_transform(pca.transform(rows)) - rows).mean(axis=1)
+        np.testing.assert_allclose(floor.at(rank), errors, atol=1e-12)
+        assert floor.smallest_rank(errors.mean() * 1.000001) <= rank
+
+
+@pytest.mark.parametrize("kind", ["linear", "pictures"])
+def test_linear_model_is_the_pca_of_all_items(kind, request):
+    items = request.getfixturevalue(kind)
+    model = select(items, 3).pca(3)
+    pca = PCA(3, svd_solver="full").fit(as_vectors(items))
+    codes = model.encode(items)
+    signs = np.sign((codes * pca.transform(as_vectors(items))).sum(axis=0))
+    tolerance = 1e-10 if kind == "linear" else 1e-4
+    np.testing.assert_allclose(codes * signs, pca.transform(as_vectors(items)), atol=tolerance)
+    restored = pca.inverse_transform(pca.transform(as_vectors(items)))
+    np.testing.assert_allclose(as_vectors(model.reconstruct(items)), restored, atol=tolerance)
+
+
+def test_linear_data_leave_pca(linear):
+    chosen = select(linear, 3).select()
+    assert not chosen.curved
+    assert chosen.error == chosen.pca_error
+    assert chosen.score == chosen.pca_score
+    assert chosen.model.spec.network == "linear"
+
+
+def test_curved_data_take_a_network_that_is_better_on_held_out_items(curved):
+    selection = select(curved, 1, epochs=60)
+    chosen = selection.select()
+    assert chosen.curved
+    assert chosen.error < 0.5 * chosen.pca_error
+    measured = np.square(as_vectors(chosen.model.reconstruct(selection.held.astype(np.float32))) - selection.held)
+    assert measured.mean() < 0.5 * selection.floor.at(1).mean()
+    assert len(chosen.history) > 0
+
+
+def test_auto_takes_the_linear_dimension_where_no_network_needs_fewer(linear):
+    chosen = select(linear, "auto").select()
+    assert chosen.rank == 3
+    assert chosen.search["rank"] == 3
+    assert chosen.search["mse"] == chosen.error
+
+
+def test_auto_takes_fewer_directions_where_the_data_are_curved(curved):
+    assert select(curved, "auto", epochs=80).select().rank == 1
+
+
+@pytest.mark.parametrize("share", [0.5, 0.9])
+def test_a_share_takes_no_more_directions_than_pca(linear, share):
+    selection = select(linear, share)
+    chosen = selection.select()
+    assert chosen.rank <= selection.floor.smallest_rank((1 - share) * selection.variance)
+    assert chosen.error <= (1 - share) * selection.variance
+
+
+def test_gains_by_chance_do_not_pay():
+    generator = np.random.default_rng(0)
+    pca, mean = np.ones(100), np.full(100, 4.0)
+    assert Judgment(pca - 0.3 + generator.normal(size=100), pca, mean).pays
+    assert not Judgment(pca - 0.1 + generator.normal(size=100), pca, mean).pays
+    assert not Judgment(pca - 0.01, pca, mean).pays
+    assert Judgment(pca - 0.03, pca, mean).pays
+
+
+def test_many_items_are_judged_by_one_fold_and_few_by_the_others(curved, monkeypatch):
+    trained = []
+    original = ModelSelection._trainer
+
+    def count(self, settings, kept, best):
+        trained.append(best is not None)
+        return original(self, settings, kept, best)
+
+    monkeypatch.setattr(ModelSelection, "_trainer", count)
+    select(curved, 1).select()
+    assert trained == [True, True, False, False, False, False]
+    trained.clear()
+    select(np.tile(curved, (3, 1))[:FEW], 1, epochs=3).select()
+    assert set(trained) == {True}
+
+
+def test_few_items_are_not_judged(linear):
+    chosen = select(linear[: FEWEST - 1], 2).select()
+    assert not chosen.curved
+    assert chosen.history == []
+
+
+def test_divergence_of_all_candidates_is_an_error(linear):
+    with pytest.raises(DivergedError):
+        select(linear, 3, lr=1e9).select()
+
+
+def test_more_components_than_items_give_codes_of_zero(linear):
+    model = select(linear[:5], 8).pca(8)
+    codes = model.encode(linear)
+    assert codes.shape == (120, 8)
+    assert np.abs(codes[:, 4:]).max() == 0
+
+
+def test_best_weights_are_kept_and_restored(linear):
+    model = Autoencoder(ModelSpec("linear", (10,), 3)).double()
+    best = BestWeights(linear)
+    mean, axes = linear.mean(axis=0), np.eye(10)[:3]
+    model.set_linear_path(mean, axes)
+    best.update(0.1, model)
+    error = model.squared_error(linear)
+    model.set_linear_path(mean + 1, axes[:1])
+    best.update(0.2, model)
+    assert best.error == error < model.squared_error(linear)
+    assert not best.stalled(0.1 + PATIENCE)
+    assert best.stalled(0.11 + PATIENCE)
+    best.load_into(model)
+    assert model.squared_error(linear) == error
+
+
+def test_the_seed_decides(linear):
+    errors = [select(linear, 2, seed=seed).select().error for seed in (0, 0, 1)]
+    assert errors[0] == errors[1] != errors[2]
+
+
+def test_settings_are_not_changed(linear):
+    settings = settings_for(linear, 2)
+    before = dataclasses.replace(settings)
+    ModelSelection(settings, linear, NOISES).select()
+    assert settings == before
