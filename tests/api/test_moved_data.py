@@ -42,8 +42,9 @@ WITH_DATA = {
 
 @pytest.fixture
 def command(orphan, run_cli, tmp_path, monkeypatch):
-    """Run a command on the orphan in an empty folder."""
+    """Run a command on the orphan in an empty folder, with an empty cache."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LORAE_CACHE", str(tmp_path / "cache"))
     places = {"RUN": str(orphan[0].path), "MOVED": str(orphan[1])}
     return lambda words: run_cli(*(places.get(word, word) for word in words))
 
