@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from lorae.errors import LoraeError
+from lorae.plotting import plots
 from lorae.plotting.image_grids import plot_reconstructions
 from lorae.plotting.plots import (
     format_tolerance,
@@ -93,6 +94,13 @@ def test_the_rank_is_counted_where_it_is_not_given(tmp_path):
     given = plot_spectrum({"run": eigenvalues}, tmp_path / "b.png", tolerance=1e-3, ranks={"run": 2})
     other = plot_spectrum({"run": eigenvalues}, tmp_path / "c.png", tolerance=1e-3, ranks={"run": 3})
     assert counted.read_bytes() == given.read_bytes() != other.read_bytes()
+
+
+def test_a_curve_that_ends_before_the_width_says_why(tmp_path, monkeypatch):
+    labels: list[str] = []
+    monkeypatch.setattr(plots, "legend_below", lambda figure, handles, names: labels.extend(names))
+    plots.plot_spectrum({"few": [1.0] * 29, "all": [1.0, 0.5]}, tmp_path / "s.png", widths={"few": 128, "all": 2})
+    assert labels[:2] == ["few: rank 29 of 128 (ends at 29: 30 items span no more)", "all: rank 2 of 2"]
 
 
 @pytest.mark.parametrize("tolerance", [0.0, 1.0, -1e-3, math.nan])

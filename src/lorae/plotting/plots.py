@@ -46,10 +46,12 @@ def plot_spectrum(
     *,
     tolerance: float = 1e-3,
     ranks: Mapping[str, int] | None = None,
+    widths: Mapping[str, int] | None = None,
 ) -> Path:
     """Draw eigenvalues of latent covariances relative to the largest, by the name of their curve, to a PNG.
 
-    A line is drawn at `tolerance`, the share of the largest at which a rank is counted that `ranks` does not give.
+    A line is drawn at `tolerance`, the share of the largest at which a rank is counted that `ranks` does not give. A
+    curve may end before the width of its latent in `widths`, with the directions that its items span.
     """
     if not 0 < tolerance < 1:
         raise LoraeError(f"tolerance {tolerance!r} is not between 0 and 1; use for example 1e-3")
@@ -71,7 +73,9 @@ def plot_spectrum(
         if 1 <= rank <= curve.size:
             axes.plot(rank, heights[rank - 1], "o", color=color, markersize=8, markeredgecolor="white", zorder=4)
         handles.append(line)
-        labels.append(f"{_shortened(name)}: rank {rank} of {curve.size}")
+        width = curve.size if widths is None else widths.get(name, curve.size)
+        ending = f" (ends at {curve.size}: {curve.size + 1} items span no more)" if curve.size < width else ""
+        labels.append(f"{_shortened(name)}: rank {rank} of {width}{ending}")
     handles.append(axes.axhline(tolerance, **THRESHOLD))
     labels.append(f"tolerance {format_tolerance(tolerance)}; a dot marks each rank")
     axes.set_yscale("log")
