@@ -55,7 +55,8 @@ def _figures(run: RunView) -> dict[str, Any]:
             lambda path: plot_rank_error(choice.points, path, marked=choice.chosen, bound=choice.bound),
         )
     if run.stats:
-        images["curves"] = _drawn(folder / "curves.png", lambda path: plot_curves(run.stats, path))
+        exact = run.settings.get("matrix_update") == "prox"
+        images["curves"] = _drawn(folder / "curves.png", lambda path: plot_curves(run.stats, path, of_matrix=exact))
     drawn = {path.stem: path for path in sorted(folder.glob("*.png"))}
     if "reconstructions" in drawn:
         images["reconstructions"] = data_uri(drawn["reconstructions"])
