@@ -174,7 +174,9 @@ class RunView:
     def rank_and_directions(self) -> list[str]:
         """Sentences on numbers of directions of M that differ from the rank of the latents."""
         rank, directions = self.spectrum.get("rank"), mapping(self.spectrum.get("matrix_ranks")).get("1e-06")
-        found = []
+        found: list[str] = []
+        if rank is None:
+            return found
         if self.choice is not None and not self.choice.is_path and self.choice.chosen != str(rank):
             found.append(
                 f"The rank that was chosen, {self.choice.chosen}, is that of M; {count(rank)} of its directions hold "
