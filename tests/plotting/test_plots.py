@@ -10,12 +10,14 @@ import pytest
 from PIL import Image
 
 from lorae.errors import LoraeError
+from lorae.plotting import plots, training_curves
 from lorae.plotting.image_grids import plot_reconstructions
 from lorae.plotting.plots import (
     format_tolerance,
     plot_rank_error,
     plot_spectrum,
     plot_vector_reconstructions,
+    plot_vector_samples,
 )
 from lorae.plotting.training_curves import plot_curves
 
@@ -93,6 +95,13 @@ def test_the_rank_is_counted_where_it_is_not_given(tmp_path):
     given = plot_spectrum({"run": eigenvalues}, tmp_path / "b.png", tolerance=1e-3, ranks={"run": 2})
     other = plot_spectrum({"run": eigenvalues}, tmp_path / "c.png", tolerance=1e-3, ranks={"run": 3})
     assert counted.read_bytes() == given.read_bytes() != other.read_bytes()
+
+
+def test_a_curve_that_ends_before_the_width_says_why(tmp_path, monkeypatch):
+    labels: list[str] = []
+    monkeypatch.setattr(plots, "legend_below", lambda figure, handles, names: labels.extend(names))
+    plots.plot_spectrum({"few": [1.0] * 29, "all": [1.0, 0.5]}, tmp_path / "s.png", widths={"few": 128, "all": 2})
+    assert labels[:2] == ["few: rank 29 of 128 (30 items show 29)", "all: rank 2 of 2"]
 
 
 @pytest.mark.parametrize("tolerance", [0.0, 1.0, -1e-3, math.nan])
@@ -241,6 +250,67 @@ def test_vectors_are_drawn_as_curves(tmp_path):
     assert height > 500
     with pytest.raises(LoraeError, match="expected the same"):
         plot_vector_reconstructions(vectors, vectors[:2], tmp_path / "vectors.png")
+
+
+@pytest.fixture
+def figures(monkeypatch):
+    """Figures that are drawn, instead of their files."""
+    found: list[Any] = []
+    for module in (plots, training_curves):
+        monkeypatch.setattr(module, "save", lambda figure, path: found.append(figure) or path)
+    return found
+
+
+@pytest.mark.parametrize("ranks", [(1,), (8, 9, 10, 12, 16), (90, 96, 110, 120), (3, 3)])
+def test_the_axis_of_ranks_has_whole_numbers_from_zero_to_a_little_above_the_largest(ranks, figures, tmp_path):
+    plot_rank_error([{"label": str(rank), "rank": rank, "mse": 1 / rank} for rank in ranks], tmp_path / "r.png")
+    (axes,) = figures[0].axes
+    low, high = axes.get_xlim()
+    assert low == 0
+    assert max(ranks) < high <= 1.2 * max(ranks)
+    assert all(tick == round(tick) for tick in axes.get_xticks())
+
+
+@pytest.mark.parametrize("ranks", [(0, 0), (1, 1), (128, 26)])
+@pytest.mark.parametrize(("of_matrix", "line"), [(True, "M"), (False, "training batches")])
+def test_the_ranks_of_a_training_start_at_zero_and_say_what_they_are_of(ranks, of_matrix, line, figures, tmp_path):
+    records = [step(1, rank=ranks[0]), step(2, rank=ranks[1]), epoch(1, rank=ranks[1])]
+    plot_curves(records, tmp_path / "c.png", of_matrix=of_matrix)
+    axes = figures[0].axes[-1]
+    low, high = axes.get_ylim()
+    assert low == 0
+    assert max(1, *ranks) < high <= 1.2 * max(1, *ranks)
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == [line, "latents, test set"]
+
+
+def test_few_columns_have_a_panel_each_in_their_own_unit(figures, tmp_path):
+    vectors = np.random.default_rng(0).normal(size=(12, 3)) * [1, 1e3, 1e-3] + [0, 1e6, 0]
+    plot_vector_reconstructions(vectors, vectors + 0.1, tmp_path / "v.png")
+    plot_vector_samples(vectors, tmp_path / "v.png")
+    for figure in figures:
+        assert [axes.get_ylabel() for axes in figure.axes] == ["column 1", "column 2", "column 3"]
+        assert "each column in its own unit" in figure.axes[-1].get_xlabel()
+        for column, axes in enumerate(figure.axes):
+            np.testing.assert_array_equal(axes.lines[0].get_ydata(), vectors[:, column])
+    np.testing.assert_array_equal(figures[0].axes[1].lines[1].get_ydata(), vectors[:, 1] + 0.1)
+
+
+@pytest.mark.parametrize(("scales", "unit"), [(1.0, "own units"), (np.geomspace(1, 1e4, 20), "standardized")])
+def test_many_columns_share_an_axis_in_one_unit_that_it_names(scales, unit, figures, tmp_path):
+    vectors = np.random.default_rng(0).normal(size=(12, 20)) * scales
+    vectors[:, 7] = 5.0  # a constant column has no deviation
+    plot_vector_reconstructions(vectors, 2 * vectors, tmp_path / "v.png")
+    plot_vector_samples(vectors, tmp_path / "v.png")
+    for figure in figures:
+        assert figure.get_supylabel() == f"value, {unit}"
+        shown = np.asarray(figure.axes[0].lines[0].get_ydata())
+        expected = (
+            vectors[0] if unit == "own units" else (vectors[0] - vectors.mean(0)) / np.maximum(vectors.std(0), 1e-9)
+        )
+        np.testing.assert_allclose(shown, expected, atol=1e-9)
+    reconstructed = np.asarray(figures[0].axes[0].lines[1].get_ydata())
+    factor = 2 * vectors[0] if unit == "own units" else (2 * vectors[0] - vectors.mean(0)) / vectors.std(0).clip(1e-9)
+    np.testing.assert_allclose(np.delete(reconstructed, 7), np.delete(factor, 7))
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path):

@@ -85,6 +85,20 @@ def export_run(
     return folder
 
 
+def exported_width(folder: Path) -> int:
+    """Return the number of latent coordinates of a model that `export_run` wrote, from the spec in its file."""
+    if (folder / "model.safetensors").exists():
+        from safetensors import safe_open
+
+        with safe_open(folder / "model.safetensors", "pt") as file:
+            about = file.metadata()[KEY]
+    else:
+        import onnx
+
+        about = onnx.load(folder / "decoder.onnx").metadata_props[0].value
+    return int(json.loads(about)["spec"]["latent_dim"])
+
+
 def _deployable(run: Run, rank: int | None, data: "str | Path | NDArray[Any] | None") -> "Autoencoder":
     """Return the model without M, and with its spectral norms, which no longer change, divided into the weights."""
     from torch.nn.utils import parametrize

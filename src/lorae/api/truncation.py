@@ -44,10 +44,11 @@ def truncate(
     run : str, Path or Run
         A finished run of a method with a matrix M.
     rank : int, default=None
-        Number of axes; None keeps the singular values of M above 1e-6 of the largest, so that reconstructions stay the
-        same.
+        Number of axes; None keeps all directions of M, its singular values above 1e-6 of the largest, so that
+        reconstructions stay the same. These may be more than the rank of the run, which counts the directions of the
+        latents with more than 1e-3 of the largest variance.
     out : str or Path, default=None
-        New run folder; None takes `RUN-rankR`.
+        New run folder; None takes `RUN-rankR`, or `RUN-widthW` without a rank.
     data : str, Path or ndarray, default=None
         Where the data are now if they were moved, or the array of a run that was trained on one.
 
@@ -69,11 +70,11 @@ def truncate(
     if method not in able:
         one_of = f"expected a model of one of the methods {', '.join(able)}"
         raise LoraeError(f"truncate: method {method!r} has no matrix M to cut, {one_of}")
-    rank = model.truncation_rank(rank)
-    path = beside(run, f"rank{rank}") if out is None else Path(out)
+    width = model.truncation_rank(rank)
+    path = beside(run, f"width{width}" if rank is None else f"rank{width}") if out is None else Path(out)
     refuse_out(path, run.settings.data)
     dataset = dataset_of(run, data)
-    truncation = model.find_truncation(items_for_axes(dataset), rank)
+    truncation = model.find_truncation(items_for_axes(dataset), width)
     small = model.truncated(truncation)
     new = Run.create(path, _config(run, model, small, truncation, path))
     write_atomically(new.path / "stats.jsonl", (run.path / "stats.jsonl").read_bytes())
@@ -83,6 +84,23 @@ def truncate(
 def describe_truncation(run: Run) -> dict[str, Any]:
     """Return the output of `lorae truncate --json`: the rank of a truncated run, sizes and errors before and after."""
     return {"run": str(run.path), **run.config["truncated"], "after": _sizes(run, run.config["parameters"])}
+
+
+def explain_width(run: Run, width: int) -> str:
+    """Return one line on a number of latent coordinates beside the rank of a run, which is another number.
+
+    The rank counts the directions of the latents above a share of the largest variance, as in the report.
+    """
+    words, found = f"latent width {width} of {run.settings.latent_dim}", run.evaluation().get("rank")
+    if found is None:
+        return words
+    rank, tolerance = found["rank"], found["tolerance"]
+    if width == rank:
+        return f"{words}, the rank (directions with more than {tolerance:g} of the largest variance)"
+    words += f"; rank {rank} (directions with more than {tolerance:g} of the largest variance)"
+    if width < rank or "truncated" in run.config or run.settings.method not in methods_with_matrix():
+        return words
+    return f"{words}. All directions of M keep all reconstructions; --rank {rank} keeps those of the rank alone"
 
 
 def items_for_axes(dataset: "Dataset") -> "NDArray[Any]":

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from typing import Any
 
 from lorae import api
-from lorae.api.export import FORMATS
+from lorae.api.export import FORMATS, exported_width
 from lorae.api.generation import default_sampler
-from lorae.api.truncation import describe_truncation
+from lorae.api.truncation import describe_truncation, explain_width
 from lorae.cli.arguments import add_moved_data, add_settings, settings_of
 from lorae.cli.output import Output, existing, table
 from lorae.config.evaluation_settings import EvaluationSettings
@@ -34,8 +34,10 @@ def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
 
     meaning = "truncate the latent of a run to its leading principal axes, as a new run"
     truncate = add("truncate", _truncate, meaning, "run")
-    truncate.add_argument("--rank", metavar="R", help="number of principal axes to keep; the rank of M by default")
-    truncate.add_argument("--out", metavar="RUN2", help="the new run folder; RUN-rank<r> by default")
+    truncate.add_argument(
+        "--rank", metavar="R", help="number of principal axes to keep; all directions of M by default"
+    )
+    truncate.add_argument("--out", metavar="RUN2", help="the new run folder; RUN-rank<r> or RUN-width<w> by default")
     add_moved_data(truncate)
 
     exported = add("export", _export, "write the model of a run, without M, for use in other programs", "run")
@@ -76,7 +78,7 @@ def _truncate(options: argparse.Namespace) -> Output:
     result = describe_truncation(run)
     columns = [_sizes(result["before"]), _sizes(result["after"])]
     rows = [(name, *(column[name] for column in columns)) for name in columns[0]]
-    heading = f"rank {result['rank']} of {result['latent_dim']}"
+    heading = explain_width(Run(options.run), result["rank"])
     return result, [heading, table(rows, "", "before", "after"), f"run {run.path}"]
 
 
@@ -88,5 +90,6 @@ def _sizes(side: dict[str, Any]) -> dict[str, str]:
 def _export(options: argparse.Namespace) -> Output:
     folder = api.export_run(options.run, options.format, out=options.out, rank=options.rank, data=options.data)
     files = {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
-    shown = [f"{folder / name} ({size:,} bytes)" for name, size in files.items()]
-    return {"run": options.run, "folder": str(folder), "files": files}, shown
+    width = exported_width(folder)
+    shown = [explain_width(Run(options.run), width), *(f"{folder / name} ({n:,} bytes)" for name, n in files.items())]
+    return {"run": options.run, "folder": str(folder), "width": width, "files": files}, shown

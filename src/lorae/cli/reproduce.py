@@ -49,7 +49,7 @@ def _reproduce(options: argparse.Namespace) -> Output:
 def _shares(result: dict[str, Any]) -> list[str]:
     shares = [f"  {method:<14}{share:4.0%}" for method, share in result["within_one"].items()]
     files = [f"{name:<8}{result[name]}" for name in ("records", "table", "figure")]
-    return ["share of cells within 1 of the dimension", *shares, *files]
+    return [*_note(result), "share of cells within 1 of the dimension", *shares, *files]
 
 
 def _claims(result: dict[str, Any]) -> list[str]:
@@ -58,7 +58,11 @@ def _claims(result: dict[str, Any]) -> list[str]:
         for claim in result["claims"]
     ]
     pages = [f"page    {page['html']}" for page in result["pages"].values()]
-    return [*claims, f"records {result['records']}", *pages]
+    return [*_note(result), *claims, f"records {result['records']}", *pages]
+
+
+def _note(result: dict[str, Any]) -> list[str]:
+    return [result["note"]] if "note" in result else []
 
 
 def _status(state: "State") -> Output:

@@ -12,7 +12,7 @@ from lorae.api.truncation import methods_with_matrix
 from lorae.cli.arguments import DATA_SETTINGS, MEANING_OF_DATA, PARTS, add_moved_data, add_settings, settings_of
 from lorae.cli.output import Output, table
 from lorae.config.settings import Settings
-from lorae.reports.rank_selection import read_choice
+from lorae.reports.rank_selection import Choice, read_choice
 from lorae.runs.run import Run, shell_command
 
 # The settings that most trainings need, which `lorae train --help` lists first.
@@ -64,6 +64,16 @@ def _resume(options: argparse.Namespace) -> Output:
     return _finished(api.resume(options.run, data=options.data))
 
 
+def _explain_rank(run: Run, choice: Choice | None) -> str:
+    """Return the rank of the latents in words, told apart from a chosen rank, which is that of M."""
+    found = run.evaluation()["rank"]
+    data = {"test": "test data", "train": "training data"}[found["split"]]
+    if choice is None or choice.is_path or choice.chosen == str(found["rank"]):
+        return f"{found['rank']} (eigenvalues above {found['tolerance']:g} of the largest, {data})"
+    share = f"{found['tolerance']:g} of the largest variance"
+    return f"{found['rank']} of the {choice.chosen} directions of M hold more than {share} ({data})"
+
+
 def _finished(run: Run) -> Output:
     summary = run.summary()
     choice = read_choice(summary["schedule"])
@@ -77,7 +87,7 @@ def _finished(run: Run) -> Output:
         )
     if summary["rank"] is not None:
         shown += [
-            f"rank        {summary['rank']} (eigenvalues above {summary['tolerance']:g} of the largest, test data)",
+            f"rank        {_explain_rank(run, choice)}",
             f"test error  {summary['test_mse']:.6f} (mean squared error)",
         ]
     shown.append(f"time        {summary['seconds']:.0f} s, {summary['images_per_second']:,.0f} items a second")

@@ -46,7 +46,7 @@ def evaluate_training(run: Run, model: Autoencoder, dataset: Dataset) -> dict[st
     spectrum = drawing.measure_spectrum(model, dataset)
     results: dict[str, Any] = {
         "reconstruction": drawing.measure_reconstruction(model, dataset),
-        "rank": spectrum.to_json() | {"matrix_rank": model.matrix_rank()},
+        "rank": spectrum.to_json() | drawing.matrix_ranks(model),
     }
     skipped: Skipped = {}
     try:

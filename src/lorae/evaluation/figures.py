@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from lorae.data import Dataset
 from lorae.errors import DivergedError, LoraeWarning, NotApplicableError
 from lorae.metrics.explained import affordable_rows, pca_error
-from lorae.metrics.spectrum import TOLERANCE, Spectrum
+from lorae.metrics.ranks import visible
+from lorae.metrics.spectrum import TOLERANCE, TOLERANCES, Spectrum
 from lorae.models.autoencoder import Autoencoder
 from lorae.plotting import image_grids as grids
 from lorae.plotting import plots
@@ -109,17 +110,32 @@ def _units(dataset: Dataset) -> str:
 
 
 def measure_spectrum(model: Autoencoder, dataset: Dataset, tolerance: float = TOLERANCE) -> Spectrum:
-    """Return the spectrum of the latent covariance on the test split."""
-    return model.spectrum(dataset.test.inputs, "test", tolerance)
+    """Return the spectrum of the latent covariance on the items of `spectrum_split`."""
+    split = spectrum_split(dataset, model.spec.latent_dim)
+    return model.spectrum(getattr(dataset, split).inputs, split, tolerance)
+
+
+def spectrum_split(dataset: Dataset, latent_dim: int) -> str:
+    """Return the split for a covariance: `test`, or `train` if too few test items span all latent coordinates."""
+    return "train" if len(dataset.test) <= latent_dim and len(dataset.test) < len(dataset.train) else "test"
+
+
+def matrix_ranks(model: Autoencoder) -> dict[str, Any]:
+    """Return the ranks of M at several tolerances; None without a linear bottleneck."""
+    ranks = {f"{tolerance:g}": model.matrix_rank(tolerance) for tolerance in TOLERANCES}
+    rank = model.matrix_rank()
+    return {"matrix_rank": rank, "matrix_ranks": None if rank is None else ranks}
 
 
 def picture_spectrum(run: Run, spectrum: Spectrum) -> None:
     """Draw the eigenvalues of a run on a logarithmic axis (the paper's figure 2)."""
+    name, eigenvalues = run.settings.method, spectrum.eigenvalues
     plots.plot_spectrum(
-        {run.settings.method: spectrum.eigenvalues.tolist()},
+        {name: visible(eigenvalues, spectrum.n).tolist()},
         run.figure_path("spectrum"),
         tolerance=spectrum.tolerance,
-        ranks={run.settings.method: spectrum.rank},
+        ranks={name: spectrum.rank},
+        widths={name: len(eigenvalues)},
     )
 
 

@@ -12,13 +12,20 @@ from lorae.errors import DivergedError
 from lorae.evaluation.classification import classify, probe, supervised, total_draws, total_steps
 from lorae.evaluation.classification.supervised import MAX_STEPS as SUPERVISED_STEPS
 from lorae.evaluation.context import EvaluationContext, Features, Items
-from lorae.evaluation.figures import explained_warning, measure_explained, measure_reconstruction, random_items
+from lorae.evaluation.figures import (
+    explained_warning,
+    matrix_ranks,
+    measure_explained,
+    measure_reconstruction,
+    random_items,
+    spectrum_split,
+)
 from lorae.metrics.frechet import Moments, extrapolated_distance, frechet_distance, warn_of_few
 from lorae.metrics.intrinsic_dimension import NEIGHBORS as DIMENSION_NEIGHBORS
 from lorae.metrics.intrinsic_dimension import affordable_points, distance_contrast, levina_bickel, two_nn
 from lorae.metrics.kernel import kernel_distance
 from lorae.metrics.prdc import NEIGHBORS, precision_recall
-from lorae.metrics.spectrum import TOLERANCES, bootstrap_ranks, latent_spectrum
+from lorae.metrics.spectrum import bootstrap_ranks, latent_spectrum
 from lorae.system.hardware import choose_precision
 
 Result = dict[str, Any]
@@ -46,21 +53,18 @@ def reconstruction(context: EvaluationContext) -> Result:
 
 
 def rank(context: EvaluationContext) -> Result:
-    """Return the rank of the latent space by every definition, with bootstrap intervals over the test items."""
-    latents, settings = context.latents("test"), context.settings
-    spectrum = latent_spectrum(latents, "test")  # first, as it refuses a model that has diverged
-    matrix_rank = context.model.matrix_rank()
-    matrix_ranks = {f"{tolerance:g}": context.model.matrix_rank(tolerance) for tolerance in TOLERANCES}
-    return spectrum.to_json() | {
-        "matrix_rank": matrix_rank,
-        "matrix_ranks": None if matrix_rank is None else matrix_ranks,
-        "interval": bootstrap_ranks(latents, resamples=settings.bootstrap, seed=settings.seed),
-    }
+    """Return the rank of the latent space by every definition, with bootstrap intervals over the items."""
+    split, settings = spectrum_split(context.dataset, context.model.spec.latent_dim), context.settings
+    latents = context.latents(split)
+    spectrum = latent_spectrum(latents, split).to_json()  # first, as it refuses a model that has diverged
+    intervals = bootstrap_ranks(latents, resamples=settings.bootstrap, seed=settings.seed)
+    return spectrum | matrix_ranks(context.model) | {"interval": intervals}
 
 
 def explained(context: EvaluationContext) -> Result:
     """Return the explained variance of test items, and that of PCA with the model's rank; warn of less than PCA's."""
-    directions = latent_spectrum(context.latents("test"), "test").rank
+    split = spectrum_split(context.dataset, context.model.spec.latent_dim)
+    directions = latent_spectrum(context.latents(split), split).rank
     result = measure_explained(context.model, context.dataset, directions, context.settings.seed)
     warning = explained_warning(result)
     if warning is not None:

@@ -1,7 +1,20 @@
 """Ranks of a spectrum, by several definitions."""
 
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
+
+Values = TypeVar("Values", NDArray[np.float64], list[float])
+
+
+def visible(eigenvalues: Values, n: int | None) -> Values:
+    """Return the leading eigenvalues of a covariance of n items, which span at most n - 1 directions; None for all.
+
+    >>> visible([4.0, 2.0, 0.0, 0.0], 3)
+    [4.0, 2.0]
+    """
+    return eigenvalues if n is None else eigenvalues[: max(1, n - 1)]
 
 
 def rank_at(values: NDArray[np.float64], tolerance: float) -> int:

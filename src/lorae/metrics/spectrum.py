@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from lorae.errors import DivergedError, NotApplicableError
 from lorae.metrics.frechet import canonical_order
-from lorae.metrics.ranks import energy_rank, entropy_rank, rank_at, stable_rank
+from lorae.metrics.ranks import energy_rank, entropy_rank, rank_at, stable_rank, visible
 
 # The paper counts "non-zero singular values" without a threshold: here, eigenvalues above tolerance * largest.
 TOLERANCE = 1e-3
@@ -28,6 +28,12 @@ class Spectrum:
     def rank(self) -> int:
         """Number of eigenvalues above `tolerance` times the largest (the paper's rank of the latent space)."""
         return rank_at(self.eigenvalues, self.tolerance)
+
+    @property
+    def limited(self) -> bool:
+        """Whether the rank is all that the items can show, so that the latents may have a larger one."""
+        seen = len(visible(self.eigenvalues, self.n))
+        return self.rank >= seen and seen < len(self.eigenvalues)
 
     def ranks(self) -> dict[str, float]:
         """Return the rank by every definition."""

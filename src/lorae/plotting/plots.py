@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 from numpy.typing import NDArray
@@ -27,6 +28,10 @@ from lorae.plotting.style import (
 )
 
 LONGEST_LABEL = 34
+# As many panels fit a page; more columns are points of one curve.
+FEW_COLUMNS = 6
+# Columns whose deviations differ by more than this factor are standardized, or the smallest would look constant.
+SAME_UNIT = 10.0
 # A dashed line behind the curves.
 THRESHOLD: dict[str, Any] = {"color": INK, "linewidth": 1.1, "linestyle": (0, (5, 3)), "zorder": 1.5}
 
@@ -46,10 +51,12 @@ def plot_spectrum(
     *,
     tolerance: float = 1e-3,
     ranks: Mapping[str, int] | None = None,
+    widths: Mapping[str, int] | None = None,
 ) -> Path:
     """Draw eigenvalues of latent covariances relative to the largest, by the name of their curve, to a PNG.
 
-    A line is drawn at `tolerance`, the share of the largest at which a rank is counted that `ranks` does not give.
+    A line is drawn at `tolerance`, the share of the largest at which a rank is counted that `ranks` does not give. A
+    curve may end before the width of its latent in `widths`, with the directions that its items span.
     """
     if not 0 < tolerance < 1:
         raise LoraeError(f"tolerance {tolerance!r} is not between 0 and 1; use for example 1e-3")
@@ -71,7 +78,9 @@ def plot_spectrum(
         if 1 <= rank <= curve.size:
             axes.plot(rank, heights[rank - 1], "o", color=color, markersize=8, markeredgecolor="white", zorder=4)
         handles.append(line)
-        labels.append(f"{_shortened(name)}: rank {rank} of {curve.size}")
+        width = curve.size if widths is None else widths.get(name, curve.size)
+        ending = f" ({curve.size + 1} items show {curve.size})" if curve.size < width else ""
+        labels.append(f"{_shortened(name)}: rank {rank} of {width}{ending}")
     handles.append(axes.axhline(tolerance, **THRESHOLD))
     labels.append(f"tolerance {format_tolerance(tolerance)}; a dot marks each rank")
     axes.set_yscale("log")
@@ -107,8 +116,7 @@ def plot_rank_error(
         handles.append(axes.axhline(shown[-1], **THRESHOLD))
         labels.append(f"allowed: {bound:.4g}")
     log_axis(axes, min(shown), max(shown))
-    span = max(1, ranks[-1] - ranks[0])
-    axes.set_xlim(ranks[0] - 0.05 * span, ranks[-1] + 0.16 * span)  # room for the last label
+    axes.set_xlim(0, max(1, ranks[-1]) * 1.16)  # room for the last label
     axes.margins(y=0.12)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=7, integer=True, steps=[1, 2, 5, 10]))
     axes.set_xlabel("rank")
@@ -121,31 +129,75 @@ def plot_rank_error(
 def plot_vector_reconstructions(
     originals: NDArray[np.floating[Any]], reconstructions: NDArray[np.floating[Any]], path: str | Path
 ) -> Path:
-    """Draw the columns of up to four vectors, originals as dots and reconstructions as lines, both (n, d), to a PNG."""
+    """Draw vectors and their reconstructions, both (n, d), to a PNG: column by column if these are few, else as curves.
+
+    Few columns have a panel each, in the unit of the column; otherwise the columns of four vectors share an axis.
+    """
     if originals.ndim != 2 or originals.shape != reconstructions.shape:
         raise LoraeError(
             f"originals and reconstructions have the shapes {originals.shape} and {reconstructions.shape}, "
             "expected the same (n, d)"
         )
+    if originals.shape[1] <= FEW_COLUMNS:
+        return _plot_columns({"original": originals, "reconstructed": reconstructions}, "test item", path)
     count = min(len(originals), 4)
     figure, panels = new_figure(count, height=0.6 + 1.5 * count)
     columns = np.arange(1, originals.shape[1] + 1)
-    for axes, original, reconstruction in zip(panels, originals, reconstructions, strict=False):
+    (first, second), unit = _in_one_unit(originals, reconstructions)
+    for axes, original, reconstruction in zip(panels, first, second, strict=False):
         axes.plot(columns, original, "o", color=MUTED, markersize=3.5, label="original")
         axes.plot(columns, reconstruction, color=COLORS[0], linewidth=1.6, label="reconstructed")
-    panels[-1].set_xlabel("column")
-    panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
+    _label_columns(figure, panels[-1], len(columns), unit)
     legend_below(figure, *panels[0].get_legend_handles_labels())
     return save(figure, path)
 
 
 def plot_vector_samples(vectors: NDArray[np.floating[Any]], path: str | Path) -> Path:
-    """Draw vectors (n, d) as thin curves over their columns, to a PNG; return the path."""
+    """Draw vectors (n, d) to a PNG: column by column if these are few, else as thin curves over their columns."""
+    if vectors.shape[1] <= FEW_COLUMNS:
+        return _plot_columns({"sample": vectors}, "sample", path)
     figure, (axes,) = new_figure(1, height=3.0)
-    axes.plot(np.arange(1, vectors.shape[1] + 1), vectors.T, color=COLORS[0], linewidth=0.8, alpha=0.35)
-    axes.set_xlabel("column")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    (shown,), unit = _in_one_unit(vectors)
+    axes.plot(np.arange(1, vectors.shape[1] + 1), shown.T, color=COLORS[0], linewidth=0.8, alpha=0.35)
+    _label_columns(figure, axes, vectors.shape[1], unit)
     return save(figure, path)
+
+
+def _plot_columns(kinds: Mapping[str, NDArray[np.floating[Any]]], items: str, path: str | Path) -> Path:
+    """Draw a panel for each column, in its own unit, against the number of the item."""
+    n, d = next(iter(kinds.values())).shape
+    figure, panels = new_figure(d, height=0.9 + 1.25 * d)
+    looks: list[dict[str, Any]] = [{"color": MUTED, "markersize": 6, "markerfacecolor": "none"}, {"color": COLORS[0]}]
+    for column, axes in enumerate(panels):
+        for (kind, vectors), look in zip(kinds.items(), looks[-len(kinds) :], strict=True):
+            axes.plot(np.arange(1, n + 1), vectors[:, column], "o", **{"markersize": 3, "label": kind, **look})
+        axes.set_ylabel(f"column {column + 1}")
+        axes.yaxis.set_major_locator(MaxNLocator(nbins=3))
+    panels[-1].set_xlabel(f"{items}; each column in its own unit")
+    panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
+    panels[-1].set_xlim(0.5, n + 0.5)
+    if len(kinds) > 1:
+        legend_below(figure, *panels[0].get_legend_handles_labels(), columns=2)
+    return save(figure, path)
+
+
+def _in_one_unit(
+    vectors: NDArray[np.floating[Any]], *others: NDArray[np.floating[Any]]
+) -> tuple[list[NDArray[np.floating[Any]]], str]:
+    """Return vectors in units that share an axis, and its label: standardized if one column would hide the others."""
+    deviations = vectors.std(axis=0)
+    varying = deviations[deviations > 0]
+    if varying.size == 0 or varying.max() <= SAME_UNIT * varying.min():
+        return [vectors, *others], "value, own units"
+    scale = np.where(deviations > 0, deviations, 1.0)
+    return [(values - vectors.mean(axis=0)) / scale for values in (vectors, *others)], "value, standardized"
+
+
+def _label_columns(figure: Figure, axes: Axes, count: int, unit: str) -> None:
+    axes.set_xlabel("column")
+    axes.set_xlim(0.5, count + 0.5)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    figure.supylabel(unit, fontsize=TEXT, color=INK)
 
 
 def plot_dimensions(estimates: Sequence[Mapping[str, Any]], path: str | Path) -> Path:

@@ -14,8 +14,11 @@ from lorae.plotting.style import COLORS, INK, MUTED, SMALL_TEXT, TEXT, log_axis,
 Series = tuple[list[float], list[float]]
 
 
-def plot_curves(records: Sequence[Mapping[str, Any]], path: str | Path) -> Path:
-    """Draw the loss terms and the rank of `stats.jsonl` by epoch, or by step before one has ended, to a PNG."""
+def plot_curves(records: Sequence[Mapping[str, Any]], path: str | Path, *, of_matrix: bool = False) -> Path:
+    """Draw the loss terms and the rank of `stats.jsonl` by epoch, or by step before one has ended, to a PNG.
+
+    The rank of a step is that of M, if `of_matrix`, else that of recent latents; the rank of an epoch is of test items.
+    """
     steps = [record for record in records if record.get("event") == "step"]
     epochs = [record for record in records if record.get("event") == "epoch"]
     terms = list(dict.fromkeys(name for record in steps for name in record.get("terms") or {}))
@@ -36,11 +39,13 @@ def plot_curves(records: Sequence[Mapping[str, Any]], path: str | Path) -> Path:
         title = f"{name} penalty, unweighted" + ("" if weight is None else f" (its weight: {weight:g})")
         _panel(axes, title, ("", series(steps, "terms", name)))
     rank_axes = panels[-1]
-    ranks = (("training", series(steps, "rank")), ("test set", series(epochs, "rank")))
+    line = "M" if of_matrix else "training batches"
+    ranks = ((line, series(steps, "rank")), ("latents, test set", series(epochs, "rank")))
     _panel(rank_axes, "rank", *ranks, log=False)
-    if any(heights for _, (_, heights) in ranks):
+    heights = [height for _, (_, found) in ranks for height in found]
+    if heights:
         rank_axes.yaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
-        rank_axes.set_ylim(bottom=0)
+        rank_axes.set_ylim(0, 1.08 * max(1, *heights))
     furthest = max(record["step"] for record in records) / per_epoch
     for axes in panels:
         axes.set_xlim(0, furthest * 1.015 if furthest > 0 else 1)

@@ -43,10 +43,11 @@ def _figures(run: RunView) -> dict[str, Any]:
     folder, choice = run.folder / "figures", run.choice
     images: dict[str, Any] = {"spectrum": None, "ranks": None, "curves": None, "reconstructions": None}
     if run.spectrum.get("eigenvalues"):
-        spectra, ranks = {run.name: run.spectrum["eigenvalues"]}, {run.name: run.spectrum["rank"]}
+        spectra, ranks = {run.name: run.curve}, {run.name: run.spectrum["rank"]}
+        widths = {run.name: len(run.spectrum["eigenvalues"])}
         images["spectrum"] = _drawn(
             folder / "spectrum.png",
-            lambda path: plot_spectrum(spectra, path, tolerance=run.tolerance, ranks=ranks),
+            lambda path: plot_spectrum(spectra, path, tolerance=run.tolerance, ranks=ranks, widths=widths),
         )
     if choice is not None:
         images["ranks"] = _drawn(
@@ -54,7 +55,8 @@ def _figures(run: RunView) -> dict[str, Any]:
             lambda path: plot_rank_error(choice.points, path, marked=choice.chosen, bound=choice.bound),
         )
     if run.stats:
-        images["curves"] = _drawn(folder / "curves.png", lambda path: plot_curves(run.stats, path))
+        exact = run.settings.get("matrix_update") == "prox"
+        images["curves"] = _drawn(folder / "curves.png", lambda path: plot_curves(run.stats, path, of_matrix=exact))
     drawn = {path.stem: path for path in sorted(folder.glob("*.png"))}
     if "reconstructions" in drawn:
         images["reconstructions"] = data_uri(drawn["reconstructions"])
@@ -112,10 +114,11 @@ def _overlay(runs: Sequence[RunView]) -> str | None:
         return _drawn(
             Path(folder) / "spectra.png",
             lambda path: plot_spectrum(
-                {run.name: run.spectrum["eigenvalues"] for run in drawn},
+                {run.name: run.curve for run in drawn},
                 path,
                 tolerance=drawn[0].tolerance,
                 ranks={run.name: run.spectrum["rank"] for run in drawn} if shared else None,
+                widths={run.name: len(run.spectrum["eigenvalues"]) for run in drawn},
             ),
         )
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lorae.errors import LoraeError
+from lorae.metrics.ranks import visible
 from lorae.reports.comparison import rows, shown_columns
 from lorae.reports.formatting import count, number, plain
 from lorae.reports.rank_selection import Choice, read_choice
@@ -158,7 +159,35 @@ class RunView:
         if spectrum.get("n") is not None:
             split = f" of the {spectrum['split']} split" if spectrum.get("split") else ""
             sentences.append(f"Measured on {count(spectrum['n'])} {self.items}{split}.")
-        return " ".join(sentences)
+        seen, width = len(self.curve), len(spectrum.get("eigenvalues", ()))
+        if seen < width:
+            words = "the rank may be larger" if spectrum.get("rank", 0) >= seen else "the curve ends there"
+            sentences.append(f"As many {self.items} span at most {seen} of the {width} directions: {words}.")
+        return " ".join([*sentences, *self.rank_and_directions])
+
+    @property
+    def curve(self) -> list[float]:
+        """Eigenvalues that the measured items determine."""
+        return visible(self.spectrum.get("eigenvalues", []), self.spectrum.get("n"))
+
+    @property
+    def rank_and_directions(self) -> list[str]:
+        """Sentences on numbers of directions of M that differ from the rank of the latents."""
+        rank, directions = self.spectrum.get("rank"), mapping(self.spectrum.get("matrix_ranks")).get("1e-06")
+        found: list[str] = []
+        if rank is None:
+            return found
+        if self.choice is not None and not self.choice.is_path and self.choice.chosen != str(rank):
+            found.append(
+                f"The rank that was chosen, {self.choice.chosen}, is that of M; {count(rank)} of its directions hold "
+                f"more than {self.tolerance:g} of the largest variance."
+            )
+        if directions is not None and directions != rank and not self.truncated:
+            found.append(
+                f"M has {directions} directions, some of which hold less variance: `lorae truncate` and `lorae export` "
+                f"keep all of them, and with them every reconstruction, unless they are given `--rank {rank}`."
+            )
+        return found
 
     @property
     def subtitle(self) -> str:

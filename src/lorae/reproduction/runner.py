@@ -77,7 +77,7 @@ class Selection:
             )
         merged = drawn[0]
         for more in drawn[1:]:
-            merged = {"pages": merged["pages"] | more["pages"], "claims": merged["claims"] + more["claims"]}
+            merged |= {"pages": merged["pages"] | more["pages"], "claims": merged["claims"] + more["claims"]}
         return {"cells": len(records), "records": str(self.store.records_path), **merged}
 
 

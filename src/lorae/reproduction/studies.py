@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lorae.errors import MODEL_FAILURES, LoraeError
+from lorae.errors import LoraeError
+from lorae.metrics.ranks import visible
 from lorae.reproduction.dimension import benchmark, estimators
 from lorae.reproduction.jobs.store import Configuration, Job, Record
-from lorae.reproduction.pages.blocks import ClaimResult, Page, Text
+from lorae.reproduction.pages.blocks import SMOKE_TEST, ClaimResult, Page, Text, unjudged
 from lorae.reproduction.pages.render import write_html, write_markdown
 from lorae.reproduction.tables.page import table_page
-from lorae.reproduction.tables.plan import distinct, fill, measurement, planned
+from lorae.reproduction.tables.plan import distinct, fill, measurement, outcome_of, planned
 from lorae.reproduction.tables.presets import StudyConfig
 from lorae.reproduction.tables.protocol import compared_features, describe_protocol
 from lorae.reproduction.tables.published import System, Table, tables
@@ -60,7 +61,7 @@ def studies() -> dict[str, Study]:
             "Estimated against known dimensions",
             (),
             lambda config: benchmark.plan(benchmark.PRESETS[config.preset], config.seeds),
-            lambda _, records, folder: benchmark.draw(list(records.values()), folder),
+            lambda config, records, folder: benchmark.draw(list(records.values()), folder, **_smoke_note(config)),
             of_paper=False,
         ),
     ]
@@ -80,27 +81,33 @@ def _paper_study(
         found = [job for job in jobs(config) if job.key in records]
         if not found:
             return None
-        failed: dict[str, list[Job]] = {
-            failure.outcome: [job for job in found if failure.outcome in records[job.key]["result"]]
-            for failure in MODEL_FAILURES
-        }
-        left_out = {job.key for those in failed.values() for job in those}
-        drawn = page(config, {key: record for key, record in records.items() if key not in left_out}, folder)
-        notes = [
-            Text(f"Left out, as training {outcome}: {'; '.join(job.name for job in those)}.")
-            for outcome, those in sorted(failed.items())
-            if those
-        ]
+        failed: dict[str, list[str]] = {}
+        for job in found:
+            outcome = outcome_of(records[job.key]["result"])
+            if outcome is not None:
+                failed.setdefault(outcome, []).append(job.name)
+        drawn = page(config, records, folder)
+        notes = [Text(f"Left out, as training {how}: {'; '.join(names)}.") for how, names in sorted(failed.items())]
         drawn = dataclasses.replace(drawn, blocks=(*drawn.blocks, *notes))
+        drawn = unjudged(drawn) if config.preset == "smoke" else drawn
         paths = {"markdown": str(write_markdown(drawn, folder)), "html": str(write_html(drawn, folder))}
         claims = [
             {"study": drawn.name, "claim": block.claim, "holds": block.holds, "seen": block.seen}
             for block in drawn.blocks
             if isinstance(block, ClaimResult)
         ]
-        return {"pages": {drawn.name: paths}, "claims": claims}
+        return {"pages": {drawn.name: paths}, "claims": claims, **_smoke_note(config)}
 
     return Study(name, title, data, jobs, draw)
+
+
+def _smoke_note(config: StudyConfig) -> dict[str, str]:
+    return {"note": SMOKE_TEST} if config.preset == "smoke" else {}
+
+
+def _succeeded(jobs: Sequence[Job], records: Records) -> list[Job]:
+    """Return the jobs with a record of a training that did not fail."""
+    return [job for job in jobs if job.key in records and outcome_of(records[job.key]["result"]) is None]
 
 
 # Tables and figures
@@ -114,13 +121,13 @@ def _table_study(table: Table) -> Study:
         shown: dict[tuple[str, str, str], Path] = {}
         spectra: dict[str, dict[str, list[float]]] = {}
         for entry in planned(table, config):
-            result = records.get(entry.job.key, {}).get("result")
-            if result is None or entry.seed:
+            if entry.seed or not _succeeded([entry.job], records):
                 continue
+            result = records[entry.job.key]["result"]
             for name in table.pictures if entry.column is None else ():
                 shown[entry.data, entry.row, name] = _picture(result["pictures"][name], folder)
             if table.name == "figure2":
-                spectra.setdefault(entry.data, {})[entry.row] = result["eigenvalues"]
+                spectra.setdefault(entry.data, {})[entry.row] = visible(result["eigenvalues"], result.get("n"))
         return table_page(
             fill(table, config, records),
             protocol=describe_protocol(config, table),
@@ -160,7 +167,7 @@ def _of_weights(name: str, title: str, measure: str, systems: Sequence[System], 
             records[job.key]["result"]
             | {"weight": float(system.name), "seed": seed, "published": published.get((system.name, "rank"))}
             for system, seed, job in planned_jobs(config)
-            if job.key in records
+            if _succeeded([job], records)
         ]
         return page(rows, folder)
 
@@ -172,4 +179,4 @@ def _convergence_jobs(config: StudyConfig) -> list[Job]:
 
 
 def _convergence_page(config: StudyConfig, records: Records, folder: Path) -> Page:
-    return convergence.page([records[job.key] for job in _convergence_jobs(config) if job.key in records], folder)
+    return convergence.page([records[job.key] for job in _succeeded(_convergence_jobs(config), records)], folder)

@@ -97,7 +97,8 @@ class Statistics:
     def write_epoch(self, step: int, monitored: NDArray[Any], error: float | None, items: int) -> None:
         """Write error and rank on the monitored test items after an epoch; `items` is its number of items."""
         seconds = self.seconds
-        rank = self.model.spectrum(monitored, "test").rank if self.model.spec.encodes else None
+        spectrum = self.model.spectrum(monitored, "test") if self.model.spec.encodes else None
+        rank = None if spectrum is None or spectrum.limited else spectrum.rank
         values = {"test_mse": error, "rank": rank, "n": len(monitored)}
         self._append("epoch", step, values, self.epoch(step) * items / seconds, seconds)
 

@@ -151,13 +151,18 @@ def _is_current(record: Record) -> bool:
     return configuration["protocol"] == PROTOCOL and estimator is not None and revision == estimator.revision
 
 
-def draw(records: list[Record], folder: Path) -> dict[str, Any]:
-    """Draw table and plot beside the records, without earlier revisions; return their paths and the shares within 1."""
+def draw(records: list[Record], folder: Path, note: str | None = None) -> dict[str, Any]:
+    """Draw table and plot beside the records, without earlier revisions; return their paths and the shares within 1.
+
+    A note is written below the table and returned.
+    """
     estimates = current_estimates(records)
     if not estimates:
         raise LoraeError(f"out: {str(folder)!r} holds {len(records)} records, but none of known dimensions")
     table, figure = folder / "table.md", folder / "dimension.png"
-    write_atomically(table, (dimension_table.markdown(estimates) + "\n").encode())
+    text = dimension_table.markdown(estimates) + ("" if note is None else f"\n\n> **Note.** {note}")
+    write_atomically(table, f"{text}\n".encode())
     plot_dimensions([asdict(estimate) for estimate in estimates], figure)
     shares = dimension_table.shares_within_one(estimates)
-    return {"table": str(table), "figure": str(figure), "within_one": shares}
+    found = {"table": str(table), "figure": str(figure), "within_one": shares}
+    return found if note is None else found | {"note": note}

@@ -12,6 +12,7 @@ from lorae import api
 from lorae.data import Dataset, render_shapes, sample_factors
 from lorae.data.manifolds import build_manifold
 from lorae.errors import MODEL_FAILURES
+from lorae.evaluation.figures import measure_spectrum
 from lorae.metrics.intrinsic_dimension import levina_bickel, two_nn
 from lorae.metrics.ranks import energy_rank
 from lorae.metrics.spectrum import latent_spectrum
@@ -85,7 +86,7 @@ def fit(array: NDArray[Any], settings: dict[str, Any]) -> tuple[Autoencoder, Dat
 def read_latents(array: NDArray[Any], settings: dict[str, Any]) -> Result:
     """Estimate by the rank of the covariance of test latents: eigenvalues above 1e-3 of the largest."""
     model, dataset = fit(array, settings)
-    spectrum = model.spectrum(dataset.test.inputs, "test")
+    spectrum = measure_spectrum(model, dataset)
     found = spectrum.to_json()
     return {"estimate": spectrum.rank, "ranks": found["ranks"], "test_mse": model.squared_error(dataset.test.inputs)}
 

@@ -1,23 +1,35 @@
 """Blocks of a study's page, independent of Markdown and HTML."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 
 @dataclass(frozen=True)
 class Text:
-    """A paragraph; `code` in backquotes is the only markup."""
+    """A paragraph; `code` in backquotes is the only markup. `judges`: it is about the paper's claims."""
+
+    words: str
+    judges: bool = False
+
+
+@dataclass(frozen=True)
+class Note:
+    """A paragraph that the page begins with and sets apart."""
 
     words: str
 
 
 @dataclass(frozen=True)
 class Grid:
-    """A table: caption, a title for each column, and rows with as many cells, all plain text."""
+    """A table: caption, a title for each column, and rows with as many cells, all plain text.
+
+    `judges`: it compares our numbers with a claim of the paper.
+    """
 
     caption: str
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    judges: bool = False
 
 
 @dataclass(frozen=True)
@@ -47,9 +59,10 @@ class ClaimResult:
     claim: str
     holds: bool | None
     seen: str
+    judges: bool = True
 
 
-Block = Text | Grid | Picture | Gallery | ClaimResult
+Block = Text | Note | Grid | Picture | Gallery | ClaimResult
 
 
 @dataclass(frozen=True)
@@ -59,6 +72,18 @@ class Page:
     name: str
     title: str
     blocks: tuple[Block, ...]
+
+
+SMOKE_TEST = (
+    "This is a smoke test, which shows that the study runs. Its models are trained for a few steps on a few items: its "
+    "numbers say nothing about the paper or the methods, and no claim is judged. Use the preset `quick` or `paper`."
+)
+
+
+def unjudged(page: Page) -> Page:
+    """Return the page of a smoke test: with a note that says so, and without any comparison with the paper's claims."""
+    kept = (block for block in page.blocks if not getattr(block, "judges", False))
+    return replace(page, blocks=(Note(SMOKE_TEST), *kept))
 
 
 def not_measured(name: str, title: str, claim: str) -> Page:

@@ -9,7 +9,7 @@ from markupsafe import Markup, escape
 
 from lorae.reports.formatting import markdown_table
 from lorae.reports.templating import data_uri, environment
-from lorae.reproduction.pages.blocks import OUTCOMES, Block, ClaimResult, Gallery, Page, Picture, Text
+from lorae.reproduction.pages.blocks import OUTCOMES, Block, ClaimResult, Gallery, Note, Page, Picture, Text
 from lorae.system.files import write_atomically
 
 # Pictures beside each other in Markdown; more would be too small, as columns share the width of the page.
@@ -32,6 +32,8 @@ def markdown(page: Page) -> str:
 def _block(block: Block) -> str:
     if isinstance(block, Text):
         return block.words
+    if isinstance(block, Note):
+        return f"> **Note.** {block.words}"
     if isinstance(block, Picture):
         return f"![{block.caption}]({block.path.as_posix()})\n\n{block.caption}"
     if isinstance(block, Gallery):

@@ -9,7 +9,7 @@ from lorae.reproduction.pages.blocks import Block, ClaimResult, Gallery, Grid, P
 from lorae.reproduction.tables.claims import count_seeds, judge_claims
 from lorae.reproduction.tables.published import texts
 from lorae.reproduction.tables.ranking import compare_order
-from lorae.reproduction.tables.results import ResultsTable
+from lorae.reproduction.tables.results import ResultsTable, Value
 
 DATA_TITLES = {"mnist": "MNIST", "celeba": "CelebA"}
 
@@ -47,7 +47,7 @@ def table_page(
             elif shown:
                 blocks.append(Gallery(title, tuple(shown)))
     if any(isinstance(block, ClaimResult) for block in blocks):
-        blocks.append(Text(texts()["by_means"]))
+        blocks.append(Text(texts()["by_means"], judges=True))
     return Page(table.name, table.title, (*blocks, *(Text(words) for words in protocol)))
 
 
@@ -60,11 +60,23 @@ def _grid(results: ResultsTable) -> Grid:
         cells = [row.name if row.paper else f"{row.name} *"]
         for column in results.columns:
             value = results.value(row.name, column.name)
-            cells += ["–" if value.published is None else f"{value.published:g}", mean_and_deviation(value.ours)]
+            cells += ["–" if value.published is None else f"{value.published:g}", _ours(value)]
         rows.append(tuple(cells))
     seeds = count_seeds(results.values.values())
     caption = f"{DATA_TITLES[results.data]}: mean ± standard deviation over {seeds}"
     return Grid(caption, tuple(header), tuple(rows))
+
+
+def _ours(value: Value) -> str:
+    """Return our values as text, with the trainings that failed: `collapsed`, or `19.1 ± 0.4 (1 of 3 collapsed)`."""
+    failed = [
+        f"{value.failed.count(outcome)} of {value.trainings} {outcome}" for outcome in dict.fromkeys(value.failed)
+    ]
+    if not failed:
+        return mean_and_deviation(value.ours)
+    if not value.ours and len(failed) == 1:
+        return value.failed[0]
+    return f"{mean_and_deviation(value.ours)} ({', '.join(failed)})"
 
 
 def _order_grid(results: ResultsTable) -> list[Block]:
@@ -76,7 +88,7 @@ def _order_grid(results: ResultsTable) -> list[Block]:
         if len(order.published) > 1
     ]
     caption = f"{DATA_TITLES[results.data]}: the order of the rows, from the best to the worst"
-    return [Grid(caption, ("column", "paper", "ours", "same order?"), tuple(lines))] if lines else []
+    return [Grid(caption, ("column", "paper", "ours", "same order?"), tuple(lines), judges=True)] if lines else []
 
 
 def _notes(results: ResultsTable, features: str | None) -> list[Block]:

@@ -1,12 +1,13 @@
 """Jobs that fill a table, each a measure of a system's model on a data set with a seed. Imports no torch."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from lorae.errors import MODEL_FAILURES
 from lorae.reproduction.jobs.store import Job, Record
 from lorae.reproduction.tables.presets import StudyConfig
-from lorae.reproduction.tables.published import Cell, Column, System, Table
+from lorae.reproduction.tables.published import Column, System, Table
 from lorae.reproduction.tables.results import ResultsTable, Value
 
 # Increased when a measurement changes without a change of settings, which invalidates earlier records.
@@ -85,13 +86,27 @@ def fill(table: Table, config: StudyConfig, records: Mapping[str, Record]) -> li
     results = []
     for data in (name for name in table.data if name in config.data):
         columns = {column.name: column for column in table.columns[data]}
-        ours: dict[Cell, list[float]] = {(row.name, column): [] for row in table.rows_on(data) for column in columns}
+        cells = {
+            (row.name, column): Value(table.published[data].get((row.name, column)))
+            for row in table.rows_on(data)
+            for column in columns
+        }
         for entry in plan:
             if entry.data == data and entry.column is not None:
-                ours[entry.row, entry.column] += _values(records[entry.job.key]["result"], columns[entry.column])
-        cells = {cell: Value(table.published[data].get(cell), tuple(values)) for cell, values in ours.items()}
+                result, cell = records[entry.job.key]["result"], (entry.row, entry.column)
+                failed, before = outcome_of(result), cells[cell]
+                if failed is None:
+                    ours = (*before.ours, *_values(result, columns[entry.column]))
+                    cells[cell] = replace(before, ours=ours)
+                else:
+                    cells[cell] = replace(before, failed=(*before.failed, failed))
         results.append(ResultsTable(table, data, cells))
     return results
+
+
+def outcome_of(result: Mapping[str, Any]) -> str | None:
+    """Return how a training failed, `collapsed` or `diverged`; None for one with a result."""
+    return next((failure.outcome for failure in MODEL_FAILURES if failure.outcome in result), None)
 
 
 def _values(result: Mapping[str, Any], column: Column) -> list[float]:

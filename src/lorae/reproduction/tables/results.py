@@ -13,10 +13,16 @@ class NotMeasuredError(Exception):
 
 @dataclass(frozen=True)
 class Value:
-    """Values of a cell: the paper's, or None, and ours, one for each seed."""
+    """Values of a cell: the paper's, or None, ours, one for each seed, and outcomes of trainings that failed."""
 
     published: float | None
     ours: tuple[float, ...] = ()
+    failed: tuple[str, ...] = ()
+
+    @property
+    def trainings(self) -> int:
+        """Number of trainings with a value or a failure."""
+        return len(self.ours) + len(self.failed)
 
     @property
     def mean(self) -> float | None:
