@@ -1,6 +1,7 @@
 """Draw every table and picture of the pages anew from the records: `make figures`."""
 
 from studies import (
+    against_pca,
     before_bottleneck,
     encoder_scale,
     exact_rank,
@@ -19,6 +20,7 @@ DRAWN = (
     zoo,
     tuning,
     exact_rank,
+    against_pca,
     penalty_every,
     encoder_scale,
     results,

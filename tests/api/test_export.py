@@ -232,7 +232,7 @@ def test_a_rank_for_a_method_without_a_matrix_is_refused(vectors, small, tmp_pat
 
 
 def test_a_matrix_needs_the_data_and_nothing_else_does(vectors, small, tmp_path):
-    with pytest.raises(LoraeError, match="trained on an array in memory; pass it again as data="):
+    with pytest.raises(LoraeError, match="trained on an array in memory; pass data=ARRAY"):
         lorae.export_run(train("lorae", vectors, small, tmp_path / "lorae"))
     assert (lorae.export_run(train("ae", vectors, small, tmp_path / "ae")) / "model.safetensors").is_file()
 

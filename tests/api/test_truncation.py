@@ -156,7 +156,7 @@ def test_a_truncated_run_can_be_measured_by_every_measure(cut_runs):
 def test_runs_on_vectors_of_every_method_are_cut(method, vectors, small, tmp_path):
     settings = {name: value for name, value in small.items() if name != "penalty"}
     run = lorae.train(vectors, out=tmp_path / "run", method=method, **settings | {"latent_dim": 4, "epochs": 1})
-    with pytest.raises(LoraeError, match="trained on an array in memory; pass it again as data="):
+    with pytest.raises(LoraeError, match="trained on an array in memory; pass data=ARRAY"):
         lorae.truncate(run)
     cut = lorae.truncate(run, data=vectors)
     described = describe_truncation(cut)
@@ -235,7 +235,7 @@ def test_an_interrupted_truncation_is_not_trained_on(labelled, tmp_path, monkeyp
     def stop(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("lorae.reports.report.write_report", stop)
+    monkeypatch.setattr("lorae.evaluation.evaluator.evaluate_training", stop)
     with pytest.raises(KeyboardInterrupt):
         lorae.truncate(labelled, 2, tmp_path / "cut")
     with pytest.raises(LoraeError, match=r"was cut from .* nothing to train; delete it and run `lorae truncate"):

@@ -330,7 +330,7 @@ def test_an_interrupted_evaluation_says_what_is_stored_and_how_to_go_on(trained,
 
 
 def test_an_interrupt_after_the_training_keeps_it(image_file, small, run_cli, tmp_path, monkeypatch):
-    monkeypatch.setattr("lorae.evaluation.evaluator.measure_spectrum", interrupted)
+    monkeypatch.setattr("lorae.evaluation.figures.measure_spectrum", interrupted)
     run = tmp_path / "a run"
     code, printed, errors = run_cli("train", image_file, "--out", run, *flags(small | {"epochs": 1}))
     assert (code, printed) == (130, "")

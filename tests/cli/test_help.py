@@ -69,7 +69,7 @@ MISTYPED = {
     "device": (["train", "DATA", "--device", "cuad"], "did you mean cuda?"),
     "penalty": (["train", "DATA", "--penalties.nuclaer", "1"], "did you mean --penalties.nuclear?"),
     "setting of a file": (["train", "DATA", "--config", "CONFIG"], "did you mean epochs?"),
-    "factor": (["data", "shapes", "--factors", "colour"], "did you mean color?"),
+    "factor": (["data", "shapes", "--factors", "gren"], "did you mean green?"),
     "measure": (["evaluate", "RUN", "--only", "fdi"], "did you mean fid?"),
     "sampler": (["sample", "RUN", "--sampler", "gausian"], "did you mean gaussian?"),
     "samplers": (["evaluate", "RUN", "--samplers", "mixtrue"], "did you mean mixture?"),
@@ -132,7 +132,8 @@ def test_a_bar_fits_its_line_with_bar_count_and_times(width, monkeypatch):
     console.print(bar.get_renderable())
     (line,) = stream.getvalue().rstrip("\n").split("\n")
     assert len(line.rstrip()) <= width
-    for part in ("lorae+ epoch 12/150", "━", "1234/9999", "0:00:00", "eta -:--:--"):
+    assert "━" in line or "╸" in line  # a whole cell or half of one
+    for part in ("lorae+ epoch 12/150", "1234/9999", "0:00:00", "eta -:--:--"):
         assert part in line
     assert ("rank" in line) is (width >= 80)
 

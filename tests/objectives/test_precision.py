@@ -1,5 +1,7 @@
 """Loss and gradients of a step under autocast beside those in float32, for every method."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -31,7 +33,7 @@ def take_step(method, precision, dataset):
     """Loss, gradient, and size of the gradient's parts for each target of a step, with outputs near their limit."""
     settings = Settings.from_values({"method": method, "latent_dim": 8, "width": 0.125, "seed": 0}, str)
     settings = resolve(settings, dataset.kind, dataset.shape).with_machine("cpu", precision)
-    objective = build(settings, dataset)
+    objective: Any = build(settings, dataset)
     model = objective.model.train()
     *_, last, activation = model.decoder.features
     with torch.no_grad():

@@ -1,13 +1,14 @@
 """Evaluation of a trained run: measures with their protocols, and figures."""
 
 import dataclasses
+import warnings
 from collections.abc import Iterable
 from typing import Any
 
 from lorae.config.evaluation_settings import EvaluationSettings
 from lorae.config.methods import get_method
 from lorae.data import Dataset
-from lorae.errors import MODEL_FAILURES, LoraeError, NotApplicableError, as_flags, unknown_name
+from lorae.errors import MODEL_FAILURES, LoraeError, LoraeWarning, NotApplicableError, as_flags, unknown_name
 from lorae.evaluation import figures as drawing
 from lorae.evaluation.classification import TrainingCheckpoints
 from lorae.evaluation.context import PICTURED, EvaluationContext, draw_generator, on_device
@@ -18,6 +19,7 @@ from lorae.plotting.images import as_items
 from lorae.runs.run import Run
 from lorae.samplers import standard_normal
 from lorae.system.faults import tolerated
+from lorae.system.files import CannotWriteError
 from lorae.system.hardware import choose_device, keep_freed_memory
 from lorae.system.progress import progress_bar
 from lorae.system.signals import Interrupted
@@ -105,8 +107,8 @@ def evaluate(
         if figures:
             with tolerated(NO_FIGURE):
                 _draw(context)
-    with tolerated("skipped: the reasons are not stored"):
-        run.add_to_evaluation(_skipped_entry(run, results, skipped))
+    if skipped or run.evaluation().get("skipped"):
+        _stored(run, _skipped_entry(run, results, skipped), "skipped: the reasons are not stored")
     if skipped and not results:
         raise _one_error(skipped)
     return results | ({"skipped": _reasons(skipped)} if skipped else {})
@@ -116,10 +118,19 @@ def _measured(context: EvaluationContext, name: str) -> dict[str, Any]:
     """Return the result of a measure, and keep it in `evaluation.json` at once."""
     with TrainingCheckpoints(context.run.path / f"unfinished-{name}") as context.trainings:
         result = MEASURES[name].take(context)
-        with tolerated(f"{name}: the result is not stored"):
-            context.run.add_to_evaluation({name: result})
-        context.trainings.forget()
+        if _stored(context.run, {name: result}, f"{name}: the result is not stored"):
+            context.trainings.forget()
     return result
+
+
+def _stored(run: Run, entry: dict[str, Any], lost: str) -> bool:
+    """Add an entry to `evaluation.json`; return whether that was possible, with a warning if it was not."""
+    try:
+        run.add_to_evaluation(entry)
+    except CannotWriteError as error:
+        warnings.warn(f"{lost}: {error}", LoraeWarning, stacklevel=4)
+        return False
+    return True
 
 
 def _skipped_entry(run: Run, results: dict[str, Any], skipped: Skipped) -> dict[str, dict[str, str] | None]:
