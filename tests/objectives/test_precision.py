@@ -85,3 +85,18 @@ def test_the_last_activation_has_a_gradient_where_it_rounds_to_one(kind, plain):
 @pytest.mark.parametrize("kind", [Sigmoid, Tanh])
 def test_the_last_activation_keeps_other_precisions(kind, dtype):
     assert kind()(torch.zeros(2, dtype=dtype)).dtype == dtype
+
+
+def test_every_step_uses_the_weights_of_that_step_also_within_another_autocast(dataset):
+    settings = Settings.from_values({"method": "ae", "latent_dim": 8, "width": 0.125, "seed": 0}, str)
+    settings = resolve(settings, dataset.kind, dataset.shape).with_machine("cpu", "bfloat16")
+    objective = build(settings, dataset)
+    x = objective.model.scaling(torch.as_tensor(dataset.train.inputs[:8])).contiguous(memory_format=torch.channels_last)
+    with torch.autocast("cpu", enabled=False):
+        before = objective.compute_loss(x).loss.item()
+        with torch.no_grad():
+            for parameter in objective.model.parameters():
+                parameter.zero_()
+        after = objective.compute_loss(x).loss.item()
+    assert after == pytest.approx(float(x.square().mean()), rel=1e-6)
+    assert after != before

@@ -154,7 +154,9 @@ class Objective:
 
     def autocast(self, x: Tensor) -> torch.autocast:
         """Return the autocast context of the convolutions."""
-        return torch.autocast(x.device.type, torch.bfloat16, enabled=self.bfloat16)
+        # Without the cache of cast weights, which torch clears only where the outermost autocast ends: within another
+        # one every step would use the weights of the first.
+        return torch.autocast(x.device.type, torch.bfloat16, enabled=self.bfloat16, cache_enabled=False)
 
     def _error(self, x_hat: Tensor, x: Tensor) -> Tensor:
         if self.likelihood == "bernoulli":

@@ -50,7 +50,8 @@ class Supervised(nn.Module):
         x = self.scaling(items[0])
         if x.ndim == 4:
             x = x.contiguous(memory_format=self.layout)
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.mixed_precision):
+        # No cache of cast weights, see `Objective.autocast`.
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.mixed_precision, cache_enabled=False):
             latents = self.encoder(x)
         scores: Tensor = self.heads(latents.float().unsqueeze(0))
         return scores
