@@ -221,7 +221,8 @@ class ModelSelection:
         self.search = {"bound": bound, "variance": self.variance, "tried": tried}
         if searched is None or smaller > rank or searched.error > min(bound, CURVED * self.floor.at(smaller).mean()):
             return rank, []
-        return smaller, [searched]
+        judged = self._judged(searched, smaller)
+        return (smaller, [searched]) if judged is not None and judged.pays else (rank, [])
 
     def _trials(self, rank: int) -> list[Candidate]:
         """Train with each noise for a while, and the best one at full length."""
