@@ -205,9 +205,10 @@ def _draw_picture(given: dict[tuple[str, Any], list[dict[str, Any]]]) -> None:
         handles += axes.plot(list(ratios), list(ratios.values()), "o-", color=COLORS[number], markersize=4)
     axes.axhline(1.0, color="gray", linewidth=1, linestyle="--")
     axes.set_xscale("log", base=2)
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.set_ylim(0)
     axes.set_xlabel("rank")
-    axes.set_ylabel("error relative to PCA's")
+    axes.set_ylabel("error / PCA's error")
     legend_below(figure, handles, list(TABLES))
     save(figure, results_folder(STUDY) / "ratios.png")
 

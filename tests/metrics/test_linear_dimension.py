@@ -42,5 +42,6 @@ def test_no_gap_no_dimension(points):
 
 
 def test_at_most():
-    assert linear_dimension(subspace(100, 5, 40, 0.0), most=5) is None
-    assert linear_dimension(subspace(100, 5, 40, 0.0), most=6) == 5
+    for seed in range(20):
+        assert linear_dimension(subspace(45, 5, 40, 0.0, seed), most=5) == 5
+    assert linear_dimension(subspace(100, 5, 40, 0.0), most=2) is None

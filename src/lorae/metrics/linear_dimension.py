@@ -41,7 +41,7 @@ def linear_dimension(points: NDArray[Any], most: int = 128) -> int | None:
     """
     if len(points) < 2 * FOLDS:
         return None
-    variances, total = _held_out_variances(points, most)
+    variances, total = _held_out_variances(points, most + 1)  # the last one counts as noise
     if total <= 0:
         return None
     left = 1 - np.cumsum(variances) / total
