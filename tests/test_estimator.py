@@ -259,7 +259,8 @@ def test_an_interruption_is_pythons(plane, monkeypatch):
 
 
 def test_history(fitted):
-    assert [row["epoch"] for row in fitted.history_] == list(range(1, 61))
+    assert 1 < len(fitted.history_) <= 60
+    assert [row["epoch"] for row in fitted.history_] == list(range(1, len(fitted.history_) + 1))
     assert fitted.history_[-1]["rank"] == 3
     assert fitted.search_ is None
 

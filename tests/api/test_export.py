@@ -198,7 +198,10 @@ def test_the_command_writes_beside_the_run_and_prints_the_files(format, trained,
 def test_plain_output_is_a_line_a_file(trained, tmp_path, run_cli):
     code, printed, _ = run_cli("export", trained.path, "--out", tmp_path / "out")
     path = tmp_path / "out" / "model.safetensors"
-    assert (code, printed) == (0, f"{path} ({path.stat().st_size:,} bytes)\n")
+    width, *files = printed.splitlines()
+    assert code == 0
+    assert width.startswith("latent width 8 of 8; rank ")
+    assert files == [f"{path} ({path.stat().st_size:,} bytes)"]
 
 
 BAD_INPUT = {

@@ -209,6 +209,7 @@ def test_pickled_objects_are_refused(tmp_path):
         load_collection(tmp_path / "a.npy")
 
 
+@pytest.mark.filterwarnings("ignore:frechet distance")
 def test_a_range_is_given_for_both_collections(tmp_path):
     """Of 12 bits in files of 16."""
     values = np.random.default_rng(0).integers(0, 4096, (6, 8, 8)).astype(np.uint16)

@@ -114,7 +114,7 @@ DATA = {
     "six test items": ("gray", first(64, 6), {"dimension"}),
     "six test vectors": ("vectors", first(64, 6), {"dimension"}),
     "two test items": ("gray", first(64, 2), {"dimension", "prdc"}),
-    "one test item": ("gray", first(64, 1), {"dimension", "prdc", "fid", "kid", "interpolation", "rank", "explained"}),
+    "one test item": ("gray", first(64, 1), {"dimension", "prdc", "fid", "kid", "interpolation"}),
     "three training items": ("gray", first(3, 32), {"prdc"}),
     "one training item": ("gray", first(1, 32), {"fid", "kid", "prdc"} | LABELED),
     "equal items": ("gray", equal_items, {"dimension", "explained", "fid", "kid", "prdc"}),

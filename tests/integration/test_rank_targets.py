@@ -142,9 +142,9 @@ def test_a_path_keeps_a_model_at_every_penalty_and_ends_at_its_knee(plane, tmp_p
     assert "dimension" in lorae.evaluate(point, only="dimension,rank", bootstrap=5, data=plane, quiet=True)
     small = lorae.truncate(point, data=plane)
     assert lorae.load(small).spec.latent_dim == ranks[-1]
-    assert small.path == run.path / "path" / f"03-rank{ranks[-1]}"
+    assert small.path == run.path / "path" / f"03-width{ranks[-1]}"
     with pytest.raises(lorae.LoraeError, match=r"expected one of 00, 01, 02, 03$"):
-        lorae.load(run, point="03-rank2")
+        lorae.load(run, point="03-width2")
 
 
 def test_a_path_whose_rank_never_falls_says_so_and_takes_the_best_point(plane, tmp_path):

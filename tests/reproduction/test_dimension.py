@@ -220,7 +220,7 @@ def test_reproduce_writes_records_table_and_plot_and_goes_on(tiny, tmp_path, cap
     # A checkout holds the records alone.
     (tmp_path / "checkout").mkdir()
     (tmp_path / "checkout" / "records.jsonl").write_bytes(before)
-    code, printed, _ = reproduce(capsys, "dimension", "--draw-only", "--out", tmp_path / "checkout", "--json")
+    code, printed, _ = reproduce(capsys, *words[:3], "--draw-only", "--out", tmp_path / "checkout", "--json")
     assert code == 0
     assert json.loads(printed)["within_one"] == result["within_one"]
     assert (tmp_path / "checkout" / "table.md").read_text() == table

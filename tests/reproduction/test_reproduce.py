@@ -136,7 +136,7 @@ def test_a_study_without_a_record_gets_no_page_beside_those_that_have(tiny, tmp_
     code, printed, _ = reproduce(capsys, "all", *words, "--draw-only", "--json")
     assert code == 0
     assert list(json.loads(printed)["pages"]) == ["theorem1"]
-    assert {claim["study"] for claim in json.loads(printed)["claims"]} == {"theorem1"}
+    assert json.loads(printed)["claims"] == []  # the models of a smoke test say nothing of the paper
     assert not (tmp_path / "table3.md").exists()
 
 

@@ -107,8 +107,9 @@ def evaluate(
         if figures:
             with tolerated(NO_FIGURE):
                 _draw(context)
-    if skipped or run.evaluation().get("skipped"):
-        _stored(run, _skipped_entry(run, results, skipped), "skipped: the reasons are not stored")
+    entry = _skipped_entry(run, results, skipped)
+    if entry["skipped"] != run.evaluation().get("skipped"):
+        _stored(run, entry, "skipped: the reasons are not stored")
     if skipped and not results:
         raise _one_error(skipped)
     return results | ({"skipped": _reasons(skipped)} if skipped else {})

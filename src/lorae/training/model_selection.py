@@ -222,7 +222,8 @@ class ModelSelection:
         if searched is None or smaller > rank or searched.error > min(bound, CURVED * self.floor.at(smaller).mean()):
             return rank, []
         judged = self._judged(searched, smaller)
-        return (smaller, [searched]) if judged is not None and judged.pays else (rank, [])
+        kept = judged is not None and (self.settings.rank == "auto" or judged.network.mean() <= bound)
+        return (smaller, [searched]) if judged is not None and judged.pays and kept else (rank, [])
 
     def _trials(self, rank: int) -> list[Candidate]:
         """Train with each noise for a while, and the best one at full length."""
