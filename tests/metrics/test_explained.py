@@ -86,9 +86,9 @@ def test_bad_items_are_named():
 @pytest.mark.parametrize("width", [10, 784, 3072, 12288, 196608])
 def test_items_are_sampled_where_a_decomposition_would_take_long(width):
     n = affordable_rows(10**9, width)
-    assert n * width * min(n, width) == pytest.approx(5e10, rel=0.01)
+    assert n * width * min(n, width) == pytest.approx(1e10, rel=0.01)
     assert affordable_rows(100, width) == 100
 
 
-def test_all_of_mnist_is_decomposed():
-    assert affordable_rows(60_000, 784) == 60_000
+def test_ten_thousand_digits_are_decomposed():
+    assert affordable_rows(10_000, 784) == 10_000
