@@ -34,6 +34,18 @@ def test_scikit_learn_checks(estimator, check):
     check(estimator)
 
 
+def test_masks_are_refused_and_tensors_are_taken(plane):
+    masked = np.ma.array(plane, mask=np.zeros(plane.shape, bool))
+    masked[3, 5] = np.ma.masked
+    with pytest.raises(ValueError, match=r"X: got a masked array with 1 masked entries, expected none"):
+        LoRAE(**QUICK).fit(masked)
+    fitted = LoRAE(rank=2, epochs=1, random_state=0).fit(torch.from_numpy(plane).requires_grad_())
+    with pytest.raises(ValueError, match="masked array"):
+        fitted.transform(masked)
+    unmasked = np.ma.array(plane, mask=False)
+    np.testing.assert_array_equal(fitted.transform(unmasked), fitted.transform(plane))
+
+
 @pytest.fixture(scope="module")
 def plane():
     """A curved surface of two dimensions in twelve, in units that differ by a thousand: float64 (400, 12)."""

@@ -30,6 +30,10 @@ class NotApplicableError(LoraeError):
     """A measure that the data or the machine do not allow: it is skipped, and the others are taken."""
 
 
+class MissingDataError(LoraeError):
+    """Data of a run that are no longer where they were, or that were an array in memory."""
+
+
 class DivergedError(LoraeError):
     """Training whose loss or weights are no longer finite."""
 
@@ -48,6 +52,10 @@ MODEL_FAILURES = (DivergedError, CollapsedError)
 
 class LoraeWarning(Advice, UserWarning):
     """A result to interpret with care: one line with the numbers, printed without its place by the command line."""
+
+
+class ExplainedVarianceWarning(LoraeWarning):
+    """A model that keeps less of the variance than PCA of its rank, or under half; studies record it instead."""
 
 
 def did_you_mean(got: object, known: Iterable[str]) -> str:

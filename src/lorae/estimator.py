@@ -23,6 +23,7 @@ from lorae.isolation import isolated
 from lorae.metrics.ranks import rank_at
 from lorae.models.autoencoder import CHUNK
 from lorae.models.scaling import Units, as_images, channels_last
+from lorae.plain_arrays import plain_array
 from lorae.samplers import fit_density
 from lorae.system.hardware import choose_device, choose_precision
 from lorae.system.signals import Interrupted
@@ -152,7 +153,7 @@ class LoRAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  
         X: vectors (n, d), or images (n, h, w), (n, c, h, w) or (n, h, w, c), uint8 or floats in [0, 1], with sides
         that are multiples of 8; at least 3 items. Raises ValueError for other data and for parameters that do not fit.
         """
-        items = self._validated(X, fitting=True)
+        items = self._validated(_plain(X), fitting=True)
         if (items == items[:1]).all():
             raise ValueError("X: all items are the same, expected different ones")
         units = None if self._images else Units.of(items, by_columns=bool(self.standardize))
@@ -180,6 +181,7 @@ class LoRAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  
     def transform(self, X: Any) -> NDArray[Any]:
         """Return codes (n, rank_) of items, in the floating dtype of X, float64 for others."""
         check_is_fitted(self)
+        X = _plain(X)
         items = self._validated(X, fitting=False)
         codes: NDArray[Any] = self._encode(items).astype(_floating(np.asarray(X).dtype), copy=False)
         return codes
@@ -188,7 +190,7 @@ class LoRAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  
     def inverse_transform(self, X: Any) -> NDArray[Any]:
         """Return items in their own units and shape, of codes (n, rank_); images float, clipped to [0, 1]."""
         check_is_fitted(self)
-        codes = check_array(X, dtype=[np.float64, np.float32])
+        codes = check_array(_plain(X), dtype=[np.float64, np.float32])
         if codes.shape[1] != self.rank_:
             raise ValueError(f"codes: got {codes.shape[1]} columns, expected {self.rank_}, the rank of this model")
         with _value_errors():
@@ -203,7 +205,7 @@ class LoRAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  
     def score(self, X: Any, y: Any = None) -> float:  # noqa: ARG002
         """Return the share of the variance of X, about the training mean, that reconstructions keep; 1 is perfect."""
         check_is_fitted(self)
-        items = self._validated(X, fitting=False)
+        items = self._validated(_plain(X), fitting=False)
         return float(1 - self._error(items) / self._spread(items))
 
     @isolated()
@@ -336,6 +338,14 @@ def _value_errors() -> Iterator[None]:
         raise ValueError(str(error)) from None
     except Interrupted:
         raise KeyboardInterrupt from None
+
+
+def _plain(X: Any) -> Any:
+    """Return a tensor or a subclass of arrays as an array; scikit-learn would drop a mask, and units of others."""
+    if type(X) is np.ndarray or isinstance(X, np.matrix) or not isinstance(X, np.ndarray | torch.Tensor):
+        return X
+    with _value_errors():
+        return plain_array(X, "X")
 
 
 def _seed(random_state: Any) -> int:

@@ -1,10 +1,12 @@
 """A run whose training data are gone does what needs no data, and says of the rest how to point to them."""
 
+import shutil
+
 import numpy as np
 import pytest
 
 import lorae
-from lorae.errors import LoraeError
+from lorae.errors import LoraeError, LoraeWarning
 
 
 @pytest.fixture(scope="module")
@@ -28,15 +30,15 @@ WITHOUT_DATA = {
     "compare": ["compare", "RUN", "RUN", "--out", "OUT.html"],
     "sample": ["sample", "RUN", "--out", "OUT.npy"],
     "resume": ["resume", "RUN"],
+    "truncate": ["truncate", "RUN", "--rank", "2", "--out", "OUT"],
+    "export": ["export", "RUN", "--rank", "2", "--out", "OUT"],
     "reconstruct given items": ["reconstruct", "RUN", "--data", "MOVED", "--out", "OUT.png"],
 }
 WITH_DATA = {
     "reconstruct": ["reconstruct", "RUN"],
     "interpolate": ["interpolate", "RUN", "--pairs", "2"],
     "evaluate": ["evaluate", "RUN", "--only", "reconstruction"],
-    "sample anew": ["sample", "RUN", "--sampler", "mixture", "--components", "2"],
-    "truncate": ["truncate", "RUN", "--rank", "2", "--out", "OUT"],
-    "export": ["export", "RUN", "--rank", "2", "--out", "OUT"],
+    "sample like test items": ["sample", "RUN", "--fit-on", "test"],
 }
 
 
@@ -66,6 +68,42 @@ def test_commands_that_need_the_data_take_their_new_place(name, command, orphan)
     code, printed, errors = command([*WITH_DATA[name], "--data", "MOVED"])
     assert (code, errors) == (0, "")
     assert printed
+
+
+def test_truncations_without_the_data_are_those_with_them(orphan, tmp_path, monkeypatch, images):
+    run, moved = orphan
+    monkeypatch.setenv("LORAE_CACHE", str(tmp_path / "cache"))
+    without = lorae.truncate(run, 2, tmp_path / "without")  # first: afterwards the data are in the cache
+    with_data = lorae.truncate(run, 2, tmp_path / "with", data=moved)
+    expected, found = (lorae.load(each).encode(images) for each in (with_data, without))
+    np.testing.assert_array_equal(found, expected)
+    assert without.summary()["rank"] == 2
+    assert without.summary()["test_mse"] is None
+    assert "squares.npy" in without.evaluation()["skipped"]["reconstruction"]
+    assert (without.path / "report.html").exists()
+    np.testing.assert_allclose(without.encoder_outputs(), with_data.encoder_outputs(), atol=1e-5)
+    again = lorae.evaluate(without, only="reconstruction", data=moved, quiet=True)["reconstruction"]
+    assert again == with_data.evaluation()["reconstruction"]
+    assert "skipped" not in without.evaluation() or "reconstruction" not in without.evaluation()["skipped"]
+
+
+def test_a_density_of_a_run_without_its_data_is_that_of_the_latents_it_keeps(orphan, tmp_path, monkeypatch):
+    run, moved = orphan
+    monkeypatch.setenv("LORAE_CACHE", str(tmp_path / "cache"))
+    with pytest.warns(LoraeWarning, match=r"fitted to the latents of the \d+ training items whose encoder outputs"):
+        found = lorae.sample(run, 5, sampler="mixture", components=2)
+    # All training items are kept of so few, so that both densities are the same.
+    np.testing.assert_array_equal(found, lorae.sample(run, 5, sampler="mixture", components=2, data=moved))
+
+
+def test_kept_outputs_that_are_damaged_are_refused_in_one_line(orphan, tmp_path, run_cli):
+    copy = tmp_path / "run"
+    shutil.copytree(orphan[0].path, copy)
+    (copy / "encoder_outputs.safetensors").write_bytes(b"no tensors")
+    code, printed, errors = run_cli("truncate", copy, "--rank", "2", "--out", tmp_path / "out")
+    assert (code, printed) == (2, "")
+    assert "encoder_outputs.safetensors: does not hold outputs of an encoder" in errors
+    assert errors.count("\n") == 1
 
 
 def test_data_in_the_cache_stand_in_for_their_file(images, small, tmp_path):

@@ -127,9 +127,28 @@ def test_a_start_of_the_matrix_needs_a_matrix():
         resolve(settings(method="ae", matrix_init="identity"), "images", (1, 32, 32))
 
 
-def test_vectors_take_the_mlp_and_a_latent_no_wider_than_they_are():
-    resolved = resolve(settings(data="points.npy"), "vectors", (60,))
-    assert (resolved.network, resolved.latent_dim) == ("mlp", 60)
+@pytest.mark.parametrize(("kind", "shape", "plain"), [("vectors", (60,), "mlp"), ("images", (3, 32, 32), "mnist")])
+def test_user_data_take_a_network_that_starts_as_pca_where_the_method_allows_it(kind, shape, plain):
+    def network(method, **others):
+        return resolve(settings(data="mine.npy", method=method, **others), kind, shape).network
+
+    assert {network(method) for method in ("ae", "lorae", "lorae+", "irmae", "wae")} == {"residual"}
+    assert {network(method) for method in ("gan", "rae-sn")} == {plain}
+    assert network("vae") == ("residual" if kind == "vectors" else plain)
+    assert network("vae", likelihood="gaussian") == "residual"
+
+
+def test_pixels_as_probabilities_refuse_a_linear_path():
+    for network in ("residual", "linear"):
+        with pytest.raises(LoraeError, match=f"network: got '{network}' with likelihood bernoulli"):
+            resolve(settings(method="vae", network=network), "images", (1, 32, 32))
+
+
+def test_a_latent_is_no_wider_than_vectors_are():
+    assert resolve(settings(data="points.npy"), "vectors", (60,)).latent_dim == 60
+
+
+def test_networks_fit_the_kind_of_data():
     with pytest.raises(LoraeError, match="network: got 'celeba', expected one of mlp, residual, linear for vectors"):
         resolve(settings(network="celeba"), "vectors", (60,))
     fitting = "mnist, celeba, residual, linear"

@@ -335,6 +335,14 @@ def test_celeba_partition_that_does_not_fit(half_size, text, expected):
         celeba(half_size)
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "latin-1"])
+def test_celeba_partition_in_another_encoding(half_size, encoding):
+    text = "\n".join(f"{number:06}.png {number % 2}  \u00e9" for number in range(1, 9))
+    (half_size / "list_eval_partition.txt").write_text(text, encoding=encoding)
+    with pytest.raises(LoraeError, match=r"list_eval_partition.txt: cannot be read as UTF-8 text"):
+        celeba(half_size)
+
+
 def test_celeba_from_a_zip_file(half_size, tmp_path):
     folder = celeba(half_size)
     root = tmp_path / "other"

@@ -88,15 +88,18 @@ BASE = {"variance": 1.0, "rank": 26}
     ],
 )
 def test_a_model_below_pca_or_half_of_the_variance_is_warned_of(mse, pca_mse, complaint):
-    warning = explained_warning(BASE | {"mse": mse, "pca_mse": pca_mse, "model": 1 - mse, "pca": 1 - pca_mse})
+    explained = BASE | {"mse": mse, "pca_mse": pca_mse, "model": 1 - mse, "pca": 1 - pca_mse}
+    warning = explained_warning(explained, "residual")
     if complaint is None:
         assert warning is None
     else:
         assert complaint in str(warning)
-        assert "train longer (epochs=N), or lower its penalty or noise" in str(warning)
+        assert str(warning).endswith("train less long (epochs=N), or fit lorae.LoRAE, which is never behind PCA")
+        assert str(explained_warning(explained, "mlp")).endswith("or start as PCA (network=residual)")
 
 
-def test_evaluate_measures_warns_and_the_report_begins_with_it(trained, run_cli):
+def test_evaluate_measures_warns_and_the_report_begins_with_it(image_file, small, tmp_path, run_cli):
+    trained = lorae.train(image_file, out=tmp_path / "run", **small | {"network": "mnist"})
     with pytest.warns(LoraeWarning, match="explained variance: the model keeps"):
         found = lorae.evaluate(trained, only="explained", quiet=True)["explained"]
     assert found["rank"] == trained.evaluation()["rank"]["rank"]
@@ -113,6 +116,29 @@ def test_evaluate_measures_warns_and_the_report_begins_with_it(trained, run_cli)
     assert len(errors.strip().splitlines()) == 1
 
 
+def test_training_warns_of_it(images, small, tmp_path, run_cli):
+    np.save(tmp_path / "images.npy", images)
+    with pytest.warns(LoraeWarning, match=r"the model keeps .* PCA with its .* or start as PCA \(network=residual\)"):
+        lorae.train(images, out=tmp_path / "array", **small | {"network": "mnist"})
+    words = ("--latent-dim", "8", "--width", "0.125", "--epochs", "1", "--penalty", "1e-3", "--network", "mnist")
+    code, _, errors = run_cli("train", tmp_path / "images.npy", "--out", tmp_path / "file", *words)
+    assert code == 0
+    assert "--network residual" in errors
+    assert len(errors.strip().splitlines()) == 1
+
+
+def test_a_network_that_starts_as_pca_is_the_default_of_user_data_and_keeps_as_much(tmp_path):
+    rng = np.random.default_rng(0)
+    patterns = np.kron(rng.normal(size=(5, 4 * 4 * 3)).reshape(5, 4, 4, 3), np.ones((1, 4, 4, 1)))
+    photographs = np.tensordot(rng.uniform(-1, 1, (240, 5)), patterns, 1) + 0.1 * rng.normal(size=(240, 16, 16, 3))
+    photographs = np.clip(128 + 30 * photographs, 0, 255).astype(np.uint8)
+    run = lorae.train(photographs, out=tmp_path / "run", latent_dim=16, epochs=10)
+    explained = run.evaluation()["explained"]
+    assert run.settings.network == "residual"
+    assert explained["mse"] <= 1.02 * explained["pca_mse"]
+    assert explained["model"] > 0.9
+
+
 def test_training_records_it(run, trained):
     for finished in (run, trained):
         assert {"model", "pca", "rank"} <= set(finished.evaluation()["explained"])
@@ -125,4 +151,4 @@ def test_a_model_that_is_pca_explains_what_pca_does(plane):
     model.start_as_principal_components(dataset.train.inputs)
     found = measure_explained(model, dataset, 2)
     assert found["mse"] == pytest.approx(found["pca_mse"], rel=1e-4)
-    assert explained_warning(found) is None
+    assert explained_warning(found, "residual") is None

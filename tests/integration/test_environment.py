@@ -64,8 +64,9 @@ def test_a_run_survives_a_hostile_environment(strange_folder, tmp_path):
     out = tmp_path / STRANGE.upper()
     code, printed, errors = python("-m", "lorae", "train", STRANGE, "--out", out, *SMALL, cwd=tmp_path, env=hostile)
     assert code == 0, errors
-    assert errors.startswith("lorae: warning: cache: cannot write to /dev/null")
-    assert errors.count("\n") == 1
+    cache, behind_pca = errors.splitlines()
+    assert cache.startswith("lorae: warning: cache: cannot write to /dev/null")
+    assert behind_pca.startswith("lorae: warning: explained variance")
     assert r"\udcff[RED]X[BOLD]/report.html" in printed
     assert Run(out).finished
     assert {path.name for path in (out / "figures").iterdir()} >= {"spectrum.png", "reconstructions.png", "curves.png"}
@@ -75,7 +76,8 @@ def test_a_run_survives_a_hostile_environment(strange_folder, tmp_path):
 def test_every_command_takes_names_of_any_bytes_and_brackets(strange_folder, tmp_path, run_cli):
     run = tmp_path / f"run{STRANGE}"
     code, _, errors = run_cli("train", strange_folder, "--out", run, *SMALL, "--method", "lorae+")
-    assert (code, errors) == (0, "")
+    assert code == 0
+    assert all("explained variance" in line for line in errors.splitlines())
     commands = {
         "data": ("data", strange_folder),
         "spectrum": ("spectrum", run),

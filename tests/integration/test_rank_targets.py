@@ -18,7 +18,7 @@ from lorae.runs.store import InMemoryRun
 from lorae.training.trainer import Trainer
 
 TOLERANCES = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
-FAST = {"batch_size": 64, "lr": 3e-3, "quiet": True}
+FAST = {"network": "mlp", "batch_size": 64, "lr": 3e-3, "quiet": True}
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lorae import __version__
+from lorae.api.finishing import encoder_outputs
 from lorae.api.loading import as_run, check_argument, dataset_of
-from lorae.api.truncation import beside, items_for_axes, refuse_truncated
+from lorae.api.truncation import beside, refuse_truncated
 from lorae.errors import LoraeError
 from lorae.runs.run import Run
 from lorae.system.files import write_atomically
@@ -52,7 +53,8 @@ def export_run(
     rank : int, default=None
         Number of axes, as in `lorae.truncate`.
     data : str, Path or ndarray, default=None
-        Where the data are now if they were moved, or the array of a run on one; needed for a truncation only.
+        Where the data are now if they were moved, or the array of a run on one; only a run of an
+        earlier version needs them.
 
     Returns
     -------
@@ -106,7 +108,9 @@ def _deployable(run: Run, rank: int | None, data: "str | Path | NDArray[Any] | N
     model = run.load_model()
     if rank is not None or model.bottleneck.matrix() is not None:
         rank = model.truncation_rank(rank)  # a model that cannot be truncated is refused before the data are loaded
-        model = model.truncate(items_for_axes(dataset_of(run, data)), rank)
+        outputs = run.encoder_outputs()
+        outputs = encoder_outputs(model, dataset_of(run, data)) if outputs is None else outputs
+        model = model.truncated(model.truncation_of(outputs, rank))
     for layer in list(model.decoder.modules()):
         if parametrize.is_parametrized(layer):
             parametrize.remove_parametrizations(layer, "weight")

@@ -4,19 +4,24 @@ import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from lorae.errors import LoraeWarning
+from lorae.errors import LoraeError, LoraeWarning
 from lorae.runs.run import Run, shell_command
 from lorae.system.faults import tolerated
 from lorae.system.files import CannotWriteError
 from lorae.system.signals import Interrupted
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from lorae.data import Dataset
     from lorae.models.autoencoder import Autoencoder
 
+# Training items whose encoder outputs are kept: a covariance of latents of more would change little.
+KEPT = 10_000
+
 
 def finish(run: Run, model: "Autoencoder", dataset: "Dataset", then: Callable[[Run], Any] = lambda _: None) -> Run:
-    """Store a trained model with its measurements, figures and report, and return its run.
+    """Store a trained model with encoder outputs, measurements, figures and report, and return its run.
 
     `then(run)` is called between the measurements and the report. Where the folder cannot be written, the run is
     finished in another one, with a warning.
@@ -38,10 +43,34 @@ def _store(run: Run, model: "Autoencoder", dataset: "Dataset", then: Callable[[R
     from lorae.evaluation.evaluator import evaluate_training
 
     run.save_weights(model)
+    if model.spec.encodes:
+        with tolerated("encoder outputs: to truncate, export or sample needs the data"):
+            run.save_encoder_outputs(encoder_outputs(model, dataset))
     evaluate_training(run, model, dataset)
     then(run)
     run.mark_finished(model)
     report(run)
+
+
+def finish_without_data(run: Run, model: "Autoencoder", outputs: "NDArray[Any]", reason: LoraeError) -> None:
+    """Store a model made from another one with the rank of its kept encoder outputs (n, input_dim) alone.
+
+    `reason` says why the data are not there; it stands for the measures of test items.
+    """
+    from lorae.evaluation.evaluator import evaluate_without_data
+
+    run.save_weights(model)
+    run.save_encoder_outputs(outputs)
+    evaluate_without_data(run, model, outputs, reason)
+    run.mark_finished(model)
+    report(run)
+
+
+def encoder_outputs(model: "Autoencoder", dataset: "Dataset") -> "NDArray[Any]":
+    """Return the encoder's outputs before the bottleneck for at least `KEPT` training items, or all of fewer."""
+    from lorae.data import subsample_evenly
+
+    return model.encoder_outputs(subsample_evenly(dataset.train.inputs, KEPT))
 
 
 def report(run: Run) -> None:

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import io
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from lorae.api.loading import as_run, check_argument, dataset_of, origin_of_argument
 from lorae.config.evaluation_settings import SAMPLER_NAMES, EvaluationSettings
 from lorae.config.methods import get_method
-from lorae.errors import LoraeError
+from lorae.errors import LoraeError, LoraeWarning, MissingDataError
 from lorae.runs.run import Run
 from lorae.system.faults import tolerated
 from lorae.system.files import write_atomically
@@ -32,8 +33,9 @@ def sample(
 ) -> "NDArray[Any]":
     """Draw latents from a density fitted to those of a run, and decode them.
 
-    The density is fitted once and kept in `RUN/samplers/`, after which the data are not needed; the first 64 items are
-    drawn into `RUN/figures/samples-SAMPLER.png`.
+    The density is fitted once and kept in `RUN/samplers/`, after which the data are not needed; if they are gone before
+    that, it is fitted to the 10,000 latents that the run keeps, with a warning. The first 64 items are drawn into
+    `RUN/figures/samples-SAMPLER.png`.
 
     Parameters
     ----------
@@ -68,6 +70,7 @@ def sample(
     from lorae.evaluation.context import PICTURED, draw_generator, fitted_density, on_device
     from lorae.evaluation.figures import picture_samples
     from lorae.plotting.images import as_items
+    from lorae.samplers import fit_density
     from lorae.system.hardware import choose_device
 
     n = check_argument(whole(1), "n", n)
@@ -89,7 +92,20 @@ def sample(
         dataset = dataset_of(run, data)
         return model.encode((dataset.train if asked.fit_on == "train" else dataset.test).inputs)
 
-    density = fitted_density(run, sampler, asked, model.spec.latent_dim, latents)
+    try:
+        density = fitted_density(run, sampler, asked, model.spec.latent_dim, latents)
+    except MissingDataError:
+        outputs = run.encoder_outputs()
+        if outputs is None or asked.fit_on != "train":
+            raise
+        assert asked.components is not None
+        density = fit_density(sampler, model.latents_of(outputs), components=asked.components, seed=asked.seed)
+        warnings.warn(
+            f"data: they are not there, so the density is fitted to the latents of the {len(outputs):,} training items "
+            "whose encoder outputs are kept with the run",
+            LoraeWarning,
+            stacklevel=2,
+        )
     items = as_items(model.decode(density.sample(n, draw_generator(asked.seed, 0))))
     if target is not None:
         _save_collection(items, target)

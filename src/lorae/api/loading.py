@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from lorae.config.data_settings import ARRAY, DataSettings
 from lorae.config.datasets import DATASETS
-from lorae.errors import LoraeError
+from lorae.errors import LoraeError, MissingDataError
 from lorae.isolation import isolated
 from lorae.plain_arrays import is_array
 from lorae.runs.run import Run
@@ -134,7 +134,7 @@ def dataset_of(run: Run, data: "str | Path | NDArray[Any] | None") -> "Dataset":
         else:
             settings = dataclasses.replace(settings, data=place)
     elif settings.data == ARRAY and data is None:
-        raise LoraeError(
+        raise MissingDataError(
             f"data: {str(run.path)!r} was trained on an array in memory; pass data=ARRAY, the array or a file of it",
             settings={"data": "ARRAY"},
         )
@@ -158,7 +158,7 @@ def _stored(run: Run, fingerprint: str) -> "Dataset | None":
         return None
     found = stored(str(run.config["data"]["name"]), fingerprint)
     if found is None:
-        raise LoraeError(
+        raise MissingDataError(
             f"data: {source!r}, on which {str(run.path)!r} was trained, does not exist; "
             "if it was moved, pass data=PATH",
             settings={"data": "PATH"},

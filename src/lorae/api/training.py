@@ -187,6 +187,7 @@ def _plan(
 
 
 def _fit(run: Run, dataset: "Dataset", quiet: bool, objective: "Objective | None" = None) -> Run:
+    from lorae.evaluation.figures import explained_warning
     from lorae.training.schedule_factory import unmet_target
     from lorae.training.trainer import Trainer
 
@@ -203,12 +204,16 @@ def _fit(run: Run, dataset: "Dataset", quiet: bool, objective: "Objective | None
     run = finish(run, model, dataset, finish_schedule)
     searched = "lower penalty, raise latent_dim, or set an easier goal"
     other = "or go on to larger penalties" if run.settings.penalty_path else searched
+    died = trainer.context.death(trainer.step)
     for complaint, advice in (
         (unmet_target(run.settings, found), f"raise epochs, {other}"),
-        (trainer.context.death(trainer.step), "try a lower lr or another seed in a new run"),
+        (died, "try a lower lr or another seed in a new run"),
     ):
         if complaint is not None:
             warnings.warn(f"{complaint}; {advice}", LoraeWarning, stacklevel=3)
+    behind = explained_warning(run.evaluation().get("explained"), run.settings.network)
+    if behind is not None and not died:
+        warnings.warn(behind, stacklevel=3)
     return run
 
 

@@ -4,12 +4,12 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lorae.api.finishing import finish
+from lorae.api.finishing import encoder_outputs, finish, finish_without_data
 from lorae.api.loading import as_run, dataset_of
 from lorae.api.run_config import refuse_out
 from lorae.config.methods import METHODS
 from lorae.config.settings import ARRAY
-from lorae.errors import LoraeError
+from lorae.errors import LoraeError, MissingDataError
 from lorae.runs.run import Run
 from lorae.runs.schema import Config
 from lorae.system.files import write_atomically
@@ -17,12 +17,8 @@ from lorae.system.files import write_atomically
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from lorae.data import Dataset
     from lorae.models.autoencoder import Autoencoder
     from lorae.models.truncation import PrincipalTruncation
-
-# Training items for the principal axes: more would change a covariance of latents little.
-ITEMS = 10_000
 
 
 def truncate(
@@ -37,7 +33,7 @@ def truncate(
     The new model has no M, and one latent coordinate for each axis: those of the largest variance over 10,000 training
     items, see `Autoencoder.truncate`. The new run has the config of the original, with its own numbers of parameters
     and a key `truncated`: the standard deviation of every axis and the share of variance that is dropped. The log of
-    the training is copied; reconstruction and rank are measured anew.
+    the training is copied; reconstruction and rank are measured anew, without the data only the rank.
 
     Parameters
     ----------
@@ -73,12 +69,23 @@ def truncate(
     width = model.truncation_rank(rank)
     path = beside(run, f"width{width}" if rank is None else f"rank{width}") if out is None else Path(out)
     refuse_out(path, run.settings.data)
-    dataset = dataset_of(run, data)
-    truncation = model.find_truncation(items_for_axes(dataset), width)
+    outputs, dataset, gone = run.encoder_outputs(), None, None
+    try:
+        dataset = dataset_of(run, data)
+        outputs = encoder_outputs(model, dataset) if outputs is None else outputs
+    except MissingDataError as missing:
+        if outputs is None:
+            raise
+        gone = missing
+    truncation = model.truncation_of(outputs, width)
     small = model.truncated(truncation)
     new = Run.create(path, _config(run, model, small, truncation, path))
     write_atomically(new.path / "stats.jsonl", (run.path / "stats.jsonl").read_bytes())
-    return finish(new, small, dataset)
+    if dataset is not None:
+        return finish(new, small, dataset)
+    assert gone is not None
+    finish_without_data(new, small, truncation.codes(outputs), gone)
+    return new
 
 
 def describe_truncation(run: Run) -> dict[str, Any]:
@@ -101,13 +108,6 @@ def explain_width(run: Run, width: int) -> str:
     if width < rank or "truncated" in run.config or run.settings.method not in methods_with_matrix():
         return words
     return f"{words}. All directions of M keep all reconstructions; --rank {rank} keeps those of the rank alone"
-
-
-def items_for_axes(dataset: "Dataset") -> "NDArray[Any]":
-    """Return the raw training items that principal axes are computed from."""
-    from lorae.data import subsample_evenly
-
-    return subsample_evenly(dataset.train.inputs, ITEMS)
 
 
 def refuse_truncated(run: Run) -> None:

@@ -9,7 +9,7 @@ from lorae.api.export import FORMATS, exported_width
 from lorae.api.generation import default_sampler
 from lorae.api.truncation import describe_truncation, explain_width
 from lorae.cli.arguments import add_moved_data, add_settings, settings_of
-from lorae.cli.output import Output, existing, table
+from lorae.cli.output import Output, error_text, existing, table
 from lorae.config.evaluation_settings import EvaluationSettings
 from lorae.errors import LoraeError
 from lorae.runs.run import Run
@@ -84,7 +84,7 @@ def _truncate(options: argparse.Namespace) -> Output:
 
 def _sizes(side: dict[str, Any]) -> dict[str, str]:
     parameters = {f"{part} parameters": f"{count:,}" for part, count in side["parameters"].items()}
-    return {**parameters, "model.safetensors": f"{side['bytes']:,} bytes", "test error": f"{side['test_mse']:.6f}"}
+    return {**parameters, "model.safetensors": f"{side['bytes']:,} bytes", "test error": error_text(side["test_mse"])}
 
 
 def _export(options: argparse.Namespace) -> Output:

@@ -31,6 +31,11 @@ def existing(path: str, title: str = "") -> list[str]:
     return [f"{title}{path}"] if Path(path).exists() else []
 
 
+def error_text(error: float | None) -> str:
+    """Return a mean squared error, or that the data were not there to measure it."""
+    return "not measured, without the data" if error is None else f"{error:.6f}"
+
+
 def show(output: Output, *, as_json: bool) -> None:
     """Print the output of a command."""
     record, parts = output

@@ -10,7 +10,7 @@ from rich.table import Table
 from lorae import api
 from lorae.api.truncation import methods_with_matrix
 from lorae.cli.arguments import DATA_SETTINGS, MEANING_OF_DATA, PARTS, add_moved_data, add_settings, settings_of
-from lorae.cli.output import Output, table
+from lorae.cli.output import Output, error_text, table
 from lorae.config.settings import Settings
 from lorae.reports.rank_selection import Choice, read_choice
 from lorae.runs.run import Run, shell_command
@@ -88,7 +88,7 @@ def _finished(run: Run) -> Output:
     if summary["rank"] is not None:
         shown += [
             f"rank        {_explain_rank(run, choice)}",
-            f"test error  {summary['test_mse']:.6f} (mean squared error)",
+            f"test error  {error_text(summary['test_mse'])} (mean squared error)",
         ]
     shown.append(f"time        {summary['seconds']:.0f} s, {summary['images_per_second']:,.0f} items a second")
     if choice is not None and choice.is_path:

@@ -20,7 +20,9 @@ class DatasetDefaults:
     penalty: float = (
         1e-3  # of the nuclear norm (the same table); it suits 32 x 32 images and standardized vectors alike
     )
-    network: str = "mnist"  # for images
+    # None, for user data: one that starts as PCA, since a plain one needs thousands of steps until it keeps as much of
+    # the variance, and on few items never does.
+    network: str | None = None
     # Of the latent mixture. The paper's for CelebA, which Ghosh et al. (arXiv:1903.12436) use everywhere.
     components: int = 10
     features: str = "inception"  # for images
@@ -36,9 +38,15 @@ DATASETS = {
         own_settings=("data_root",),
         components=4,
         features="digits",
+        network="mnist",
     ),
     "fashion-mnist": DatasetDefaults(
-        "70,000 pictures of clothing, grayscale", size=32, channels=1, own_settings=("data_root",), components=4
+        "70,000 pictures of clothing, grayscale",
+        size=32,
+        channels=1,
+        own_settings=("data_root",),
+        components=4,
+        network="mnist",
     ),
     "celeba": DatasetDefaults(
         "faces of celebrities, color, from files that you have",
@@ -52,10 +60,18 @@ DATASETS = {
         network="celeba",
     ),
     "shapes": DatasetDefaults(
-        "12,000 drawn shapes, color, with up to 7 known dimensions", size=32, channels=3, own_settings=("factors",)
+        "12,000 drawn shapes, color, with up to 7 known dimensions",
+        size=32,
+        channels=3,
+        own_settings=("factors",),
+        network="mnist",
     ),
     "shapes-grey": DatasetDefaults(
-        "12,000 drawn discs, grayscale, with up to 3 known dimensions", size=32, channels=1, own_settings=("factors",)
+        "12,000 drawn discs, grayscale, with up to 3 known dimensions",
+        size=32,
+        channels=1,
+        own_settings=("factors",),
+        network="mnist",
     ),
 }
 

@@ -9,6 +9,9 @@ from lorae.config.settings import RANK_GOALS, Settings
 from lorae.errors import LoraeError
 from lorae.penalties import matrix_penalties, penalty_names
 
+# Networks that start as the PCA of the training items.
+WITH_LINEAR_PATH = ("residual", "linear")
+
 
 def resolve(settings: Settings, data_kind: str, data_shape: Iterable[int]) -> Settings:
     """Return the settings with a value for every None that the method or the data decides.
@@ -20,16 +23,22 @@ def resolve(settings: Settings, data_kind: str, data_shape: Iterable[int]) -> Se
     _check_rank(settings, method)
     _check_penalty(settings, method)
     shape, vectors = tuple(data_shape), data_kind == "vectors"
-    network = settings.network or ("mlp" if vectors else data.network)
+    likelihood = settings.likelihood or ("gaussian" if vectors else method.likelihood)
+    if likelihood == "bernoulli" and vectors:
+        raise LoraeError("likelihood: got 'bernoulli', expected gaussian for vectors")
+    network = settings.network or _default_network(method, data.network, likelihood, vectors=vectors)
+    if likelihood == "bernoulli" and network in WITH_LINEAR_PATH:
+        raise LoraeError(
+            f"network: got {network!r} with likelihood bernoulli, whose pixels need a last sigmoid that a linear path "
+            "has not; choose likelihood='gaussian' or another network",
+            settings={"likelihood": "gaussian"},
+        )
     fitting = ("mlp", "residual", "linear") if vectors else ("mnist", "celeba", "residual", "linear")
     if network not in fitting:
         raise LoraeError(f"network: got {network!r}, expected one of {', '.join(fitting)} for {data_kind}")
     latent_dim = settings.latent_dim or min(method.latent_dim or 128, shape[0] if vectors else 128)
     if isinstance(settings.rank, int) and settings.rank > latent_dim:
         raise LoraeError(f"rank: got {settings.rank}, expected at most {latent_dim}, the latent's dimension")
-    likelihood = settings.likelihood or ("gaussian" if vectors else method.likelihood)
-    if likelihood == "bernoulli" and vectors:
-        raise LoraeError("likelihood: got 'bernoulli', expected gaussian for vectors")
     penalties = _resolve_penalties(settings, method, data.penalty)
     matrix_update = settings.matrix_update or method.matrix_update
     _check_penalty_every(settings, penalties, matrix_update)
@@ -50,6 +59,14 @@ def resolve(settings: Settings, data_kind: str, data_shape: Iterable[int]) -> Se
         likelihood=likelihood,
         noise=method.noise if settings.noise is None else settings.noise,
     )
+
+
+def _default_network(method: Method, network_of_data: str | None, likelihood: str, *, vectors: bool) -> str:
+    """Return the network of named data, or for user data one that starts as PCA if the method allows a linear path."""
+    if network_of_data is not None:
+        return network_of_data
+    linear_path = method.encodes and not method.spectral_norm and likelihood == "gaussian"
+    return "residual" if linear_path else "mlp" if vectors else "mnist"
 
 
 def _check_method_options(settings: Settings, method: Method) -> None:
@@ -124,7 +141,7 @@ def _matrix_option(method: Method, option: str, chosen: str | None, default: str
 def _resolve_normalization(settings: Settings, method: Method, network: str) -> str | None:
     normalize = _matrix_option(method, "normalize", settings.normalize, "none")
     layers = method.bottleneck_options.get("layers", 1)
-    if network in ("residual", "linear") and normalize not in (None, "none") and layers != 1:
+    if network in WITH_LINEAR_PATH and normalize not in (None, "none") and layers != 1:
         raise LoraeError(
             f"normalize: got {normalize!r} with network {network}, which starts as PCA with one matrix M, but "
             f"method {method.name!r} has {layers}; expected none"

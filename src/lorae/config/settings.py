@@ -69,8 +69,9 @@ class Settings(DataSettings):
     network: str | None = setting(
         None,
         rules.choice("mnist", "celeba", "mlp", "residual", "linear"),
-        "network: the paper's mnist or celeba for images; mlp for vectors; residual (PCA plus one of these) or linear "
-        "(starts as PCA) for both; default by the data",
+        "network: the paper's mnist or celeba for images, mlp for vectors; for both, residual (starts as PCA, plus "
+        "one of these) and linear (PCA alone); default: that of a named data set, residual for your own data if the "
+        "method allows it",
     )
     width: float = setting(1.0, rules.real(0.0, 16.0, exclusive=True), "factor on the network's channel counts")
     matrix_init: str | None = setting(

@@ -59,8 +59,12 @@ def _split(files: list[str], place: Path, settings: DataSettings) -> Names:
 
 
 def _read_partition(path: Path) -> dict[str, Part | None]:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise LoraeError(f"{path}: cannot be read as UTF-8 text ({error}); {LAYOUT}") from None
     part_of = {}
-    for number, line in enumerate(path.read_text().splitlines(), 1):
+    for number, line in enumerate(text.splitlines(), 1):
         match line.split():
             case [name, ("0" | "1" | "2") as digit]:
                 part_of[name] = PARTS_BY_NUMBER[digit]

@@ -104,7 +104,11 @@ def load_idx(name: str, settings: DataSettings) -> Dataset:
             workspace.fill(part, shape, np.uint8, partial(_resized, images, preparation), f"resize {part}")
             workspace.set_labels(part, labels)
         origin = folder / ORIGIN_FILE
-        described = origin.read_text().strip() if origin.exists() else f"IDX files in {folder}"
+        described = (
+            origin.read_text(encoding="utf-8", errors="replace").strip()
+            if origin.exists()
+            else f"IDX files in {folder}"
+        )
         return DatasetInfo(described, {file: f"md5:{digest}" for file, digest in source.md5.items()})
 
     dataset = cached(name, key, prepare)[0]

@@ -5,6 +5,8 @@ import warnings
 from collections.abc import Iterable
 from typing import Any
 
+from numpy.typing import NDArray
+
 from lorae.config.evaluation_settings import EvaluationSettings
 from lorae.config.methods import get_method
 from lorae.data import Dataset
@@ -14,6 +16,7 @@ from lorae.evaluation.classification import TrainingCheckpoints
 from lorae.evaluation.context import PICTURED, EvaluationContext, draw_generator, on_device
 from lorae.evaluation.measures import MEASURES
 from lorae.isolation import isolated
+from lorae.metrics.spectrum import latent_spectrum
 from lorae.models.autoencoder import Autoencoder
 from lorae.plotting.images import as_items
 from lorae.runs.run import Run
@@ -60,6 +63,18 @@ def evaluate_training(run: Run, model: Autoencoder, dataset: Dataset) -> dict[st
         drawing.picture_spectrum(run, spectrum)
         drawing.picture_reconstructions(run, model, dataset)
     return results
+
+
+@isolated()
+def evaluate_without_data(run: Run, model: Autoencoder, outputs: NDArray[Any], reason: LoraeError) -> None:
+    """Write the rank of the latents of kept encoder outputs (n, input_dim); `reason` is why all else is skipped."""
+    spectrum = latent_spectrum(model.latents_of(outputs), "train")
+    results = {"rank": spectrum.to_json() | drawing.matrix_ranks(model)}
+    run.add_to_evaluation(
+        results | _skipped_entry(run, results, dict.fromkeys(("reconstruction", "explained"), reason))
+    )
+    with tolerated(NO_FIGURE):
+        drawing.picture_spectrum(run, spectrum)
 
 
 @isolated()

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lorae.config.resolution import WITH_LINEAR_PATH
 from lorae.data import Dataset
-from lorae.errors import DivergedError, LoraeWarning, NotApplicableError
+from lorae.errors import DivergedError, ExplainedVarianceWarning, NotApplicableError
 from lorae.metrics.explained import affordable_rows, pca_error
 from lorae.metrics.ranks import visible
 from lorae.metrics.spectrum import TOLERANCE, TOLERANCES, Spectrum
@@ -82,19 +83,27 @@ def random_items(items: NDArray[Any], n: int, seed: int) -> NDArray[Any]:
     return items if n == len(items) else items[np.sort(np.random.default_rng(seed).permutation(len(items))[:n])]
 
 
-def explained_warning(explained: dict[str, Any]) -> LoraeWarning | None:
-    """Return a warning for a result of `measure_explained` below PCA's or half of the variance, else None."""
+def explained_warning(explained: dict[str, Any] | None, network: str | None) -> ExplainedVarianceWarning | None:
+    """Return a warning for a result of `measure_explained` below PCA's or half of the variance, else None.
+
+    network: that of the model, on which the advice depends
+    """
+    if explained is None:
+        return None
     if explained["mse"] > WORSE * explained["pca_mse"] + ROUNDING * explained["variance"]:
         complaint = "less than PCA"
     elif explained["model"] < 0.5:
         complaint = "under half"
     else:
         return None
-    return LoraeWarning(
+    if network in WITH_LINEAR_PATH:  # it started as PCA, and training made it worse
+        advice = "lower the penalty, train less long (epochs=N), or fit lorae.LoRAE, which is never behind PCA"
+    else:
+        advice = "train longer (epochs=N), lower the penalty, or start as PCA (network=residual)"
+    return ExplainedVarianceWarning(
         f"explained variance: the model keeps {explained['model']:.1%} of the variance of test items, {complaint}: PCA "
-        f"with its {explained['rank']} directions keeps {explained['pca']:.1%}; train longer (epochs=N), or lower its "
-        "penalty or noise",
-        settings={"epochs": "N"},
+        f"with its {explained['rank']} directions keeps {explained['pca']:.1%}; {advice}",
+        settings={"epochs": "N", "network": "residual"},
     )
 
 

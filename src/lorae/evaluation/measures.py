@@ -66,7 +66,7 @@ def explained(context: EvaluationContext) -> Result:
     split = spectrum_split(context.dataset, context.model.spec.latent_dim)
     directions = latent_spectrum(context.latents(split), split).rank
     result = measure_explained(context.model, context.dataset, directions, context.settings.seed)
-    warning = explained_warning(result)
+    warning = explained_warning(result, context.run.settings.network)
     if warning is not None:
         warnings.warn(warning, stacklevel=2)
     return result

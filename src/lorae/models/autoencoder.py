@@ -1,7 +1,9 @@
 """The autoencoder: encoder, bottleneck and decoder, and the methods of a trained model."""
 
+import contextlib
 import copy
 import dataclasses
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -17,9 +19,9 @@ from lorae.linalg import leading_components
 from lorae.metrics.ranks import rank_at
 from lorae.metrics.spectrum import TOLERANCE, Spectrum, latent_spectrum
 from lorae.models.bottlenecks import IdentityBottleneck, Latent, get_bottleneck
-from lorae.models.networks import Encoder, MissingEncoder, apply_spectral_norm, build_networks
+from lorae.models.networks import Encoder, Limits, MissingEncoder, apply_spectral_norm, build_networks
 from lorae.models.scaling import Scaling as Scaling
-from lorae.models.truncation import PrincipalTruncation, find_truncation, numerical_rank
+from lorae.models.truncation import ROUNDING, PrincipalTruncation, find_truncation, numerical_rank
 from lorae.plain_arrays import plain_array
 from lorae.randomness import drawing_from
 from lorae.validation import whole
@@ -156,6 +158,36 @@ class Autoencoder(nn.Module):
                 taken.bias.add_(taken.weight @ h.mean(0))
                 taken.weight.mul_(deviation / order)
 
+    def refit_linear_path(self, items: NDArray[Any]) -> None:
+        """Set the decoder's linear path of a `residual` network by least squares, given latents and corrections.
+
+        Gradient steps leave that path a few percent away from its optimum on the training items (raw, (n, ...)), which
+        items far from the mean suffer from: on breast cancer the held-out error of 20 directions falls by a fifth.
+        """
+        inputs, outputs = np.asarray(self.encode(items), np.float64), math.prod(self.spec.shape)
+
+        def residual(x: Tensor) -> Tensor:
+            scaled = self.scaling(x)
+            return (scaled - self.decoder(self._encode(x))).double().flatten(1)  # type: ignore[no-any-return]
+
+        left = np.asarray(self._in_chunks(residual, self._accepted(items), self.spec.shape))
+        change = np.linalg.lstsq(np.hstack([inputs, np.ones((len(items), 1))]), left, rcond=ROUNDING)[0]
+        with torch.no_grad():
+            self.decoder.input.weight[-outputs:] += torch.from_numpy(change[:-1].T.copy())
+            self.decoder.input.bias[-outputs:] += torch.from_numpy(change[-1])
+
+    def limit_corrections(self, items: NDArray[Any]) -> None:
+        """Limit the corrections to a linear path to the range that their inputs have for raw items.
+
+        Reconstructions of these items stay the same; beyond them a `residual` network continues linearly.
+        """
+        with contextlib.ExitStack() as stack:
+            limits = [module for module in self.modules() if isinstance(module, Limits)]
+            for each in limits:
+                stack.enter_context(each.renewed())
+            if limits:
+                self.reconstruct(items)
+
     def encode(self, items: Array) -> Array:
         """Return latents, float32 (n, latent_dim), of raw images (n, c, h, w), uint8 or float, or vectors (n, d)."""
         return self._in_chunks(self._encode, self._accepted(items), self.spec.shape)
@@ -253,8 +285,18 @@ class Autoencoder(nn.Module):
     @isolated()
     def find_truncation(self, items: Array, rank: int | None = None) -> PrincipalTruncation:
         """Find the principal axes that `truncate` keeps, of the latents of raw items; same arguments and errors."""
-        rank = self.truncation_rank(rank)
-        return find_truncation(torch.as_tensor(np.asarray(self.encoder_outputs(items))), self.bottleneck, rank)
+        rank = self.truncation_rank(rank)  # a model that cannot be truncated is refused before items are encoded
+        return self.truncation_of(np.asarray(self.encoder_outputs(items)), rank)
+
+    @isolated()
+    def truncation_of(self, encoder_outputs: NDArray[Any], rank: int | None = None) -> PrincipalTruncation:
+        """Find the principal axes that `truncate` keeps, for items whose `encoder_outputs` (n, input_dim) are given."""
+        return find_truncation(torch.as_tensor(encoder_outputs), self.bottleneck, self.truncation_rank(rank))
+
+    def latents_of(self, encoder_outputs: NDArray[Any]) -> NDArray[Any]:
+        """Return the latents (n, latent_dim) of given `encoder_outputs` (n, input_dim)."""
+        width = encoder_outputs.shape[1:]
+        return self._in_chunks(lambda h: self.bottleneck(h).z, encoder_outputs, width)
 
     @isolated()
     def truncated(self, truncation: PrincipalTruncation) -> "Autoencoder":

@@ -1,8 +1,10 @@
 """The paper's encoders and decoders (supplementary table 1), and an MLP pair for vectors."""
 
+import contextlib
+from collections.abc import Iterator
 from itertools import pairwise
 from math import prod
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -40,16 +42,58 @@ class Decoder(nn.Module):
         return x
 
 
+class Limits(nn.Module):
+    """Clamp each entry to the range that it has for training items, once that range is known.
+
+    A correction beside a linear path is learned within that range. Outside it, the correction of a network of ReLUs
+    grows with the distance: an item 18 deviations from the mean had twice the error of PCA.
+    """
+
+    low: Tensor
+    high: Tensor
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.register_buffer("low", torch.full(shape, -torch.inf))
+        self.register_buffer("high", torch.full(shape, torch.inf))
+        self.observing = False
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Clamp x, float (n, ...); while `observing`, extend the range to it instead."""
+        if self.observing:
+            self.low.copy_(torch.minimum(self.low, x.amin(0)))
+            self.high.copy_(torch.maximum(self.high, x.amax(0)))
+            return x
+        return torch.minimum(torch.maximum(x, self.low), self.high)
+
+    @contextlib.contextmanager
+    def renewed(self) -> Iterator[None]:
+        """Take as the range that of all x in the block."""
+        self.low.fill_(torch.inf)
+        self.high.fill_(-torch.inf)
+        self.observing = True
+        try:
+            yield
+        finally:
+            self.observing = False
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *others: Any) -> None:
+        for name, value in self.named_buffers():  # weights of earlier versions have no limits
+            state_dict.setdefault(prefix + name, value)
+        super()._load_from_state_dict(state_dict, prefix, *others)
+
+
 class ConcatInput(nn.Module):
     """A network's input concatenated to its features, so that the next linear layer has a linear path."""
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, shape: tuple[int, ...]) -> None:
         super().__init__()
+        self.limits = Limits(shape)
         self.network = network
 
     def forward(self, x: Tensor) -> Tensor:
         """Map x, float (n, d) or (n, c, h, w), to (n, inputs + features)."""
-        return torch.cat([x.flatten(1), self.network(x).flatten(1)], dim=1)
+        return torch.cat([x.flatten(1), self.network(self.limits(x)).flatten(1)], dim=1)
 
 
 class LinearSkip(nn.Module):
@@ -57,12 +101,13 @@ class LinearSkip(nn.Module):
 
     def __init__(self, network: nn.Module, width: int) -> None:
         super().__init__()
+        self.limits = Limits((width,))
         self.network = network
         self.width = width
 
     def forward(self, x: Tensor) -> Tensor:
         """Map x, float (n, width + d), to (n, d), or to (n, c, h, w) for a network of images."""
-        result: Tensor = self.network(x[:, : self.width])
+        result: Tensor = self.network(self.limits(x[:, : self.width]))
         return result + x[:, self.width :].view(result.shape)
 
 
@@ -206,7 +251,7 @@ def _with_linear_path(encoder: Encoder, decoder: Decoder, shape: tuple[int, ...]
     nn.init.zeros_(last.bias)
     inputs, (features, outputs), (latent_dim, first) = prod(shape), _sizes(encoder.output), _sizes(decoder.input)
     return (
-        Encoder(ConcatInput(encoder.features), Linear(inputs + features, outputs)),
+        Encoder(ConcatInput(encoder.features, shape), Linear(inputs + features, outputs)),
         Decoder(Linear(latent_dim, first + inputs), LinearSkip(decoder.features, first)),
     )
 

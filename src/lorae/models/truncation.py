@@ -2,8 +2,10 @@
 
 import copy
 from dataclasses import dataclass
+from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.utils import skip_init
 
@@ -43,6 +45,11 @@ class PrincipalTruncation:
         variances = self.deviations.square()
         total = float(variances.sum())
         return float(variances[self.rank :].sum()) / total if total > 0 else 0.0
+
+    def codes(self, encoder_outputs: NDArray[Any]) -> NDArray[Any]:
+        """Return the codes (n, r) of encoder outputs h (n, input_dim), in the dtype of these."""
+        codes: NDArray[Any] = encoder_outputs @ self.projection.mT.numpy() + self.offset.numpy()
+        return codes.astype(encoder_outputs.dtype)
 
     def fold_into_encoder(self, layer: Linear) -> Linear:
         """Return one layer for the encoder's last layer followed by the step from h to the code."""

@@ -12,7 +12,12 @@ from lorae.runs.schema import read_record, rename_weights, write_record
 from lorae.system.files import write_atomically
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from lorae.models.autoencoder import Autoencoder
+
+# A few of the encoder's outputs on training items, for what is made of latents when the data are gone.
+ENCODER_OUTPUTS = "encoder_outputs.safetensors"
 
 
 def save_tensors_atomically(
@@ -38,6 +43,29 @@ def write_weights(model: "Autoencoder", folder: Path) -> None:
 def write_spec(model: "Autoencoder", folder: Path) -> None:
     """Write `model.json`, last, so that a folder with it is complete."""
     write_record(folder / "model.json", dataclasses.asdict(model.spec))
+
+
+def write_encoder_outputs(outputs: "NDArray[Any]", folder: Path) -> None:
+    """Write `encoder_outputs.safetensors`, with outputs (n, input_dim) of the encoder before the bottleneck."""
+    import numpy as np
+    from safetensors.numpy import save
+
+    write_atomically(folder / ENCODER_OUTPUTS, save({"h": np.ascontiguousarray(outputs)}))
+
+
+def read_encoder_outputs(folder: Path) -> "NDArray[Any] | None":
+    """Return the stored outputs of the encoder (n, input_dim), or None for a folder without them."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    path = folder / ENCODER_OUTPUTS
+    if not path.exists():
+        return None
+    try:
+        outputs: NDArray[Any] = load(path.read_bytes())["h"]
+    except (OSError, SafetensorError, KeyError) as error:
+        raise LoraeError(f"{path}: does not hold outputs of an encoder ({error}); delete it") from None
+    return outputs
 
 
 def load_weights(model: "Autoencoder", folder: Path) -> None:

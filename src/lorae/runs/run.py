@@ -14,12 +14,22 @@ from typing import TYPE_CHECKING, Any, cast
 from lorae.config.methods import get_method
 from lorae.config.settings import Settings
 from lorae.errors import LoraeError
-from lorae.runs.model_files import load_weights, read_model, save_tensors_atomically, write_spec, write_weights
+from lorae.runs.model_files import (
+    load_weights,
+    read_encoder_outputs,
+    read_model,
+    save_tensors_atomically,
+    write_encoder_outputs,
+    write_spec,
+    write_weights,
+)
 from lorae.runs.schema import SCHEMA, Checkpoint, Config, TrainingState, read_record, upgrade, write_record
 from lorae.system.faults import tolerated
 from lorae.system.files import CannotWriteError, staged_folder, try_lock, write_atomically
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from lorae.models.autoencoder import Autoencoder
 
 
@@ -208,6 +218,14 @@ class Run:
         """Write `model.safetensors`, before anything that may fail."""
         write_weights(model, self.path)
 
+    def save_encoder_outputs(self, outputs: "NDArray[Any]") -> None:
+        """Write `encoder_outputs.safetensors`: outputs of the encoder, (n, input_dim), for some training items."""
+        write_encoder_outputs(outputs, self.path)
+
+    def encoder_outputs(self) -> "NDArray[Any] | None":
+        """Return what `save_encoder_outputs` wrote; None for a generator and for runs of earlier versions."""
+        return read_encoder_outputs(self.path)
+
     def mark_finished(self, model: "Autoencoder") -> None:
         """Write `model.json`, the last file of a finished run."""
         write_spec(model, self.path)
@@ -280,11 +298,11 @@ class Run:
     def summary(self) -> dict[str, Any]:
         """Return the summary of a finished run, as `lorae train --json` prints it.
 
-        `rank`, `tolerance` and `test_mse` are None for a generator; `schedule` has the ranks that were tried, or the
-        points of a penalty path.
+        `rank`, `tolerance` and `test_mse` are None for a generator, `test_mse` also for a truncation without the data;
+        `schedule` has the ranks that were tried, or the points of a penalty path.
         """
         steps, epochs, evaluation = list(self.stats("step")), list(self.stats("epoch")), self.evaluation()
-        measured = "rank" in evaluation and "reconstruction" in evaluation
+        measured = "rank" in evaluation and "reconstruction" in evaluation | evaluation.get("skipped", {})
         if not (steps and epochs and (measured or not get_method(self.settings.method).encodes)):
             raise LoraeError(
                 f"run: {str(self.path)!r} lacks statistics or measurements; delete its model.json and "
@@ -298,7 +316,7 @@ class Run:
             "images_per_second": epoch["images_per_second"],
             "loss": {"total": last["loss"], **last["terms"]},
             **({name: evaluation["rank"][name] if measured else None for name in ("rank", "tolerance")}),
-            "test_mse": evaluation["reconstruction"]["mse"] if measured else None,
+            "test_mse": evaluation.get("reconstruction", {}).get("mse"),
             "schedule": evaluation.get("schedule"),
         }
 

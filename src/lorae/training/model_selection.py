@@ -17,7 +17,7 @@ from lorae.models.autoencoder import Autoencoder, ModelSpec
 from lorae.runs.store import InMemoryRun
 from lorae.system.hardware import thread_count
 from lorae.training.best_weights import BestWeights
-from lorae.training.builders import build
+from lorae.training.builders import PRINCIPAL, PRINCIPAL_ENTRIES, build
 from lorae.training.rank_search import automatic_bound
 from lorae.training.schedule_context import MOST_ASIDE
 from lorae.training.trainer import Trainer
@@ -58,6 +58,7 @@ CURVED = 0.9
 class Candidate:
     """A trained model, the squared errors of its reconstructions of held-out items (m,), and its epochs.
 
+    share: of all steps, that were planned
     reached_at: share of all steps after which the error was smallest
     """
 
@@ -65,6 +66,7 @@ class Candidate:
     errors: NDArray[np.float64]
     noise: float
     latent_dim: int
+    share: float
     reached_at: float
     history: list[dict[str, Any]]
 
@@ -170,7 +172,7 @@ class ModelSelection:
         if self.search is not None:
             self.search |= {"rank": rank, "mse": error, "reached": error <= self.search["bound"]}
         return Selection(
-            best.model if best is not None and curved else self.pca(rank),
+            self._finished(best.model) if best is not None and curved else self.pca(rank),
             rank,
             curved,
             error,
@@ -179,6 +181,13 @@ class ModelSelection:
             self.search,
             best.history if best is not None else [],
         )
+
+    def _finished(self, model: Autoencoder) -> Autoencoder:
+        """Return a chosen network with its limits and its linear path from all items, as PCA is."""
+        inputs = as_inputs(_representative(self.items))
+        model.limit_corrections(inputs)
+        model.refit_linear_path(inputs)
+        return model
 
     def pca(self, rank: int) -> Autoencoder:
         """Return the PCA of all items as a model without hidden layers."""
@@ -190,10 +199,11 @@ class ModelSelection:
         model.set_linear_path(floor.mean, np.where(largest < 0, -1.0, 1.0) * floor.axes)
         return model.eval()
 
-    def _fold(self, number: int) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Return the items to train on and those held out, if a fold is held out."""
+    def _fold(self, number: int, *, without: int | None = None) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return the items to train on and those held out, if a fold is held out; training without another fold too."""
         held = self._held(number)
-        return self.items[np.setdiff1d(self.order, held)], self.items[held]
+        unused = held if without is None else np.concatenate([held, self._held(without)])
+        return self.items[np.setdiff1d(self.order, unused)], self.items[held]
 
     def _held(self, number: int) -> NDArray[np.int64]:
         return np.sort(self.order[number::FOLDS][:MOST_ASIDE])
@@ -255,8 +265,9 @@ class ModelSelection:
             return None
         if not isinstance(rank, int):
             self.search = trainer.schedule.result()
-        reached_at = share * best.reached_at
-        return Candidate(model, _errors(model, self.held), noise, latent_dim, reached_at, _history(trainer.run))
+        model.refit_linear_path(as_inputs(_representative(self.kept)))
+        errors, history = _errors(model, self.held), _history(trainer.run)
+        return Candidate(model, errors, noise, latent_dim, share, share * best.reached_at, history)
 
     def _settings(self, noise: float, share: float, latent_dim: int, rank: int | float | str | None) -> Settings:
         assert self.settings.epochs is not None
@@ -268,10 +279,8 @@ class ModelSelection:
             rank=rank,
         )
 
-    def _trainer(self, settings: Settings, kept: NDArray[Any], best: BestWeights | None) -> Trainer:
-        items = as_inputs(kept)
-        monitored = Split(items[:2] if best is None else best.items)
-        dataset = Dataset(ARRAY, Split(items), monitored, "array", "")
+    def _trainer(self, settings: Settings, kept: NDArray[Any], best: BestWeights) -> Trainer:
+        dataset = Dataset(ARRAY, Split(as_inputs(kept)), Split(best.items), "array", "")
         objective = build(settings, dataset)
         run = InMemoryRun(settings, thread_count(settings.batch_size, objective.model))
         return Trainer(run, dataset, objective, best=best, quiet=self.quiet)
@@ -280,30 +289,36 @@ class ModelSelection:
         """Return errors of a network and of PCA on held-out items; None if it diverges.
 
         PCA of all items has seen the held-out ones. Its error on new ones follows from two errors on these: e + c/k of
-        the PCA of the k items that the network had, and e - c/n of the PCA of all n.
+        the PCA of the k items that the network had, and e - c/n of the PCA of all n. A network that is trained anew has
+        fewer items than the candidate had, and is compared with the PCA of as many fewer.
         """
-        k, n = len(self.kept), len(self.items)
-        weight = 2 * k / (n + k)
+        n = len(self.items)
         everything = LinearFloor.fit(self.items, self.items, rank)
         judgments = []
         for number in range(1, FOLDS) if n < FEW else (0,):
-            kept, held = self._fold(number)
+            kept, held = (self.kept, self.held) if number == 0 else self._fold(number, without=0)
             errors = self._again(candidate, kept, held, rank) if number else candidate.errors
             if errors is None:
                 return None
             floor, seen = LinearFloor.fit(kept, held, rank), everything.at(rank)[self._held(number)]
+            as_many = n * len(kept) / len(self.kept)
+            weight = (1 + n / as_many) / (1 + n / len(kept))
             judgments.append((errors, weight * floor.at(rank) + (1 - weight) * seen, floor.at(0)))
         return Judgment(*(np.concatenate(parts) for parts in zip(*judgments, strict=True)))
 
     def _again(
         self, candidate: Candidate, kept: NDArray[Any], held: NDArray[Any], rank: int
     ) -> NDArray[np.float64] | None:
-        """Return the errors on other held-out items after the same number of steps on others; None if it diverges."""
-        share = min(TRIAL, candidate.reached_at)
+        """Return the errors on other held-out items of a network trained like the candidate; None if it diverges.
+
+        The weights that are kept are chosen by the first held-out fold, as for the candidate.
+        """
+        settings = self._settings(candidate.noise, candidate.share, candidate.latent_dim, rank)
         try:
-            model = self._trainer(self._settings(candidate.noise, share, candidate.latent_dim, rank), kept, None).fit()
+            model = self._trainer(settings, kept, BestWeights(as_inputs(self.held))).fit()
         except DivergedError:
             return None
+        model.refit_linear_path(as_inputs(_representative(kept)))
         return _errors(model, held)
 
 
@@ -311,6 +326,11 @@ def _errors(model: Autoencoder, items: NDArray[Any]) -> NDArray[np.float64]:
     difference = as_vectors(model.reconstruct(as_inputs(items))) - as_vectors(items)
     errors: NDArray[np.float64] = np.square(difference).mean(axis=1)
     return errors
+
+
+def _representative(items: NDArray[Any]) -> NDArray[Any]:
+    """Return items for least squares and for limits: all, unless they are many or large."""
+    return subsample_evenly(items, min(PRINCIPAL, PRINCIPAL_ENTRIES // math.prod(items.shape[1:])))
 
 
 def _history(run: Any) -> list[dict[str, Any]]:

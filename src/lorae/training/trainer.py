@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lorae.config.methods import get_method
-from lorae.data import Dataset
+from lorae.data import Dataset, subsample_evenly
 from lorae.errors import LoraeError
 from lorae.isolation import isolated
 from lorae.models.autoencoder import Autoencoder
@@ -34,6 +34,9 @@ from lorae.training.step import build_optimizers, build_step
 
 # Test items measured after every epoch: enough to show the trend, about 1% of an epoch's time.
 MONITORED = 2000
+
+# Training items that set the limits of the corrections to a linear path.
+LIMITING = 10_000
 
 
 class Trainer:
@@ -129,7 +132,9 @@ class Trainer:
         if self.best is not None:
             self.best.load_into(self.model)
         self.model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-        return self.model.cpu().eval()
+        self.model.cpu().eval()
+        self.model.limit_corrections(subsample_evenly(self.dataset.train.inputs, LIMITING))
+        return self.model
 
     @contextlib.contextmanager
     def _own_draws(self) -> Iterator[None]:

@@ -1,6 +1,7 @@
 """Models of the paper's tables, each trained once for all of them, and their measurements."""
 
 import contextlib
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from PIL import Image
 from lorae import api
 from lorae.config.evaluation_settings import EvaluationSettings
 from lorae.config.methods import get_method
-from lorae.errors import MODEL_FAILURES, DivergedError
+from lorae.errors import MODEL_FAILURES, DivergedError, ExplainedVarianceWarning
 from lorae.evaluation.evaluator import evaluate
 from lorae.reproduction.jobs.store import BusyError, digest
 from lorae.reproduction.pages.blocks import picture_place
@@ -54,12 +55,14 @@ def _train_once(model: dict[str, Any], path: Path, data_root: str | None) -> Run
         raise DivergedError(diverged.read_text(encoding="utf-8"))
     root = data_root if model["faces"] else None  # MNIST's files have a place of their own
     try:
-        if not (path / "config.json").exists():
-            return api.train(model["data"], out=path, quiet=True, data_root=root, **model["settings"])
-        run = Run(path)
-        if root is not None and run.settings.data_root != root:
-            run.update_data_root(root)
-        return api.resume(run, quiet=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExplainedVarianceWarning)  # the pages show how much a model explains
+            if not (path / "config.json").exists():
+                return api.train(model["data"], out=path, quiet=True, data_root=root, **model["settings"])
+            run = Run(path)
+            if root is not None and run.settings.data_root != root:
+                run.update_data_root(root)
+            return api.resume(run, quiet=True)
     except DivergedError as error:
         write_atomically(diverged, str(error).encode(errors="backslashreplace"))
         raise
