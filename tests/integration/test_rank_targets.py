@@ -18,7 +18,7 @@ from lorae.runs.store import InMemoryRun
 from lorae.training.trainer import Trainer
 
 TOLERANCES = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
-FAST = {"network": "mlp", "batch_size": 64, "lr": 3e-3, "quiet": True}
+FAST = {"batch_size": 64, "lr": 3e-3, "quiet": True}
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def ranks_of(run):
 
 @pytest.mark.parametrize("normalize", ["coordinates", "scale", "none"])
 def test_a_given_rank_is_exact(normalize, plane, tmp_path):
-    run = lorae.train(plane, rank=3, normalize=normalize, epochs=15, out=tmp_path / "run", **FAST)
+    run = lorae.train(plane, rank=3, normalize=normalize, network="mlp", epochs=15, out=tmp_path / "run", **FAST)
     assert run.settings.method == "lorae+"
     assert ranks_of(run) == ([3] * 5, 3)
     assert run.evaluation()["rank"]["matrix_rank"] == 3

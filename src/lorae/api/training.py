@@ -6,7 +6,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lorae.api.finishing import finish, report
+from lorae.api.finishing import finish
 from lorae.api.loading import absolute_path, as_run, data_name, dataset_of, load_dataset, origin_of_argument
 from lorae.api.run_config import choose_out, config_document, merge_settings, read_config
 from lorae.config.datasets import LEAST_STEPS
@@ -219,7 +219,7 @@ def _fit(run: Run, dataset: "Dataset", quiet: bool, objective: "Objective | None
 
 def _finish_points(run: Run, dataset: "Dataset") -> None:
     """Make a finished run of every point of a penalty path, with its log and a `point` in its config; idempotent."""
-    from lorae.evaluation.evaluator import evaluate_training
+    from lorae.training.trainer import limited
 
     for point in run.evaluation()["schedule"]["points"]:
         folder = run.path / "path" / point["point"]
@@ -230,5 +230,4 @@ def _finish_points(run: Run, dataset: "Dataset") -> None:
             (folder / name).mkdir(exist_ok=True)
         write_config(folder, config)
         write_atomically(folder / "stats.jsonl", (run.path / "stats.jsonl").read_bytes())
-        evaluate_training(Run(folder), run.load_model(point["point"]), dataset)
-        report(Run(folder))
+        finish(Run(folder), limited(run.load_model(point["point"]), dataset), dataset)

@@ -39,6 +39,12 @@ MONITORED = 2000
 LIMITING = 10_000
 
 
+def limited(model: Autoencoder, dataset: Dataset) -> Autoencoder:
+    """Return a trained model after limiting its corrections to a linear path to the range of training items."""
+    model.limit_corrections(subsample_evenly(dataset.train.inputs, LIMITING))
+    return model
+
+
 class Trainer:
     """Training of a run's model from the last checkpoint, or from the start, to the last epoch.
 
@@ -132,9 +138,7 @@ class Trainer:
         if self.best is not None:
             self.best.load_into(self.model)
         self.model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-        self.model.cpu().eval()
-        self.model.limit_corrections(subsample_evenly(self.dataset.train.inputs, LIMITING))
-        return self.model
+        return limited(self.model.cpu().eval(), self.dataset)
 
     @contextlib.contextmanager
     def _own_draws(self) -> Iterator[None]:
