@@ -69,7 +69,9 @@ def test_many_items_are_sampled_and_the_protocol_says_so(run, plane, monkeypatch
     assert measure_explained(model, dataset, 2, seed=1)["pca_mse"] != found["pca_mse"]
 
 
-BASE = {"variance": 1.0, "rank": 26}
+def explained(mse, pca_mse):
+    """A result of `measure_explained` for 26 directions and a variance of 1."""
+    return {"variance": 1.0, "rank": 26, "mse": mse, "pca_mse": pca_mse, "model": 1 - mse, "pca": 1 - pca_mse}
 
 
 @pytest.mark.parametrize(
@@ -88,14 +90,18 @@ BASE = {"variance": 1.0, "rank": 26}
     ],
 )
 def test_a_model_below_pca_or_half_of_the_variance_is_warned_of(mse, pca_mse, complaint):
-    explained = BASE | {"mse": mse, "pca_mse": pca_mse, "model": 1 - mse, "pca": 1 - pca_mse}
-    warning = explained_warning(explained, "residual")
+    warning = explained_warning(explained(mse, pca_mse), "residual")
     if complaint is None:
         assert warning is None
     else:
         assert complaint in str(warning)
-        assert str(warning).endswith("train less long (epochs=N), or fit lorae.LoRAE, which is never behind PCA")
-        assert str(explained_warning(explained, "mlp")).endswith("or start as PCA (network=residual)")
+
+
+def test_the_advice_fits_the_cause():
+    behind, low = explained(0.4, 0.3), explained(0.6, 0.61)
+    assert str(explained_warning(behind, "mlp")).endswith("or start as PCA (network=residual)")
+    assert str(explained_warning(behind, "residual")).endswith("or fit lorae.LoRAE, which keeps PCA as a floor")
+    assert str(explained_warning(low, "residual")).endswith("lower the penalty, or allow more directions")
 
 
 def test_evaluate_measures_warns_and_the_report_begins_with_it(image_file, small, tmp_path, run_cli):

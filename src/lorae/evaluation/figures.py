@@ -92,14 +92,13 @@ def explained_warning(explained: dict[str, Any] | None, network: str | None) -> 
         return None
     if explained["mse"] > WORSE * explained["pca_mse"] + ROUNDING * explained["variance"]:
         complaint = "less than PCA"
+        advice = "train longer (epochs=N), lower the penalty, or start as PCA (network=residual)"
+        if network in WITH_LINEAR_PATH:  # it started as PCA, and training made it worse
+            advice = "lower the penalty, train less long (epochs=N), or fit lorae.LoRAE, which keeps PCA as a floor"
     elif explained["model"] < 0.5:
-        complaint = "under half"
+        complaint, advice = "under half", "lower the penalty, or allow more directions"
     else:
         return None
-    if network in WITH_LINEAR_PATH:  # it started as PCA, and training made it worse
-        advice = "lower the penalty, train less long (epochs=N), or fit lorae.LoRAE, which is never behind PCA"
-    else:
-        advice = "train longer (epochs=N), lower the penalty, or start as PCA (network=residual)"
     return ExplainedVarianceWarning(
         f"explained variance: the model keeps {explained['model']:.1%} of the variance of test items, {complaint}: PCA "
         f"with its {explained['rank']} directions keeps {explained['pca']:.1%}; {advice}",
