@@ -319,7 +319,7 @@ def test_limit_takes_the_first_items_and_leaves_the_test_split(image_file, small
 def test_a_network_that_died_is_told(image_file, small, tmp_path):
     """Its outputs saturate in the first steps, and its error stays finite and far above that of a constant."""
     with pytest.warns(LoraeWarning) as caught:
-        run = lorae.train(image_file, out=tmp_path / "run", **small | {"lr": 1.0, "epochs": 40})
+        run = lorae.train(image_file, out=tmp_path / "run", **small | {"lr": 1.0, "epochs": 40, "network": "mnist"})
     (warning,) = caught
     assert warning.filename == __file__
     message = str(warning.message)

@@ -42,6 +42,10 @@ class Decoder(nn.Module):
         return x
 
 
+# Limits that are not known yet; finite, as all weights are.
+LARGEST = torch.finfo(torch.float32).max
+
+
 class Limits(nn.Module):
     """Clamp each entry to the range that it has for training items, once that range is known.
 
@@ -54,8 +58,8 @@ class Limits(nn.Module):
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         super().__init__()
-        self.register_buffer("low", torch.full(shape, -torch.inf))
-        self.register_buffer("high", torch.full(shape, torch.inf))
+        self.register_buffer("low", torch.full(shape, -LARGEST))
+        self.register_buffer("high", torch.full(shape, LARGEST))
         self.observing = False
 
     def forward(self, x: Tensor) -> Tensor:
@@ -69,8 +73,8 @@ class Limits(nn.Module):
     @contextlib.contextmanager
     def renewed(self) -> Iterator[None]:
         """Take as the range that of all x in the block."""
-        self.low.fill_(torch.inf)
-        self.high.fill_(-torch.inf)
+        self.low.fill_(LARGEST)
+        self.high.fill_(-LARGEST)
         self.observing = True
         try:
             yield

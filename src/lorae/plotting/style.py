@@ -64,9 +64,9 @@ def legend_below(figure: Figure, handles: Sequence[Any], labels: Sequence[str], 
 
 def log_axis(axes: Axes, lowest: float, highest: float) -> None:
     """Make the vertical axis logarithmic, with few plain numbers as labels even if it spans few decades or none."""
-    axes.set_yscale("log")
-    if lowest == highest:
+    if lowest == highest:  # first, because a change of scale fits the axis to the values
         axes.set_ylim(lowest / 2, highest * 2)
+    axes.set_yscale("log")
     decades = math.log10(highest / lowest)
     if decades < 0.8:
         ticks = MaxNLocator(nbins=4).tick_values(lowest, highest)
