@@ -84,7 +84,7 @@ def test_truncations_without_the_data_are_those_with_them(orphan, tmp_path, monk
     np.testing.assert_allclose(without.encoder_outputs(), with_data.encoder_outputs(), atol=1e-5)
     again = lorae.evaluate(without, only="reconstruction", data=moved, quiet=True)["reconstruction"]
     assert again == with_data.evaluation()["reconstruction"]
-    assert "skipped" not in without.evaluation() or "reconstruction" not in without.evaluation()["skipped"]
+    assert "reconstruction" not in without.evaluation().get("skipped", {})
 
 
 def test_a_density_of_a_run_without_its_data_is_that_of_the_latents_it_keeps(orphan, tmp_path, monkeypatch):
@@ -118,6 +118,8 @@ def test_other_data_in_that_place_are_refused(orphan, tmp_path):
     np.save(tmp_path / "other.npy", np.zeros((30, 16, 16), np.uint8))
     with pytest.raises(LoraeError, match=r"has fingerprint .* expected"):
         lorae.evaluate(orphan[0], only="reconstruction", data=tmp_path / "other.npy")
+    with pytest.raises(LoraeError, match=r"has fingerprint .* expected"):
+        lorae.export_run(orphan[0], rank=2, out=tmp_path / "out", data=tmp_path / "other.npy")
 
 
 def test_a_run_on_an_array_takes_the_array_or_a_file_of_it(images, small, tmp_path, run_cli):

@@ -54,7 +54,7 @@ def export_run(
         Number of axes, as in `lorae.truncate`.
     data : str, Path or ndarray, default=None
         Where the data are now if they were moved, or the array of a run on one; only a run of an
-        earlier version needs them.
+        earlier version needs them, others check them.
 
     Returns
     -------
@@ -109,7 +109,9 @@ def _deployable(run: Run, rank: int | None, data: "str | Path | NDArray[Any] | N
     if rank is not None or model.bottleneck.matrix() is not None:
         rank = model.truncation_rank(rank)  # a model that cannot be truncated is refused before the data are loaded
         outputs = run.encoder_outputs()
-        outputs = encoder_outputs(model, dataset_of(run, data)) if outputs is None else outputs
+        if outputs is None or data is not None:  # data that are given are checked
+            dataset = dataset_of(run, data)
+            outputs = encoder_outputs(model, dataset) if outputs is None else outputs
         model = model.truncated(model.truncation_of(outputs, rank))
     for layer in list(model.decoder.modules()):
         if parametrize.is_parametrized(layer):

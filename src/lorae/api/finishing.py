@@ -26,12 +26,35 @@ def finish(run: Run, model: "Autoencoder", dataset: "Dataset", then: Callable[[R
     `then(run)` is called between the measurements and the report. Where the folder cannot be written, the run is
     finished in another one, with a warning.
     """
+    from lorae.evaluation.evaluator import evaluate_training
+
+    def measure(run: Run) -> None:
+        evaluate_training(run, model, dataset)
+        then(run)
+
+    return _stored(run, model, lambda: encoder_outputs(model, dataset), measure)
+
+
+def finish_without_data(run: Run, model: "Autoencoder", outputs: "NDArray[Any]", reason: LoraeError) -> Run:
+    """Store a model made from another one with its kept encoder outputs (n, input_dim) and their rank; as `finish`.
+
+    `reason` says why the data are not there; it stands for the measures of test items.
+    """
+    from lorae.evaluation.evaluator import evaluate_without_data
+
+    return _stored(run, model, lambda: outputs, lambda run: evaluate_without_data(run, model, outputs, reason))
+
+
+def _stored(
+    run: Run, model: "Autoencoder", outputs: "Callable[[], NDArray[Any]]", measure: Callable[[Run], None]
+) -> Run:
+    """Store a model in its run, or where that cannot be written in a copy of it; return the run that has it."""
     try:
-        _store(run, model, dataset, then)
+        _store(run, model, outputs, measure)
     except CannotWriteError as error:
         copy = run.copied()
-        warnings.warn(f"{error}; the run is stored in {copy.path} instead", LoraeWarning, stacklevel=4)
-        _store(copy, model, dataset, then)
+        warnings.warn(f"{error}; the run is stored in {copy.path} instead", LoraeWarning, stacklevel=5)
+        _store(copy, model, outputs, measure)
         return copy
     except KeyboardInterrupt:
         command = shell_command("resume", run.path)
@@ -39,29 +62,14 @@ def finish(run: Run, model: "Autoencoder", dataset: "Dataset", then: Callable[[R
     return run
 
 
-def _store(run: Run, model: "Autoencoder", dataset: "Dataset", then: Callable[[Run], Any]) -> None:
-    from lorae.evaluation.evaluator import evaluate_training
-
+def _store(
+    run: Run, model: "Autoencoder", outputs: "Callable[[], NDArray[Any]]", measure: Callable[[Run], None]
+) -> None:
     run.save_weights(model)
     if model.spec.encodes:
         with tolerated("encoder outputs: to truncate, export or sample needs the data"):
-            run.save_encoder_outputs(encoder_outputs(model, dataset))
-    evaluate_training(run, model, dataset)
-    then(run)
-    run.mark_finished(model)
-    report(run)
-
-
-def finish_without_data(run: Run, model: "Autoencoder", outputs: "NDArray[Any]", reason: LoraeError) -> None:
-    """Store a model made from another one with the rank of its kept encoder outputs (n, input_dim) alone.
-
-    `reason` says why the data are not there; it stands for the measures of test items.
-    """
-    from lorae.evaluation.evaluator import evaluate_without_data
-
-    run.save_weights(model)
-    run.save_encoder_outputs(outputs)
-    evaluate_without_data(run, model, outputs, reason)
+            run.save_encoder_outputs(outputs())
+    measure(run)
     run.mark_finished(model)
     report(run)
 

@@ -49,8 +49,9 @@ LARGEST = torch.finfo(torch.float32).max
 class Limits(nn.Module):
     """Clamp each entry to the range that it has for training items, once that range is known.
 
-    A correction beside a linear path is learned within that range. Outside it, the correction of a network of ReLUs
-    grows with the distance: an item 18 deviations from the mean had twice the error of PCA.
+    A correction beside a linear path is learned within that range; outside it, one of ReLUs grows with the distance.
+    Items of scikit-learn's digits that are moved by 20 deviations have 1.15 of PCA's error without limits, 1.03 with
+    them, and unmoved ones 0.45 and 0.48.
     """
 
     low: Tensor

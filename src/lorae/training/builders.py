@@ -5,8 +5,10 @@ import math
 from typing import Any
 
 import torch
+from numpy.typing import NDArray
 
 from lorae.config.methods import get_method
+from lorae.config.resolution import WITH_LINEAR_PATH
 from lorae.config.settings import Settings
 from lorae.data.dataset import Dataset, subsample_evenly
 from lorae.isolation import isolated
@@ -83,12 +85,16 @@ def build_model(settings: Settings, dataset: Dataset) -> Autoencoder:
     model = Autoencoder.initialized(model_spec(settings, dataset.shape), settings.seed)
     if settings.vector_scale != "none":
         model.scaling.fit(dataset.train.inputs, by_columns=settings.vector_scale == "columns")
-    if settings.network in ("residual", "linear") and model.spec.encodes:
-        most = min(PRINCIPAL, PRINCIPAL_ENTRIES // math.prod(dataset.shape))
-        model.start_as_principal_components(subsample_evenly(dataset.train.inputs, most))
+    if settings.network in WITH_LINEAR_PATH and model.spec.encodes:
+        model.start_as_principal_components(for_linear_path(dataset.train.inputs))
     if settings.normalize not in (None, "none"):
         model.calibrate(subsample_evenly(dataset.train.inputs, CALIBRATED))
     return model
+
+
+def for_linear_path(items: NDArray[Any]) -> NDArray[Any]:
+    """Return the items (n, ...) that a linear path is computed from: all, unless they are many or large."""
+    return subsample_evenly(items, min(PRINCIPAL, PRINCIPAL_ENTRIES // math.prod(items.shape[1:])))
 
 
 def build_objective(settings: Settings, model: Autoencoder) -> Objective:

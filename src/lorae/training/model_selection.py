@@ -17,7 +17,7 @@ from lorae.models.autoencoder import Autoencoder, ModelSpec
 from lorae.runs.store import InMemoryRun
 from lorae.system.hardware import thread_count
 from lorae.training.best_weights import BestWeights
-from lorae.training.builders import PRINCIPAL, PRINCIPAL_ENTRIES, build
+from lorae.training.builders import build, for_linear_path
 from lorae.training.rank_search import automatic_bound
 from lorae.training.schedule_context import MOST_ASIDE
 from lorae.training.trainer import Trainer
@@ -184,7 +184,7 @@ class ModelSelection:
 
     def _finished(self, model: Autoencoder) -> Autoencoder:
         """Return a chosen network with its limits and its linear path from all items, as PCA is."""
-        inputs = as_inputs(_representative(self.items))
+        inputs = as_inputs(for_linear_path(self.items))
         model.limit_corrections(inputs)
         model.refit_linear_path(inputs)
         return model
@@ -199,11 +199,13 @@ class ModelSelection:
         model.set_linear_path(floor.mean, np.where(largest < 0, -1.0, 1.0) * floor.axes)
         return model.eval()
 
-    def _fold(self, number: int, *, without: int | None = None) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Return the items to train on and those held out, if a fold is held out; training without another fold too."""
+    def _fold(self, number: int) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return the items to train on and those held out, if a fold is held out.
+
+        Nothing is trained on the first fold, which chooses among weights.
+        """
         held = self._held(number)
-        unused = held if without is None else np.concatenate([held, self._held(without)])
-        return self.items[np.setdiff1d(self.order, unused)], self.items[held]
+        return self.items[np.setdiff1d(self.order, np.concatenate([self._held(0), held]))], self.items[held]
 
     def _held(self, number: int) -> NDArray[np.int64]:
         return np.sort(self.order[number::FOLDS][:MOST_ASIDE])
@@ -265,7 +267,7 @@ class ModelSelection:
             return None
         if not isinstance(rank, int):
             self.search = trainer.schedule.result()
-        model.refit_linear_path(as_inputs(_representative(self.kept)))
+        model.refit_linear_path(as_inputs(for_linear_path(self.kept)))
         errors, history = _errors(model, self.held), _history(trainer.run)
         return Candidate(model, errors, noise, latent_dim, share, share * best.reached_at, history)
 
@@ -296,13 +298,12 @@ class ModelSelection:
         everything = LinearFloor.fit(self.items, self.items, rank)
         judgments = []
         for number in range(1, FOLDS) if n < FEW else (0,):
-            kept, held = (self.kept, self.held) if number == 0 else self._fold(number, without=0)
+            kept, held = self._fold(number)
             errors = self._again(candidate, kept, held, rank) if number else candidate.errors
             if errors is None:
                 return None
             floor, seen = LinearFloor.fit(kept, held, rank), everything.at(rank)[self._held(number)]
-            as_many = n * len(kept) / len(self.kept)
-            weight = (1 + n / as_many) / (1 + n / len(kept))
+            weight = (len(kept) + len(self.kept)) / (len(kept) + n)
             judgments.append((errors, weight * floor.at(rank) + (1 - weight) * seen, floor.at(0)))
         return Judgment(*(np.concatenate(parts) for parts in zip(*judgments, strict=True)))
 
@@ -318,7 +319,7 @@ class ModelSelection:
             model = self._trainer(settings, kept, BestWeights(as_inputs(self.held))).fit()
         except DivergedError:
             return None
-        model.refit_linear_path(as_inputs(_representative(kept)))
+        model.refit_linear_path(as_inputs(for_linear_path(kept)))
         return _errors(model, held)
 
 
@@ -326,11 +327,6 @@ def _errors(model: Autoencoder, items: NDArray[Any]) -> NDArray[np.float64]:
     difference = as_vectors(model.reconstruct(as_inputs(items))) - as_vectors(items)
     errors: NDArray[np.float64] = np.square(difference).mean(axis=1)
     return errors
-
-
-def _representative(items: NDArray[Any]) -> NDArray[Any]:
-    """Return items for least squares and for limits: all, unless they are many or large."""
-    return subsample_evenly(items, min(PRINCIPAL, PRINCIPAL_ENTRIES // math.prod(items.shape[1:])))
 
 
 def _history(run: Any) -> list[dict[str, Any]]:
