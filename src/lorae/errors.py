@@ -41,7 +41,7 @@ class DivergedError(LoraeError):
 
 
 class CollapsedError(LoraeError):
-    """A model that maps all items to one latent, so that no density can be fitted."""
+    """A model that maps all items to one latent: no density can be fitted, and no direction kept."""
 
     outcome = "collapsed"
 

@@ -28,7 +28,7 @@ from lorae.samplers import fit_density
 from lorae.system.hardware import choose_device, choose_precision
 from lorae.system.signals import Interrupted
 from lorae.training.builders import PRINCIPAL
-from lorae.training.model_selection import HELD_OUT, NOISES, ModelSelection, as_inputs
+from lorae.training.model_selection import HELD_OUT, NOISES, ModelSelection
 from lorae.training.schedule_factory import unmet_target
 
 # Steps of a fit by default: enough for the error of some thousand vectors to settle, some seconds on a CPU.
@@ -163,7 +163,7 @@ class LoRAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  
             settings = self._with_width(settings, scaled)
             noises = NOISES if self.noise is None else (float(self.noise),)
             chosen = ModelSelection(settings, scaled, noises, quiet=not self.verbose).select()
-            model = chosen.model.truncate(as_inputs(scaled)) if chosen.curved else chosen.model
+            model = chosen.model
         missed = unmet_target(settings, chosen.search)
         if missed is not None:
             warnings.warn(f"{missed}; raise epochs or latent_dim, or ask for less", LoraeWarning, stacklevel=3)

@@ -8,6 +8,7 @@ import lorae
 from lorae.errors import LoraeWarning
 from lorae.evaluation.figures import explained_warning, measure_explained
 from lorae.models import Autoencoder, ModelSpec
+from lorae.models.linear_path import start_as_principal_components
 
 
 @pytest.fixture(scope="module")
@@ -154,7 +155,7 @@ def test_a_model_that_is_pca_explains_what_pca_does(plane):
     dataset = lorae.load_data(plane)
     model = Autoencoder(ModelSpec("residual", (5,), latent_dim=2))
     model.scaling.fit(dataset.train.inputs)
-    model.start_as_principal_components(dataset.train.inputs)
+    start_as_principal_components(model, dataset.train.inputs)
     found = measure_explained(model, dataset, 2)
     assert found["mse"] == pytest.approx(found["pca_mse"], rel=1e-4)
     assert explained_warning(found, "residual") is None

@@ -1,17 +1,27 @@
 """Corrections to a linear path stay within the range of the training items, and the path is a least-squares fit."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
+from sklearn.decomposition import PCA
 
 from lorae.models import Autoencoder, ModelSpec
+from lorae.models.linear_path import (
+    continued_as_pca,
+    find_continuation,
+    limit_corrections,
+    refit_linear_path,
+    start_as_principal_components,
+)
 
 
 def trained_like(shape, items):
     """A residual network whose corrections are not zero, as after training."""
     model = Autoencoder(ModelSpec("residual", shape, latent_dim=3, width=0.25))
     model.scaling.fit(items)
-    model.start_as_principal_components(items)
+    start_as_principal_components(model, items)
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in model.parameters():
@@ -33,7 +43,7 @@ def trained_and_items(request):
 def test_limits_change_nothing_within_the_range_of_the_items(trained_and_items):
     model, items = trained_and_items
     before = model.reconstruct(items)
-    model.limit_corrections(items)
+    limit_corrections(model, items)
     np.testing.assert_array_equal(model.reconstruct(items), before)
 
 
@@ -48,7 +58,7 @@ def test_a_limited_network_continues_linearly_far_from_the_items(trained_and_ite
         return float((third - 2 * second + first).abs().max() / (third - first).abs().max())
 
     # A network of ReLUs is linear far out as well, but with the slope of its corrections.
-    model.limit_corrections(items)
+    limit_corrections(model, items)
     assert bend() < 1e-4
     with torch.inference_mode():
         h = model.encoder(along)
@@ -59,7 +69,7 @@ def test_a_limited_network_continues_linearly_far_from_the_items(trained_and_ite
 def test_a_model_without_a_linear_path_has_no_limits(vectors):
     model = Autoencoder(ModelSpec("mlp", (6,), latent_dim=2)).eval()
     before = model.reconstruct(vectors)
-    model.limit_corrections(vectors[:2])
+    limit_corrections(model, vectors[:2])
     np.testing.assert_array_equal(model.reconstruct(vectors), before)
 
 
@@ -77,7 +87,7 @@ def test_a_refitted_path_leaves_no_error_that_the_latents_could_explain(trained_
     model, items = trained_and_items
     before = model.squared_error(items)
     codes = model.encode(items)
-    model.refit_linear_path(items)
+    refit_linear_path(model, items)
     assert model.squared_error(items) < before
     np.testing.assert_array_equal(model.encode(items), codes)
     scaled = model.scaling(torch.from_numpy(items)).double().flatten(1).numpy()
@@ -92,19 +102,91 @@ def test_a_refitted_path_leaves_no_error_that_the_latents_could_explain(trained_
 def test_a_disturbed_path_of_a_linear_model_becomes_pca_again(vectors):
     model = Autoencoder(ModelSpec("residual", (6,), latent_dim=2)).eval()
     model.scaling.fit(vectors)
-    model.start_as_principal_components(vectors)
+    start_as_principal_components(model, vectors)
     best = model.squared_error(vectors)
     with torch.no_grad():
         model.decoder.input.weight[-6:] += 0.3
         model.decoder.input.bias[-6:] -= 1
     assert model.squared_error(vectors) > best + 0.1
-    model.refit_linear_path(vectors)
+    refit_linear_path(model, vectors)
     assert model.squared_error(vectors) == pytest.approx(best, abs=1e-6)
 
 
 def test_directions_that_the_latents_do_not_use_get_no_weight(vectors):
     model = Autoencoder(ModelSpec("residual", (6,), latent_dim=4)).eval()  # the vectors span two directions
     model.scaling.fit(vectors)
-    model.start_as_principal_components(vectors)
-    model.refit_linear_path(vectors)
+    start_as_principal_components(model, vectors)
+    refit_linear_path(model, vectors)
     assert float(model.decoder.input.weight.detach().abs().max()) < 10
+
+
+def pca_errors(model, items, new):
+    """Squared errors of new items under the PCA of `items`, by scikit-learn, in the model's units."""
+    scaled, moved = (model.scaling(torch.from_numpy(part)).double().flatten(1).numpy() for part in (items, new))
+    pca = PCA(model.spec.latent_dim).fit(scaled)
+    return np.square(pca.inverse_transform(pca.transform(moved)) - moved).mean(axis=1)
+
+
+def errors(model, new):
+    with torch.inference_mode():
+        scaled = model.scaling(torch.from_numpy(new))
+        return (model(scaled).x_hat - scaled).double().square().flatten(1).mean(1).numpy()
+
+
+def test_continuation_changes_nothing_within_the_range_of_the_items(trained_and_items):
+    model, items = trained_and_items
+    continued = continued_as_pca(model, items)
+    np.testing.assert_allclose(continued.encode(items), model.encode(items), atol=2e-5)
+    np.testing.assert_allclose(continued.reconstruct(items), model.reconstruct(items), atol=1e-4)
+
+
+def test_a_continued_network_has_the_error_of_pca_far_from_the_items(trained_and_items):
+    model, items = trained_and_items
+    continued = continued_as_pca(model, items)
+    moves = np.random.default_rng(1).normal(size=items[:20].shape)
+    far = (items[:20] + 3000 * items.std() * moves).astype(np.float32)
+    expected = pca_errors(model, items, far)
+    np.testing.assert_allclose(errors(continued, far), expected, rtol=0.02)
+    assert np.abs(errors(model, far) / expected - 1).max() > 0.025  # as it was, by more than the tolerance
+
+
+@pytest.mark.parametrize("entry", range(6))
+def test_one_entry_far_out_is_reconstructed_as_by_pca(entry):
+    items = (np.random.default_rng(0).normal(size=(200, 6)) * 5 + 1).astype(np.float32)
+    model = continued_as_pca(trained_like((6,), items), items)
+    new = items[:10].copy()
+    new[:, entry] += 1e4
+    np.testing.assert_allclose(errors(model, new), pca_errors(model, items, new), rtol=0.02)
+
+
+def test_a_continued_network_is_rebuilt_from_its_specification(trained_and_items):
+    model, items = trained_and_items
+    continued = continued_as_pca(model, items)
+    again = Autoencoder(ModelSpec.from_json(dataclasses.asdict(continued.spec))).eval()
+    again.load_state_dict(continued.state_dict())
+    np.testing.assert_array_equal(again.reconstruct(items + 0), continued.reconstruct(items))
+
+
+def test_continuation_draws_no_random_numbers(trained_and_items):
+    model, items = trained_and_items
+    before = torch.random.get_rng_state()
+    continued_as_pca(model, items)
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_codes_that_pca_cannot_explain_still_give_its_projection():
+    rng = np.random.default_rng(0)
+    items = rng.normal(size=(300, 5)) * [5, 4, 3, 2, 1]
+    codes = items[:, [3, 4]] / [2, 1] * [7, 0.1]  # orthogonal to the two leading directions
+    maps = find_continuation(items, codes)
+    pca = PCA(2).fit(items)
+    np.testing.assert_allclose((maps.decoding @ maps.encoding).numpy(), pca.components_.T @ pca.components_, atol=1e-9)
+    scores = (items - items.mean(axis=0)) @ maps.encoding.numpy().T
+    np.testing.assert_allclose(scores.std(axis=0), codes.std(axis=0), rtol=0.05)
+
+
+def test_more_codes_than_directions_keep_all_directions():
+    items = np.random.default_rng(0).normal(size=(4, 6))
+    maps = find_continuation(items, np.random.default_rng(1).normal(size=(4, 5)))
+    moves = items - items.mean(axis=0)
+    np.testing.assert_allclose(moves @ (maps.decoding @ maps.encoding).numpy().T, moves, atol=1e-9)

@@ -12,6 +12,7 @@ from lorae.data import Dataset, Split
 from lorae.errors import LoraeError
 from lorae.models.autoencoder import Autoencoder, ModelSpec
 from lorae.models.layers import Linear, PixelwiseLinear, StridedConv2d, StridedConvTranspose2d
+from lorae.models.linear_path import start_as_principal_components
 from lorae.models.networks import ToImage, build_networks
 from lorae.system.hardware import thread_count
 from lorae.training.builders import build_model
@@ -161,7 +162,7 @@ def test_a_residual_network_starts_as_principal_components(normalize, latent_dim
 def test_networks_with_a_linear_path_start_as_principal_components(network, shape):
     items = np.random.default_rng(0).random((60, *shape)).astype(np.float32)
     model = Autoencoder(ModelSpec(network, shape, latent_dim=4))
-    model.start_as_principal_components(items)
+    start_as_principal_components(model, items)
     rows = items.reshape(60, -1).astype(np.float64)
     pca = PCA(4, svd_solver="full").fit(rows)
     restored = pca.inverse_transform(pca.transform(rows)).reshape(items.shape)
@@ -171,7 +172,7 @@ def test_networks_with_a_linear_path_start_as_principal_components(network, shap
 def test_a_network_of_pictures_learns_beside_its_linear_path():
     x = torch.rand(16, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     model = Autoencoder(ModelSpec("residual", (3, 16, 16), latent_dim=2))
-    model.start_as_principal_components(x.numpy())
+    start_as_principal_components(model, x.numpy())
     before = model.squared_error(x)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
     for _ in range(30):

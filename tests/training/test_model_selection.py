@@ -11,6 +11,7 @@ from lorae.config.settings import ARRAY, Settings
 from lorae.errors import DivergedError
 from lorae.metrics.linear_floor import LinearFloor, as_vectors
 from lorae.models.autoencoder import Autoencoder, ModelSpec
+from lorae.models.linear_path import set_linear_path
 from lorae.training.best_weights import PATIENCE, BestWeights
 from lorae.training.model_selection import FEW, FEWEST, Judgment, ModelSelection
 
@@ -162,10 +163,10 @@ def test_best_weights_are_kept_and_restored(linear):
     model = Autoencoder(ModelSpec("linear", (10,), 3)).double()
     best = BestWeights(linear)
     mean, axes = linear.mean(axis=0), np.eye(10)[:3]
-    model.set_linear_path(mean, axes)
+    set_linear_path(model, mean, axes)
     best.update(0.1, model)
     error = model.squared_error(linear)
-    model.set_linear_path(mean + 1, axes[:1])
+    set_linear_path(model, mean + 1, axes[:1])
     best.update(0.2, model)
     assert best.error == error < model.squared_error(linear)
     assert not best.stalled(0.1 + PATIENCE)

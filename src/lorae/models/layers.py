@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the name that PyTorch users know
 from torch import Tensor, nn
 from torch.nn.grad import conv2d_weight
+from torch.nn.utils import skip_init
 
 # Up to this many output pixels a strided convolution is faster as one matrix product on a CPU: oneDNN's own backward
 # pass is bound by reordering the weights there. Measured on the MNIST network at batch 32.
@@ -162,3 +163,15 @@ class _AddPatches(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         patches: Tensor = _Patches.apply(gradients[0])  # type: ignore[no-untyped-call]
         return patches
+
+
+def linear_layer(weight: Tensor, bias: Tensor, like: Linear) -> Linear:
+    """Return a layer of these weights, with the dtype and device of another; no random numbers are drawn."""
+    outputs, inputs = weight.shape
+    layer: Linear = skip_init(  # type: ignore[no-untyped-call]
+        Linear, inputs, outputs, device=like.weight.device, dtype=like.weight.dtype
+    )
+    with torch.no_grad():
+        layer.weight.copy_(weight)
+        layer.bias.copy_(bias)
+    return layer

@@ -170,12 +170,14 @@ def build_networks(
     *,
     encoder_outputs: int | None = None,
     output: str = "tanh",
+    pca_beyond: bool = False,
 ) -> tuple[Encoder, Decoder]:
     """Return an encoder and a decoder for items of one shape; LoraeError for sides that are no multiples of 8.
 
     network: `mnist` or `celeba` for images, `mlp` for vectors, `residual` (a linear path beside the networks of `mnist`
     or `mlp`) and `linear` for both. `width` is a factor on all channel counts, `output` the last activation of the
-    decoder of images, unless there is a linear path; `encoder_outputs` is given where it is not `latent_dim`.
+    decoder of images, unless there is a linear path; `encoder_outputs` is given where it is not `latent_dim`;
+    `pca_beyond` is for a residual pair with a second linear path, see `models.linear_path`.
     """
     outputs = encoder_outputs or latent_dim
     if network == "linear":
@@ -184,7 +186,11 @@ def build_networks(
     if network == "residual":
         plain = "mlp" if len(shape) == 1 else "mnist"
         pair = build_networks(plain, shape, latent_dim, width, encoder_outputs=outputs, output="identity")
-        return _with_linear_path(*pair, shape)
+        _start_at_zero(pair[1])
+        paths = 2 if pca_beyond else 1
+        for _ in range(paths):
+            pair = _with_linear_path(*pair, shape)
+        return pair
     if network == "mlp":
         return _mlp_pair(prod(shape), [_scaled(hidden, width) for hidden in MLP_WIDTHS], latent_dim, outputs)
     return _convolutional_pair(CONVOLUTIONAL_PAIRS[network], shape, latent_dim, width, outputs, output)
@@ -245,15 +251,18 @@ def _mlp_pair(inputs: int, widths: list[int], latent_dim: int, outputs: int) -> 
     return Encoder(nn.Sequential(*encoder), last), Decoder(first, nn.Sequential(*decoder))
 
 
-def _with_linear_path(encoder: Encoder, decoder: Decoder, shape: tuple[int, ...]) -> tuple[Encoder, Decoder]:
-    """Return a pair with a linear path beside each network; the last layer before the sum starts at zero."""
+def _start_at_zero(decoder: Decoder) -> None:
+    """Set the last layer to zero: a correction that is added to a linear path starts without effect."""
     assert isinstance(decoder.features, nn.Sequential)
-    assert isinstance(encoder.features, nn.Sequential)
     last = decoder.features[-1]
     assert isinstance(last, nn.Linear | PixelwiseLinear)
     assert last.bias is not None
     nn.init.zeros_(last.weight)
     nn.init.zeros_(last.bias)
+
+
+def _with_linear_path(encoder: Encoder, decoder: Decoder, shape: tuple[int, ...]) -> tuple[Encoder, Decoder]:
+    """Return a pair with a linear path beside each network."""
     inputs, (features, outputs), (latent_dim, first) = prod(shape), _sizes(encoder.output), _sizes(decoder.input)
     return (
         Encoder(ConcatInput(encoder.features, shape), Linear(inputs + features, outputs)),

@@ -7,14 +7,13 @@ from typing import Any
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.utils import skip_init
 
-from lorae.errors import LoraeError
+from lorae.errors import CollapsedError, DivergedError, LoraeError
 from lorae.isolation import isolated
 from lorae.linalg import principal_axes
 from lorae.metrics.ranks import rank_at
 from lorae.models.bottlenecks import Bottleneck
-from lorae.models.layers import Linear
+from lorae.models.layers import Linear, linear_layer
 
 # Below this share of the largest, a singular value of M is the rounding of its float32 entries: leaving it out changes
 # no output by more than that rounding does.
@@ -54,12 +53,12 @@ class PrincipalTruncation:
     def fold_into_encoder(self, layer: Linear) -> Linear:
         """Return one layer for the encoder's last layer followed by the step from h to the code."""
         weight, bias = (part.detach().double().cpu() for part in (layer.weight, layer.bias))
-        return _linear(self.projection @ weight, self.projection @ bias + self.offset, layer)
+        return linear_layer(self.projection @ weight, self.projection @ bias + self.offset, layer)
 
     def fold_into_decoder(self, layer: Linear) -> Linear:
         """Return one layer for the step from the code to z followed by the decoder's first layer."""
         weight, bias = (part.detach().double().cpu() for part in (layer.weight, layer.bias))
-        return _linear(weight @ self.axes, weight @ self.mean + bias, layer)
+        return linear_layer(weight @ self.axes, weight @ self.mean + bias, layer)
 
 
 @isolated()
@@ -80,7 +79,7 @@ def find_truncation(encoder_outputs: Tensor, bottleneck: Bottleneck, rank: int) 
     if len(h) < 2:
         raise LoraeError(f"items: got {len(h)}, expected at least 2 for a covariance")
     if not h.isfinite().all():
-        raise LoraeError("truncate: the encoder gives values that are not finite; the model has diverged")
+        raise DivergedError("truncate: the encoder gives values that are not finite; the model has diverged")
     with torch.no_grad():
         bottleneck = copy.deepcopy(bottleneck).cpu()
         matrix, affine = bottleneck.matrix(), bottleneck.affine()
@@ -101,25 +100,16 @@ def find_truncation(encoder_outputs: Tensor, bottleneck: Bottleneck, rank: int) 
 
 
 def numerical_rank(matrix: Tensor) -> int:
-    """Count the singular values of M above `ROUNDING` times the largest; LoraeError for zero or not finite ones."""
+    """Count the singular values of M above `ROUNDING` times the largest.
+
+    Raises CollapsedError if all are zero, DivergedError if one is not finite.
+    """
     if not matrix.isfinite().all():
-        raise LoraeError("truncate: M has entries that are not finite, expected finite ones; the model has diverged")
+        raise DivergedError("truncate: M has entries that are not finite, expected finite ones; the model has diverged")
     rank = rank_at(torch.linalg.svdvals(matrix.double()).cpu().numpy(), ROUNDING)
     if rank == 0:
-        raise LoraeError(
+        raise CollapsedError(
             "truncate: M is zero, expected at least one direction: the model has collapsed and decodes one item only; "
             "train it with a smaller penalty"
         )
     return rank
-
-
-def _linear(weight: Tensor, bias: Tensor, like: Linear) -> Linear:
-    """Return a layer of these weights, with the dtype and device of another; no random numbers are drawn."""
-    outputs, inputs = weight.shape
-    layer: Linear = skip_init(  # type: ignore[no-untyped-call]
-        Linear, inputs, outputs, device=like.weight.device, dtype=like.weight.dtype
-    )
-    with torch.no_grad():
-        layer.weight.copy_(weight)
-        layer.bias.copy_(bias)
-    return layer

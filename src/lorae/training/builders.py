@@ -13,6 +13,7 @@ from lorae.config.settings import Settings
 from lorae.data.dataset import Dataset, subsample_evenly
 from lorae.isolation import isolated
 from lorae.models.autoencoder import Autoencoder, ModelSpec
+from lorae.models.linear_path import start_as_principal_components
 from lorae.objectives.adversarial import build_adversarial_objective
 from lorae.objectives.objective import Objective
 from lorae.randomness import drawing_from
@@ -86,7 +87,7 @@ def build_model(settings: Settings, dataset: Dataset) -> Autoencoder:
     if settings.vector_scale != "none":
         model.scaling.fit(dataset.train.inputs, by_columns=settings.vector_scale == "columns")
     if settings.network in WITH_LINEAR_PATH and model.spec.encodes:
-        model.start_as_principal_components(for_linear_path(dataset.train.inputs))
+        start_as_principal_components(model, for_linear_path(dataset.train.inputs))
     if settings.normalize not in (None, "none"):
         model.calibrate(subsample_evenly(dataset.train.inputs, CALIBRATED))
     return model

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from lorae.config.settings import ARRAY, Settings
 from lorae.data import Dataset, Split, subsample_evenly
-from lorae.errors import DivergedError
+from lorae.errors import MODEL_FAILURES, CollapsedError, DivergedError
 from lorae.metrics.linear_dimension import linear_dimension
 from lorae.metrics.linear_floor import LinearFloor, as_vectors
 from lorae.models.autoencoder import Autoencoder, ModelSpec
+from lorae.models.linear_path import continued_as_pca, refit_linear_path, set_linear_path
 from lorae.runs.store import InMemoryRun
 from lorae.system.hardware import thread_count
 from lorae.training.best_weights import BestWeights
@@ -80,6 +81,7 @@ class Candidate:
 class Selection:
     """The chosen model with its rank and the errors that decided.
 
+    model: with codes as wide as the rank
     curved: whether the model is a network; otherwise it is the PCA of all items
     error, pca_error, variance: mean squares of entries of held-out items, of models trained without these items
     search: ranks tried and their errors; None for a given rank
@@ -152,7 +154,7 @@ class ModelSelection:
         linear = linear_dimension(as_vectors(subsample_evenly(items, MOST_ASIDE)), self.width)
         self.linear_dimension = linear
         self.search: dict[str, Any] | None = None
-        self.diverged: DivergedError | None = None
+        self.failure: DivergedError | CollapsedError | None = None
 
     def select(self) -> Selection:
         """Train candidates and return the one with the smallest held-out error, or PCA."""
@@ -161,8 +163,8 @@ class ModelSelection:
         decided = linear < EXACT * self.variance or (candidates and candidates[0].error < CLEAR * linear)
         if self._can_judge and not decided:
             candidates += self._trials(rank)
-        if self.diverged is not None and not candidates:
-            raise self.diverged
+        if self.failure is not None and not candidates:
+            raise self.failure
         best = min(candidates, key=lambda candidate: candidate.error, default=None)
         linear_model = Judgment(self.floor.at(rank), self.floor.at(rank), self.floor.at(0))
         judged = None if best is None or self._hopeless(best, rank) else self._judged(best, rank)
@@ -172,7 +174,7 @@ class ModelSelection:
         if self.search is not None:
             self.search |= {"rank": rank, "mse": error, "reached": error <= self.search["bound"]}
         return Selection(
-            self._finished(best.model) if best is not None and curved else self.pca(rank),
+            finished(best.model, self.items) if best is not None and curved else self.pca(rank),
             rank,
             curved,
             error,
@@ -182,13 +184,6 @@ class ModelSelection:
             best.history if best is not None else [],
         )
 
-    def _finished(self, model: Autoencoder) -> Autoencoder:
-        """Return a chosen network with its limits and its linear path from all items, as PCA is."""
-        inputs = as_inputs(for_linear_path(self.items))
-        model.limit_corrections(inputs)
-        model.refit_linear_path(inputs)
-        return model
-
     def pca(self, rank: int) -> Autoencoder:
         """Return the PCA of all items as a model without hidden layers."""
         floor = LinearFloor.fit(self.items, self.held, rank)
@@ -196,7 +191,7 @@ class ModelSelection:
         model = Autoencoder.initialized(ModelSpec("linear", self.items.shape[1:], rank))
         if self.items.dtype == np.float64:
             model.double()
-        model.set_linear_path(floor.mean, np.where(largest < 0, -1.0, 1.0) * floor.axes)
+        set_linear_path(model, floor.mean, np.where(largest < 0, -1.0, 1.0) * floor.axes)
         return model.eval()
 
     def _fold(self, number: int) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -256,19 +251,18 @@ class ModelSelection:
         return candidate.error > HOPELESS * float(self.floor.at(rank).mean())
 
     def _train(self, noise: float, share: float, latent_dim: int, rank: int | float | str | None) -> Candidate | None:
-        """Train a network with one noise for a share of all steps; None if it diverges."""
+        """Train a network with one noise for a share of all steps; None if it diverges or collapses."""
         settings = self._settings(noise, share, latent_dim, rank)
         best = BestWeights(as_inputs(self.held))
         trainer = self._trainer(settings, self.kept, best)
         try:
             model = trainer.fit()
-        except DivergedError as error:
-            self.diverged = error
+            if not isinstance(rank, int):
+                self.search = trainer.schedule.result()
+            errors, history = _errors(finished(model, self.kept), self.held), _history(trainer.run)
+        except MODEL_FAILURES as error:
+            self.failure = error
             return None
-        if not isinstance(rank, int):
-            self.search = trainer.schedule.result()
-        model.refit_linear_path(as_inputs(for_linear_path(self.kept)))
-        errors, history = _errors(model, self.held), _history(trainer.run)
         return Candidate(model, errors, noise, latent_dim, share, share * best.reached_at, history)
 
     def _settings(self, noise: float, share: float, latent_dim: int, rank: int | float | str | None) -> Settings:
@@ -288,7 +282,7 @@ class ModelSelection:
         return Trainer(run, dataset, objective, best=best, quiet=self.quiet)
 
     def _judged(self, candidate: Candidate, rank: int) -> Judgment | None:
-        """Return errors of a network and of PCA on held-out items; None if it diverges.
+        """Return errors of a network and of PCA on held-out items; None if it diverges or collapses.
 
         PCA of all items has seen the held-out ones. Its error on new ones follows from two errors on these: e + c/k of
         the PCA of the k items that the network had, and e - c/n of the PCA of all n. A network that is trained anew has
@@ -310,17 +304,25 @@ class ModelSelection:
     def _again(
         self, candidate: Candidate, kept: NDArray[Any], held: NDArray[Any], rank: int
     ) -> NDArray[np.float64] | None:
-        """Return the errors on other held-out items of a network trained like the candidate; None if it diverges.
+        """Return the errors on other held-out items of a network trained like the candidate.
 
-        The weights that are kept are chosen by the first held-out fold, as for the candidate.
+        None if it diverges or collapses. The weights that are kept are chosen by the first held-out fold, as for the
+        candidate.
         """
         settings = self._settings(candidate.noise, candidate.share, candidate.latent_dim, rank)
         try:
             model = self._trainer(settings, kept, BestWeights(as_inputs(self.held))).fit()
-        except DivergedError:
+            return _errors(finished(model, kept), held)
+        except MODEL_FAILURES:
             return None
-        model.refit_linear_path(as_inputs(for_linear_path(kept)))
-        return _errors(model, held)
+
+
+def finished(model: Autoencoder, items: NDArray[Any]) -> Autoencoder:
+    """Return a trained network with codes as wide as its rank, a fitted linear path, and PCA beyond the items."""
+    small = model.truncate(as_inputs(items))
+    inputs = as_inputs(for_linear_path(items))
+    refit_linear_path(small, inputs)
+    return continued_as_pca(small, inputs)
 
 
 def _errors(model: Autoencoder, items: NDArray[Any]) -> NDArray[np.float64]:

@@ -14,6 +14,7 @@ from lorae.data import Dataset, subsample_evenly
 from lorae.errors import LoraeError
 from lorae.isolation import isolated
 from lorae.models.autoencoder import Autoencoder
+from lorae.models.linear_path import limit_corrections
 from lorae.objectives.objective import Objective
 from lorae.optim.adam import FLUSH_EVERY, flush_denormal_moments, set_learning_rate
 from lorae.optim.proximal_adam import SHRINK_EVERY
@@ -41,7 +42,7 @@ LIMITING = 10_000
 
 def limited(model: Autoencoder, dataset: Dataset) -> Autoencoder:
     """Return a trained model after limiting its corrections to a linear path to the range of training items."""
-    model.limit_corrections(subsample_evenly(dataset.train.inputs, LIMITING))
+    limit_corrections(model, subsample_evenly(dataset.train.inputs, LIMITING))
     return model
 
 
