@@ -36,18 +36,18 @@ def test_both_ways_take_the_path_of_the_optimizer_of_lorae_plus(every):
     others = [parameter for parameter in model.parameters() if parameter is not model[1].weight]
     reference = optim.ProximalAdam(others, model[1].weight, torch.tensor(0.05), lr=1e-2)
     count = iter(range(1, 1000))
-    train(model, reference, x, 45, lambda: next(count) % every == 0 and reference.shrink())
+    train(model, reference, x, 25, lambda: next(count) % every == 0 and reference.shrink())
     reference.shrink()
     for way in (by_proximal_adam, by_own_adam):
-        other = way(network().double(), x, 45, every)
+        other = way(network().double(), x, 25, every)
         for ours, theirs in zip(other.parameters(), model.parameters(), strict=True):
             torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)  # 1 - beta2 ** t is float32
 
 
 @pytest.mark.parametrize("way", [by_proximal_adam, by_own_adam])
-@pytest.mark.parametrize("options", [{}, {"foreach": False}, {"fused": True}])
+@pytest.mark.parametrize("options", [{}, {"fused": True}])
 def test_the_rank_becomes_exact(way, options):
-    model = way(network(), items(), 203, **options)
+    model = way(network(), items(), 123, **options)
     values = torch.linalg.svdvals(model[1].weight.detach().double())
     rank = model[1].rank()
     assert 0 < rank < LATENT
