@@ -10,6 +10,8 @@ import lorae
 
 FUNCTIONS = (
     "compare",
+    "decode",
+    "encode",
     "evaluate",
     "export_run",
     "fid",
@@ -30,6 +32,8 @@ CLASSES = ("DivergedError", "LoRAE", "LoraeError", "LoraeWarning")
 LAYER = ("LowRankLinear", "ProximalAdam", "fold", "nuclear_norm_penalty", "proximal_step", "truncate")
 # Names that README, docs/ or docstrings of public functions import from elsewhere.
 DOCUMENTED = (
+    ("lorae.estimator", "LoRAE"),
+    ("lorae.estimator", "SpectrumDisplay"),
     ("lorae.evaluation", "EvaluationSettings"),
     ("lorae.config.settings", "Settings"),
     ("lorae.models", "Autoencoder"),

@@ -17,8 +17,8 @@ from tests.nn.networks import error, items, network, train
 ROOT = Path(__file__).parents[2]
 # Dynamo and inductor use what torch itself has deprecated.
 pytestmark = [
-    pytest.mark.filterwarnings("ignore:.*autograd.function.Function.*:DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore:.*_prims_common.check:FutureWarning"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:torch"),
+    pytest.mark.filterwarnings("ignore::FutureWarning:torch"),
 ]
 
 
