@@ -10,6 +10,8 @@ import lorae
 
 FUNCTIONS = (
     "compare",
+    "decode",
+    "encode",
     "evaluate",
     "export_run",
     "fid",
@@ -29,6 +31,8 @@ FUNCTIONS = (
 CLASSES = ("DivergedError", "LoRAE", "LoraeError", "LoraeWarning")
 # Names that README, docs/ or docstrings of public functions import from elsewhere.
 DOCUMENTED = (
+    ("lorae.estimator", "LoRAE"),
+    ("lorae.estimator", "SpectrumDisplay"),
     ("lorae.evaluation", "EvaluationSettings"),
     ("lorae.config.settings", "Settings"),
     ("lorae.models", "Autoencoder"),
