@@ -5,6 +5,7 @@ import dataclasses
 import math
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,12 +19,13 @@ from lorae import validation as rules
 from lorae.config.resolution import resolve
 from lorae.config.settings import ARRAY, Settings
 from lorae.data import subsample_evenly
+from lorae.data.collection import for_scikit_learn
+from lorae.data.sources import is_source
 from lorae.errors import LoraeError, LoraeWarning
 from lorae.isolation import isolated
 from lorae.metrics.ranks import rank_at
 from lorae.models.autoencoder import CHUNK
 from lorae.models.scaling import Units, as_images, channels_last
-from lorae.plain_arrays import plain_array
 from lorae.samplers import fit_density
 from lorae.system.hardware import choose_device, choose_precision
 from lorae.system.signals import Interrupted
@@ -341,11 +343,11 @@ def _value_errors() -> Iterator[None]:
 
 
 def _plain(X: Any) -> Any:
-    """Return a tensor or a subclass of arrays as an array; scikit-learn would drop a mask, and units of others."""
-    if type(X) is np.ndarray or isinstance(X, np.matrix) or not isinstance(X, np.ndarray | torch.Tensor):
+    """Return whatever training takes in a form that scikit-learn reads without dropping masks, units or names."""
+    if type(X) is np.ndarray or isinstance(X, np.matrix) or not (isinstance(X, str | Path) or is_source(X)):
         return X
     with _value_errors():
-        return plain_array(X, "X")
+        return for_scikit_learn(X, "X")
 
 
 def _seed(random_state: Any) -> int:

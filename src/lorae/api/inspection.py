@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lorae.api.finishing import report
-from lorae.api.loading import as_run, check_argument, dataset_of, origin_of_argument
+from lorae.api.loading import as_run, check_argument, columns_of, dataset_of, origin_of_argument
 from lorae.config.evaluation_settings import EvaluationSettings
 from lorae.errors import LoraeError
 from lorae.runs.run import Run
@@ -105,8 +105,7 @@ def reconstruct(
     >>> reconstruct("runs/demo", n=8)   # doctest: +SKIP
     PosixPath('runs/demo/figures/reconstructions.png')
     """
-    from lorae.data.collection import load_collection
-    from lorae.data.items import prepare_items
+    from lorae.data.items import prepare_items, read_for_model
     from lorae.evaluation.figures import PICTURED, draw_reconstructions
 
     n = check_argument(whole(1), "n", PICTURED if n is None else n)
@@ -116,9 +115,7 @@ def reconstruct(
     if data is None:
         items = dataset_of(run, None).test.inputs[:n]
     else:
-        side = shape[1] if len(shape) == 3 and settings.crop is None else None
-        given = load_collection(data, side, settings.skip_bad).items if isinstance(data, (str, Path)) else data
-        items = prepare_items(settings, shape, given[:n])
+        items = prepare_items(settings, shape, read_for_model(settings, shape, columns_of(run), data)[:n])
     path = run.figure_path("reconstructions") if out is None else Path(out)
     draw_reconstructions(model, items, path)
     return path
