@@ -85,12 +85,9 @@ def read_collection(
 def for_scikit_learn(source: Any, title: str) -> Any:
     """Return the items of a source as an array, or as a data frame where their columns have names.
 
-    Data frames are checked and returned as they are, with their missing values, and sparse matrices unchecked.
+    Data frames are checked and returned as they are, with their missing values.
     """
-    package = type(source).__module__.split(".")[0]
-    if package == "scipy":
-        return source
-    if package in ("pandas", "polars"):
+    if type(source).__module__.split(".")[0] in ("pandas", "polars"):
         check_columns(source, title, missing=True)
         return source
     raw, _ = read_collection(source, title, Preparation(None, 0))
