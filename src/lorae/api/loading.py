@@ -55,12 +55,12 @@ def load(run: "str | Path | Run", *, point: str | None = None) -> "Autoencoder":
     return model
 
 
-def load_data(data: "str | Path | NDArray[Any]" = "mnist", **settings: Any) -> "Dataset":
+def load_data(data: Any = "mnist", **settings: Any) -> "Dataset":
     """Load a data set as training does.
 
     Parameters
     ----------
-    data : str, Path or ndarray, default="mnist"
+    data : object, default="mnist"
         As in `train`.
     **settings
         Fields of `lorae.config.data_settings.DataSettings`: `data_root`, `limit`, `size`, `crop`, `channels`,

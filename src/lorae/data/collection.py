@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lorae.config.data_settings import DataSettings
+from lorae.config.data_settings import FILES_OF_ITEMS, DataSettings
 from lorae.data.arrays import load_whole_array
 from lorae.data.cache import PARTS, DatasetBuilder, Part
 from lorae.data.decode import decode_splits, frames_left_out, read_facts, report_left_out, skipped_files, survey
@@ -18,7 +18,7 @@ from lorae.data.pictures import read_sides
 from lorae.data.pixels import Limits, warn_of_range
 from lorae.data.preprocessing import Preparation
 from lorae.data.registry import load_data, source_names
-from lorae.data.sources import FILES, RawItems, in_order, is_items_file, read_items
+from lorae.data.sources import RawItems, in_order, is_items_file, read_items
 from lorae.errors import LoraeError
 from lorae.plain_arrays import check_columns
 
@@ -77,7 +77,7 @@ def read_collection(
     if is_items_file(path):
         return read_items(path, title), False
     raise LoraeError(
-        f"data: got {str(source)!r}, expected a folder or .zip file of images, an {FILES}, or a split of a named data "
+        f"data: got {str(source)!r}, expected {FILES_OF_ITEMS}, or a split of a named data "
         f"set, as in {source_names()[0]}:test"
     )
 

@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lorae.config.data_settings import DataSettings
+from lorae.config.data_settings import FILES_OF_ITEMS, DataSettings
 from lorae.config.datasets import DATASETS, DatasetDefaults
 from lorae.data.arrays import load_array, load_file
 from lorae.data.celeba import load_celeba
@@ -14,7 +14,7 @@ from lorae.data.folder import load_folder
 from lorae.data.image_files import holds_images
 from lorae.data.mnist import load_idx
 from lorae.data.shapes import load_shapes
-from lorae.data.sources import FILES, is_items_file
+from lorae.data.sources import is_items_file
 from lorae.data.splits import check_sides
 from lorae.errors import LoraeError, did_you_mean
 
@@ -80,8 +80,8 @@ def _load_all(settings: DataSettings, array: Any) -> Dataset:
     if is_items_file(path):
         return load_file(settings, path)
     if not path.exists() and ("/" in data or path.suffix):
-        raise LoraeError(f"data: {data!r} does not exist; expected a folder of images, a .zip, {FILES}")
+        raise LoraeError(f"data: {data!r} does not exist; expected {FILES_OF_ITEMS}")
     raise LoraeError(
-        f"data: got {data!r}, expected {', '.join(source_names())}, a folder of images, a .zip, {FILES}"
+        f"data: got {data!r}, expected {', '.join(source_names())}, {FILES_OF_ITEMS}"
         f"{did_you_mean(data, source_names())}"
     )

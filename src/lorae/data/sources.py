@@ -15,9 +15,6 @@ from lorae.data.torch_data import is_torch_data, read_torch_data
 from lorae.errors import LoraeError
 from lorae.plain_arrays import column_names, is_array, plain_array
 
-# Files that one can pass, besides folders and .zip files of images, for messages.
-FILES = ".npy, .npz, .csv, .tsv, .parquet or image file"
-
 SINGLE_KEYS = ("images", "data", "X", "x")
 LABEL_KEYS = ("labels", "y")
 SPLIT_KEYS = (("train", "test", "train_labels", "test_labels"), ("x_train", "x_test", "y_train", "y_test"))
