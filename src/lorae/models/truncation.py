@@ -4,6 +4,7 @@ import copy
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -62,12 +63,15 @@ class PrincipalTruncation:
 
 
 @isolated()
-def find_truncation(encoder_outputs: Tensor, bottleneck: Bottleneck, rank: int) -> PrincipalTruncation:
+def find_truncation(
+    encoder_outputs: Tensor, bottleneck: Bottleneck, rank: int, weights: NDArray[np.float64] | None = None
+) -> PrincipalTruncation:
     """Find `rank` principal axes of the latents of encoder outputs, (n, input_dim), within the range of M.
 
     The axes are the eigenvectors of the covariance of z restricted to that range, by descending standard deviation,
     each with its entry of largest magnitude positive; directions that the items do not use come last. Singular values
-    of M alone give no order, because they do not depend on how much of h lies along each direction.
+    of M alone give no order, because they do not depend on how much of h lies along each direction. weights: of the
+    items (n,), any scale.
 
     Raises LoraeError for fewer than two items, and for outputs that are not finite.
 
@@ -89,9 +93,9 @@ def find_truncation(encoder_outputs: Tensor, bottleneck: Bottleneck, rank: int) 
         U, _, _ = torch.linalg.svd(matrix.double())
         # Directions beyond the numerical rank come last: their code is zero for every h.
         directions = U[:, : max(rank, numerical_rank(matrix))]
-        center = h.mean(0)
+        center = h.mean(0) if weights is None else torch.from_numpy(np.average(h.numpy(), axis=0, weights=weights))
         latents = (h - center) @ (directions.mT @ A).mT
-        _, turn, variances = (torch.from_numpy(part) for part in principal_axes(latents.numpy()))
+        _, turn, variances = (torch.from_numpy(part) for part in principal_axes(latents.numpy(), weights))
         axes = (directions @ turn)[:, :rank]
         largest = axes.gather(0, axes.abs().argmax(0, keepdim=True))
         axes *= torch.where(largest < 0, -1.0, 1.0)
