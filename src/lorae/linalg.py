@@ -32,23 +32,25 @@ ON_CPU = 256
 EXACT_PRODUCTS = 2e10
 
 
-def principal_axes(points: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+def principal_axes(
+    points: NDArray[Any], weights: NDArray[np.float64] | None = None
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Return mean, principal axes (columns, of arbitrary sign) and unbiased variances of at least two finite points.
 
-    In float64, by descending variance, with negative rounding set to zero.
+    In float64, by descending variance, with negative rounding set to zero. weights: of the points (n,), any scale.
 
     >>> principal_axes(np.array([[0.0, 1.0], [4.0, 1.0]]))[2]
     array([8., 0.])
     """
     points = np.asarray(points, dtype=np.float64)
-    covariance = np.cov(points, rowvar=False).reshape(points.shape[1], points.shape[1])
+    covariance = np.cov(points, rowvar=False, aweights=weights).reshape(points.shape[1], points.shape[1])
     variances, axes = np.linalg.eigh(covariance)
     # Copies: torch takes no array with a negative stride.
-    return points.mean(axis=0), axes[:, ::-1].copy(), variances[::-1].clip(min=0).copy()
+    return np.average(points, axis=0, weights=weights), axes[:, ::-1].copy(), variances[::-1].clip(min=0).copy()
 
 
 def leading_components(
-    points: NDArray[Any], count: int
+    points: NDArray[Any], count: int, weights: NDArray[np.float64] | None = None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Return mean, leading principal axes and variances of points, without a covariance of all coordinates.
 
@@ -58,6 +60,8 @@ def leading_components(
         At least two, finite.
     count : int
         Number of axes; at most min(n, d) are returned.
+    weights : array of shape (n,), default=None
+        Weights of the points, of mean 1; None weighs them alike.
 
     Returns
     -------
@@ -78,8 +82,10 @@ def leading_components(
     array([8.])
     """
     points = np.asarray(points, dtype=np.float64)
-    mean = points.mean(axis=0)
+    mean = np.average(points, axis=0, weights=weights)
     centered = points - mean
+    if weights is not None:
+        centered *= np.sqrt(weights)[:, None]
     if centered.size * min(centered.shape) <= EXACT_PRODUCTS:
         # By torch: the results of seeds depend on its signs.
         _, values, rows = torch.linalg.svd(torch.from_numpy(centered), full_matrices=False)
@@ -92,23 +98,27 @@ def leading_components(
 
 
 def column_deviations(
-    vectors: NDArray[Any], *, by_columns: bool = True, tolerance: float | None = None
+    vectors: NDArray[Any],
+    *,
+    by_columns: bool = True,
+    tolerance: float | None = None,
+    weights: NDArray[np.float64] | None = None,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return mean and standard deviation of each column of vectors (n, d), float64 (d,); zero for a constant column.
 
     Not `by_columns`: every column gets the root of the mean variance. Deviations up to `tolerance` (by default n times
-    the unit of float64) times the column's mean are rounding of a constant.
+    the unit of float64) times the column's mean are rounding of a constant. weights: of the vectors (n,), any scale.
 
     >>> column_deviations(np.array([[0.1, 0.0], [0.1, 2.0], [0.1, 4.0]]))[1].round(3)
     array([0.   , 1.633])
     """
-    mean = vectors.mean(axis=0, dtype=np.float64)
+    mean = vectors.mean(axis=0, dtype=np.float64) if weights is None else np.average(vectors, axis=0, weights=weights)
     tolerance = len(vectors) * float(np.finfo(np.float64).eps) if tolerance is None else tolerance
     centered = vectors - mean
     largest = np.maximum(centered.max(axis=0), -centered.min(axis=0))
     unit = np.where(largest > 0, largest, 1.0)  # so that squares neither overflow nor vanish
     centered /= unit
-    deviation = unit * np.sqrt(np.square(centered, out=centered).mean(axis=0))
+    deviation = unit * np.sqrt(np.average(np.square(centered, out=centered), axis=0, weights=weights))
     deviation[deviation <= tolerance * np.abs(mean)] = 0.0
     if not by_columns and deviation.any():
         unit = deviation.max()

@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+import torch
 from sklearn.decomposition import PCA
 
 from lorae.config.resolution import resolve
@@ -11,9 +12,11 @@ from lorae.config.settings import ARRAY, Settings
 from lorae.errors import DivergedError
 from lorae.metrics.linear_floor import LinearFloor, as_vectors
 from lorae.models.autoencoder import Autoencoder, ModelSpec
-from lorae.models.linear_path import set_linear_path
+from lorae.models.linear_path import continued_as_pca, refit_linear_path, set_linear_path
 from lorae.training.best_weights import PATIENCE, BestWeights
-from lorae.training.model_selection import FEW, FEWEST, Judgment, ModelSelection
+from lorae.training.candidates import Judgment
+from lorae.training.model_selection import FEW, FEWEST, ModelSelection
+from lorae.training.trainer import epoch_order
 
 NOISES = (0.1, 0.0)
 
@@ -92,7 +95,9 @@ def test_curved_data_take_a_network_that_is_better_on_held_out_items(curved):
     chosen = selection.select()
     assert chosen.curved
     assert chosen.error < 0.5 * chosen.pca_error
-    measured = np.square(as_vectors(chosen.model.reconstruct(selection.held.astype(np.float32))) - selection.held)
+    measured = np.square(
+        as_vectors(chosen.model.reconstruct(selection.held.inputs.astype(np.float32))) - selection.held.inputs
+    )
     assert measured.mean() < 0.5 * selection.floor.at(1).mean()
     assert len(chosen.history) > 0
 
@@ -194,11 +199,64 @@ def test_folds_are_disjoint_and_nothing_is_trained_on_the_first(linear, folds):
     parts = [selection._held(number) for number in range(folds)]
     assert sorted(np.concatenate(parts)) == list(range(120))
     kept, held = selection._fold(1)
-    assert len(kept) == 120 - 2 * 120 // folds
-    rows = {row.tobytes() for row in np.concatenate([held, selection.held])}
-    assert not rows & {row.tobytes() for row in kept}
+    assert sorted(np.concatenate([kept, held, selection._held(0)])) == list(range(120))
 
 
 def test_too_few_held_out_items_judge_nothing(linear):
     assert ModelSelection(settings_for(linear, 2), linear, NOISES, folds=30)._can_judge
     assert not ModelSelection(settings_for(linear, 2), linear, NOISES, folds=40)._can_judge
+
+
+def test_weights_of_the_floor_are_copies_of_rows(linear):
+    weights = np.random.default_rng(0).integers(0, 4, 120).astype(float)
+    kept, held = slice(0, 80), slice(80, 120)
+    part = weights[kept] / weights[kept].mean()
+    weighted = LinearFloor.fit(linear[kept], linear[held], 10, part, weights[held])
+    copies = [np.repeat(linear[rows], weights[rows].astype(int), axis=0) for rows in (kept, held)]
+    repeated = LinearFloor.fit(copies[0], copies[1], 10)
+    np.testing.assert_allclose(weighted.mean, repeated.mean, atol=1e-12)
+    np.testing.assert_allclose(weighted.axes.T @ weighted.axes, repeated.axes.T @ repeated.axes, atol=1e-10)
+    projections = [floor.axes[:3].T @ floor.axes[:3] for floor in (weighted, repeated)]
+    np.testing.assert_allclose(projections[0], projections[1], atol=1e-10)
+    for rank in range(11):
+        assert weighted.error(rank) == pytest.approx(repeated.error(rank), rel=1e-10, abs=1e-14)
+    assert weighted.smallest_rank(0.5) == repeated.smallest_rank(0.5)
+
+
+def test_weights_of_a_judgment_are_copies_of_errors():
+    generator = np.random.default_rng(0)
+    weights = generator.integers(1, 4, 50)
+    errors = [generator.uniform(0.5, 1, 50), generator.uniform(0.5, 1, 50), np.ones(50)]
+    weighted = Judgment(errors[0], errors[1], errors[2], weights / weights.mean())
+    copies = [np.repeat(part, weights) for part in errors]
+    repeated = Judgment(copies[0], copies[1], copies[2])
+    np.testing.assert_allclose(weighted.errors, repeated.errors)
+    # Independent errors have a larger chance than copies, by which it takes more to be sure.
+    gain = np.full(50, 0.03)
+    assert Judgment(errors[1] - gain, errors[1], errors[2], weights / weights.mean()).pays
+
+
+def test_an_epoch_has_each_item_as_often_as_its_weight():
+    weights = np.array([0.5, 2.0, 0.0, 1.5, 1.0])
+    generator = torch.Generator().manual_seed(0)
+    counts = np.array([np.bincount(epoch_order(5, weights, generator), minlength=5) for _ in range(2000)])
+    assert (counts.sum(axis=1) == 5).all()
+    assert (np.abs(counts - weights) < 1).all()
+    np.testing.assert_allclose(counts.mean(axis=0), weights, atol=0.05)
+    whole = np.bincount(epoch_order(4, np.array([1.0, 2.0, 0.0, 1.0]), generator), minlength=4)
+    assert list(whole) == [1, 2, 0, 1]
+    assert sorted(epoch_order(5, None, generator).tolist()) == list(range(5))
+
+
+def test_weights_of_a_truncation_and_of_the_linear_path_are_copies_of_items(linear):
+    weights = np.random.default_rng(0).integers(1, 4, 120)
+    copies = np.repeat(linear, weights, axis=0).astype(np.float32)
+    spec = ModelSpec("residual", (10,), 4, bottleneck="linear")
+    model = Autoencoder.initialized(spec)
+    rows, shares = linear.astype(np.float32), weights / weights.mean()
+    results = []
+    for items, given in ((rows, shares), (copies, None)):
+        small = model.truncate(items, 2, given)
+        refit_linear_path(small, items, given)
+        results.append(continued_as_pca(small, items, given).reconstruct(rows))
+    np.testing.assert_allclose(results[0], results[1], atol=1e-4)

@@ -26,21 +26,25 @@ class Split:
     inputs: uint8 images (n, c, h, w) or vectors (n, d), float32 or, far from zero, float64; may be
         a copy-on-write memory map.
     labels: int64 (n,), or None where the source has none.
+    weights: float64 (n,) of mean 1, or None for items that weigh the same.
     """
 
     inputs: NDArray[Any]
     labels: NDArray[np.int64] | None = None
+    weights: NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         return len(self.inputs)
 
-    def at(self, indices: NDArray[np.int64]) -> "Split":
-        """Return a copy of the items at `indices`."""
-        return Split(self.inputs[indices], None if self.labels is None else self.labels[indices])
+    def at(self, rows: NDArray[np.int64] | slice) -> "Split":
+        """Return the items of some rows: a copy for indices, a view for a slice."""
+        labels = None if self.labels is None else self.labels[rows]
+        weights = None if self.weights is None else self.weights[rows] / self.weights[rows].mean()
+        return Split(self.inputs[rows], labels, weights)
 
     def first(self, n: int) -> "Split":
         """Return a view of the first n items."""
-        return Split(self.inputs[:n], None if self.labels is None else self.labels[:n])
+        return self.at(slice(n))
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from lorae.estimator.inputs import weighted_quantile
 from lorae.isolation import isolated
 from lorae.models.scaling import ROUNDING
 
@@ -89,6 +90,8 @@ class AnomalyMixin(BaseEstimator):  # type: ignore[misc]
         """
         return np.where(self.anomaly_score(X) > 1, -1, 1)
 
-    def _set_threshold(self, errors: NDArray[np.float64], contamination: float) -> None:
+    def _set_threshold(
+        self, errors: NDArray[np.float64], weights: NDArray[np.float64] | None, contamination: float
+    ) -> None:
         """Set the threshold to the quantile of training items' errors, or to rounding where that is larger."""
-        self.threshold_ = max(float(np.quantile(errors, 1 - contamination)), ROUNDING**2)
+        self.threshold_ = max(weighted_quantile(errors, 1 - contamination, weights), ROUNDING**2)

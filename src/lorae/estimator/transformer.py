@@ -10,14 +10,14 @@ import torch
 from numpy.typing import NDArray
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_array
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from lorae import validation as rules
 from lorae.errors import LoraeWarning
 from lorae.estimator.anomalies import AnomalyMixin
 from lorae.estimator.display import SpectrumDisplay
 from lorae.estimator.generation import GenerationMixin
-from lorae.estimator.inputs import floating, plain, value_errors
+from lorae.estimator.inputs import WeightedItems, floating, plain, value_errors
 from lorae.estimator.parameters import BATCH_SIZE, folds_of, settings_of, with_width
 from lorae.estimator.storage import StorageMixin
 from lorae.isolation import isolated
@@ -153,16 +153,18 @@ class LoRAE(
         self.early_stopping = early_stopping
 
     @isolated()
-    def fit(self, X: Any, y: Any = None) -> "LoRAE":  # noqa: ARG002
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> "LoRAE":  # noqa: ARG002
         """Learn rank, encoder and decoder.
 
         X: vectors (n, d), or images (n, h, w), (n, c, h, w) or (n, h, w, c), uint8 or floats in [0, 1], with sides
-        that are multiples of 8; at least 3 items. Raises ValueError for other data and for parameters that do not fit.
+        that are multiples of 8; at least 3 items. sample_weight: array (n,), how often each item counts in the PCA, in
+        training and in held-out errors; a whole number is the same as so many copies of the item. Raises ValueError
+        for other data and for parameters that do not fit.
         """
-        items = self._validated(X, fitting=True)
+        items, weights, count = self._weighted(self._validated(X, fitting=True), sample_weight)
         if (items == items[:1]).all():
             raise ValueError("X: all items are the same, expected different ones")
-        units = None if self._images else Units.of(items, by_columns=bool(self.standardize))
+        units = None if self._images else Units.of(items, by_columns=bool(self.standardize), weights=weights)
         with value_errors():
             contamination = rules.real(0.0, 0.5).check("contamination", self.contamination, "parameter of LoRAE")
             settings = settings_of(self.get_params(), items.shape)
@@ -174,6 +176,7 @@ class LoRAE(
                 settings,
                 scaled,
                 noises,
+                weights=weights,
                 folds=folds_of(self.validation_fraction),
                 patience=PATIENCE if stopping else math.inf,
                 quiet=not self.verbose,
@@ -189,7 +192,8 @@ class LoRAE(
         self.score_, self.pca_score_ = chosen.score, chosen.pca_score
         self.search_ = chosen.search
         self.history_ = chosen.history
-        self._remember(items, settings.seed, contamination)
+        self._set_threshold(self.model_.squared_errors(items), weights, contamination)
+        self._remember(items, weights, count, settings.seed)
         return self
 
     @isolated()
@@ -245,29 +249,44 @@ class LoRAE(
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 
-    def _remember(self, items: NDArray[Any], seed: int, contamination: float) -> None:
+    def _weighted(
+        self, items: NDArray[Any], sample_weight: Any
+    ) -> tuple[NDArray[Any], NDArray[np.float64] | None, float]:
+        """Return different items, their weights, and the number of items that they stand for."""
+        if sample_weight is not None:
+            sample_weight = _check_sample_weight(sample_weight, items, dtype=np.float64, ensure_non_negative=True)
+        merged = WeightedItems.of(items, sample_weight)
+        return merged.items, merged.weights, merged.count
+
+    def _remember(self, items: NDArray[Any], weights: NDArray[np.float64] | None, count: float, seed: int) -> None:
         """Set the fitted attributes; codes of vectors are computed in float64."""
         codes = self._encode(items).astype(np.float64)
-        kept = np.random.default_rng(seed).permutation(len(codes))[:MOST_CODES]
+        generator = np.random.default_rng(seed)
+        if weights is None:
+            kept = generator.permutation(len(codes))[:MOST_CODES]
+        else:
+            kept = generator.choice(len(codes), min(len(codes), MOST_CODES), p=weights / weights.sum())
         self._codes = codes[np.sort(kept)].astype(np.float32)
-        self._centre = sum(part.sum(axis=0) for part in self._scaled(items)) / len(items)
+        shares = np.full(len(items), 1 / len(items)) if weights is None else weights / weights.sum()
+        starts = range(0, len(items), CHUNK)
+        parts = zip(starts, self._scaled(items), strict=True)
+        self._centre = sum(np.tensordot(shares[start : start + CHUNK], part, 1) for start, part in parts)
         self.rank_ = codes.shape[1]
-        self.explained_variance_ = codes.var(axis=0, ddof=1)
-        self.singular_values_ = np.sqrt(self.explained_variance_ * (len(codes) - 1))
-        errors = self.model_.squared_errors(items)
-        self._set_threshold(errors, contamination)
-        share = 1 - float(errors.mean()) / self._spread(items)
-        self.explained_variance_ratio_ = share * self.explained_variance_ / self.explained_variance_.sum()
+        variances = np.average(np.square(codes - np.average(codes, axis=0, weights=weights)), axis=0, weights=weights)
+        self.explained_variance_ = variances * count / (count - 1)
+        self.singular_values_ = np.sqrt(variances * count)
+        share = 1 - self.model_.squared_error(items, weights) / self._spread(items, weights)
+        self.explained_variance_ratio_ = share * variances / variances.sum()
 
     def _encode(self, items: NDArray[Any]) -> NDArray[Any]:
         with value_errors():
             codes: NDArray[Any] = self.model_.encode(items)
         return codes
 
-    def _spread(self, items: NDArray[Any]) -> float:
+    def _spread(self, items: NDArray[Any], weights: NDArray[np.float64] | None = None) -> float:
         """Return the mean squared distance of scaled items from the training mean, the error of that mean."""
-        squares = sum(float(np.square(part - self._centre).sum()) for part in self._scaled(items))
-        return max(squares / items.size, float(np.finfo(np.float64).tiny))
+        parts = [np.square(part - self._centre).reshape(len(part), -1).mean(axis=1) for part in self._scaled(items)]
+        return max(float(np.average(np.concatenate(parts), weights=weights)), float(np.finfo(np.float64).tiny))
 
     def _scaled(self, items: NDArray[Any]) -> Iterator[NDArray[np.float64]]:
         """Yield scaled items, a few at once."""

@@ -17,7 +17,7 @@ GAP = 2.5
 ROUNDING = 1e-12
 
 
-def linear_dimension(points: NDArray[Any], most: int = 128) -> int | None:
+def linear_dimension(points: NDArray[Any], most: int = 128, weights: NDArray[np.float64] | None = None) -> int | None:
     """Return the number of linear directions of points, or None if no clear gap separates them from noise.
 
     Principal axes of four fifths of the points are measured on the others, so that directions that fit these points by
@@ -31,6 +31,8 @@ def linear_dimension(points: NDArray[Any], most: int = 128) -> int | None:
         At least 10, finite.
     most : int, default=128
         Largest dimension.
+    weights : array of shape (n,), default=None
+        Weights of the points; None weighs them alike.
 
     Examples
     --------
@@ -41,7 +43,7 @@ def linear_dimension(points: NDArray[Any], most: int = 128) -> int | None:
     """
     if len(points) < 2 * FOLDS:
         return None
-    variances, total = _held_out_variances(points, most + 1)  # the last one counts as noise
+    variances, total = _held_out_variances(points, most + 1, weights)  # the last one counts as noise
     if total <= 0:
         return None
     left = 1 - np.cumsum(variances) / total
@@ -53,15 +55,18 @@ def linear_dimension(points: NDArray[Any], most: int = 128) -> int | None:
     return int(ratios.argmax()) + 1
 
 
-def _held_out_variances(points: NDArray[Any], most: int) -> tuple[NDArray[np.float64], float]:
+def _held_out_variances(
+    points: NDArray[Any], most: int, weights: NDArray[np.float64] | None
+) -> tuple[NDArray[np.float64], float]:
     """Return the mean squares of held-out points along principal axes of the others (k,), and their sum over all."""
     order = np.random.default_rng(0).permutation(len(points))
+    weights = np.ones(len(points)) if weights is None else weights / weights.mean()
     squares, total, count = [], 0.0, most
     for fold in range(FOLDS):
         held = np.zeros(len(points), bool)
         held[order[fold::FOLDS]] = True
-        mean, axes, _ = leading_components(points[~held], most)
-        centered = points[held] - mean
+        mean, axes, _ = leading_components(points[~held], most, weights[~held])
+        centered = (points[held] - mean) * np.sqrt(weights[held])[:, None]
         count = min(count, len(points) - int(held.sum()) - 1, points.shape[1])
         squares.append(np.square(centered @ axes[:count].T))
         total += float(np.square(centered).sum())

@@ -15,18 +15,26 @@ NEGLIGIBLE = 0.01
 
 @dataclass
 class LinearFloor:
-    """PCA of some items, and its squared errors (m, ranks + 1) on others."""
+    """PCA of some items, and its squared errors (m, ranks + 1) on others, with their weights (m,) or None."""
 
     mean: NDArray[np.float64]
     axes: NDArray[np.float64]
     variances: NDArray[np.float64]
     errors: NDArray[np.float64] = field(repr=False)
+    weights: NDArray[np.float64] | None = field(default=None, repr=False)
 
     @classmethod
-    def fit(cls, kept: NDArray[Any], held: NDArray[Any], most: int) -> "LinearFloor":
-        """Return the PCA of at most `most` components of items (n, ...)."""
+    def fit(
+        cls,
+        kept: NDArray[Any],
+        held: NDArray[Any],
+        most: int,
+        weights: NDArray[np.float64] | None = None,
+        held_weights: NDArray[np.float64] | None = None,
+    ) -> "LinearFloor":
+        """Return the PCA of at most `most` components of items (n, ...) with weights (n,), and errors on held ones."""
         rows = as_vectors(kept)
-        mean, axes, variances = leading_components(rows, most)
+        mean, axes, variances = leading_components(rows, most, weights)
         rounding = np.finfo(np.float64).eps * max(rows.shape)
         real = variances > rounding**2 * variances.max(initial=0.0)
         axes, variances = axes[real], variances[real]
@@ -34,7 +42,7 @@ class LinearFloor:
         kept_squares = np.cumsum(np.square(centered @ axes.T), axis=1)
         total = np.square(centered).sum(axis=1, keepdims=True)
         left = total - np.hstack([np.zeros_like(total), kept_squares])
-        return cls(mean, axes, variances, left.clip(min=0) / centered.shape[1])
+        return cls(mean, axes, variances, left.clip(min=0) / centered.shape[1], held_weights)
 
     @property
     def directions(self) -> int:
@@ -46,9 +54,13 @@ class LinearFloor:
         errors: NDArray[np.float64] = self.errors[:, min(rank, len(self.axes))]
         return errors
 
+    def error(self, rank: int) -> float:
+        """Return the mean error with `rank` components, or all that there are."""
+        return float(np.average(self.at(rank), weights=self.weights))
+
     def smallest_rank(self, bound: float) -> int:
         """Return the smallest number of components whose error is within a bound, all of them if none is."""
-        within = np.flatnonzero(self.errors.mean(axis=0) <= bound)
+        within = np.flatnonzero(np.average(self.errors, axis=0, weights=self.weights) <= bound)
         return max(1, int(within[0]) if len(within) else len(self.axes))
 
 

@@ -164,9 +164,9 @@ class Autoencoder(nn.Module):
         """Return the `Spectrum` of the latent covariance over raw items; `split` names them in the result."""
         return latent_spectrum(np.asarray(self.encode(items)), split, tolerance)
 
-    def squared_error(self, items: Array) -> float:
+    def squared_error(self, items: Array, weights: NDArray[np.float64] | None = None) -> float:
         """Return the mean squared error over all entries, float64: images in [0, 1], vectors in standardized units."""
-        return float(self.squared_errors(items).mean())
+        return float(np.average(self.squared_errors(items), weights=weights))
 
     def squared_errors(self, items: Array) -> NDArray[np.float64]:
         """Return the mean squared error of each item (n,), in the units of `squared_error`."""
@@ -204,7 +204,9 @@ class Autoencoder(nn.Module):
             output.bias.copy_(matrix @ output.bias.double() + offset)
         return collapsed
 
-    def truncate(self, items: Array, rank: int | None = None) -> "Autoencoder":
+    def truncate(
+        self, items: Array, rank: int | None = None, weights: NDArray[np.float64] | None = None
+    ) -> "Autoencoder":
         """Return a smaller copy without M, whose latent has one coordinate for each direction that is kept.
 
         The directions are the `rank` leading principal axes of the latents of `items`, within the range of M: codes are
@@ -212,15 +214,16 @@ class Autoencoder(nn.Module):
         decoded at their means, and the spectrum of the latent covariance keeps its leading part. None keeps all
         singular values of M above 1e-6 of the largest, so that reconstructions stay the same up to rounding.
 
-        Items are raw training items, at least two, better a few times as many as latent_dim. Raises LoraeError for a
-        method without M, a decoder with spectral norms, a rank below 1 or above latent_dim, and an M that is zero.
+        Items are raw training items, at least two, better a few times as many as latent_dim, with weights (n,) or None.
+        Raises LoraeError for a method without M, a decoder with spectral norms, a rank below 1 or above latent_dim, and
+        an M that is zero.
 
         >>> spec = ModelSpec("mlp", (6,), latent_dim=4, bottleneck="linear")
         >>> items = np.random.default_rng(0).normal(size=(50, 6)).astype(np.float32)
         >>> Autoencoder(spec).truncate(items, rank=2).encode(items).shape
         (50, 2)
         """
-        return self.truncated(self.find_truncation(items, rank))
+        return self.truncated(self.find_truncation(items, rank, weights))
 
     def truncation_rank(self, rank: int | None = None) -> int:
         """Return the number of directions that a truncation keeps: `rank`, or the numerical rank of M for None.
@@ -238,15 +241,20 @@ class Autoencoder(nn.Module):
         return kept if rank is None else int(whole(1, len(matrix)).check("rank", rank, "argument rank"))
 
     @isolated()
-    def find_truncation(self, items: Array, rank: int | None = None) -> PrincipalTruncation:
+    def find_truncation(
+        self, items: Array, rank: int | None = None, weights: NDArray[np.float64] | None = None
+    ) -> PrincipalTruncation:
         """Find the principal axes that `truncate` keeps, of the latents of raw items; same arguments and errors."""
         rank = self.truncation_rank(rank)  # a model that cannot be truncated is refused before items are encoded
-        return self.truncation_of(np.asarray(self.encoder_outputs(items)), rank)
+        return self.truncation_of(np.asarray(self.encoder_outputs(items)), rank, weights)
 
     @isolated()
-    def truncation_of(self, encoder_outputs: NDArray[Any], rank: int | None = None) -> PrincipalTruncation:
+    def truncation_of(
+        self, encoder_outputs: NDArray[Any], rank: int | None = None, weights: NDArray[np.float64] | None = None
+    ) -> PrincipalTruncation:
         """Find the principal axes that `truncate` keeps, for items whose `encoder_outputs` (n, input_dim) are given."""
-        return find_truncation(torch.as_tensor(encoder_outputs), self.bottleneck, self.truncation_rank(rank))
+        outputs = torch.as_tensor(encoder_outputs)
+        return find_truncation(outputs, self.bottleneck, self.truncation_rank(rank), weights)
 
     def latents_of(self, encoder_outputs: NDArray[Any]) -> NDArray[Any]:
         """Return the latents (n, latent_dim) of given `encoder_outputs` (n, input_dim)."""

@@ -50,11 +50,12 @@ def set_linear_path(model: Autoencoder, mean: NDArray[np.float64], axes: NDArray
         model.decoder.input.bias[-inputs:] = torch.from_numpy(mean)
 
 
-def refit_linear_path(model: Autoencoder, items: NDArray[Any]) -> None:
+def refit_linear_path(model: Autoencoder, items: NDArray[Any], weights: NDArray[np.float64] | None = None) -> None:
     """Set the decoder's linear path of a `residual` network by least squares, given latents and corrections.
 
     Gradient steps leave that path a few percent away from its optimum on the training items (raw, (n, ...)), which
     items far from the mean suffer from: on breast cancer the held-out error of 20 directions falls by a fifth.
+    weights: of these items (n,); None weighs them alike
     """
     outputs = math.prod(model.spec.shape)
 
@@ -65,6 +66,8 @@ def refit_linear_path(model: Autoencoder, items: NDArray[Any]) -> None:
         return torch.cat([z, z.new_ones(len(z), 1), residual], dim=1).double()
 
     found = np.asarray(model.in_chunks(codes_and_residuals, items, model.spec.shape))
+    if weights is not None:
+        found = found * np.sqrt(weights)[:, None]
     change = np.linalg.lstsq(found[:, :-outputs], found[:, -outputs:], rcond=ROUNDING)[0]
     with torch.no_grad():
         model.decoder.input.weight[-outputs:] += torch.from_numpy(change[:-1].T.copy())
@@ -85,7 +88,9 @@ def limit_corrections(model: Autoencoder, items: NDArray[Any]) -> None:
 
 
 @isolated()
-def continued_as_pca(model: Autoencoder, items: NDArray[Any]) -> Autoencoder:
+def continued_as_pca(
+    model: Autoencoder, items: NDArray[Any], weights: NDArray[np.float64] | None = None
+) -> Autoencoder:
     """Return a copy of a truncated `residual` network that is PCA beyond the range of raw items (n, ...).
 
     Reconstructions of these items stay the same, up to rounding. A new item is the nearest one within the range of
@@ -93,7 +98,7 @@ def continued_as_pca(model: Autoencoder, items: NDArray[Any]) -> Autoencoder:
     error that PCA has on it, whichever directions the network has learned.
     """
     scaled = model.scaling(torch.as_tensor(np.array(items))).double().flatten(1).numpy()
-    maps = find_continuation(scaled, np.asarray(model.encode(items), np.float64))
+    maps = find_continuation(scaled, np.asarray(model.encode(items), np.float64), weights)
     continued = copy.deepcopy(model)
     continued.spec = dataclasses.replace(model.spec, pca_beyond=True)
     encoder, decoder = continued.encoder, continued.decoder
@@ -134,7 +139,9 @@ class PCAContinuation:
         return layer_like(layer, weight, torch.cat([bias, bias.new_zeros(len(self.decoding))]))
 
 
-def find_continuation(items: NDArray[np.float64], codes: NDArray[np.float64]) -> PCAContinuation:
+def find_continuation(
+    items: NDArray[np.float64], codes: NDArray[np.float64], weights: NDArray[np.float64] | None = None
+) -> PCAContinuation:
     """Find maps to codes and back that have the scale and, as far as possible, the directions of given codes.
 
     The map to codes takes the scores of PCA, in units of their deviations, turns them by the orthogonal matrix that
@@ -143,6 +150,7 @@ def find_continuation(items: NDArray[np.float64], codes: NDArray[np.float64]) ->
 
     items: (n, d), scaled as for the networks
     codes: (n, r), uncorrelated, as those of a truncated model
+    weights: (n,), of mean 1; the same for all if None
 
     >>> items = np.random.default_rng(0).normal(size=(50, 3))
     >>> maps = find_continuation(items, items[:, :2])
@@ -150,10 +158,13 @@ def find_continuation(items: NDArray[np.float64], codes: NDArray[np.float64]) ->
     >>> np.allclose(product @ product, product)
     True
     """
-    mean, axes, variances = leading_components(items, codes.shape[1])
-    spreads, deviations = _not_zero(np.sqrt(variances)), _not_zero(codes.std(axis=0))
+    mean, axes, variances = leading_components(items, codes.shape[1], weights)
+    centered = codes - np.average(codes, axis=0, weights=weights)
+    variance_of_codes = np.average(np.square(centered), axis=0, weights=weights)
+    spreads, deviations = _not_zero(np.sqrt(variances)), _not_zero(np.sqrt(variance_of_codes))
     scores = (items - mean) @ axes.T / spreads
-    left, _, right = np.linalg.svd(((codes - codes.mean(axis=0)) / deviations).T @ scores, full_matrices=False)
+    weighted = scores if weights is None else weights[:, None] * scores
+    left, _, right = np.linalg.svd((centered / deviations).T @ weighted, full_matrices=False)
     turn = left @ right
     encoding = deviations[:, None] * (turn / spreads) @ axes
     decoding = axes.T @ (spreads[:, None] * turn.T / deviations)

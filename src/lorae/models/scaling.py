@@ -84,9 +84,11 @@ class Units:
     scale: NDArray[np.float64]
 
     @classmethod
-    def of(cls, vectors: NDArray[np.float64], *, by_columns: bool) -> "Units":
-        """Return the units of vectors (n, d), with a deviation for each column or one for all."""
-        mean, deviation = column_deviations(vectors, by_columns=by_columns)
+    def of(
+        cls, vectors: NDArray[np.float64], *, by_columns: bool, weights: NDArray[np.float64] | None = None
+    ) -> "Units":
+        """Return the units of vectors (n, d) with weights (n,), with a deviation for each column or one for all."""
+        mean, deviation = column_deviations(vectors, by_columns=by_columns, weights=weights)
         return cls(mean, np.where(deviation > 0, deviation, np.abs(mean).clip(min=1.0)))
 
     def scaled(self, vectors: NDArray[np.float64]) -> NDArray[np.float64]:

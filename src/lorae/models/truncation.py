@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -57,12 +58,15 @@ class PrincipalTruncation:
 
 
 @isolated()
-def find_truncation(encoder_outputs: Tensor, bottleneck: Bottleneck, rank: int) -> PrincipalTruncation:
+def find_truncation(
+    encoder_outputs: Tensor, bottleneck: Bottleneck, rank: int, weights: NDArray[np.float64] | None = None
+) -> PrincipalTruncation:
     """Find `rank` principal axes of the latents of encoder outputs, (n, input_dim), within the range of M.
 
     The axes are the eigenvectors of the covariance of z restricted to that range, by descending standard deviation,
     each with its entry of largest magnitude positive; directions that the items do not use come last. Singular values
-    of M alone give no order, because they do not depend on how much of h lies along each direction.
+    of M alone give no order, because they do not depend on how much of h lies along each direction. weights: of the
+    items (n,), any scale.
 
     Raises LoraeError for fewer than two items, and for outputs that are not finite.
 
@@ -81,8 +85,8 @@ def find_truncation(encoder_outputs: Tensor, bottleneck: Bottleneck, rank: int) 
         assert matrix is not None
         assert affine is not None
         A, b = (part.double() for part in affine)
-        center = h.mean(0)
-        axes, variances = _axes_within(matrix, rank, lambda directions: (h - center) @ (directions.mT @ A).mT)
+        center = h.mean(0) if weights is None else torch.from_numpy(np.average(h.numpy(), axis=0, weights=weights))
+        axes, variances = _axes_within(matrix, rank, lambda directions: (h - center) @ (directions.mT @ A).mT, weights)
         projection = axes.mT @ A
         return PrincipalTruncation(projection, -projection @ center, axes, A @ center + b, variances.sqrt())
 
@@ -97,15 +101,17 @@ def truncation_of_latents(latents: Tensor, matrix: Tensor, rank: int) -> Princip
     return PrincipalTruncation(axes.mT @ M, -axes.mT @ mean, axes, mean, variances.sqrt())
 
 
-def _axes_within(matrix: Tensor, rank: int, project: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+def _axes_within(
+    matrix: Tensor, rank: int, project: Callable[[Tensor], Tensor], weights: NDArray[np.float64] | None = None
+) -> tuple[Tensor, Tensor]:
     """Return `rank` principal axes within the range of M as columns, and the variances along all of its directions.
 
-    project: gives the centered latents in the coordinates of orthonormal columns.
+    project: gives the centered latents, with these weights, in the coordinates of orthonormal columns.
     """
     U, _, _ = torch.linalg.svd(matrix.double())
     # Directions beyond the numerical rank come last: their code is zero for every h.
     directions = U[:, : max(rank, numerical_rank(matrix))]
-    _, turn, variances = (torch.from_numpy(part) for part in principal_axes(project(directions).numpy()))
+    _, turn, variances = (torch.from_numpy(part) for part in principal_axes(project(directions).numpy(), weights))
     axes = (directions @ turn)[:, :rank]
     largest = axes.gather(0, axes.abs().argmax(0, keepdim=True))
     axes *= torch.where(largest < 0, -1.0, 1.0)

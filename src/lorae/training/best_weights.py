@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -21,11 +22,13 @@ PATIENCE = 0.35
 class BestWeights:
     """The weights of a model at its smallest error on held-out raw items (n, ...).
 
+    item_weights: weights of these items (n,); None weighs them alike
     patience: share of all steps after which a smallest error is old
     """
 
     items: NDArray[Any]
     patience: float = PATIENCE
+    item_weights: NDArray[np.float64] | None = None
     error: float = math.inf
     reached_at: float = 0.0
     _measured_at: float = 0.0
@@ -36,7 +39,7 @@ class BestWeights:
         if progress < 1 and progress - self._measured_at < 1 / MEASURED:
             return
         self._measured_at = progress
-        error = model.squared_error(self.items)
+        error = model.squared_error(self.items, self.item_weights)
         if error < self.error:
             self.error, self.reached_at = error, progress
             self._weights = {name: value.detach().clone() for name, value in model.state_dict().items()}

@@ -95,7 +95,13 @@ def build_model(settings: Settings, dataset: Dataset) -> Autoencoder:
 
 def for_linear_path(items: NDArray[Any]) -> NDArray[Any]:
     """Return the items (n, ...) that a linear path is computed from: all, unless they are many or large."""
-    return subsample_evenly(items, min(PRINCIPAL, PRINCIPAL_ENTRIES // math.prod(items.shape[1:])))
+    return items[linear_path_rows(items.shape)]
+
+
+def linear_path_rows(shape: tuple[int, ...]) -> slice:
+    """Return the rows of items of a shape (n, ...) that a linear path is computed from."""
+    count = min(PRINCIPAL, PRINCIPAL_ENTRIES // math.prod(shape[1:]))
+    return slice(None, None, max(1, shape[0] // count))
 
 
 def build_objective(settings: Settings, model: Autoencoder) -> Objective:

@@ -1,8 +1,6 @@
 """Choose between PCA and trained networks by held-out error, so that a chosen model is never behind PCA."""
 
 import dataclasses
-import math
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,7 +16,8 @@ from lorae.models.linear_path import continued_as_pca, refit_linear_path, set_li
 from lorae.runs.store import InMemoryRun
 from lorae.system.hardware import thread_count
 from lorae.training.best_weights import PATIENCE, BestWeights
-from lorae.training.builders import build, for_linear_path
+from lorae.training.builders import build, linear_path_rows
+from lorae.training.candidates import Candidate, Judgment, Selection
 from lorae.training.rank_search import automatic_bound
 from lorae.training.schedule_context import MOST_ASIDE
 from lorae.training.trainer import Trainer
@@ -44,8 +43,6 @@ UNUSED = 0.01
 # An error of PCA below this share of the variance is float32's rounding in a network: nothing is left to learn.
 EXACT = 1e-10
 
-# A network must take 2% off PCA's error, and more than twice the standard error of the difference, to be chosen.
-GAIN, SIGMAS = 0.02, 2.0
 # With fewer items the other folds decide, in which the network is trained anew for as many steps: the fold that chose
 # among networks and steps has too few items not to flatter the choice. On 22 irises, 60% below PCA were 60% above it on
 # new ones.
@@ -53,74 +50,6 @@ FEW = 1000
 # A smaller rank than PCA needs must be carried by curvature: by a network whose error is below this share of PCA's at
 # that rank.
 CURVED = 0.9
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A trained model, the squared errors of its reconstructions of held-out items (m,), and its epochs.
-
-    share: of all steps, that were planned
-    reached_at: share of all steps after which the error was smallest
-    """
-
-    model: Autoencoder
-    errors: NDArray[np.float64]
-    noise: float
-    latent_dim: int
-    share: float
-    reached_at: float
-    history: list[dict[str, Any]]
-
-    @property
-    def error(self) -> float:
-        """Mean squared error of an entry of a held-out item."""
-        return float(self.errors.mean())
-
-
-@dataclass(frozen=True)
-class Selection:
-    """The chosen model with its rank and the errors that decided.
-
-    model: with codes as wide as the rank
-    curved: whether the model is a network; otherwise it is the PCA of all items
-    error, pca_error, variance: mean squares of entries of held-out items, of models trained without these items
-    search: ranks tried and their errors; None for a given rank
-    """
-
-    model: Autoencoder
-    rank: int
-    curved: bool
-    error: float
-    pca_error: float
-    variance: float
-    search: dict[str, Any] | None
-    history: list[dict[str, Any]]
-
-    @property
-    def score(self) -> float:
-        """Share of the variance of held-out items that the model explains."""
-        return 1 - self.error / self.variance if self.variance > 0 else 1.0
-
-    @property
-    def pca_score(self) -> float:
-        """Share of the variance of held-out items that PCA of this rank explains."""
-        return 1 - self.pca_error / self.variance if self.variance > 0 else 1.0
-
-
-@dataclass(frozen=True)
-class Judgment:
-    """Squared errors on held-out items (m,) of a network, of PCA of the same rank, and of the mean."""
-
-    network: NDArray[np.float64]
-    pca: NDArray[np.float64]
-    mean: NDArray[np.float64]
-
-    @property
-    def pays(self) -> bool:
-        """Whether the network's error is below PCA's by more than chance."""
-        gains = self.pca - self.network
-        chance = SIGMAS * gains.std() / math.sqrt(len(gains))
-        return bool(gains.mean() > max(GAIN * self.pca.mean(), chance))
 
 
 class ModelSelection:
@@ -134,6 +63,8 @@ class ModelSelection:
         Vectors in units of their deviations, float64, or images, uint8 or float32.
     noises : tuple of float
         Deviations of the noise on latents to choose from.
+    weights : array of shape (n,), default=None
+        Weights of the items, of mean 1: in the PCA, the batches, and the errors; None weighs them alike.
     folds : int, default=5
         Parts of the items, of which the first one is held out; at least 3, since a network may be judged by others.
     patience : float, default=0.35
@@ -148,6 +79,7 @@ class ModelSelection:
         items: NDArray[Any],
         noises: tuple[float, ...],
         *,
+        weights: NDArray[np.float64] | None = None,
         folds: int = FOLDS,
         patience: float = PATIENCE,
         quiet: bool = True,
@@ -155,39 +87,41 @@ class ModelSelection:
         self.settings = settings
         self.items = items
         self.noises = noises
+        self.weights = weights
         self.folds = folds
         self.patience = patience
         self.quiet = quiet
         self.order = np.random.default_rng(settings.seed).permutation(len(items))
-        self.kept, self.held = self._fold(0)
+        self.all = Split(items, weights=weights)
+        self.kept, self.held = map(self.all.at, self._fold(0))
         assert settings.latent_dim is not None
         self.width = settings.latent_dim
-        self.floor = LinearFloor.fit(self.kept, self.held, self.width)
-        self.variance = float(self.floor.errors[:, 0].mean())
-        linear = linear_dimension(as_vectors(subsample_evenly(items, MOST_ASIDE)), self.width)
-        self.linear_dimension = linear
+        self.floor = _floor(self.kept, self.held, self.width)
+        self.variance = self.floor.error(0)
+        some = self.all.at(subsample_evenly(np.arange(len(items)), MOST_ASIDE))
+        self.linear_dimension = linear_dimension(as_vectors(some.inputs), self.width, some.weights)
         self.search: dict[str, Any] | None = None
         self.failure: DivergedError | CollapsedError | None = None
 
     def select(self) -> Selection:
         """Train candidates and return the one with the smallest held-out error, or PCA."""
         rank, candidates = self._chosen_rank()
-        linear = float(self.floor.at(rank).mean())
+        linear = self.floor.error(rank)
         decided = linear < EXACT * self.variance or (candidates and candidates[0].error < CLEAR * linear)
         if self._can_judge and not decided:
             candidates += self._trials(rank)
         if self.failure is not None and not candidates:
             raise self.failure
         best = min(candidates, key=lambda candidate: candidate.error, default=None)
-        linear_model = Judgment(self.floor.at(rank), self.floor.at(rank), self.floor.at(0))
+        linear_model = Judgment(self.floor.at(rank), self.floor.at(rank), self.floor.at(0), self.held.weights)
         judged = None if best is None or self._hopeless(best, rank) else self._judged(best, rank)
         curved = judged is not None and judged.pays
         used = judged if judged is not None and judged.pays else linear_model
-        error, pca_error, variance = (float(part.mean()) for part in (used.network, used.pca, used.mean))
+        error, pca_error, variance = used.errors
         if self.search is not None:
             self.search |= {"rank": rank, "mse": error, "reached": error <= self.search["bound"]}
         return Selection(
-            finished(best.model, self.items) if best is not None and curved else self.pca(rank),
+            finished(best.model, self.all) if best is not None and curved else self.pca(rank),
             rank,
             curved,
             error,
@@ -199,7 +133,7 @@ class ModelSelection:
 
     def pca(self, rank: int) -> Autoencoder:
         """Return the PCA of all items as a model without hidden layers."""
-        floor = LinearFloor.fit(self.items, self.held, rank)
+        floor = _floor(self.all, self.held, rank)
         largest = np.take_along_axis(floor.axes, np.abs(floor.axes).argmax(axis=1)[:, None], axis=1)
         model = Autoencoder.initialized(ModelSpec("linear", self.items.shape[1:], rank))
         if self.items.dtype == np.float64:
@@ -207,13 +141,13 @@ class ModelSelection:
         set_linear_path(model, floor.mean, np.where(largest < 0, -1.0, 1.0) * floor.axes)
         return model.eval()
 
-    def _fold(self, number: int) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Return the items to train on and those held out, if a fold is held out.
+    def _fold(self, number: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the rows to train on and those held out, if a fold is held out.
 
         Nothing is trained on the first fold, which chooses among weights.
         """
         held = self._held(number)
-        return self.items[np.setdiff1d(self.order, np.concatenate([self._held(0), held]))], self.items[held]
+        return np.setdiff1d(self.order, np.concatenate([self._held(0), held])), held
 
     def _held(self, number: int) -> NDArray[np.int64]:
         return np.sort(self.order[number :: self.folds][:MOST_ASIDE])
@@ -229,7 +163,7 @@ class ModelSelection:
         width = self.linear_dimension or min(self.width, self.floor.directions)
         searched = self._train(self.noises[0], 1.0, width, self.settings.rank) if self._can_judge else None
         tried = [] if self.search is None else self.search["tried"]
-        unbounded = min([float(self.floor.at(self.width).mean()), *(each["mse"] for each in tried)])
+        unbounded = min([self.floor.error(self.width), *(each["mse"] for each in tried)])
         if isinstance(self.settings.rank, float):
             bound = (1 - self.settings.rank) * self.variance
         else:
@@ -239,10 +173,10 @@ class ModelSelection:
             rank = self.linear_dimension or rank
         smaller = rank if searched is None or self.search is None else self.search["rank"]
         self.search = {"bound": bound, "variance": self.variance, "tried": tried}
-        if searched is None or smaller > rank or searched.error > min(bound, CURVED * self.floor.at(smaller).mean()):
+        if searched is None or smaller > rank or searched.error > min(bound, CURVED * self.floor.error(smaller)):
             return rank, []
         judged = self._judged(searched, smaller)
-        kept = judged is not None and (self.settings.rank == "auto" or judged.network.mean() <= bound)
+        kept = judged is not None and (self.settings.rank == "auto" or judged.errors[0] <= bound)
         return (smaller, [searched]) if judged is not None and judged.pays and kept else (rank, [])
 
     def _trials(self, rank: int) -> list[Candidate]:
@@ -261,22 +195,23 @@ class ModelSelection:
         return trained + ([full] if full is not None else [])
 
     def _hopeless(self, candidate: Candidate, rank: int) -> bool:
-        return candidate.error > HOPELESS * float(self.floor.at(rank).mean())
+        return candidate.error > HOPELESS * self.floor.error(rank)
 
     def _train(self, noise: float, share: float, latent_dim: int, rank: int | float | str | None) -> Candidate | None:
         """Train a network with one noise for a share of all steps; None if it diverges or collapses."""
         settings = self._settings(noise, share, latent_dim, rank)
-        best = BestWeights(as_inputs(self.held), self.patience)
+        best = self._best_weights()
         trainer = self._trainer(settings, self.kept, best)
         try:
             model = trainer.fit()
             if not isinstance(rank, int):
                 self.search = trainer.schedule.result()
             errors, history = _errors(finished(model, self.kept), self.held), _history(trainer.run)
-        except MODEL_FAILURES as error:
-            self.failure = error
+            error = float(np.average(errors, weights=self.held.weights))
+        except MODEL_FAILURES as failure:
+            self.failure = failure
             return None
-        return Candidate(model, errors, noise, latent_dim, share, share * best.reached_at, history)
+        return Candidate(model, errors, error, noise, latent_dim, share, share * best.reached_at, history)
 
     def _settings(self, noise: float, share: float, latent_dim: int, rank: int | float | str | None) -> Settings:
         assert self.settings.epochs is not None
@@ -288,8 +223,12 @@ class ModelSelection:
             rank=rank,
         )
 
-    def _trainer(self, settings: Settings, kept: NDArray[Any], best: BestWeights) -> Trainer:
-        dataset = Dataset(ARRAY, Split(as_inputs(kept)), Split(best.items), "array", "")
+    def _best_weights(self) -> BestWeights:
+        return BestWeights(as_inputs(self.held.inputs), self.patience, self.held.weights)
+
+    def _trainer(self, settings: Settings, kept: Split, best: BestWeights) -> Trainer:
+        train = Split(as_inputs(kept.inputs), weights=kept.weights)
+        dataset = Dataset(ARRAY, train, Split(best.items), "array", "")
         objective = build(settings, dataset)
         run = InMemoryRun(settings, thread_count(settings.batch_size, objective.model))
         return Trainer(run, dataset, objective, best=best, quiet=self.quiet)
@@ -302,21 +241,22 @@ class ModelSelection:
         fewer items than the candidate had, and is compared with the PCA of as many fewer.
         """
         n = len(self.items)
-        everything = LinearFloor.fit(self.items, self.items, rank)
-        judgments = []
+        everything = _floor(self.all, self.all, rank)
+        judgments, rows = [], []
         for number in range(1, min(self.folds, FOLDS)) if n < FEW else (0,):
-            kept, held = self._fold(number)
+            kept, held = map(self.all.at, self._fold(number))
             errors = self._again(candidate, kept, held, rank) if number else candidate.errors
             if errors is None:
                 return None
-            floor, seen = LinearFloor.fit(kept, held, rank), everything.at(rank)[self._held(number)]
+            floor, seen = _floor(kept, held, rank), everything.at(rank)[self._held(number)]
             weight = (len(kept) + len(self.kept)) / (len(kept) + n)
             judgments.append((errors, weight * floor.at(rank) + (1 - weight) * seen, floor.at(0)))
-        return Judgment(*(np.concatenate(parts) for parts in zip(*judgments, strict=True)))
+            rows.append(self._held(number))
+        weights = None if self.weights is None else self.weights[np.concatenate(rows)]
+        network, pca, mean = (np.concatenate(parts) for parts in zip(*judgments, strict=True))
+        return Judgment(network, pca, mean, weights)
 
-    def _again(
-        self, candidate: Candidate, kept: NDArray[Any], held: NDArray[Any], rank: int
-    ) -> NDArray[np.float64] | None:
+    def _again(self, candidate: Candidate, kept: Split, held: Split, rank: int) -> NDArray[np.float64] | None:
         """Return the errors on other held-out items of a network trained like the candidate.
 
         None if it diverges or collapses. The weights that are kept are chosen by the first held-out fold, as for the
@@ -324,21 +264,27 @@ class ModelSelection:
         """
         settings = self._settings(candidate.noise, candidate.share, candidate.latent_dim, rank)
         try:
-            model = self._trainer(settings, kept, BestWeights(as_inputs(self.held), self.patience)).fit()
+            model = self._trainer(settings, kept, self._best_weights()).fit()
             return _errors(finished(model, kept), held)
         except MODEL_FAILURES:
             return None
 
 
-def finished(model: Autoencoder, items: NDArray[Any]) -> Autoencoder:
+def finished(model: Autoencoder, items: Split) -> Autoencoder:
     """Return a trained network with codes as wide as its rank, a fitted linear path, and PCA beyond the items."""
-    small = model.truncate(as_inputs(items))
-    inputs = as_inputs(for_linear_path(items))
-    refit_linear_path(small, inputs)
-    return continued_as_pca(small, inputs)
+    small = model.truncate(as_inputs(items.inputs), weights=items.weights)
+    some = items.at(linear_path_rows(items.inputs.shape))
+    inputs = as_inputs(some.inputs)
+    refit_linear_path(small, inputs, some.weights)
+    return continued_as_pca(small, inputs, some.weights)
 
 
-def _errors(model: Autoencoder, items: NDArray[Any]) -> NDArray[np.float64]:
+def _floor(kept: Split, held: Split, most: int) -> LinearFloor:
+    return LinearFloor.fit(kept.inputs, held.inputs, most, kept.weights, held.weights)
+
+
+def _errors(model: Autoencoder, held: Split) -> NDArray[np.float64]:
+    items = held.inputs
     difference = as_vectors(model.reconstruct(as_inputs(items))) - as_vectors(items)
     errors: NDArray[np.float64] = np.square(difference).mean(axis=1)
     return errors

@@ -46,6 +46,7 @@ class ScheduleContext:
     optimizers: list[torch.optim.Adam]
     items: NDArray[Any]
     aside: NDArray[Any] | None
+    aside_weights: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         self.proximal = next((each for each in self.optimizers if isinstance(each, ProximalAdam)), None)
@@ -59,12 +60,12 @@ class ScheduleContext:
     def error(self) -> float:
         """Return the mean squared error on the held-out items."""
         assert self.aside is not None
-        return self.model.squared_error(self.aside)
+        return self.model.squared_error(self.aside, self.aside_weights)
 
     def variance(self) -> float:
         """Return the mean variance of an entry of the held-out items: the error of the best constant."""
         assert self.aside is not None
-        return self._variance(self.aside)
+        return self._variance(self.aside, self.aside_weights)
 
     def explained(self) -> float:
         """Return the share of the variance of some training items that the model explains."""
@@ -114,11 +115,15 @@ class ScheduleContext:
         variance = self._variance(items)
         return 1 - self.model.squared_error(items) / variance if variance > 0 else 1.0
 
-    def _variance(self, items: NDArray[Any]) -> float:
+    def _variance(self, items: NDArray[Any], weights: NDArray[np.float64] | None = None) -> float:
         with torch.inference_mode():
             scaling = self.model.scaling
             scaled = scaling(torch.as_tensor(np.array(items), device=scaling.scale.device)).double()
-        return float(scaled.var(0, correction=0).mean())
+        if weights is None:
+            return float(scaled.var(0, correction=0).mean())
+        rows = scaled.cpu().numpy()
+        centered = rows - np.average(rows, axis=0, weights=weights)
+        return float(np.average(np.square(centered), axis=0, weights=weights).mean())
 
     def _tensors(self) -> list[Tensor]:
         """Return all tensors that training changes, in a fixed order."""

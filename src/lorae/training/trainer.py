@@ -7,6 +7,7 @@ from functools import partial
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from lorae.config.methods import get_method
@@ -44,6 +45,21 @@ def limited(model: Autoencoder, dataset: Dataset) -> Autoencoder:
     """Return a trained model after limiting its corrections to a linear path to the range of training items."""
     limit_corrections(model, subsample_evenly(dataset.train.inputs, LIMITING))
     return model
+
+
+def epoch_order(items: int, weights: NDArray[np.float64] | None, generator: torch.Generator) -> Tensor:
+    """Return the order of the items in an epoch: each once, or as often as its weight, of mean 1, in expectation.
+
+    Systematic resampling (Kitagawa, JCGS 1996): an item of weight w comes floor(w) or ceil(w) times.
+    """
+    order = torch.randperm(items, generator=generator)
+    if weights is None:
+        return order
+    ends = torch.from_numpy(np.cumsum(weights)).clone()
+    ends[-1] = items  # without rounding
+    marks = (ends + torch.rand((), generator=generator, dtype=torch.float64)).floor().long()
+    drawn = torch.arange(items).repeat_interleave(marks.diff(prepend=marks.new_zeros(1)))
+    return drawn[order]
 
 
 class Trainer:
@@ -84,7 +100,8 @@ class Trainer:
         if self.settings.measures_ranks:
             inputs, aside = set_aside(inputs, self.settings.split_seed) if best is None else (inputs, best.items)
         self.items = torch.from_numpy(inputs)
-        self.context = ScheduleContext(run, self.model, self.optimizers, inputs, aside)
+        aside_weights = None if best is None else best.item_weights
+        self.context = ScheduleContext(run, self.model, self.optimizers, inputs, aside, aside_weights)
         if self.device.type == "cuda":
             self.items = self.items.to(self.device)
         else:
@@ -203,7 +220,7 @@ class Trainer:
         epoch, position = divmod(self.step, self.steps_per_epoch)
         if self._order is None or self._order[0] != epoch:
             generator = torch.Generator("cpu").manual_seed(self.settings.seed * 1_000_003 + epoch)
-            order = torch.randperm(len(self.items), generator=generator)
+            order = epoch_order(len(self.items), self.dataset.train.weights, generator)
             self._order = epoch, order.to(self.device)
         start = position * self.settings.batch_size
         return self.items[self._order[1][start : start + self.settings.batch_size]]
