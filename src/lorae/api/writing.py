@@ -37,7 +37,10 @@ def write_items(items: "NDArray[Any]", path: Path, key: str = "images") -> None:
     if path.suffix == ".csv":
         write_atomically(path, "".join(f"{line}\n" for line in csv_lines(items)).encode())
     elif path.suffix:
-        np.save(content, items) if path.suffix == ".npy" else np.savez_compressed(content, allow_pickle=False, **{key: items})
+        if path.suffix == ".npy":
+            np.save(content, items)
+        else:
+            np.savez_compressed(content, allow_pickle=False, **{key: items})
         write_atomically(path, content.getvalue())
     elif items.ndim != 4:
         raise LoraeError(f"out: got the folder {str(path)!r}, but the items are vectors; expected a file of arrays")
