@@ -11,7 +11,6 @@ from lorae.api.finishing import encoder_outputs
 from lorae.api.loading import as_run, check_argument, dataset_of
 from lorae.api.model_card import model_card
 from lorae.api.truncation import beside, refuse_truncated
-from lorae.errors import LoraeError
 from lorae.runs.model_files import write_spec
 from lorae.runs.run import Run
 from lorae.system.files import write_atomically
@@ -76,7 +75,9 @@ def export_run(
     run = as_run(run)
     format = check_argument(choice(*FORMATS), "format", format)
     if format == "onnx":
-        _require_onnx()
+        from lorae.models.graphs import require_onnx
+
+        require_onnx("format: got 'onnx'")
     folder = beside(run, format) if out is None else Path(out)
     Run.refuse_existing(folder)
     model = deployable(run, rank, data)
@@ -147,12 +148,3 @@ def deployable(run: Run, rank: int | None, data: "str | Path | NDArray[Any] | No
             parametrize.remove_parametrizations(layer, "weight")
     model.spec = dataclasses.replace(model.spec, spectral_norm=False)
     return model.eval()
-
-
-def _require_onnx() -> None:
-    try:
-        import onnx  # noqa: F401
-        import onnxscript  # noqa: F401
-    except ImportError as error:
-        reason = f"got 'onnx', but cannot import {error.name}, expected the packages of ONNX"
-        raise LoraeError(f'format: {reason}: pip install "lorae[onnx]"') from None

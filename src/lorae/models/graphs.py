@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lorae.errors import LoraeError
 from lorae.models.autoencoder import Autoencoder
 
 OPSET = 20
@@ -19,6 +20,16 @@ KEY = "lorae"
 
 # Notes on a node's Python code, with paths of this machine.
 ORIGINS = ("stack_trace", "nn_module_stack", "source_fn_stack", "from_node")
+
+
+def require_onnx(asked: str) -> None:
+    """Raise LoraeError, with what was `asked` for in front, if the packages of ONNX are missing."""
+    try:
+        import onnx  # noqa: F401
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        reason = f"cannot import {error.name}, expected the packages of ONNX"
+        raise LoraeError(f'{asked}, but {reason}: pip install "lorae[onnx]"') from None
 
 
 class _Encoding(nn.Module):
@@ -46,10 +57,11 @@ def model_graphs(model: Autoencoder, write: Callable[..., bytes], about: str) ->
     The encoder maps `items`, images (n, c, h, w) in [0, 1] or vectors (n, d), to `codes` (n, latent_dim), the decoder
     codes to items; pixels are not clipped. `write` is `as_onnx` or `as_torch`, `about` the text stored with a graph.
     """
-    codes = torch.zeros(2, model.spec.latent_dim)
+    dtype = model.scaling.unit.dtype
+    codes = torch.zeros(2, model.spec.latent_dim, dtype=dtype)
     graphs = {"decoder": write(_traced(_Decoding(model), codes), "codes", "items", about)}
     if model.spec.encodes:
-        items = torch.zeros(2, *model.spec.shape, dtype=torch.float64 if model.scaling.far else torch.float32)
+        items = torch.zeros(2, *model.spec.shape, dtype=torch.float64 if model.scaling.far else dtype)
         graphs["encoder"] = write(_traced(_Encoding(model), items), "items", "codes", about)
     return graphs
 
