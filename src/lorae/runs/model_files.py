@@ -1,5 +1,6 @@
 """Files of tensors: checkpoints, and a model as `model.safetensors` with weights and `model.json` with its spec."""
 
+import contextlib
 import dataclasses
 import io
 from collections.abc import Callable, Mapping
@@ -85,7 +86,6 @@ def _read_weights(folder: Path) -> dict[str, Any]:
 
 def read_model(folder: Path, advice: str) -> "Autoencoder":
     """Return the model of a folder, on the CPU; `advice` says what to do if its two files do not fit together."""
-    import torch
     from safetensors import SafetensorError
 
     from lorae.models.autoencoder import Autoencoder, ModelSpec
@@ -98,16 +98,27 @@ def read_model(folder: Path, advice: str) -> "Autoencoder":
     try:
         with isolated():
             weights = _read_weights(folder)
-            _check_sizes(spec, weights)
-            with torch.device("meta"):  # shapes that do not fit are found before memory is taken for them
-                skeleton = Autoencoder(ModelSpec.from_json(spec))
-            skeleton.load_state_dict({name: value.to("meta") for name, value in weights.items()})
+            _check_fit(spec, weights)
             model = Autoencoder.initialized(ModelSpec.from_json(spec))
             model.load_state_dict(weights)
     except (SafetensorError, KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise LoraeError(f"{path}: does not hold the model of model.json ({reason}); {advice}") from None
     return model.eval()
+
+
+def _check_fit(spec: Mapping[str, Any], weights: Mapping[str, Any]) -> None:
+    """Raise an error if a spec does not have the shapes of weights, before memory is taken for its model."""
+    import torch
+
+    from lorae.models.autoencoder import Autoencoder, ModelSpec
+
+    _check_sizes(spec, weights)
+    # A bottleneck of another, installed package may need values to start.
+    with contextlib.suppress(NotImplementedError):
+        with torch.device("meta"):
+            skeleton = Autoencoder(ModelSpec.from_json(dict(spec)))
+        skeleton.load_state_dict({name: value.to("meta") for name, value in weights.items()})
 
 
 def _check_sizes(spec: Mapping[str, Any], weights: Mapping[str, Any]) -> None:
