@@ -75,7 +75,7 @@ def reconstruct(
     *,
     n: int | None = None,
     out: str | Path | None = None,
-    data: "str | Path | NDArray[Any] | None" = None,
+    data: Any = None,
 ) -> Path:
     """Draw items and their reconstructions: those of the test split, or given ones.
 
@@ -87,9 +87,9 @@ def reconstruct(
         Number of items, the first ones; None takes 32.
     out : str or Path, default=None
         The PNG file; None takes `RUN/figures/reconstructions.png`.
-    data : str, Path or ndarray, default=None
-        Items to reconstruct, which are prepared as those of the training: a folder or zip file of images, an .npy or
-        .npz file, or an array. None takes the test items of the run; if they are gone, the 32 that it keeps.
+    data : object, default=None
+        Items to reconstruct, which are prepared as those of the training: anything that `train` takes. None takes the
+        test items of the run; if they are gone, the 32 that it keeps.
 
     Returns
     -------
@@ -205,8 +205,8 @@ def compare(runs: "Sequence[str | Path | Run]", out: str | Path | None = None) -
 
 
 def fid(
-    first: "str | Path | NDArray[Any]",
-    second: "str | Path | NDArray[Any]",
+    first: Any,
+    second: Any,
     *,
     features: "str | Own | None" = None,
     features_weights: str | None = None,
@@ -221,8 +221,8 @@ def fid(
 
     Parameters
     ----------
-    first, second : str, Path or ndarray
-        A folder or zip file of images, an .npy or .npz file, an array, or a split of a data set such as `mnist:test`.
+    first, second : object
+        Anything that `train` takes, or a split of a named data set such as `mnist:test`.
     features : str, torch module or function, default=None
         Network whose features are compared: `inception`, `dinov2`, `clip`, `lite0`, `digits`, `raw`, a torch module or
         a function of yours, or `FILE.py:NAME` of one; None takes `raw` for vectors, else `inception`. Yours maps a

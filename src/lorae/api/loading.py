@@ -10,7 +10,6 @@ from lorae.config.data_settings import ARRAY, DataSettings
 from lorae.config.datasets import DATASETS
 from lorae.errors import LoraeError, LoraeWarning, MissingDataError
 from lorae.isolation import isolated
-from lorae.plain_arrays import is_array
 from lorae.runs.run import Run
 from lorae.validation import Rule
 
@@ -35,7 +34,8 @@ def load(run: "str | Path | Run", *, point: str | None = None) -> "Autoencoder":
     -------
     Autoencoder
         On the CPU, in evaluation mode; it has `encode`, `decode`, `reconstruct`, `spectrum`, `collapse`, `truncate`.
-        They take every array that `train` takes, and prepare it by the settings of the run.
+        They take whatever `train` takes, prepare it by the settings of the run, and order the columns of a table by
+        their names in training.
 
     Raises
     ------
@@ -47,20 +47,21 @@ def load(run: "str | Path | Run", *, point: str | None = None) -> "Autoencoder":
     >>> model = load("runs/demo")             # doctest: +SKIP
     >>> model.decode(model.encode(images))    # doctest: +SKIP
     """
-    from lorae.data.items import prepare_items
+    from lorae.data.items import prepare_items, read_for_model
 
     run = as_run(run)
     model = run.load_model(point)
+    model.read = functools.partial(read_for_model, run.settings, model.spec.shape, columns_of(run))
     model.prepare = functools.partial(prepare_items, run.settings, model.spec.shape)
     return model
 
 
-def load_data(data: "str | Path | NDArray[Any]" = "mnist", **settings: Any) -> "Dataset":
+def load_data(data: Any = "mnist", **settings: Any) -> "Dataset":
     """Load a data set as training does.
 
     Parameters
     ----------
-    data : str, Path or ndarray, default="mnist"
+    data : object, default="mnist"
         As in `train`.
     **settings
         Fields of `lorae.config.data_settings.DataSettings`: `data_root`, `limit`, `size`, `crop`, `channels`,
@@ -103,12 +104,21 @@ def as_run(run: "str | Path | Run") -> Run:
 def data_name(data: Any) -> str:
     """Return the setting `data`: a known name, an absolute path (runs are read from any folder), or ARRAY."""
     from lorae.data import source_names
+    from lorae.data.sources import is_source
 
     if isinstance(data, (str, Path)):
         return str(data) if str(data) in source_names() else absolute_path(data)
-    if not is_array(data):
-        raise LoraeError(f"data: got {type(data).__name__}, expected a name, a path or a NumPy array")
+    if not is_source(data):
+        raise LoraeError(
+            f"data: got {type(data).__name__}, expected a name, a path or a NumPy array, a tensor, a table of pandas, "
+            "polars or pyarrow, or a Dataset or DataLoader of torch"
+        )
     return ARRAY
+
+
+def columns_of(run: Run) -> tuple[str, ...]:
+    """Return the names of the columns of a table that a run was trained on; none for other data."""
+    return tuple(run.config.get("data", {}).get("columns", ()))
 
 
 def absolute_path(path: str | Path) -> str:
@@ -125,17 +135,11 @@ def load_dataset(settings: DataSettings, data: Any) -> "Dataset":
     return load_source(settings, None if isinstance(data, (str, Path)) else data)
 
 
-def given_items(
-    run: Run, shape: tuple[int, ...], items: "str | Path | NDArray[Any]", n: int | None = None
-) -> "NDArray[Any]":
+def given_items(run: Run, shape: tuple[int, ...], items: Any, n: int | None = None) -> "NDArray[Any]":
     """Return the first n of given items, all for None, prepared as in the training of a run on items of a shape."""
-    from lorae.data.collection import load_collection
-    from lorae.data.items import prepare_items
+    from lorae.data.items import prepare_items, read_for_model
 
-    settings = run.settings
-    side = shape[1] if len(shape) == 3 and settings.crop is None else None
-    given = load_collection(items, side, settings.skip_bad).items if isinstance(items, (str, Path)) else items
-    return prepare_items(settings, shape, given[:n])
+    return prepare_items(run.settings, shape, read_for_model(run.settings, shape, columns_of(run), items)[:n])
 
 
 def dataset_of(run: Run, data: "str | Path | NDArray[Any] | None") -> "Dataset":

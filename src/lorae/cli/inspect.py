@@ -10,6 +10,7 @@ from rich.table import Table
 from lorae import api
 from lorae.cli.arguments import DATA_SETTINGS, MEANING_OF_DATA, add_moved_data, add_settings, settings_of
 from lorae.cli.output import Output, existing, table
+from lorae.config.data_settings import FILES_OF_ITEMS
 from lorae.config.evaluation_settings import EvaluationSettings
 from lorae.reports import comparison
 from lorae.runs.run import Run
@@ -31,9 +32,7 @@ def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
 
     reconstruct = add("reconstruct", _reconstruct, "draw test items and their reconstructions", "run")
     reconstruct.add_argument("-n", "--n", metavar="N", help="number of items; 32 by default")
-    add_moved_data(
-        reconstruct, "items to reconstruct: a folder or zip file, an .npy or .npz file; by default test items"
-    )
+    add_moved_data(reconstruct, f"items to reconstruct: {FILES_OF_ITEMS}; by default test items")
     reconstruct.add_argument("--out", metavar="FILE.png", help="the figure; in RUN/figures by default")
 
     report = add("report", _report, "write one self-contained HTML page about one or several runs", "runs")
@@ -59,7 +58,7 @@ def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
 
     meaning = "compute Frechet and kernel distances between two collections of images or arrays"
     fid = add("fid", _fid, meaning)
-    fid.add_argument("first", metavar="A", help="a folder or zip file, an .npy or .npz file, or mnist:test")
+    fid.add_argument("first", metavar="A", help=f"{FILES_OF_ITEMS}, or mnist:test")
     fid.add_argument("second", metavar="B")
     add_settings(fid, ("features", "features_weights", "seed", "device"), EvaluationSettings)
     fid.add_argument("--size", metavar="SIZE", help="side in pixels to which all images are resized first")

@@ -51,6 +51,7 @@ class Dataset:
     checksums: file name -> digest, with the algorithm in front (`md5:...`), of what was read.
     intrinsic_dimension: the known number of continuous factors of synthetic data, else None.
     left_out: sentences on what was not read: files that are no images, broken files, frames after the first.
+    columns: names of the columns of a table, if all have one.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Dataset:
     checksums: dict[str, str] = field(default_factory=dict)
     intrinsic_dimension: int | None = None
     left_out: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
 
     @property
     def kind(self) -> str:
@@ -109,6 +111,7 @@ class Dataset:
             "intrinsic_dimension": self.intrinsic_dimension,
             "source": self.source,
             "left_out": list(self.left_out),
+            **({"columns": list(self.columns)} if self.columns else {}),
             "checksums": self.checksums,
             "fingerprint": self.fingerprint,
         }

@@ -1,10 +1,8 @@
 """Distances between two collections of items, independent of runs."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lorae.data.collection import Collection, load_collection
 from lorae.errors import LoraeError
@@ -16,8 +14,8 @@ from lorae.system.progress import progress_bar
 
 
 def compare_collections(
-    first: str | Path | NDArray[Any],
-    second: str | Path | NDArray[Any],
+    first: Any,
+    second: Any,
     *,
     features: Own | str | None,
     features_weights: str | None,
@@ -29,7 +27,8 @@ def compare_collections(
     quiet: bool = False,
 ) -> dict[str, Any]:
     """Return Frechet and kernel distances with their protocol, as plain values; see `lorae.fid`."""
-    sides = [load_collection(source, size, skip_bad, value_range) for source in (first, second)]
+    one = load_collection(first, size, skip_bad, value_range)
+    sides = [one, load_collection(second, size, skip_bad, value_range, one.columns)]
     _check_shapes(*sides)
     kind = "vectors" if sides[0].items.ndim == 2 else "images"
     extractor = build_extractor(features or ("raw" if kind == "vectors" else "inception"), features_weights)

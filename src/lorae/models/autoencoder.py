@@ -77,6 +77,8 @@ class Autoencoder(nn.Module):
 
     # Prepares raw items of other shapes and dtypes as training did; `lorae.load` sets it.
     prepare: Callable[[NDArray[Any]], NDArray[Any]] | None = None
+    # Reads items of any kind that training reads, such as tables and files; `lorae.load` sets it.
+    read: Callable[[Any], NDArray[Any]] | None = None
 
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__()
@@ -276,6 +278,8 @@ class Autoencoder(nn.Module):
 
     def _accepted(self, items: Array) -> Array:
         """Return items of the model's shape and range; others are prepared as in training, or refused."""
+        if self.read is not None and not isinstance(items, (np.ndarray, Tensor, list)):
+            items = self.read(items)
         given = plain_array(items, "items")
         items = items if isinstance(items, Tensor) else given
         images, floats = len(self.spec.shape) == 3, given.dtype.kind == "f"
