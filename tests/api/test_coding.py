@@ -48,7 +48,8 @@ def test_decoded_images_are_written_to_arrays_and_folders(suffix, trained, image
 
 
 def test_vectors_come_back_in_their_own_units(on_vectors, vectors, tmp_path):
-    decoded = lorae.decode(on_vectors, lorae.encode(on_vectors, vectors), out=tmp_path / "items.csv")
+    lorae.encode(on_vectors, vectors, out=tmp_path / "codes.csv")
+    decoded = lorae.decode(on_vectors, tmp_path / "codes.csv", out=tmp_path / "items.csv")
     expected = lorae.load(on_vectors).reconstruct(vectors)
     np.testing.assert_array_equal(decoded, expected)
     np.testing.assert_array_equal(read(tmp_path / "items.csv"), expected)

@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+import zipfile
 
 import numpy as np
 import onnx
@@ -11,12 +12,27 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 import lorae
-from lorae.api.export import FORMATS
+from lorae.api.export import FORMATS, SUFFIXES
+from lorae.api.truncation import methods_with_matrix
 from lorae.config.methods import METHODS
 from lorae.errors import LoraeError
 from lorae.models.autoencoder import Autoencoder, ModelSpec
 
-FILES = {"safetensors": {"model.safetensors"}, "onnx": {"encoder.onnx", "decoder.onnx"}}
+FILES = {
+    "safetensors": {"model.safetensors", "model.json", "README.md"},
+    "onnx": {"encoder.onnx", "decoder.onnx"},
+    "torch": {"encoder.pt2", "decoder.pt2"},
+}
+
+
+def left(method):
+    """What is left of a method in an exported model: its bottleneck unless that is a matrix, its kind of decoder."""
+    name = "identity" if method.name in methods_with_matrix() else method.bottleneck
+    return name, method.spectral_norm, method.encodes, method.likelihood
+
+
+# The last method of each kind of exported model: every method of the table has the graph of one of these.
+KINDS = {left(method): method.name for method in METHODS.values()}
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +61,9 @@ def cut(run, rank=None):
 
 
 def graph_runs(path, **inputs):
+    if path.suffix == ".pt2":
+        (items,) = inputs.values()
+        return torch.export.load(path).module()(torch.from_numpy(items)).detach().numpy()
     (result,) = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"]).run(None, inputs)
     return result
 
@@ -91,21 +110,45 @@ def test_every_method_for_vectors_can_be_exported(method, vectors, small, tmp_pa
         assert close(model.decode(latents), lorae.load(run).decode(latents))
 
 
-# One of each bottleneck that is left as it is, and spectral norms.
-@pytest.mark.parametrize("method", ["vae", "vae-flow", "vq-vae", "rae-sn"])
-def test_every_kind_of_network_has_a_graph(method, image_file, images, small, tmp_path):
-    run = train(method, image_file, small, tmp_path / "run")
-    folder = lorae.export_run(run, "onnx", out=tmp_path / "out")
-    codes = graph_runs(folder / "encoder.onnx", items=(images[:5] / 255).astype(np.float32))
-    assert close(graph_runs(folder / "decoder.onnx", codes=codes), lorae.load(run).reconstruct(images[:5]))
+CASES = [*((method, "onnx") for method in KINDS.values()), ("vae-flow", "torch"), ("ls-gan", "torch")]
 
 
-def test_a_generator_has_a_decoder_alone(image_file, small, tmp_path):
-    run = train("gan", image_file, small, tmp_path / "run")
-    folder = lorae.export_run(run, "onnx", out=tmp_path / "out")
-    assert [path.name for path in folder.iterdir()] == ["decoder.onnx"]
-    latents = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
-    assert close(graph_runs(folder / "decoder.onnx", codes=latents), lorae.load(run).decode(latents))
+@pytest.mark.parametrize(("method", "format"), CASES)
+def test_every_method_of_the_table_has_graphs_with_any_number_of_rows(
+    method, format, image_file, images, small, tmp_path
+):
+    run, suffix = train(method, image_file, small, tmp_path / "run"), SUFFIXES[format]
+    folder, model = lorae.export_run(run, format, out=tmp_path / "out"), lorae.load(run)
+    if not model.spec.encodes:
+        assert [path.name for path in folder.iterdir()] == [f"decoder{suffix}"]
+        latents = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
+        assert close(graph_runs(folder / f"decoder{suffix}", codes=latents), model.decode(latents))
+        return
+    for n in (1, 5):  # traced with 2
+        codes = graph_runs(folder / f"encoder{suffix}", items=(images[:n] / 255).astype(np.float32))
+        assert close(graph_runs(folder / f"decoder{suffix}", codes=codes), model.reconstruct(images[:n]))
+
+
+@pytest.mark.parametrize("network", ["mlp", "residual"])
+def test_networks_of_vectors_in_their_own_units_have_graphs(network, vectors, small, tmp_path):
+    far = vectors.astype(np.float64) + 1e6  # float32 would lose their digits
+    run = lorae.train(far, out=tmp_path / "run", **small | {"network": network, "latent_dim": 4})
+    folder = lorae.export_run(run, "torch", out=tmp_path / "out")
+    codes = graph_runs(folder / "encoder.pt2", items=far)
+    decoded = graph_runs(folder / "decoder.pt2", codes=codes)
+    assert decoded.dtype == np.float64
+    assert close(decoded - 1e6, lorae.load(run).reconstruct(far) - 1e6)
+
+
+def test_two_files_of_torch_are_the_same_to_the_byte_and_name_no_file_of_this_machine(trained, tmp_path):
+    first, second = (lorae.export_run(trained, "torch", out=tmp_path / name) for name in "ab")
+    for name in FILES["torch"]:
+        assert (first / name).read_bytes() == (second / name).read_bytes()
+        with zipfile.ZipFile(first / name) as archive:
+            assert not [entry for entry in archive.namelist() if b".py" in archive.read(entry)]
+    extra = {"lorae": ""}
+    torch.export.load(first / "encoder.pt2", extra_files=extra)
+    assert json.loads(extra["lorae"])["spec"]["network"] == lorae.load(trained).spec.network
 
 
 def test_two_files_are_the_same_to_the_byte(trained, tmp_path):
@@ -205,7 +248,10 @@ def test_plain_output_is_a_line_a_file(trained, tmp_path, run_cli):
 
 
 BAD_INPUT = {
-    "format": (["--format", "tflite"], "format: got 'tflite', expected one of safetensors, onnx (from --format)"),
+    "format": (
+        ["--format", "tflite"],
+        "format: got 'tflite', expected one of safetensors, onnx, torch (from --format)",
+    ),
     "rank": (["--rank", "9"], "rank: got '9', expected a whole number of at least 1 and at most 8 (from --rank)"),
 }
 

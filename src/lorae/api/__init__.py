@@ -3,6 +3,7 @@
 from lorae.api.coding import decode, encode
 from lorae.api.export import export_run
 from lorae.api.generation import interpolate, sample
+from lorae.api.hub import from_pretrained, push_to_hub
 from lorae.api.inspection import compare, evaluate, fid, reconstruct, spectrum, write_report
 from lorae.api.loading import dataset_of, load, load_data, origin_of_argument
 from lorae.api.training import plan, resume, train
@@ -17,12 +18,14 @@ __all__ = [
     "evaluate",
     "export_run",
     "fid",
+    "from_pretrained",
     "interpolate",
     "list_methods",
     "load",
     "load_data",
     "origin_of_argument",
     "plan",
+    "push_to_hub",
     "reconstruct",
     "resume",
     "sample",

@@ -26,7 +26,8 @@ def encode(
     run : str, Path or Run
         A finished run of a method with an encoder.
     items : str, Path or ndarray
-        A folder or zip file of images, an .npy or .npz file, or an array. Items are prepared as those of the training.
+        Anything that `train` takes: a folder of images, a file, an array, a data frame, a data set of torch. Items are
+        prepared as those of the training.
     out : str or Path, default=None
         New .npy, .npz or .csv file that the codes are written to as well.
     device : {"auto", "cpu", "cuda"}, default="auto"
@@ -72,7 +73,7 @@ def decode(
     run : str, Path or Run
         A finished run.
     codes : str, Path or ndarray
-        An array (n, latent_dim), or an .npy or .npz file of one.
+        An array (n, latent_dim), or an .npy, .npz or .csv file of one.
     out : str or Path, default=None
         New .npy or .npz file, new folder of PNG files, or for vectors new .csv file, that the items are written to as
         well.

@@ -1,14 +1,17 @@
-"""Export models for use without this package, or without torch: safetensors with the spec inside, ONNX graphs."""
+"""Export models for use elsewhere: safetensors with the spec and a model card, graphs of ONNX or of torch."""
 
 import dataclasses
 import json
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lorae import __version__
 from lorae.api.finishing import encoder_outputs
 from lorae.api.loading import as_run, check_argument, dataset_of
+from lorae.api.model_card import model_card
 from lorae.api.truncation import beside, refuse_truncated
+from lorae.runs.model_files import write_spec
 from lorae.runs.run import Run
 from lorae.system.files import write_atomically
 from lorae.validation import choice
@@ -18,10 +21,8 @@ if TYPE_CHECKING:
 
     from lorae.models.autoencoder import Autoencoder
 
-FORMATS = ("safetensors", "onnx")
-
-# The one key of the metadata in every file: safetensors writes several in random order.
-KEY = "lorae"
+FORMATS = ("safetensors", "onnx", "torch")
+SUFFIXES = {"onnx": ".onnx", "torch": ".pt2"}
 
 
 def export_run(
@@ -41,12 +42,13 @@ def export_run(
     ----------
     run : str, Path or Run
         A finished run.
-    format : {"safetensors", "onnx"}, default="safetensors"
-        `safetensors` writes `model.safetensors`. Its metadata has a key `lorae`, JSON whose `spec` rebuilds the model:
-        `model = Autoencoder(ModelSpec.from_json(spec))`, then `model.load_state_dict(load_file(path))`.
+    format : {"safetensors", "onnx", "torch"}, default="safetensors"
+        `safetensors` writes what `lorae.from_pretrained` loads, `model.safetensors` and `model.json`, and `README.md`,
+        a model card. The metadata of the weights have a key `lorae`, JSON whose `spec` is that of `model.json`.
         `onnx` writes `encoder.onnx` from `items` to `codes`, except for generators, and `decoder.onnx` from `codes` to
         `items`, float32 with any number of rows, opset 20. Items are images (n, c, h, w) in [0, 1], which decoded ones
         may leave slightly, or vectors in their own units, float64 if they are far from zero (see docs/data.md).
+        `torch` writes the same graphs as `encoder.pt2` and `decoder.pt2` for `torch.export.load`, on the CPU.
     out : str or Path, default=None
         New folder; None takes `RUN-FORMAT`.
     rank : int, default=None
@@ -73,28 +75,53 @@ def export_run(
     run = as_run(run)
     format = check_argument(choice(*FORMATS), "format", format)
     if format == "onnx":
-        from lorae.models.onnx_graphs import require_onnx
+        from lorae.models.graphs import require_onnx
 
         require_onnx("format: got 'onnx'")
-    if rank is not None:
-        refuse_truncated(run)
     folder = beside(run, format) if out is None else Path(out)
     Run.refuse_existing(folder)
-    model = _deployable(run, rank, data)
-    about = {"version": __version__, "method": run.settings.method, "spec": dataclasses.asdict(model.spec)}
-    files = _as_safetensors(model, about) if format == "safetensors" else _as_onnx(model, about)
-    for name, content in files.items():
-        write_atomically(folder / name, content)
+    model = deployable(run, rank, data)
+    if format == "safetensors":
+        write_pretrained(run, model, folder, cut=rank is not None)
+        return folder
+    from lorae.models.graphs import as_onnx, as_torch, model_graphs
+
+    graphs = model_graphs(model, as_onnx if format == "onnx" else as_torch, _about(run, model))
+    for name, content in graphs.items():
+        write_atomically(folder / f"{name}{SUFFIXES[format]}", content)
     return folder
+
+
+def write_pretrained(run: Run, model: "Autoencoder", folder: Path, *, cut: bool, source: str = "this-folder") -> None:
+    """Write a model that `deployable` returned, with its card, and `model.json` last.
+
+    cut: whether it has fewer directions than the run; source: where `lorae.from_pretrained` will find it
+    """
+    from safetensors.torch import save
+
+    from lorae.models.graphs import KEY
+
+    tensors = {name: value.contiguous() for name, value in model.state_dict().items()}
+    # One key alone: safetensors writes several in random order.
+    write_atomically(folder / "model.safetensors", save(tensors, metadata={KEY: _about(run, model)}))
+    write_atomically(folder / "README.md", model_card(run, model.spec, cut=cut, source=source).encode())
+    write_spec(model, folder)
+
+
+def _about(run: Run, model: "Autoencoder") -> str:
+    """Return the text in every exported file: a JSON object with the spec that rebuilds the model."""
+    return json.dumps({"version": __version__, "method": run.settings.method, "spec": dataclasses.asdict(model.spec)})
 
 
 def exported_width(folder: Path) -> int:
     """Return the number of latent coordinates of a model that `export_run` wrote, from the spec in its file."""
-    if (folder / "model.safetensors").exists():
-        # Not `safe_open`, which takes no path with bytes that are not UTF-8: a size, then as many bytes of JSON.
-        with (folder / "model.safetensors").open("rb") as file:
-            header = file.read(int.from_bytes(file.read(8), "little"))
-        about = json.loads(header)["__metadata__"][KEY]
+    from lorae.models.graphs import KEY
+
+    if (folder / "model.json").exists():
+        return int(json.loads((folder / "model.json").read_text())["latent_dim"])
+    if (folder / "decoder.pt2").exists():
+        with zipfile.ZipFile(folder / "decoder.pt2") as archive:
+            (about,) = (archive.read(name) for name in archive.namelist() if name.endswith(f"/extra/{KEY}"))
     else:
         import onnx
 
@@ -102,10 +129,12 @@ def exported_width(folder: Path) -> int:
     return int(json.loads(about)["spec"]["latent_dim"])
 
 
-def _deployable(run: Run, rank: int | None, data: "str | Path | NDArray[Any] | None") -> "Autoencoder":
+def deployable(run: Run, rank: int | None, data: "str | Path | NDArray[Any] | None") -> "Autoencoder":
     """Return the model without M, and with its spectral norms, which no longer change, divided into the weights."""
     from torch.nn.utils import parametrize
 
+    if rank is not None:
+        refuse_truncated(run)
     model = run.load_model()
     if rank is not None or model.bottleneck.matrix() is not None:
         rank = model.truncation_rank(rank)  # a model that cannot be truncated is refused before the data are loaded
@@ -119,20 +148,3 @@ def _deployable(run: Run, rank: int | None, data: "str | Path | NDArray[Any] | N
             parametrize.remove_parametrizations(layer, "weight")
     model.spec = dataclasses.replace(model.spec, spectral_norm=False)
     return model.eval()
-
-
-def _as_safetensors(model: "Autoencoder", about: dict[str, Any]) -> dict[str, bytes]:
-    from safetensors.torch import save
-
-    tensors = {name: value.contiguous() for name, value in model.state_dict().items()}
-    return {"model.safetensors": save(tensors, metadata={KEY: json.dumps(about)})}
-
-
-def _as_onnx(model: "Autoencoder", about: dict[str, Any]) -> dict[str, bytes]:
-    from lorae.models.onnx_graphs import decoder_graph, encoder_graph
-
-    metadata = {KEY: json.dumps(about)}
-    graphs = {"decoder.onnx": decoder_graph(model, metadata)}
-    if model.spec.encodes:
-        graphs["encoder.onnx"] = encoder_graph(model, metadata)
-    return graphs

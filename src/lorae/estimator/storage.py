@@ -145,15 +145,14 @@ class StorageMixin(BaseEstimator):  # type: ignore[misc]
         The graphs have the scaling inside and take any number of rows. Vectors are float64, in their own units. Images
         are float32 (n, c, h, w) in [0, 1], which decoded ones may leave slightly.
         """
-        from lorae.models.onnx_graphs import decoder_graph, encoder_graph, require_onnx
+        from lorae.models.graphs import as_onnx, model_graphs, require_onnx
 
         check_is_fitted(self)
         about = {"version": __version__, "method": "LoRAE", "spec": dataclasses.asdict(self.model_.spec)}
-        metadata = {KEY: json.dumps(about)}
         with value_errors():
             require_onnx("to_onnx: got a call")
-            for name, graph in (("encoder", encoder_graph), ("decoder", decoder_graph)):
-                write_atomically(Path(path) / f"{name}.onnx", graph(self.model_, metadata))
+            for name, graph in model_graphs(self.model_, as_onnx, json.dumps(about)).items():
+                write_atomically(Path(path) / f"{name}.onnx", graph)
         return Path(path)
 
 

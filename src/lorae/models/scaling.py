@@ -53,7 +53,8 @@ class Scaling(nn.Module):
 
     def update_far(self) -> None:
         """Find out whether float32 rounds raw vectors by much; to be called when shift and scale have changed."""
-        self.far = not self.images and is_far(self.shift.cpu().numpy(), self.scale.cpu().numpy())
+        known = not self.images and not self.shift.is_meta
+        self.far = known and is_far(self.shift.cpu().numpy(), self.scale.cpu().numpy())
 
     def forward(self, x: Tensor) -> Tensor:
         """Scale raw items (n, ...) to floats of the same shape."""

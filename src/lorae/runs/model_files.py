@@ -1,5 +1,6 @@
 """Files of tensors: checkpoints, and a model as `model.safetensors` with weights and `model.json` with its spec."""
 
+import contextlib
 import dataclasses
 import io
 from collections.abc import Callable, Mapping
@@ -73,10 +74,14 @@ def read_kept(kind: Kept, folder: Path) -> "NDArray[Any] | None":
 
 def load_weights(model: "Autoencoder", folder: Path) -> None:
     """Load the weights of a folder into a model."""
+    model.load_state_dict(_read_weights(folder))
+
+
+def _read_weights(folder: Path) -> dict[str, Any]:
     from safetensors.torch import load
 
     # Not `load_file`, which takes no path with bytes that are not UTF-8.
-    model.load_state_dict(rename_weights(load((folder / "model.safetensors").read_bytes())))
+    return rename_weights(load((folder / "model.safetensors").read_bytes()))
 
 
 def read_model(folder: Path, advice: str) -> "Autoencoder":
@@ -92,9 +97,44 @@ def read_model(folder: Path, advice: str) -> "Autoencoder":
         raise LoraeError(f"{path}: not found, but model.json is there")
     try:
         with isolated():
+            weights = _read_weights(folder)
+            _check_fit(spec, weights)
             model = Autoencoder.initialized(ModelSpec.from_json(spec))
-            load_weights(model, folder)
-    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+            model.load_state_dict(weights)
+    except (SafetensorError, KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise LoraeError(f"{path}: does not hold the model of model.json ({reason}); {advice}") from None
     return model.eval()
+
+
+def _check_fit(spec: Mapping[str, Any], weights: Mapping[str, Any]) -> None:
+    """Raise an error if a spec does not have the shapes of weights, before memory is taken for its model."""
+    import torch
+
+    from lorae.models.autoencoder import Autoencoder, ModelSpec
+
+    _check_sizes(spec, weights)
+    # A bottleneck of another, installed package may need values to start.
+    with contextlib.suppress(NotImplementedError):
+        with torch.device("meta"):
+            skeleton = Autoencoder(ModelSpec.from_json(dict(spec)))
+        skeleton.load_state_dict({name: value.to("meta") for name, value in weights.items()})
+
+
+def _check_sizes(spec: Mapping[str, Any], weights: Mapping[str, Any]) -> None:
+    """Raise ValueError for a spec, perhaps of a stranger, with sizes that no model of these weights has."""
+    shape, latent_dim, options = spec["shape"], spec["latent_dim"], spec.get("bottleneck_options", {})
+    most = sum(value.numel() for value in weights.values())
+    sizes = {"shape": shape, "latent_dim": [latent_dim]}
+    # Each layer is a module, and has at least one tensor of its own.
+    layers = {
+        "depth": spec.get("depth", 1),
+        "layers": options.get("layers", 1) if spec.get("bottleneck") == "linear" else 1,
+    }
+    for name, size in [(name, size) for name, several in sizes.items() for size in several] + [*layers.items()]:
+        largest = len(weights) if name in layers else most
+        if type(size) is not int or not 1 <= size <= largest:
+            raise ValueError(f"{name} has {size!r}, expected whole numbers from 1 to {largest}")
+    for name, number in {"width": spec.get("width", 1.0), **options}.items():
+        if isinstance(number, (int, float)) and not abs(number) <= most:
+            raise ValueError(f"{name} is {number!r}, expected at most the {most} values of the file")

@@ -72,7 +72,7 @@ def read_record(kind: Kind, path: Path) -> Record:
     """Read a JSON record in the current schema."""
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise LoraeError(f"{path}: not readable as JSON ({error})") from None
     if not isinstance(record, dict):
         raise LoraeError(f"{path}: holds {type(record).__name__}, expected a JSON object")
