@@ -16,6 +16,8 @@ __version__ = "0.1.0"
 _API = {
     "LoRAE": "estimator",
     "compare": "api",
+    "decode": "api",
+    "encode": "api",
     "evaluate": "api",
     "export_run": "api",
     "fid": "api",
