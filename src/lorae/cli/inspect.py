@@ -42,9 +42,10 @@ def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     evaluate.add_argument(
         "--only",
         metavar="NAMES",
-        help="measures, comma-separated: reconstruction, rank, explained, dimension, fid, kid, prdc, interpolation, "
-        "probe, classification, supervised (takes an hour); all but supervised by default. If interrupted, "
-        "classification and supervised keep their trainings in RUN/unfinished-NAME; the same command continues them",
+        help="measures, comma-separated: reconstruction, rank, explained, dimension, fid, kid, cmmd, prdc, "
+        "interpolation, probe, classification, supervised (takes an hour); all but supervised by default. If "
+        "interrupted, classification and supervised keep their trainings in RUN/unfinished-NAME; the same command "
+        "continues them",
     )
     add_settings(evaluate, [field.name for field in dataclasses.fields(EvaluationSettings)], EvaluationSettings)
 
@@ -55,7 +56,7 @@ def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     )
     compare.add_argument("--out", metavar="FILE.html", help=f"the page; {PAGE} by default")
 
-    meaning = "compute the Frechet and kernel distance between two collections of images or arrays"
+    meaning = "compute Frechet and kernel distances between two collections of images or arrays"
     fid = add("fid", _fid, meaning)
     fid.add_argument("first", metavar="A", help=f"{FILES_OF_ITEMS}, or mnist:test")
     fid.add_argument("second", metavar="B")
@@ -141,6 +142,7 @@ def _fid(options: argparse.Namespace) -> Output:
     return result, [
         f"FID         {result['fid']:.4f}",
         f"KID         {kid['mean']:.6f} (sd {kid['sd']:.6f} over {kid['subsets']} subsets)",
+        f"CMMD        {result['cmmd']['value']:.6f}",
         f"items       {result['n'][0]:,} and {result['n'][1]:,}",
         f"features    {protocol['features']} ({protocol['weights']})",
     ]

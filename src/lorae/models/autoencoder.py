@@ -16,9 +16,10 @@ from lorae.isolation import isolated
 from lorae.metrics.ranks import rank_at
 from lorae.metrics.spectrum import TOLERANCE, Spectrum, latent_spectrum
 from lorae.models.bottlenecks import IdentityBottleneck, Latent, get_bottleneck
+from lorae.models.low_rank import numerical_rank
 from lorae.models.networks import Encoder, MissingEncoder, apply_spectral_norm, build_networks
 from lorae.models.scaling import Scaling as Scaling
-from lorae.models.truncation import PrincipalTruncation, find_truncation, numerical_rank
+from lorae.models.truncation import PrincipalTruncation, find_truncation
 from lorae.plain_arrays import plain_array
 from lorae.randomness import drawing_from
 from lorae.validation import whole
