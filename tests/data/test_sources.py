@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, TensorDataset
 import lorae
 from lorae.config.data_settings import DataSettings
 from lorae.data.collection import for_scikit_learn, load_collection
-from lorae.data.items import prepare_items, read_for_model
+from lorae.data.items import items_for_model, prepare_items, read_for_model
 from lorae.data.sources import RawItems, in_order, read_items
 from lorae.data.splits import seeded_split
 from lorae.errors import LoraeError
@@ -106,13 +106,21 @@ def test_training_comparing_and_encoding_take_the_same_object_as_the_same_items(
     np.testing.assert_array_equal(data.test.inputs, plain[test])
     np.testing.assert_array_equal(load_collection(source).items, plain)
     if kind == "images":  # a network of layers takes vectors only
-        np.testing.assert_array_equal(
-            prepare_items(DataSettings(), (1, 8, 8), read_for_model(DataSettings(), (1, 8, 8), (), source)), plain
-        )
+        np.testing.assert_array_equal(items_for_model(DataSettings(), (1, 8, 8), (), source), plain)
     else:
         model = model_for(data)
         np.testing.assert_array_equal(model.encode(source), model.encode(plain))
         np.testing.assert_array_equal(model.reconstruct(source), model.reconstruct(plain))
+
+
+@pytest.mark.parametrize("name", ["array", "folder", "TIFF stack"])
+def test_a_model_scales_each_source_once_by_the_range_of_its_training(tmp_path, monkeypatch, name):
+    monkeypatch.setattr("tests.data.test_sources.IMAGES", IMAGES >> 4)  # 12 bits
+    source = made("images", name, tmp_path)
+    expected = lorae.load_data(source, value_range=(0, 4095), size=8)
+    found = items_for_model(DataSettings(value_range=(0, 4095), size=8), (1, 8, 8), (), source)
+    np.testing.assert_array_equal(found[seeded_split(12, DataSettings())[0]], expected.train.inputs)
+    assert found.max() > 250
 
 
 @pytest.mark.parametrize(("kind", "name"), SOURCES)

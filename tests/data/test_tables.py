@@ -42,7 +42,9 @@ REFUSED = {
     "both decimals": ("a;b\n1,5;2.5\n", "decimal commas and decimal points"),
     "thousands": ("a;b\n1.234,5;2\n", r"got '1\.234,5'"),
     "commas for both": ('a,b\n"1,5",2\n', "got '1,5'"),
-    "open quotation": ('a,b\n"1,2\n3,4\n', "broken quotation in line 3"),
+    "open quotation": ('a,b\n"1,2\n3,4\n', "line 3 cannot be divided into cells.*check its quotes"),
+    "endless cell": ("x" * 200_000 + ",b\n1,2\n", "line 1 cannot be divided into cells"),
+    "spaces": ("1 2\n3 4\n", "line 2, .*got '3 4', expected a number between commas, semicolons or tabs"),
     "zero byte": ("a,b\n1,\0\n", "zero byte"),
 }
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def encode(
     run: "str | Path | Run",
-    items: "str | Path | NDArray[Any]",
+    items: Any,
     *,
     out: str | Path | None = None,
     device: str = "auto",
@@ -25,9 +25,8 @@ def encode(
     ----------
     run : str, Path or Run
         A finished run of a method with an encoder.
-    items : str, Path or ndarray
-        Anything that `train` takes: a folder of images, a file, an array, a data frame, a data set of torch. Items are
-        prepared as those of the training.
+    items : object
+        Anything that `train` takes. Items are prepared as those of the training, and columns ordered by name.
     out : str or Path, default=None
         New .npy, .npz or .csv file that the codes are written to as well.
     device : {"auto", "cpu", "cuda"}, default="auto"
@@ -61,7 +60,7 @@ def encode(
 
 def decode(
     run: "str | Path | Run",
-    codes: "str | Path | NDArray[Any]",
+    codes: Any,
     *,
     out: str | Path | None = None,
     device: str = "auto",
@@ -72,8 +71,8 @@ def decode(
     ----------
     run : str, Path or Run
         A finished run.
-    codes : str, Path or ndarray
-        An array (n, latent_dim), or an .npy, .npz or .csv file of one.
+    codes : object
+        An array or table (n, latent_dim), or an .npy, .npz, .csv or .parquet file of one.
     out : str or Path, default=None
         New .npy or .npz file, new folder of PNG files, or for vectors new .csv file, that the items are written to as
         well.

@@ -137,9 +137,9 @@ def load_dataset(settings: DataSettings, data: Any) -> "Dataset":
 
 def given_items(run: Run, shape: tuple[int, ...], items: Any, n: int | None = None) -> "NDArray[Any]":
     """Return the first n of given items, all for None, prepared as in the training of a run on items of a shape."""
-    from lorae.data.items import prepare_items, read_for_model
+    from lorae.data.items import items_for_model
 
-    return prepare_items(run.settings, shape, read_for_model(run.settings, shape, columns_of(run), items)[:n])
+    return items_for_model(run.settings, shape, columns_of(run), items, n)
 
 
 def dataset_of(run: Run, data: "str | Path | NDArray[Any] | None") -> "Dataset":

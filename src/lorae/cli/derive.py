@@ -11,6 +11,7 @@ from lorae.api.truncation import describe_truncation, explain_width
 from lorae.api.writing import csv_lines
 from lorae.cli.arguments import add_moved_data, add_settings, settings_of
 from lorae.cli.output import Output, error_text, existing, table
+from lorae.config.data_settings import FILES_OF_ITEMS
 from lorae.config.evaluation_settings import EvaluationSettings
 from lorae.errors import LoraeError
 from lorae.runs.run import Run
@@ -36,12 +37,12 @@ def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     add_moved_data(interpolate)
 
     encode = add("encode", _encode, "encode items of your own; the data of the run are not needed", "run")
-    encode.add_argument("items", metavar="FILE", help="a folder, zip file or file of items, as for `lorae train`")
+    encode.add_argument("items", metavar="FILE", help=FILES_OF_ITEMS)
     encode.add_argument("--out", metavar="OUT", help="new .npy, .npz or .csv file; without it, codes are printed")
     add_settings(encode, ("device",), EvaluationSettings)
 
     decode = add("decode", _decode, "decode codes; the data of the run are not needed", "run")
-    decode.add_argument("codes", metavar="FILE", help="an .npy, .npz or .csv file of an array (n, latent_dim)")
+    decode.add_argument("codes", metavar="FILE", help="an .npy, .npz, .csv or .parquet file, (n, latent_dim)")
     decode.add_argument("--out", metavar="OUT", help=f"{meaning_of_out}; without it, vectors are printed")
     add_settings(decode, ("device",), EvaluationSettings)
 

@@ -21,11 +21,26 @@ def read_for_model(settings: DataSettings, shape: tuple[int, ...], columns: Sequ
 
     Images of folders and zip files are prepared here, because they differ in size.
     """
+    return _read(settings, shape, columns, given)[0]
+
+
+def items_for_model(
+    settings: DataSettings, shape: tuple[int, ...], columns: Sequence[str], given: Any, n: int | None = None
+) -> NDArray[Any]:
+    """Return the first n items, all for None, of anything that training takes, prepared as there."""
+    items, prepared = _read(settings, shape, columns, given)
+    return items[:n] if prepared else prepare_items(settings, shape, items[:n])
+
+
+def _read(
+    settings: DataSettings, shape: tuple[int, ...], columns: Sequence[str], given: Any
+) -> tuple[NDArray[Any], bool]:
+    """Return items in the order of training's columns, and whether they are prepared."""
     # Pictures of any size become squares, as in training.
     square = len(shape) == 3 and shape[1] == shape[2]
     preparation = _preparation(settings, shape, shape[1] if square else None)
-    raw, _ = read_collection(given, "items", preparation, settings.skip_bad, settings.value_range)
-    return in_order(raw, columns).inputs
+    raw, prepared = read_collection(given, "items", preparation, settings.skip_bad, settings.value_range)
+    return in_order(raw, columns).inputs, prepared
 
 
 def prepare_items(settings: DataSettings, shape: tuple[int, ...], given: Any) -> NDArray[Any]:

@@ -61,7 +61,7 @@ def _read_csv(path: Path) -> Table:
     decimal one. `true` and `false` are 1 and 0.
     """
     text = _text(path)
-    file, separator = io.StringIO(text, newline=""), _separator(text)
+    file, separator = io.StringIO(text, newline=""), _separator(text, path)
     reader = csv.reader(file, delimiter=separator, strict=True)
     columns: tuple[str, ...] = ()
     width, body, values, lines = 0, 0, array("d"), array("q")
@@ -85,8 +85,8 @@ def _read_csv(path: Path) -> Table:
             if None in numbers:
                 place = numbers.index(None)
                 raise LoraeError(
-                    f"{_place(path, reader.line_num, columns, place)}: got {row[place][:40]!r}, expected a number; "
-                    "drop the column, or encode its words as numbers"
+                    f"{_place(path, reader.line_num, columns, place)}: got {row[place][:40]!r}, expected a number "
+                    "between commas, semicolons or tabs; drop the column, or encode its words as numbers"
                 ) from None
             values.extend(numbers)  # type: ignore[arg-type]
         lines.append(reader.line_num)
@@ -110,7 +110,9 @@ def _rows(reader: Any, path: Path) -> Iterator[list[str]]:
     try:
         yield from (row for row in reader if len(row) > 1 or (row and row[0].strip()))
     except csv.Error as error:
-        raise LoraeError(f"{path}: got a broken quotation in line {reader.line_num} ({error}), expected CSV") from None
+        raise LoraeError(
+            f"{path}: line {reader.line_num} cannot be divided into cells ({error}), expected CSV; check its quotes"
+        ) from None
 
 
 def _header(row: list[str], path: Path) -> tuple[str, ...]:
@@ -140,12 +142,12 @@ def _parsed(cell: str, separator: str) -> float | None:
         return None
 
 
-def _separator(text: str) -> str:
+def _separator(text: str, path: Path) -> str:
     """Return the first of SEPARATORS that divides the first rows alike, else the most frequent in the first row."""
     counts = {}
     for separator in SEPARATORS:
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
-        rows = [len(row) for row in islice((row for row in reader if row), SAMPLE)]
+        rows = [len(row) for row in islice(_rows(reader, path), SAMPLE)]
         if len(set(rows)) == 1 and rows[0] > 1:
             return separator
         counts[separator] = rows[0]

@@ -170,7 +170,7 @@ def _divided(entry: Any, batched: bool, place: str) -> tuple[NDArray[Any], NDArr
         kind = type(parts[0]).__name__
         kind = f"{kind} of the keys {', '.join(map(repr, parts[0]))}" if isinstance(parts[0], dict) else kind
         cure = "torchvision.transforms.PILToTensor() as its transform" if "Image" in kind else "those alone"
-        raise LoraeError(f"{place}: got a {kind}, {ADVICE}; give {cure}")
+        raise LoraeError(f"{place}: got {kind}, {ADVICE}; give {cure}")
     items = plain_array(parts[0], place)
     items = items if batched else items[None]
     if items.ndim < 2:
