@@ -19,7 +19,7 @@ from lorae.models.linear_path import (
 
 def trained_like(shape, items):
     """A residual network whose corrections are not zero, as after training."""
-    model = Autoencoder(ModelSpec("residual", shape, latent_dim=3, width=0.25))
+    model = Autoencoder.initialized(ModelSpec("residual", shape, latent_dim=3, width=0.25))
     model.scaling.fit(items)
     start_as_principal_components(model, items)
     generator = torch.Generator().manual_seed(0)
