@@ -84,7 +84,7 @@ def sample(
     sampler = sampler or default_sampler(run)
     asked = EvaluationSettings.from_values(settings, origin_of_argument)
     model = on_device(run.load_model(), choose_device(asked.device))
-    kind = "images" if len(model.spec.shape) == 3 else "vectors"
+    kind = "images" if model.spec.images else "vectors"
     name = str(run.config["data"]["name"])
     asked = dataclasses.replace(asked, samplers=(sampler,)).resolve(name, kind, run.settings.method)
 
@@ -106,7 +106,7 @@ def sample(
             LoraeWarning,
             stacklevel=2,
         )
-    items = as_items(model.decode(density.sample(n, draw_generator(asked.seed, 0))))
+    items = as_items(model.decode(density.sample(n, draw_generator(asked.seed, 0))), images=model.spec.images)
     if target is not None:
         _save_collection(items, target)
     with contextlib.nullcontext() if target is None else tolerated("figures: the samples are not drawn"):
@@ -167,7 +167,9 @@ def interpolate(
     run = as_run(run)
     dataset = dataset_of(run, data)
     if dataset.kind != "images":
-        raise LoraeError(f"run: {str(run.path)!r} was trained on vectors; interpolations are pictured for images")
+        raise LoraeError(
+            f"run: {str(run.path)!r} was trained on {dataset.kind}; interpolations are pictured for images"
+        )
     if not get_method(run.settings.method).encodes:
         raise LoraeError(f"run: method {run.settings.method!r} only generates: it has no encoder for images of a pair")
     items = dataset.test.inputs
@@ -193,8 +195,10 @@ def _save_collection(items: "NDArray[Any]", path: Path) -> None:
         np.save(content, items) if path.suffix == ".npy" else np.savez_compressed(content, images=items)
         write_atomically(path, content.getvalue())
         return
-    if items.ndim != 4:
-        raise LoraeError(f"out: got the folder {str(path)!r}, but the items are vectors; expected an .npy or .npz file")
+    if items.dtype != np.uint8:
+        raise LoraeError(
+            f"out: got the folder {str(path)!r}, but the items are no images; expected an .npy or .npz file"
+        )
     path.mkdir(parents=True)
     for index, image in enumerate(items):
         pixels = image[0] if len(image) == 1 else image.transpose(1, 2, 0)

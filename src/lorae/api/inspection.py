@@ -116,7 +116,7 @@ def reconstruct(
     if data is None:
         items = dataset_of(run, None).test.inputs[:n]
     else:
-        side = shape[1] if len(shape) == 3 and settings.crop is None else None
+        side = shape[1] if model.spec.images and settings.crop is None else None
         given = load_collection(data, side, settings.skip_bad).items if isinstance(data, (str, Path)) else data
         items = prepare_items(settings, shape, given[:n])
     path = run.figure_path("reconstructions") if out is None else Path(out)

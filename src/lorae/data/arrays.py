@@ -33,7 +33,7 @@ from lorae.data.pixels import (
     warn_of_range,
 )
 from lorae.data.preprocessing import Preparation, prepare_pictures
-from lorae.data.splits import check_sides, refuse_seeded_split, seeded_split
+from lorae.data.splits import refuse_seeded_split, seeded_split
 from lorae.errors import LoraeError
 from lorae.plain_arrays import is_far, plain_array
 
@@ -49,10 +49,17 @@ class _Piece:
     inputs: NDArray[Any]
     labels: NDArray[Any] | None
     title: str
+    kind: str = "auto"  # the setting
 
     @property
     def holds_vectors(self) -> bool:
-        return self.inputs.ndim == 2
+        """Whether items are plain numbers: vectors, or tensors of any shape."""
+        axes = self.inputs.ndim
+        return axes >= 2 and (self.kind == "tensors" or (self.kind == "auto" and (axes == 2 or axes > 4)))
+
+    @property
+    def holds_tensors(self) -> bool:
+        return self.holds_vectors and self.inputs.ndim > 2
 
     @property
     def pictures(self) -> NDArray[Any]:
@@ -62,7 +69,8 @@ class _Piece:
         if 0 in shape[1:] or not (len(shape) == 3 or len(axes) == 1):
             raise LoraeError(
                 f"{self.title}: got shape {shape}, expected vectors (n, d), or images (n, h, w), (n, c, h, w) or "
-                "(n, h, w, c) with 1 or 3 channels c"
+                "(n, h, w, c) with 1 or 3 channels c; pass kind=tensors for plain numbers of any shape",
+                settings={"kind": "tensors"},
             )
         return np.moveaxis(self.inputs, axes[0], 3) if axes else self.inputs[..., None]
 
@@ -85,9 +93,11 @@ def load_array_file(settings: DataSettings, path: Path) -> Dataset:
     return _load(settings, pieces, path.stem, f"{path.suffix[1:]} file {path}", keep=True)
 
 
-def load_whole_array(array: Any, title: str, size: int | None, limits: Limits | None) -> NDArray[Any]:
-    """Return an array without a split: uint8 images (n, c, h, w) of any size, or resized, or vectors (n, d)."""
-    piece = _Piece(plain_array(array, title), None, title)
+def load_whole_array(
+    array: Any, title: str, size: int | None, limits: Limits | None, kind: str = "auto"
+) -> NDArray[Any]:
+    """Return an array without a split: uint8 images (n, c, h, w) of any size, or resized, vectors or tensors."""
+    piece = _Piece(plain_array(array, title), None, title, kind)
     _check_piece(piece)
     _check_values(piece, limits)
     workspace, rows = DatasetBuilder(None), np.arange(len(piece.inputs), dtype=np.int64)
@@ -141,6 +151,7 @@ def _pieces(arrays: dict[str, NDArray[Any]], path: Path) -> Pieces:
 
 
 def _load(settings: DataSettings, pieces: Pieces, name: str, source: str, keep: bool) -> Dataset:
+    pieces = {part: replace(piece, kind=settings.kind) for part, piece in pieces.items()}
     preparation, limits = _preparation(settings, pieces), settings.value_range
     dtypes = sorted({str(piece.inputs.dtype) for piece in pieces.values()})
     vector_dtype = np.dtype(np.float32) if preparation else _vector_dtype(list(pieces.values()))
@@ -170,7 +181,8 @@ def _load(settings: DataSettings, pieces: Pieces, name: str, source: str, keep: 
     dataset, facts = cached(name, key, prepare) if keep else prepared_in_memory(name, key, prepare)
     if preparation is not None:
         warn_of_range(limits, dtypes, facts.peak)
-    return replace(dataset, source=source, checksums=checksums)
+    tensors = any(piece.holds_tensors for piece in pieces.values())
+    return replace(dataset, source=source, checksums=checksums, tensors=tensors)
 
 
 def _split(pieces: Pieces, settings: DataSettings) -> dict[Part, tuple[_Piece, NDArray[np.int64]]]:
@@ -209,13 +221,12 @@ def _preparation(settings: DataSettings, pieces: Pieces) -> Preparation | None:
     sides = {preparation.output_sides(height, width) for height, width, _ in shapes}
     if len(sides) > 1:
         raise LoraeError(f"data: got images of {sorted(sides)} pixels in the two splits, expected one size")
-    check_sides(*sides.pop())
     return preparation
 
 
 def _check_piece(piece: _Piece) -> None:
     inputs, labels = plain_array(piece.inputs, piece.title), piece.labels
-    if not piece.holds_vectors or inputs.shape[1] == 0:
+    if not piece.holds_vectors or 0 in inputs.shape[1:]:
         _ = piece.pictures
     if labels is None:
         return
@@ -230,9 +241,9 @@ def _check_vectors(settings: DataSettings, pieces: Pieces) -> None:
     for name in ("size", "crop", "channels", "value_range"):
         if getattr(settings, name) is not None:
             raise LoraeError(f"{name}: got {getattr(settings, name)}, but the data are vectors, not images")
-    widths = {piece.inputs.shape[1] for piece in pieces.values()}
-    if len(widths) > 1:
-        raise LoraeError(f"data: got vectors of {sorted(widths)} values in the two splits, expected one length")
+    shapes = {piece.inputs.shape[1:] for piece in pieces.values()}
+    if len(shapes) > 1:
+        raise LoraeError(f"data: got items of shapes {sorted(shapes)} in the two splits, expected one shape")
 
 
 def _check_values(piece: _Piece, limits: Limits | None) -> None:
@@ -275,7 +286,7 @@ def _vector_dtype(pieces: Sequence[_Piece]) -> np.dtype[Any]:
 def _fill_vectors(
     workspace: DatasetBuilder, part: Part, piece: _Piece, rows: NDArray[np.int64], dtype: np.dtype[Any]
 ) -> None:
-    workspace.fill(part, (len(rows), piece.inputs.shape[1]), dtype, lambda chunk: piece.inputs[rows[chunk]])
+    workspace.fill(part, (len(rows), *piece.inputs.shape[1:]), dtype, lambda chunk: piece.inputs[rows[chunk]])
 
 
 def _fill_images(

@@ -16,7 +16,8 @@ from lorae.isolation import isolated
 from lorae.metrics.ranks import rank_at
 from lorae.metrics.spectrum import TOLERANCE, Spectrum, latent_spectrum
 from lorae.models.bottlenecks import IdentityBottleneck, Latent, get_bottleneck
-from lorae.models.networks import Encoder, MissingEncoder, apply_spectral_norm, build_networks
+from lorae.models.networks import Decoder, Encoder, MissingEncoder, apply_spectral_norm, build_networks
+from lorae.models.own_networks import NetworkSource, OwnNetworks
 from lorae.models.scaling import Scaling as Scaling
 from lorae.models.truncation import PrincipalTruncation, find_truncation, numerical_rank
 from lorae.plain_arrays import plain_array
@@ -47,11 +48,20 @@ class ModelSpec:
     spectral_norm: bool = False  # whether the decoder's weights are divided by their spectral norms
     encodes: bool = True  # False for a generator, which has no encoder
     pca_beyond: bool = False  # whether a residual network is PCA beyond the range of its training items
+    depth: int = 1  # residual blocks at each resolution of the network `resnet`
+    tensors: bool = False  # whether items of three axes are plain numbers and no images
+    own: NetworkSource | None = None  # where networks of the user come from
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "ModelSpec":
         """Return the specification of values read from `model.json`."""
-        return cls(**values | {"shape": tuple(values["shape"])})
+        own = values.get("own")
+        return cls(**values | {"shape": tuple(values["shape"]), "own": None if own is None else NetworkSource(**own)})
+
+    @property
+    def images(self) -> bool:
+        """Whether items are images (c, h, w)."""
+        return len(self.shape) == 3 and not self.tensors
 
 
 @dataclass(frozen=True)
@@ -77,33 +87,115 @@ class Autoencoder(nn.Module):
     # Prepares raw items of other shapes and dtypes as training did; `lorae.load` sets it.
     prepare: Callable[[NDArray[Any]], NDArray[Any]] | None = None
 
-    def __init__(self, spec: ModelSpec) -> None:
+    def __init__(self, spec: ModelSpec, networks: OwnNetworks | None = None) -> None:
         super().__init__()
         self.spec = spec
-        self.scaling = Scaling(spec.shape)
+        self.networks = networks
+        self.scaling = Scaling(spec.shape, images=spec.images)
         # The networks first: with one seed they start alike for every bottleneck.
         bottleneck = get_bottleneck(spec.bottleneck)
-        width = bottleneck.input_width(spec.latent_dim)
-        encoder, self.decoder = build_networks(
-            spec.network,
-            spec.shape,
-            spec.latent_dim,
-            spec.width,
-            encoder_outputs=width,
-            output=spec.output,
-            pca_beyond=spec.pca_beyond,
-        )
+        encoder, self.decoder = self._build_networks(bottleneck.input_width(spec.latent_dim))
         self.encoder: Encoder | MissingEncoder = encoder if spec.encodes else MissingEncoder()
         self.bottleneck = bottleneck(spec.latent_dim, **spec.bottleneck_options)
         if spec.spectral_norm:
             apply_spectral_norm(self.decoder)
 
+    def _build_networks(self, outputs: int) -> tuple[Encoder, Decoder]:
+        spec = self.spec
+        if spec.own is None:
+            return build_networks(
+                spec.network,
+                spec.shape,
+                spec.latent_dim,
+                spec.width,
+                encoder_outputs=outputs,
+                output=spec.output,
+                pca_beyond=spec.pca_beyond,
+                depth=spec.depth,
+            )
+        if self.networks is None:
+            raise LoraeError(f"network: a model of {spec.own.name!r} needs these networks, which are not given")
+        in_unit_range = spec.output == "sigmoid"
+        return self.networks.pair(
+            spec.shape, spec.own.latent_dim, spec.latent_dim, outputs, in_unit_range=in_unit_range
+        )
+
+    def build_encoder(self, outputs: int) -> Encoder:
+        """Return a new encoder of this kind, with its own initial weights and another number of outputs."""
+        return self._build_networks(outputs)[0]
+
+    @classmethod
+    def from_modules(
+        cls,
+        encoder: nn.Module,
+        decoder: nn.Module,
+        *,
+        shape: tuple[int, ...],
+        latent_dim: int,
+        bottleneck: str = "linear",
+        bottleneck_options: dict[str, Any] | None = None,
+        tensors: bool = False,
+    ) -> "Autoencoder":
+        """Return a model made of copies of two modules, with a bottleneck between them.
+
+        Parameters
+        ----------
+        encoder : torch module
+            Maps scaled items, float32 (n, *shape), to (n, latent_dim).
+        decoder : torch module
+            Maps latents, float32 (n, latent_dim), to (n, *shape).
+        shape : tuple of int
+            Shape of an item: (d,), (c, t), (c, h, w), ...
+        latent_dim : int
+            Width of the latent.
+        bottleneck : str, default="linear"
+            Name of a bottleneck; `linear` is LoRAE's matrix M, `identity` a plain autoencoder.
+        bottleneck_options : dict, default=None
+            Options of the bottleneck, as in `{"init": "identity"}`.
+        tensors : bool, default=False
+            Take items of three axes as plain numbers, which are standardized, and not as images.
+
+        Returns
+        -------
+        Autoencoder
+            With `encode`, `decode`, `spectrum`, `collapse` and `truncate`. Vectors and tensors are not scaled before
+            `model.scaling.fit(items)`.
+
+        Raises
+        ------
+        LoraeError
+            If a module does not fit the shapes.
+
+        Examples
+        --------
+        >>> encoder = nn.Sequential(nn.Flatten(), nn.Linear(40, 4))
+        >>> decoder = nn.Sequential(nn.Linear(4, 40), nn.Unflatten(1, (2, 20)))
+        >>> model = Autoencoder.from_modules(encoder, decoder, shape=(2, 20), latent_dim=4)
+        >>> model.encode(np.zeros((5, 2, 20), np.float32)).shape
+        (5, 4)
+        """
+        networks = OwnNetworks.from_modules(encoder, decoder)
+        options = {} if bottleneck_options is None else bottleneck_options
+        own = networks.source(latent_dim)
+        spec = ModelSpec(
+            networks.name,
+            tuple(shape),
+            latent_dim,
+            1.0,
+            bottleneck,
+            options,
+            output="identity",
+            tensors=tensors,
+            own=own,
+        )
+        return cls(spec, networks)
+
     @classmethod
     @isolated()
-    def initialized(cls, spec: ModelSpec, seed: int = 0) -> "Autoencoder":
+    def initialized(cls, spec: ModelSpec, seed: int = 0, networks: OwnNetworks | None = None) -> "Autoencoder":
         """Return a model whose weights a seed alone decides, drawn beside torch's global generator."""
         with drawing_from(torch.Generator("cpu").manual_seed(seed), everything=True):
-            return cls(spec)
+            return cls(spec, networks)
 
     def forward(self, x: Tensor) -> Forward:
         """Encode and decode scaled items x, float (n, c, h, w) or (n, d)."""
@@ -263,7 +355,7 @@ class Autoencoder(nn.Module):
     def parameter_counts(self) -> dict[str, int]:
         """Return the numbers of trainable parameters of encoder, bottleneck and decoder."""
         parts = {"encoder": self.encoder, "bottleneck": self.bottleneck, "decoder": self.decoder}
-        return {name: sum(p.numel() for p in part.parameters()) for name, part in parts.items()}
+        return {name: sum(p.numel() for p in part.parameters() if p.requires_grad) for name, part in parts.items()}
 
     def _encode(self, x: Tensor) -> Tensor:
         latent: Latent = self.bottleneck(self.encoder(self.scaling(x)))
@@ -273,7 +365,7 @@ class Autoencoder(nn.Module):
         """Return items of the model's shape and range; others are prepared as in training, or refused."""
         given = plain_array(items, "items")
         items = items if isinstance(items, Tensor) else given
-        images, floats = len(self.spec.shape) == 3, given.dtype.kind == "f"
+        images, floats = self.spec.images, given.dtype.kind == "f"
         outside = floats and images and len(given) > 0 and not (given.min() >= 0 and given.max() <= 1)
         prepared_type = not images or given.dtype == np.uint8 or (floats and not outside)
         as_in_training = given.shape[1:] == self.spec.shape and prepared_type

@@ -165,7 +165,7 @@ class _AddPatches(torch.autograd.Function):
         return patches
 
 
-def linear_layer(weight: Tensor, bias: Tensor, like: Linear) -> Linear:
+def linear_layer(weight: Tensor, bias: Tensor, like: nn.Linear) -> Linear:
     """Return a layer of these weights, with the dtype and device of another; no random numbers are drawn."""
     outputs, inputs = weight.shape
     layer: Linear = skip_init(  # type: ignore[no-untyped-call]

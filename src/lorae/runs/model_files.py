@@ -1,6 +1,7 @@
 """Files of tensors: checkpoints, and a model as `model.safetensors` with weights and `model.json` with its spec."""
 
 import dataclasses
+import hashlib
 import io
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lorae.models.autoencoder import Autoencoder
+    from lorae.models.own_networks import OwnNetworks
 
 # A few of the encoder's outputs on training items, for what is made of latents when the data are gone.
 ENCODER_OUTPUTS = "encoder_outputs.safetensors"
@@ -73,10 +75,40 @@ def load_weights(model: "Autoencoder", folder: Path) -> None:
     from safetensors.torch import load
 
     # Not `load_file`, which takes no path with bytes that are not UTF-8.
-    model.load_state_dict(rename_weights(load((folder / "model.safetensors").read_bytes())))
+    weights = rename_weights(load((folder / "model.safetensors").read_bytes()))
+    check_shapes(weights, model)
+    model.load_state_dict(weights)
 
 
-def read_model(folder: Path, advice: str) -> "Autoencoder":
+def check_shapes(weights: Mapping[str, Any], model: "Autoencoder") -> None:
+    """Raise ValueError with the first tensor that weights have in another shape than the model."""
+    for name, ours in model.state_dict().items():
+        if name in weights and weights[name].shape != ours.shape:
+            shapes = tuple(weights[name].shape), tuple(ours.shape)
+            raise ValueError(f"{name} has shape {shapes[0]} there, {shapes[1]} in the model")
+    extra = [name for name in weights if name not in model.state_dict()]
+    if extra:
+        raise ValueError(f"{extra[0]} is not in the model")
+
+
+def read_network_file(folder: Path, name: str, digest: str) -> bytes:
+    """Return the content of a file of the user's networks in a run folder; LoraeError unless it has the digest."""
+    path = folder / "network" / name
+    try:
+        # A record of a stranger's run may name a file elsewhere.
+        content = path.read_bytes() if Path(name).name == name else b""
+    except OSError as error:
+        raise LoraeError(f"{path}: cannot be read: {error.strerror}") from None
+    found = hashlib.sha256(content).hexdigest()
+    if found != digest:
+        raise LoraeError(
+            f"{path}: has SHA-256 {found[:12]}, expected {digest[:12]} (from {folder / 'config.json'}): it has changed "
+            "since the training; restore it, or pass encoder= and decoder="
+        )
+    return content
+
+
+def read_model(folder: Path, advice: str, networks: "OwnNetworks | None" = None) -> "Autoencoder":
     """Return the model of a folder, on the CPU; `advice` says what to do if its two files do not fit together."""
     from safetensors import SafetensorError
 
@@ -89,7 +121,7 @@ def read_model(folder: Path, advice: str) -> "Autoencoder":
         raise LoraeError(f"{path}: not found, but model.json is there")
     try:
         with isolated():
-            model = Autoencoder.initialized(ModelSpec.from_json(spec))
+            model = Autoencoder.initialized(ModelSpec.from_json(spec), networks=networks)
             load_weights(model, folder)
     except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]

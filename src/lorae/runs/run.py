@@ -18,6 +18,7 @@ from lorae.runs.model_files import (
     load_weights,
     read_encoder_outputs,
     read_model,
+    read_network_file,
     save_tensors_atomically,
     write_encoder_outputs,
     write_spec,
@@ -29,8 +30,10 @@ from lorae.system.files import CannotWriteError, staged_folder, try_lock, write_
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from torch import nn
 
     from lorae.models.autoencoder import Autoencoder
+    from lorae.models.own_networks import OwnNetworks
 
 
 class Run:
@@ -42,6 +45,11 @@ class Run:
     ----------
     path : str or Path
         An existing run folder; `Run.create` makes a new one.
+    encoder, decoder : torch module, default=None
+        For a run with networks of your own: modules of the same structure, whose weights are replaced by the run's.
+    trust_code : bool, default=False
+        Import the copy of your file in `network/` of such a run, to make its networks. The file can do anything that
+        you can, so read it first in a run that you did not train.
 
     Raises
     ------
@@ -49,8 +57,17 @@ class Run:
         If the folder has no `config.json`.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        encoder: "nn.Module | None" = None,
+        decoder: "nn.Module | None" = None,
+        trust_code: bool = False,
+    ) -> None:
         self.path = Path(path)
+        self._modules = encoder, decoder
+        self._trust_code = trust_code
         self._unwritten_stats: list[str] = []
         self._unwritten_results: dict[str, Any] = {}
         if not (self.path / "config.json").is_file():
@@ -71,8 +88,8 @@ class Run:
             raise LoraeError(f"out: {str(path)!r} exists and is never overwritten; {hint}choose another folder")
 
     @classmethod
-    def create(cls, path: str | Path, config: Config) -> "Run":
-        """Make a run folder with its config; raise LoraeError if `path` exists."""
+    def create(cls, path: str | Path, config: Config, networks: "OwnNetworks | None" = None) -> "Run":
+        """Make a run folder with its config and the user's networks; raise LoraeError if `path` exists."""
         cls.refuse_existing(path)
         path = Path(path)
         # Staged: a run folder has its config or does not exist.
@@ -80,10 +97,17 @@ class Run:
             with staged_folder(path, tag=f"{os.getpid()}.") as partial:
                 (partial / "checkpoints").mkdir()
                 (partial / "figures").mkdir()
-                write_config(partial, config)
+                write_config(partial, config, networks)
         except OSError as error:
             raise LoraeError(f"out: cannot make the run folder {str(path)!r}: {error.strerror}") from None
-        return cls(path)
+        return cls.opened(path, networks)
+
+    @classmethod
+    def opened(cls, path: str | Path, networks: "OwnNetworks | None") -> "Run":
+        """Return the run of a folder whose networks are at hand."""
+        run = cls(path)
+        run.__dict__["networks"] = networks
+        return run
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r})"
@@ -100,6 +124,36 @@ class Run:
     def settings(self) -> Settings:
         """Resolved settings."""
         return Settings.from_values(self.config["settings"], lambda _: str(self.path / "config.json"))
+
+    @cached_property
+    def networks(self) -> "OwnNetworks | None":
+        """The user's networks, from the modules given or the trusted file; None for a run with a built-in network.
+
+        Raises LoraeError where neither is given, and for a file that is not the one of the training.
+        """
+        from lorae.models.own_networks import NetworkSource, OwnNetworks
+
+        record = self.config.get("network")
+        if self._modules != (None, None):
+            if record is None:
+                raise LoraeError(f"encoder: {str(self.path)!r} has a built-in network, {self.settings.network!r}")
+            return OwnNetworks.from_modules(*self._modules)
+        if record is None:
+            return None
+        source = NetworkSource(**record)
+        if source.built_by is None:
+            raise LoraeError(
+                f"run: {str(self.path)!r} has networks of your own ({source.name}), given as modules; open it with "
+                "modules of the same structure: encoder=..., decoder=..."
+            )
+        if not self._trust_code:
+            raise LoraeError(
+                f"run: {str(self.path)!r} has networks of your own ({source.name}); pass encoder= and decoder=, or "
+                "trust_code=True to import the file in its folder network/, which can do anything that you can",
+                settings={"trust_code": "True"},
+            )
+        ((file, digest),) = source.files.items()
+        return OwnNetworks.from_content(file, read_network_file(self.path, file, digest), source.built_by)
 
     @property
     def threads(self) -> int:
@@ -251,7 +305,10 @@ class Run:
         if point is None and not self.finished:
             command = shell_command("resume", self.path)
             raise LoraeError(f"run: {str(self.path)!r} is not finished; continue it with `{command}`")
-        return read_model(folder, f"delete model.json and run `{shell_command('resume', self.path)}`")
+        advice = f"delete model.json and run `{shell_command('resume', self.path)}`"
+        if self.networks is not None:
+            advice = "pass modules of the structure that was trained"
+        return read_model(folder, advice, self.networks)
 
     def _point_folder(self, point: str) -> Path:
         folders = (model.parent.name for model in self.path.glob("path/*/model.json"))
@@ -281,7 +338,9 @@ class Run:
         """Return a copy of config, statistics and points in the first folder that can be written."""
         for place in (Path.cwd, lambda: Path(tempfile.gettempdir()), Path.home):
             with contextlib.suppress(OSError, RuntimeError, LoraeError):
-                copy = Run.create(tempfile.mkdtemp(prefix=f"{self.path.name}-", dir=place()), self.config)
+                copy = Run.create(
+                    tempfile.mkdtemp(prefix=f"{self.path.name}-", dir=place()), self.config, self.networks
+                )
                 lines = "".join(json.dumps(record) + "\n" for record in self.stats())
                 write_atomically(copy._stats_path, lines.encode())
                 if (self.path / "path").exists():
@@ -326,6 +385,8 @@ def shell_command(command: str, path: str | Path) -> str:
     return shlex.join(["lorae", command, str(path)])
 
 
-def write_config(folder: Path, config: Config) -> None:
-    """Write the `config.json` of a run folder."""
+def write_config(folder: Path, config: Config, networks: "OwnNetworks | None" = None) -> None:
+    """Write the `config.json` of a run folder, and the files of the user's networks into its `network/`."""
     write_record(folder / "config.json", config)
+    for name, content in ({} if networks is None else networks.contents).items():
+        write_atomically(folder / "network" / name, content)
