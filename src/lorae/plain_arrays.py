@@ -55,7 +55,10 @@ def plain_array(value: Any, title: str) -> NDArray[Any]:
     if package == "pandas":
         return _checked(_from_frame(value, title), title)
     if package == "scipy":
-        raise LoraeError(f"{title}: got a sparse {type(value).__name__}, expected a dense array; pass its toarray()")
+        raise LoraeError(
+            f"{title}: got a sparse {type(value).__name__}, expected a dense array; pass its toarray(), or fewer dense "
+            "columns of it, as by sklearn.decomposition.TruncatedSVD"
+        )
     if package != "numpy" and not isinstance(value, (list, tuple)):
         raise LoraeError(
             f"{title}: got a {type(value).__name__} of {package}, expected a NumPy array; pass its plain values"

@@ -29,6 +29,8 @@ FUNCTIONS = (
 CLASSES = ("DivergedError", "LoRAE", "LoraeError", "LoraeWarning")
 # Names that README, docs/ or docstrings of public functions import from elsewhere.
 DOCUMENTED = (
+    ("lorae.estimator", "LoRAE"),
+    ("lorae.estimator", "SpectrumDisplay"),
     ("lorae.evaluation", "EvaluationSettings"),
     ("lorae.config.settings", "Settings"),
     ("lorae.models", "Autoencoder"),

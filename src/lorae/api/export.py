@@ -9,7 +9,6 @@ from lorae import __version__
 from lorae.api.finishing import encoder_outputs
 from lorae.api.loading import as_run, check_argument, dataset_of
 from lorae.api.truncation import beside, refuse_truncated
-from lorae.errors import LoraeError
 from lorae.runs.run import Run
 from lorae.system.files import write_atomically
 from lorae.validation import choice
@@ -74,7 +73,9 @@ def export_run(
     run = as_run(run)
     format = check_argument(choice(*FORMATS), "format", format)
     if format == "onnx":
-        _require_onnx()
+        from lorae.models.onnx_graphs import require_onnx
+
+        require_onnx("format: got 'onnx'")
     if rank is not None:
         refuse_truncated(run)
     folder = beside(run, format) if out is None else Path(out)
@@ -135,12 +136,3 @@ def _as_onnx(model: "Autoencoder", about: dict[str, Any]) -> dict[str, bytes]:
     if model.spec.encodes:
         graphs["encoder.onnx"] = encoder_graph(model, metadata)
     return graphs
-
-
-def _require_onnx() -> None:
-    try:
-        import onnx  # noqa: F401
-        import onnxscript  # noqa: F401
-    except ImportError as error:
-        reason = f"got 'onnx', but cannot import {error.name}, expected the packages of ONNX"
-        raise LoraeError(f'format: {reason}: pip install "lorae[onnx]"') from None

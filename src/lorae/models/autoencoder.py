@@ -255,13 +255,17 @@ class Autoencoder(nn.Module):
 
     def squared_error(self, items: Array) -> float:
         """Return the mean squared error over all entries, float64: images in [0, 1], vectors in standardized units."""
+        return float(self.squared_errors(items).mean())
+
+    def squared_errors(self, items: Array) -> NDArray[np.float64]:
+        """Return the mean squared error of each item (n,), in the units of `squared_error`."""
 
         def errors(x: Tensor) -> Tensor:
             scaled = self.scaling(x)
             error: Tensor = (self(scaled).x_hat - scaled).double()
             return error.square().flatten(1).mean(1)
 
-        return float(np.asarray(self.in_chunks(errors, self._accepted(items), self.spec.shape)).mean())
+        return np.asarray(self.in_chunks(errors, self._accepted(items), self.spec.shape))
 
     def matrix_rank(self, tolerance: float = TOLERANCE) -> int | None:
         """Count the singular values of M above `tolerance` times the largest; None without a linear bottleneck."""

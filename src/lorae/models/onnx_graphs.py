@@ -9,9 +9,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lorae.errors import LoraeError
 from lorae.models.autoencoder import Autoencoder
 
 OPSET = 20
+
+
+def require_onnx(asked: str) -> None:
+    """Raise LoraeError, with what was `asked` for in front, if the packages of ONNX are missing."""
+    try:
+        import onnx  # noqa: F401
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        reason = f"cannot import {error.name}, expected the packages of ONNX"
+        raise LoraeError(f'{asked}, but {reason}: pip install "lorae[onnx]"') from None
 
 
 class _Encoding(nn.Module):
@@ -35,13 +46,18 @@ class _Decoding(nn.Module):
 
 def encoder_graph(model: Autoencoder, metadata: Mapping[str, str]) -> bytes:
     """Return the graph from `items`, images (n, c, h, w) in [0, 1] or vectors (n, d), to `codes` (n, latent_dim)."""
-    dtype = torch.float64 if model.scaling.far else torch.float32
+    dtype = torch.float64 if model.scaling.far else model.scaling.unit.dtype
     return _graph(_Encoding(model), torch.zeros(2, *model.spec.shape, dtype=dtype), ("items", "codes"), metadata)
 
 
 def decoder_graph(model: Autoencoder, metadata: Mapping[str, str]) -> bytes:
     """Return the graph from `codes` to `items`, as in `encoder_graph`; pixels are not clipped."""
-    return _graph(_Decoding(model), torch.zeros(2, model.spec.latent_dim), ("codes", "items"), metadata)
+    return _graph(
+        _Decoding(model),
+        torch.zeros(2, model.spec.latent_dim, dtype=model.scaling.unit.dtype),
+        ("codes", "items"),
+        metadata,
+    )
 
 
 def _graph(network: nn.Module, example: Tensor, names: tuple[str, str], metadata: Mapping[str, str]) -> bytes:

@@ -1,7 +1,5 @@
 """A scikit-learn transformer with PCA's interface that finds the number of curved directions in data."""
 
-import contextlib
-import dataclasses
 import math
 import warnings
 from collections.abc import Iterator
@@ -10,49 +8,37 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils import check_array, check_random_state
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from lorae import validation as rules
-from lorae.config.resolution import resolve
-from lorae.config.settings import ARRAY, Settings
-from lorae.data import subsample_evenly
-from lorae.errors import LoraeError, LoraeWarning
+from lorae.errors import LoraeWarning
+from lorae.estimator.anomalies import AnomalyMixin
+from lorae.estimator.display import SpectrumDisplay
+from lorae.estimator.generation import GenerationMixin
+from lorae.estimator.inputs import floating, plain, value_errors
+from lorae.estimator.parameters import BATCH_SIZE, settings_of, with_width
+from lorae.estimator.storage import StorageMixin
 from lorae.isolation import isolated
-from lorae.metrics.ranks import rank_at
 from lorae.models.autoencoder import CHUNK
 from lorae.models.scaling import Units, as_images, channels_last
-from lorae.plain_arrays import plain_array
-from lorae.samplers import fit_density
-from lorae.system.hardware import choose_device, choose_precision
-from lorae.system.signals import Interrupted
-from lorae.training.builders import PRINCIPAL
-from lorae.training.model_selection import HELD_OUT, NOISES, ModelSelection
+from lorae.training.model_selection import NOISES, ModelSelection
 from lorae.training.schedule_factory import unmet_target
-
-# Steps of a fit by default: enough for the error of some thousand vectors to settle, some seconds on a CPU.
-STEPS = 3000
-
-BATCH_SIZE = 128
-# Few items are trained on in at least this many batches, of at least this size: smaller batches are cheaper, and their
-# noise keeps a network from memorizing the items.
-BATCHES, SMALLEST_BATCH = 4, 16
-# Learning rate by kind of item, for that batch size: three times the paper's for vectors, whose networks are shallow.
-LEARNING_RATES = {"vectors": 3e-3, "images": 1e-3}
-
-# Linear directions of vectors below this share of the largest are rounding.
-NULL_DIRECTIONS = 1e-4
-# The paper's width of the latent.
-WIDEST = 128
 
 # Codes kept for fitting a density: more would change it by less than the noise of a sample.
 MOST_CODES = 10_000
-# Components of a mixture.
-COMPONENTS = 10
+# Share of the training items above the threshold of anomalies, as in scikit-learn's EllipticEnvelope.
+CONTAMINATION = 0.1
 
 
-class LoRAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
+class LoRAE(
+    ClassNamePrefixFeaturesOutMixin,  # type: ignore[misc]
+    TransformerMixin,  # type: ignore[misc]
+    AnomalyMixin,
+    GenerationMixin,
+    StorageMixin,
+):
     """Low-rank autoencoder as a scikit-learn transformer: PCA's interface with a nonlinear encoder and decoder.
 
     Networks add curvature to principal components, for vectors and for images. A fifth of the items is held out:
@@ -66,6 +52,8 @@ class LoRAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  
         Width of the codes; a share of the variance below 1 means the smallest rank that keeps it, `auto` the number of
         linear directions beside noise, or the smaller rank, before errors rise steeply, of a curved model (see
         docs/numerics.md).
+    n_components : int, float or "auto", default=None
+        Another name of `rank`, as in PCA; at most one of them is given.
     penalty : float, default=1e-3
         Weight of the nuclear norm while the rank is found.
     latent_dim : int, default=None
@@ -85,10 +73,12 @@ class LoRAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  
     verbose : bool, default=False
         Show a progress bar.
     device : {"auto", "cpu", "cuda"}, default="auto"
+    contamination : float, default=0.1
+        Share of the training items whose reconstruction errors are above `threshold_`, up to 0.5.
 
     Attributes
     ----------
-    rank_ : int
+    rank_, n_components_ : int
         Width of the codes.
     singular_values_, explained_variance_ : array of shape (rank_,)
         Of the codes of the training items, as in PCA.
@@ -99,6 +89,8 @@ class LoRAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  
     score_, pca_score_ : float
         Shares of the variance of held-out items that the model and PCA of the same rank explain, both trained without
         these items.
+    threshold_ : float
+        Reconstruction error above which an item is an anomaly, in the unit of `score_samples`.
     n_features_in_ : int
         Entries of an item.
     history_ : list of dict
@@ -123,6 +115,7 @@ class LoRAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  
         self,
         rank: int | float | str = "auto",
         *,
+        n_components: int | float | str | None = None,
         penalty: float = 1e-3,
         latent_dim: int | None = None,
         epochs: int | None = None,
@@ -133,8 +126,10 @@ class LoRAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  
         random_state: Any = None,
         verbose: bool = False,
         device: str = "auto",
+        contamination: float = CONTAMINATION,
     ) -> None:
         self.rank = rank
+        self.n_components = n_components
         self.penalty = penalty
         self.latent_dim = latent_dim
         self.epochs = epochs
@@ -145,6 +140,7 @@ class LoRAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  
         self.random_state = random_state
         self.verbose = verbose
         self.device = device
+        self.contamination = contamination
 
     @isolated()
     def fit(self, X: Any, y: Any = None) -> "LoRAE":  # noqa: ARG002
@@ -153,14 +149,15 @@ class LoRAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  
         X: vectors (n, d), or images (n, h, w), (n, c, h, w) or (n, h, w, c), uint8 or floats in [0, 1], with sides
         that are multiples of 8; at least 3 items. Raises ValueError for other data and for parameters that do not fit.
         """
-        items = self._validated(_plain(X), fitting=True)
+        items = self._validated(X, fitting=True)
         if (items == items[:1]).all():
             raise ValueError("X: all items are the same, expected different ones")
         units = None if self._images else Units.of(items, by_columns=bool(self.standardize))
-        with _value_errors():
-            settings = self._settings(items.shape)
+        with value_errors():
+            contamination = rules.real(0.0, 0.5).check("contamination", self.contamination, "parameter of LoRAE")
+            settings = settings_of(self.get_params(), items.shape)
             scaled = items if units is None else units.scaled(items)
-            settings = self._with_width(settings, scaled)
+            settings = with_width(settings, scaled)
             noises = NOISES if self.noise is None else (float(self.noise),)
             chosen = ModelSelection(settings, scaled, noises, quiet=not self.verbose).select()
             model = chosen.model
@@ -174,26 +171,26 @@ class LoRAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  
         self.score_, self.pca_score_ = chosen.score, chosen.pca_score
         self.search_ = chosen.search
         self.history_ = chosen.history
-        self._remember(items, settings.seed)
+        self._remember(items, settings.seed, contamination)
         return self
 
     @isolated()
     def transform(self, X: Any) -> NDArray[Any]:
         """Return codes (n, rank_) of items, in the floating dtype of X, float64 for others."""
         check_is_fitted(self)
-        X = _plain(X)
+        X = plain(X)
         items = self._validated(X, fitting=False)
-        codes: NDArray[Any] = self._encode(items).astype(_floating(np.asarray(X).dtype), copy=False)
+        codes: NDArray[Any] = self._encode(items).astype(floating(np.asarray(X).dtype), copy=False)
         return codes
 
     @isolated()
     def inverse_transform(self, X: Any) -> NDArray[Any]:
         """Return items in their own units and shape, of codes (n, rank_); images float, clipped to [0, 1]."""
         check_is_fitted(self)
-        codes = check_array(_plain(X), dtype=[np.float64, np.float32])
+        codes = check_array(plain(X), dtype=[np.float64, np.float32])
         if codes.shape[1] != self.rank_:
             raise ValueError(f"codes: got {codes.shape[1]} columns, expected {self.rank_}, the rank of this model")
-        with _value_errors():
+        with value_errors():
             decoded: NDArray[Any] = self.model_.decode(codes.astype(self._dtype)).astype(codes.dtype, copy=False)
         if self._images:
             decoded = decoded.clip(0, 1)
@@ -205,79 +202,32 @@ class LoRAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  
     def score(self, X: Any, y: Any = None) -> float:  # noqa: ARG002
         """Return the share of the variance of X, about the training mean, that reconstructions keep; 1 is perfect."""
         check_is_fitted(self)
-        items = self._validated(_plain(X), fitting=False)
-        return float(1 - self._error(items) / self._spread(items))
+        items = self._validated(X, fitting=False)
+        return float(1 - self.model_.squared_error(items) / self._spread(items))
 
-    @isolated()
-    def sample(self, n_samples: int = 1, *, sampler: str = "gaussian", random_state: Any = None) -> NDArray[Any]:
-        """Return new items, in their own units and shape, decoded from a density on the codes of the training items.
+    def plot_spectrum(self, *, ax: Any = None, **style: Any) -> SpectrumDisplay:
+        """Draw the shares of the variance that codes keep, as by `SpectrumDisplay.from_estimator`, and return it."""
+        return SpectrumDisplay.from_estimator(self, ax=ax, **style)
 
-        sampler: `gaussian`, or `mixture` of ten. Raises ValueError for another.
-        """
-        check_is_fitted(self)
-        with _value_errors():
-            count = rules.whole(1).check("n_samples", n_samples, "argument of sample")
-            rules.choice("gaussian", "mixture").check("sampler", sampler, "argument of sample")
-            density = fit_density(sampler, self._codes, components=min(COMPONENTS, len(self._codes)), seed=0)
-        codes = density.sample(count, np.random.default_rng(_seed(random_state)))
-        return self.inverse_transform(codes.astype(self._dtype))
+    @property
+    def n_components_(self) -> int:
+        """Width of the codes, as in PCA."""
+        return int(self.rank_)
 
     @property
     def _n_features_out(self) -> int:
         return int(self.rank_)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # A pickle of an earlier version lacks the parameters that came later.
+        super().__setstate__(type(self)().get_params(deep=False) | state)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 
-    def _settings(self, shape: tuple[int, ...]) -> Settings:
-        """Return settings for items of a shape (n, ...), checked as on the command line."""
-
-        def origin(name: str) -> str:
-            return f"parameter {name} of LoRAE"
-
-        rules.optional(rules.real(0.0, 1.0)).check("noise", self.noise, origin("noise"))
-        asked = {
-            "data": ARRAY,
-            "method": "lorae+",
-            "rank": rules.wanted_rank().check("rank", self.rank, origin("rank")),
-            "penalty": self.penalty,
-            "normalize": "coordinates",  # the unit of the noise
-            "latent_dim": self.latent_dim,
-            "network": "residual",
-            "vector_scale": "none",  # items are in units of their deviations already
-            "batch_size": self.batch_size,
-            "epochs": self.epochs,
-            "lr": LEARNING_RATES["images" if self._images else "vectors"] if self.lr is None else self.lr,
-            "device": self.device,
-            "seed": _seed(self.random_state),
-        }
-        settings = Settings.from_values(asked, origin)
-        batch_size = min(settings.batch_size, max(SMALLEST_BATCH, shape[0] // BATCHES))
-        epochs = settings.epochs or math.ceil(STEPS / math.ceil((1 - HELD_OUT) * shape[0] / batch_size))
-        return dataclasses.replace(settings, batch_size=batch_size, epochs=epochs)
-
-    def _with_width(self, settings: Settings, items: NDArray[Any]) -> Settings:
-        """Return resolved settings for items as networks take them.
-
-        For vectors the width is a given rank or the number of linear directions, which no code needs to exceed.
-        """
-        if not self._images:
-            most = items.shape[1]
-            values = np.linalg.svd(subsample_evenly(items, PRINCIPAL), compute_uv=False)
-            wanted = settings.rank if isinstance(settings.rank, int) else 1
-            width = max(min(rank_at(values, NULL_DIRECTIONS), WIDEST), min(wanted, most))
-            width = settings.latent_dim or width
-            if width > most:
-                raise LoraeError(f"latent_dim: got {width}, expected at most {most}, the number of features")
-            settings = dataclasses.replace(settings, latent_dim=width)
-        resolved = resolve(settings, "images" if self._images else "vectors", items.shape[1:])
-        assert resolved.network is not None
-        device = choose_device(resolved.device, "parameter device of LoRAE")
-        return resolved.with_machine(device, choose_precision("auto", device, resolved.network))
-
-    def _remember(self, items: NDArray[Any], seed: int) -> None:
+    def _remember(self, items: NDArray[Any], seed: int, contamination: float) -> None:
         """Set the fitted attributes; codes of vectors are computed in float64."""
         codes = self._encode(items).astype(np.float64)
         kept = np.random.default_rng(seed).permutation(len(codes))[:MOST_CODES]
@@ -286,16 +236,15 @@ class LoRAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  
         self.rank_ = codes.shape[1]
         self.explained_variance_ = codes.var(axis=0, ddof=1)
         self.singular_values_ = np.sqrt(self.explained_variance_ * (len(codes) - 1))
-        share = 1 - self._error(items) / self._spread(items)
+        errors = self.model_.squared_errors(items)
+        self._set_threshold(errors, contamination)
+        share = 1 - float(errors.mean()) / self._spread(items)
         self.explained_variance_ratio_ = share * self.explained_variance_ / self.explained_variance_.sum()
 
     def _encode(self, items: NDArray[Any]) -> NDArray[Any]:
-        with _value_errors():
+        with value_errors():
             codes: NDArray[Any] = self.model_.encode(items)
         return codes
-
-    def _error(self, items: NDArray[Any]) -> float:
-        return self.model_.squared_error(items)
 
     def _spread(self, items: NDArray[Any]) -> float:
         """Return the mean squared distance of scaled items from the training mean, the error of that mean."""
@@ -315,6 +264,7 @@ class LoRAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  
     def _validated(self, X: Any, *, fitting: bool) -> NDArray[Any]:
         """Return items as training takes them: float vectors (n, d), or images (n, c, h, w)."""
         items: NDArray[Any]
+        X = plain(X)
         least = 3 if fitting else 1
         if np.asarray(X).ndim <= 2:  # from the array: not every input of scikit-learn has `ndim`
             items = validate_data(self, X, reset=fitting, dtype=np.float64, order="C", ensure_min_samples=least)
@@ -327,32 +277,3 @@ class LoRAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  
         elif shape != self._item_shape:
             raise ValueError(f"X: got items of shape {shape}, expected {self._item_shape}, as in fit")
         return as_images(items) if self._images else items
-
-
-@contextlib.contextmanager
-def _value_errors() -> Iterator[None]:
-    """Raise LoraeError as ValueError, and Interrupted as KeyboardInterrupt, because no run can be resumed."""
-    try:
-        yield
-    except LoraeError as error:
-        raise ValueError(str(error)) from None
-    except Interrupted:
-        raise KeyboardInterrupt from None
-
-
-def _plain(X: Any) -> Any:
-    """Return a tensor or a subclass of arrays as an array; scikit-learn would drop a mask, and units of others."""
-    if type(X) is np.ndarray or isinstance(X, np.matrix) or not isinstance(X, np.ndarray | torch.Tensor):
-        return X
-    with _value_errors():
-        return plain_array(X, "X")
-
-
-def _seed(random_state: Any) -> int:
-    """Return a seed for a `random_state`; None draws one from the system, not from NumPy's global state."""
-    random_state = np.random.RandomState() if random_state is None else check_random_state(random_state)
-    return int(random_state.randint(2**31 - 1))
-
-
-def _floating(dtype: Any) -> Any:
-    return dtype if dtype in (np.float32, np.float64) else np.float64

@@ -5,6 +5,7 @@ import pickle
 import numpy as np
 import pandas
 import pytest
+import scipy.sparse
 import torch
 from sklearn.base import clone
 from sklearn.datasets import load_digits
@@ -20,8 +21,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from lorae import LoRAE, LoraeWarning
 from lorae.system.signals import Interrupted
 from lorae.training.trainer import Trainer
-
-QUICK = {"epochs": 20, "random_state": 0}
+from tests.estimator.conftest import QUICK
 
 
 def global_state():
@@ -44,20 +44,6 @@ def test_masks_are_refused_and_tensors_are_taken(plane):
         fitted.transform(masked)
     unmasked = np.ma.array(plane, mask=False)
     np.testing.assert_array_equal(fitted.transform(unmasked), fitted.transform(plane))
-
-
-@pytest.fixture(scope="module")
-def plane():
-    """A curved surface of two dimensions in twelve, in units that differ by a thousand: float64 (400, 12)."""
-    rng = np.random.default_rng(0)
-    t = rng.uniform(-1, 1, (400, 2))
-    points = np.concatenate([t, t[:, :1] * t[:, 1:], t**2], axis=1) @ rng.normal(size=(5, 12))
-    return points * np.logspace(-1, 2, 12) + 3
-
-
-@pytest.fixture(scope="module")
-def fitted(plane):
-    return LoRAE(rank=3, **QUICK | {"epochs": 60}).fit(plane)
 
 
 def test_codes_are_centred_uncorrelated_and_ordered(fitted, plane):
@@ -94,6 +80,23 @@ def test_more_is_kept_than_by_straight_directions(plane):
 @pytest.mark.parametrize("rank", [1, 5])
 def test_a_given_rank_is_the_width_of_the_codes(plane, rank):
     assert LoRAE(rank=rank, **QUICK).fit_transform(plane).shape == (400, rank)
+
+
+@pytest.mark.parametrize("components", [2, 0.9])
+def test_n_components_is_the_rank(plane, components):
+    expected = LoRAE(rank=components, epochs=2, random_state=0).fit(plane)
+    for parameters in ({"n_components": components}, {"rank": components, "n_components": components}):
+        model = LoRAE(epochs=2, random_state=0, **parameters).fit(plane)
+        assert model.n_components_ == model.rank_ == expected.rank_
+        np.testing.assert_array_equal(model.transform(plane), expected.transform(plane))
+
+
+@pytest.mark.parametrize("form", [scipy.sparse.csr_matrix, scipy.sparse.coo_array])
+def test_sparse_items_are_refused_with_the_way_out(fitted, plane, form):
+    for method in (LoRAE().fit, fitted.transform, fitted.inverse_transform, fitted.score_samples):
+        with pytest.raises(ValueError, match=r"got a sparse .*pass its toarray\(\), or .*TruncatedSVD") as caught:
+            method(form(plane))
+        assert "\n" not in str(caught.value)
 
 
 def test_a_share_of_the_variance_takes_as_many_directions_as_it_needs(plane):
@@ -255,6 +258,11 @@ def test_frames_of_pandas(plane):
     np.testing.assert_array_equal(model.inverse_transform(codes), model.inverse_transform(codes.to_numpy()))
 
 
+def test_codes_of_images_are_columns_of_frames(images):
+    model = LoRAE(rank=2, latent_dim=8, epochs=1, random_state=0).set_output(transform="pandas").fit(images)
+    assert list(model.transform(images).columns) == list(model.get_feature_names_out()) == ["lorae0", "lorae1"]
+
+
 def test_nothing_is_shown_where_there_is_no_terminal(plane, capsys):
     LoRAE(rank=2, epochs=1, verbose=True, random_state=0).fit(plane)
     assert capsys.readouterr() == ("", "")
@@ -290,6 +298,8 @@ def test_history(fitted):
         ({"batch_size": "all"}, "batch_size: got 'all'"),
         ({"noise": -1.0}, "noise: got -1"),
         ({"rank": None}, "rank: got None"),
+        ({"n_components": 0}, "n_components: got 0, expected a positive whole number"),
+        ({"n_components": 3, "rank": 2}, "n_components: got 3 and rank=2, expected one of them"),
         ({"rank": 13}, "rank: got 13, expected at most 12"),
         ({"latent_dim": 13}, "latent_dim: got 13, expected at most 12, the number of features"),
         ({"lr": 1e9, "epochs": 5}, "loss: not finite"),

@@ -1,0 +1,188 @@
+"""Files of a fitted estimator: one safetensors file that needs no pickle, and ONNX graphs."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from lorae import __version__
+from lorae.errors import LoraeError
+from lorae.estimator.inputs import value_errors
+from lorae.isolation import isolated
+from lorae.models.autoencoder import Autoencoder, ModelSpec
+from lorae.system.files import write_atomically
+
+# The one key of the metadata, since safetensors writes several in random order; its value is JSON.
+KEY = "lorae"
+# Raised when a file of this version can no longer be read by earlier ones.
+SCHEMA = 1
+
+MODEL = "model."
+ARRAYS = ("_codes", "_centre", "explained_variance_", "singular_values_", "explained_variance_ratio_")
+PLAIN = (
+    *("rank_", "curved_", "score_", "pca_score_", "search_", "history_", "threshold_"),
+    *("n_features_in_", "_item_shape", "_images"),
+)
+
+
+class StorageMixin(BaseEstimator):  # type: ignore[misc]
+    """A fitted estimator as files that others can read without executing them."""
+
+    @isolated()
+    def save(self, path: str | Path) -> Path:
+        """Write the fitted estimator as one safetensors file, which replaces an earlier one at once.
+
+        Parameters
+        ----------
+        path : str or Path
+            The file, by convention `NAME.safetensors`.
+
+        Returns
+        -------
+        path : Path
+
+        Raises
+        ------
+        ValueError
+            If a parameter has no value in JSON, such as a `random_state` that is a generator.
+
+        See Also
+        --------
+        LoRAE.load : Read the file.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from lorae import LoRAE
+        >>> model = LoRAE(rank=2, epochs=1).fit(load_iris().data)
+        >>> LoRAE.load(model.save("iris.safetensors")).rank_   # doctest: +SKIP
+        2
+        """
+        from safetensors.torch import save
+
+        check_is_fitted(self)
+        about = {
+            "kind": "LoRAE",
+            "schema": SCHEMA,
+            "version": __version__,
+            "parameters": {name: _json(name, value) for name, value in self.get_params(deep=False).items()},
+            "fitted": {name: _json(name, getattr(self, name)) for name in PLAIN},
+            "spec": dataclasses.asdict(self.model_.spec),
+        }
+        if hasattr(self, "feature_names_in_"):
+            about["feature_names"] = self.feature_names_in_.tolist()
+        tensors = {MODEL + name: value.contiguous().cpu() for name, value in self.model_.state_dict().items()}
+        tensors |= {name: torch.from_numpy(np.ascontiguousarray(getattr(self, name))) for name in ARRAYS}
+        with value_errors():
+            write_atomically(Path(path), save(tensors, metadata={KEY: json.dumps(about)}))
+        return Path(path)
+
+    @classmethod
+    @isolated()
+    def load(cls, path: str | Path) -> Any:
+        """Read a fitted estimator that `save` wrote; nothing in the file is executed.
+
+        Parameters
+        ----------
+        path : str or Path
+            The file.
+
+        Returns
+        -------
+        estimator : LoRAE
+
+        Raises
+        ------
+        ValueError
+            If the file is missing, truncated, a pickle, or another that `save` did not write, in one line.
+        """
+        from safetensors import SafetensorError
+        from safetensors.torch import load
+
+        try:
+            content = Path(path).read_bytes()
+        except OSError as error:
+            raise ValueError(f"{path}: {error.strerror or error}") from None
+        try:
+            tensors = load(content)
+            # A size, then as many bytes of JSON.
+            header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+            about = json.loads(header["__metadata__"][KEY])
+            if about["kind"] != "LoRAE":
+                raise KeyError("kind")
+            if about["schema"] > SCHEMA:
+                raise ValueError(f"schema {about['schema']}, of a later version of lorae; upgrade lorae")
+            return _restored(cls, about, tensors)
+        except (SafetensorError, LoraeError, KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise ValueError(f"{path}: not a file that LoRAE.save wrote, or damaged ({reason})") from None
+
+    @isolated()
+    def to_onnx(self, path: str | Path) -> Path:
+        """Write `encoder.onnx`, from `items` to `codes`, and `decoder.onnx`, from `codes` to `items`.
+
+        Parameters
+        ----------
+        path : str or Path
+            The folder; files of an earlier call are replaced.
+
+        Returns
+        -------
+        path : Path
+
+        Raises
+        ------
+        ValueError
+            If the packages of ONNX are missing (`pip install 'lorae[onnx]'`).
+
+        Notes
+        -----
+        The graphs have the scaling inside and take any number of rows. Vectors are float64, in their own units. Images
+        are float32 (n, c, h, w) in [0, 1], which decoded ones may leave slightly.
+        """
+        from lorae.models.onnx_graphs import decoder_graph, encoder_graph, require_onnx
+
+        check_is_fitted(self)
+        about = {"version": __version__, "method": "LoRAE", "spec": dataclasses.asdict(self.model_.spec)}
+        metadata = {KEY: json.dumps(about)}
+        with value_errors():
+            require_onnx("to_onnx: got a call")
+            for name, graph in (("encoder", encoder_graph), ("decoder", decoder_graph)):
+                write_atomically(Path(path) / f"{name}.onnx", graph(self.model_, metadata))
+        return Path(path)
+
+
+def _json(name: str, value: Any) -> Any:
+    """Return a plain value of JSON."""
+    value = value.item() if isinstance(value, np.generic) else value
+    try:
+        json.dumps(value)
+    except TypeError:
+        raise ValueError(
+            f"{name}: got {value!r}, expected a number, a word or None to save; set another by set_params"
+        ) from None
+    return value
+
+
+def _restored(cls: type, about: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Any:
+    """Return the estimator of the content of a file."""
+    estimator = cls(**about["parameters"])
+    for name in PLAIN:
+        setattr(estimator, name, about["fitted"][name])
+    estimator._item_shape = tuple(estimator._item_shape)
+    for name in ARRAYS:
+        setattr(estimator, name, tensors[name].numpy())
+    model = Autoencoder.initialized(ModelSpec.from_json(about["spec"]))
+    if not estimator._images:
+        model.double()
+    state = {name.removeprefix(MODEL): value for name, value in tensors.items() if name.startswith(MODEL)}
+    model.load_state_dict(state)
+    estimator.model_ = model.eval()
+    if "feature_names" in about:
+        estimator.feature_names_in_ = np.asarray(about["feature_names"], object)
+    return estimator
