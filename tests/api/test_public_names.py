@@ -26,7 +26,7 @@ FUNCTIONS = (
     "truncate",
     "write_report",
 )
-CLASSES = ("DivergedError", "LoRAE", "LoraeError", "LoraeWarning")
+CLASSES = ("Autoencoder", "DivergedError", "LoRAE", "LoraeError", "LoraeWarning")
 # Names that README, docs/ or docstrings of public functions import from elsewhere.
 DOCUMENTED = (
     ("lorae.estimator", "LoRAE"),

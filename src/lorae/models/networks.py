@@ -51,8 +51,8 @@ class Limits(nn.Module):
     """Clamp each entry to the range that it has for training items, once that range is known.
 
     A correction beside a linear path is learned within that range; outside it, one of ReLUs grows with the distance.
-    Items of scikit-learn's digits that are moved by 20 deviations have 1.15 of PCA's error without limits, and 1.01 with
-    them and PCA beyond; unmoved ones have 0.45 and 0.49, since entries of some lie slightly outside.
+    Items of scikit-learn's digits that are moved by 20 deviations have 1.15 of PCA's error without limits, and 1.01
+    with them and PCA beyond; unmoved ones have 0.45 and 0.49, since entries of some lie slightly outside.
     """
 
     low: Tensor
