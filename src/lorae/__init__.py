@@ -17,6 +17,8 @@ _API = {
     "Autoencoder": "models",
     "LoRAE": "estimator",
     "compare": "api",
+    "decode": "api",
+    "encode": "api",
     "evaluate": "api",
     "export_run": "api",
     "fid": "api",

@@ -34,9 +34,12 @@ WITHOUT_DATA = {
     "export": ["export", "RUN", "--rank", "2", "--out", "OUT"],
     "reconstruct given items": ["reconstruct", "RUN", "--data", "MOVED", "--out", "OUT.png"],
 }
-WITH_DATA = {
+# These use the test items that the run keeps.
+WITH_KEPT_ITEMS = {
     "reconstruct": ["reconstruct", "RUN"],
     "interpolate": ["interpolate", "RUN", "--pairs", "2"],
+}
+WITH_DATA = {
     "evaluate": ["evaluate", "RUN", "--only", "reconstruction"],
     "sample like test items": ["sample", "RUN", "--fit-on", "test"],
 }
@@ -56,6 +59,16 @@ def test_commands_that_need_no_data_work_without(name, command):
     code, printed, errors = command(WITHOUT_DATA[name])
     assert (code, errors) == (0, "")
     assert printed
+
+
+@pytest.mark.parametrize("name", WITH_KEPT_ITEMS)
+def test_commands_that_show_test_items_use_those_that_are_kept_and_say_so(name, command, orphan):
+    code, printed, errors = command(WITH_KEPT_ITEMS[name])
+    assert code == 0
+    assert errors.startswith("lorae: warning: data: they are not there; these are of the first 10 test items")
+    assert errors.count("\n") == 1
+    code, with_data, errors = command([*WITH_KEPT_ITEMS[name], "--data", "MOVED"])
+    assert (code, errors, with_data) == (0, "", printed)
 
 
 @pytest.mark.parametrize("name", WITH_DATA)
@@ -94,6 +107,31 @@ def test_a_density_of_a_run_without_its_data_is_that_of_the_latents_it_keeps(orp
         found = lorae.sample(run, 5, sampler="mixture", components=2)
     # All training items are kept of so few, so that both densities are the same.
     np.testing.assert_array_equal(found, lorae.sample(run, 5, sampler="mixture", components=2, data=moved))
+
+
+def test_paths_between_kept_items_are_those_between_the_same_test_items(orphan, tmp_path, monkeypatch):
+    run, moved = orphan
+    monkeypatch.setenv("LORAE_CACHE", str(tmp_path / "cache"))
+    with pytest.warns(LoraeWarning, match="kept with the run"):
+        kept = lorae.interpolate(run, pairs=[(0, 7)], steps=4, out=tmp_path / "figures")
+    assert {path.name for path in (tmp_path / "figures").iterdir()} == {f"interpolation-{name}.png" for name in kept}
+    np.testing.assert_array_equal(kept["linear"], lorae.interpolate(run, pairs=[(0, 7)], steps=4, data=moved)["linear"])
+
+
+def test_a_run_that_keeps_no_items_asks_for_the_data(orphan, tmp_path, monkeypatch, run_cli):
+    monkeypatch.setenv("LORAE_CACHE", str(tmp_path / "cache"))
+    shutil.copytree(orphan[0].path, tmp_path / "run")
+    (tmp_path / "run" / "reference_items.safetensors").unlink()
+    for command in ("reconstruct", "interpolate"):
+        code, _, errors = run_cli(command, tmp_path / "run")
+        assert code == 2
+        assert "if it was moved, pass --data PATH" in errors
+
+
+def test_a_truncation_without_the_data_keeps_the_items_of_its_source(orphan, tmp_path, monkeypatch):
+    monkeypatch.setenv("LORAE_CACHE", str(tmp_path / "cache"))
+    small = lorae.truncate(orphan[0], 2, tmp_path / "small")
+    np.testing.assert_array_equal(small.reference_items(), orphan[0].reference_items())
 
 
 def test_kept_outputs_that_are_damaged_are_refused_in_one_line(orphan, tmp_path, run_cli):

@@ -10,6 +10,8 @@ import lorae
 
 FUNCTIONS = (
     "compare",
+    "decode",
+    "encode",
     "evaluate",
     "export_run",
     "fid",

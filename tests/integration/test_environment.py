@@ -1,5 +1,6 @@
 """What surrounds a run cannot cost it: folders that cannot be written, full disks, backends, names, streams, forks."""
 
+import argparse
 import errno
 import json
 import os
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 import lorae
+from lorae.cli import build_parser
 from lorae.runs.run import Run
 from lorae.system.files import CannotWriteError
 
@@ -242,13 +244,28 @@ READING = {
     "truncate": (["truncate", "--rank", "2", "--out", "OUT"], "run OUT", []),
     "export": (["export", "--rank", "2", "--out", "OUT"], "OUT/model.safetensors", []),
     "resume": (["resume"], "test error", []),
+    "interpolate": (["interpolate", "--out", "OUT"], "OUT/interpolation-linear.png", []),
+    "encode": (["encode", "ITEMS", "--out", "OUT.npy"], "96 codes in OUT.npy", []),
+    "decode": (["decode", "CODES", "--out", "OUT"], "2 items in OUT", []),
+    "compare": (["compare", "RUN", "--out", "OUT.html"], "OUT.html", []),
 }
 
 
+def test_every_command_on_a_run_is_tested_with_one_that_cannot_be_written():
+    (commands,) = (action for action in build_parser()._actions if isinstance(action, argparse._SubParsersAction))
+    on_runs = {name for name, sub in commands.choices.items() if {"run", "runs"} & {a.dest for a in sub._actions}}
+    assert on_runs == set(READING)
+
+
 @pytest.mark.parametrize("command", READING)
-def test_commands_read_a_run_that_cannot_be_written(command, trained, run_cli, tmp_path, monkeypatch, read_only):
+def test_commands_read_a_run_that_cannot_be_written(
+    command, trained, image_file, run_cli, tmp_path, monkeypatch, read_only
+):
     monkeypatch.chdir(tmp_path)
-    (name, *options), expected, lost = READING[command]
+    np.save("codes.npy", np.zeros((2, 8), np.float32))
+    places = {"RUN": trained.path, "ITEMS": image_file, "CODES": "codes.npy"}
+    name, *options = (places.get(word, word) for word in READING[command][0])
+    _, expected, lost = READING[command]
     before = {path: path.stat().st_mtime_ns for path in trained.path.rglob("*")}
     read_only(trained.path)
     code, printed, errors = run_cli(name, trained.path, *options)
@@ -267,7 +284,7 @@ def test_commands_that_only_write_into_a_run_say_why_they_cannot(words, trained,
     read_only(trained.path)
     code, printed, errors = run_cli(words[0], trained.path)
     assert (code, printed) == (2, "")
-    assert "Read-only file system" in errors.splitlines()[-1]
+    assert errors.splitlines()[-1].endswith("Read-only file system; pass --out PATH")
     assert "Traceback" not in errors
 
 

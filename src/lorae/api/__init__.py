@@ -1,5 +1,6 @@
 """The Python interface; its functions import torch when they are called, so that `lorae --help` is quick."""
 
+from lorae.api.coding import decode, encode
 from lorae.api.export import export_run
 from lorae.api.generation import interpolate, sample
 from lorae.api.inspection import compare, evaluate, fid, reconstruct, spectrum, write_report
@@ -11,6 +12,8 @@ from lorae.config.methods import list_methods
 __all__ = [
     "compare",
     "dataset_of",
+    "decode",
+    "encode",
     "evaluate",
     "export_run",
     "fid",

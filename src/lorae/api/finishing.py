@@ -27,51 +27,58 @@ def finish(run: Run, model: "Autoencoder", dataset: "Dataset", then: Callable[[R
     finished in another one, with a warning.
     """
     from lorae.evaluation.evaluator import evaluate_training
+    from lorae.evaluation.figures import PICTURED
 
     def measure(run: Run) -> None:
         evaluate_training(run, model, dataset)
         then(run)
 
-    return _stored(run, model, lambda: encoder_outputs(model, dataset), measure)
+    return _stored(run, model, lambda: encoder_outputs(model, dataset), dataset.test.inputs[:PICTURED], measure)
 
 
-def finish_without_data(run: Run, model: "Autoencoder", outputs: "NDArray[Any]", reason: LoraeError) -> Run:
+def finish_without_data(
+    run: Run, model: "Autoencoder", outputs: "NDArray[Any]", items: "NDArray[Any] | None", reason: LoraeError
+) -> Run:
     """Store a model made from another one with its kept encoder outputs (n, input_dim) and their rank; as `finish`.
 
-    `reason` says why the data are not there; it stands for the measures of test items.
+    `items` are the test items that are kept; `reason` says why the data are not there: it stands for their measures.
     """
     from lorae.evaluation.evaluator import evaluate_without_data
 
-    return _stored(run, model, lambda: outputs, lambda run: evaluate_without_data(run, model, outputs, reason))
+    return _stored(run, model, lambda: outputs, items, lambda run: evaluate_without_data(run, model, outputs, reason))
 
 
 def _stored(
-    run: Run, model: "Autoencoder", outputs: "Callable[[], NDArray[Any]]", measure: Callable[[Run], None]
+    run: Run,
+    model: "Autoencoder",
+    outputs: "Callable[[], NDArray[Any]]",
+    items: "NDArray[Any] | None",
+    measure: Callable[[Run], None],
 ) -> Run:
     """Store a model in its run, or where that cannot be written in a copy of it; return the run that has it."""
+
+    def store(run: Run) -> None:
+        run.save_weights(model)
+        if model.spec.encodes:
+            with tolerated("arrays for use without the data: to truncate, export, sample or interpolate needs them"):
+                run.keep("encoder_outputs", outputs())
+                if items is not None:
+                    run.keep("reference_items", items)
+        measure(run)
+        run.mark_finished(model)
+        report(run)
+
     try:
-        _store(run, model, outputs, measure)
+        store(run)
     except CannotWriteError as error:
         copy = run.copied()
         warnings.warn(f"{error}; the run is stored in {copy.path} instead", LoraeWarning, stacklevel=5)
-        _store(copy, model, outputs, measure)
+        store(copy)
         return copy
     except KeyboardInterrupt:
         command = shell_command("resume", run.path)
         raise Interrupted(f"after the training, which is saved; measure it with `{command}`") from None
     return run
-
-
-def _store(
-    run: Run, model: "Autoencoder", outputs: "Callable[[], NDArray[Any]]", measure: Callable[[Run], None]
-) -> None:
-    run.save_weights(model)
-    if model.spec.encodes:
-        with tolerated("encoder outputs: to truncate, export or sample needs the data"):
-            run.save_encoder_outputs(outputs())
-    measure(run)
-    run.mark_finished(model)
-    report(run)
 
 
 def encoder_outputs(model: "Autoencoder", dataset: "Dataset") -> "NDArray[Any]":

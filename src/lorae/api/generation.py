@@ -1,20 +1,18 @@
 """Generate items with trained runs: samples and interpolations."""
 
-import contextlib
 import dataclasses
-import io
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lorae.api.loading import as_run, check_argument, dataset_of, origin_of_argument
+from lorae.api.loading import as_run, check_argument, dataset_of, kept_items, origin_of_argument
+from lorae.api.writing import check_out, into_run, write_items
 from lorae.config.evaluation_settings import SAMPLER_NAMES, EvaluationSettings
 from lorae.config.methods import get_method
 from lorae.errors import LoraeError, LoraeWarning, MissingDataError
 from lorae.runs.run import Run
 from lorae.system.faults import tolerated
-from lorae.system.files import write_atomically
 from lorae.validation import choice, optional, whole
 
 if TYPE_CHECKING:
@@ -46,7 +44,8 @@ def sample(
     sampler : {"gaussian", "mixture", "prior"}, default=None
         The density; None takes the prior for GANs, else the Gaussian.
     out : str or Path, default=None
-        New .npy or .npz file, or new folder of PNG files, that all items are written to as well.
+        New .npy or .npz file, new folder of PNG files, or for vectors new .csv file, that all items are written to as
+        well.
     data : str, Path or ndarray, default=None
         Where the data are now if they were moved, or the array of a run that was trained on one.
     **settings
@@ -75,11 +74,7 @@ def sample(
 
     n = check_argument(whole(1), "n", n)
     sampler = check_argument(optional(choice(*SAMPLER_NAMES)), "sampler", sampler)
-    target = None if out is None else Path(out)
-    if target is not None and target.exists():
-        raise LoraeError(f"out: {str(target)!r} exists and is never overwritten; choose another file or folder")
-    if target is not None and target.suffix not in ("", ".npy", ".npz"):
-        raise LoraeError(f"out: got {str(target)!r}, expected an .npy or .npz file, or a new folder")
+    target = check_out(out, pictures=True)
     run = as_run(run)
     sampler = sampler or default_sampler(run)
     asked = EvaluationSettings.from_values(settings, origin_of_argument)
@@ -108,8 +103,8 @@ def sample(
         )
     items = as_items(model.decode(density.sample(n, draw_generator(asked.seed, 0))), images=model.spec.images)
     if target is not None:
-        _save_collection(items, target)
-    with contextlib.nullcontext() if target is None else tolerated("figures: the samples are not drawn"):
+        write_items(items, target)
+    with into_run() if target is None else tolerated("figures: the samples are not drawn"):
         picture_samples(run, sampler, items[:PICTURED])
     return items
 
@@ -125,11 +120,13 @@ def interpolate(
     pairs: int | Sequence[tuple[int, int]] | None = None,
     steps: int | None = None,
     seed: int = 0,
+    out: str | Path | None = None,
     data: "str | Path | NDArray[Any] | None" = None,
 ) -> "dict[str, NDArray[np.uint8]]":
     """Decode paths between the latents of pairs of test images, and draw them into the run folder.
 
-    In `RUN/figures/interpolation-*.png` the true images are at both ends of a row, as in figure 3 of the paper.
+    In `RUN/figures/interpolation-*.png` the true images are at both ends of a row, as in figure 3 of the paper. If the
+    data are gone, the images are the first 32 test images, which are kept with the run, with a warning.
 
     Parameters
     ----------
@@ -141,6 +138,8 @@ def interpolate(
         Number of images on a path, both ends included; None takes 10.
     seed : int, default=0
         Draws the pairs.
+    out : str or Path, default=None
+        New folder for the figures; None takes `RUN/figures`.
     data : str, Path or ndarray, default=None
         Where the data are now if they were moved, or the array of a run that was trained on one.
 
@@ -152,7 +151,7 @@ def interpolate(
     Raises
     ------
     LoraeError
-        If the run has no images or no encoder, or an argument is out of range.
+        If the run has no images or no encoder, an argument is out of range, or `out` exists.
 
     Examples
     --------
@@ -165,14 +164,21 @@ def interpolate(
 
     steps = check_argument(whole(2), "steps", STEPS if steps is None else steps)
     run = as_run(run)
-    dataset = dataset_of(run, data)
-    if dataset.kind != "images":
-        raise LoraeError(
-            f"run: {str(run.path)!r} was trained on {dataset.kind}; interpolations are pictured for images"
-        )
-    if not get_method(run.settings.method).encodes:
+    if out is not None:
+        Run.refuse_existing(out)
+    model = run.load_model()
+    if not model.spec.images:
+        raise LoraeError(f"run: {str(run.path)!r} was trained on no images; interpolations are pictured for images")
+    if not model.spec.encodes:
         raise LoraeError(f"run: method {run.settings.method!r} only generates: it has no encoder for images of a pair")
-    items = dataset.test.inputs
+    try:
+        items = dataset_of(run, data).test.inputs
+        latents = model.encode(items)
+    except MissingDataError as missing:
+        outputs = run.encoder_outputs()
+        if outputs is None:
+            raise
+        items, latents = kept_items(run, missing), model.latents_of(outputs)
     if isinstance(pairs, (list, tuple)):
         index = whole(0, len(items) - 1)
         indices = np.array([[check_argument(index, "pairs", end) for end in pair] for pair in pairs]).reshape(-1, 2)
@@ -181,25 +187,6 @@ def interpolate(
         most = len(items) // 2
         count = check_argument(whole(1, most), "pairs", min(PAIRS, most) if pairs is None else pairs)
         firsts, seconds = drawn_pairs(items, count, check_argument(whole(0), "seed", seed))
-    model = run.load_model()
-    origin = np.asarray(model.encode(items)).mean(axis=0)
-    return picture_interpolations(run, model, firsts, seconds, origin, steps)
-
-
-def _save_collection(items: "NDArray[Any]", path: Path) -> None:
-    import numpy as np
-    from PIL import Image
-
-    if path.suffix:
-        content = io.BytesIO()
-        np.save(content, items) if path.suffix == ".npy" else np.savez_compressed(content, images=items)
-        write_atomically(path, content.getvalue())
-        return
-    if items.dtype != np.uint8:
-        raise LoraeError(
-            f"out: got the folder {str(path)!r}, but the items are no images; expected an .npy or .npz file"
-        )
-    path.mkdir(parents=True)
-    for index, image in enumerate(items):
-        pixels = image[0] if len(image) == 1 else image.transpose(1, 2, 0)
-        Image.fromarray(np.ascontiguousarray(pixels)).save(path / f"{index:06d}.png")
+    with into_run():
+        folder = run.figures if out is None else Path(out)
+        return picture_interpolations(folder, model, firsts, seconds, latents.mean(axis=0), steps)

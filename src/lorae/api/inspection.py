@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lorae.api.finishing import report
-from lorae.api.loading import as_run, check_argument, dataset_of, origin_of_argument
+from lorae.api.loading import as_run, check_argument, dataset_of, given_items, kept_items, origin_of_argument
+from lorae.api.writing import into_run
 from lorae.config.evaluation_settings import EvaluationSettings
-from lorae.errors import LoraeError
+from lorae.errors import LoraeError, MissingDataError
 from lorae.runs.run import Run
 from lorae.system.faults import tolerated
 from lorae.validation import interval, optional, real, whole
@@ -88,7 +89,7 @@ def reconstruct(
         The PNG file; None takes `RUN/figures/reconstructions.png`.
     data : str, Path or ndarray, default=None
         Items to reconstruct, which are prepared as those of the training: a folder or zip file of images, an .npy or
-        .npz file, or an array. None takes the test items of the run.
+        .npz file, or an array. None takes the test items of the run; if they are gone, the 32 that it keeps.
 
     Returns
     -------
@@ -105,22 +106,18 @@ def reconstruct(
     >>> reconstruct("runs/demo", n=8)   # doctest: +SKIP
     PosixPath('runs/demo/figures/reconstructions.png')
     """
-    from lorae.data.collection import load_collection
-    from lorae.data.items import prepare_items
     from lorae.evaluation.figures import PICTURED, draw_reconstructions
 
     n = check_argument(whole(1), "n", PICTURED if n is None else n)
     run = as_run(run)
-    model, settings = run.load_model(), run.settings
-    shape = model.spec.shape
-    if data is None:
-        items = dataset_of(run, None).test.inputs[:n]
-    else:
-        side = shape[1] if model.spec.images and settings.crop is None else None
-        given = load_collection(data, side, settings.skip_bad).items if isinstance(data, (str, Path)) else data
-        items = prepare_items(settings, shape, given[:n])
+    model = run.load_model()
+    try:
+        items = dataset_of(run, None).test.inputs[:n] if data is None else given_items(run, model.spec.shape, data, n)
+    except MissingDataError as missing:
+        items = kept_items(run, missing)[:n]
     path = run.figure_path("reconstructions") if out is None else Path(out)
-    draw_reconstructions(model, items, path)
+    with into_run():
+        draw_reconstructions(model, items, path)
     return path
 
 
@@ -303,4 +300,5 @@ def write_report(runs: "str | Path | Run | Sequence[str | Path | Run]", out: str
     from lorae.reports.report import write_report as write
 
     several = [runs] if isinstance(runs, (str, Path, Run)) else list(runs)
-    return write([run.path if isinstance(run, Run) else run for run in several], out)
+    with into_run():
+        return write([run.path if isinstance(run, Run) else run for run in several], out)

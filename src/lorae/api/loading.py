@@ -2,13 +2,14 @@
 
 import dataclasses
 import functools
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lorae.config.data_settings import ARRAY, DataSettings
 from lorae.config.datasets import DATASETS
 from lorae.config.settings import MODULES
-from lorae.errors import LoraeError, MissingDataError
+from lorae.errors import LoraeError, LoraeWarning, MissingDataError
 from lorae.isolation import isolated
 from lorae.plain_arrays import is_array
 from lorae.runs.run import Run
@@ -170,6 +171,21 @@ def load_dataset(settings: DataSettings, data: Any) -> "Dataset":
     return load_source(settings, None if isinstance(data, (str, Path)) else data)
 
 
+def given_items(
+    run: Run, shape: tuple[int, ...], items: "str | Path | NDArray[Any]", n: int | None = None
+) -> "NDArray[Any]":
+    """Return the first n of given items, all for None, prepared as in the training of a run on items of a shape."""
+    from lorae.data.collection import load_collection
+    from lorae.data.items import prepare_items
+
+    settings = run.settings
+    tensors = settings.kind == "tensors"
+    side = shape[1] if len(shape) == 3 and not tensors and settings.crop is None else None
+    if isinstance(items, (str, Path)):
+        items = load_collection(items, side, settings.skip_bad, kind=settings.kind).items
+    return prepare_items(settings, shape, items[:n])
+
+
 def dataset_of(run: Run, data: "str | Path | NDArray[Any] | None") -> "Dataset":
     """Load the data that a run was trained on, from where they are now if `data` says it; refuse data that changed."""
     settings = run.settings
@@ -193,6 +209,19 @@ def dataset_of(run: Run, data: "str | Path | NDArray[Any] | None") -> "Dataset":
             f"(from {run.path / 'config.json'}): the files have changed since training"
         )
     return dataset
+
+
+def kept_items(run: Run, missing: MissingDataError) -> "NDArray[Any]":
+    """Return the test items that a run keeps, with a warning; raise the error of its missing data if there are none."""
+    kept = run.reference_items()
+    if kept is None:
+        raise missing
+    warnings.warn(
+        f"data: they are not there; these are of the first {len(kept)} test items, which are kept with the run",
+        LoraeWarning,
+        stacklevel=3,
+    )
+    return kept
 
 
 def _stored(run: Run, fingerprint: str) -> "Dataset | None":

@@ -84,7 +84,7 @@ def truncate(
     if dataset is not None:
         return finish(new, small, dataset)
     assert gone is not None
-    return finish_without_data(new, small, truncation.codes(outputs), gone)
+    return finish_without_data(new, small, truncation.codes(outputs), run.reference_items(), gone)
 
 
 def describe_truncation(run: Run) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Commands that make items, models and files from a run: sample, interpolate, truncate, export."""
+"""Commands that make items, codes, models and files from a run."""
 
 import argparse
 from collections.abc import Callable
@@ -8,6 +8,7 @@ from lorae import api
 from lorae.api.export import FORMATS, exported_width
 from lorae.api.generation import default_sampler
 from lorae.api.truncation import describe_truncation, explain_width
+from lorae.api.writing import csv_lines
 from lorae.cli.arguments import add_moved_data, add_settings, run_of, settings_of
 from lorae.cli.output import Output, error_text, existing, table
 from lorae.config.evaluation_settings import EvaluationSettings
@@ -21,7 +22,8 @@ def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     sample = add("sample", _sample, meaning, "run")
     sample.add_argument("-n", "--n", metavar="N", default=64, help="number of items (default: 64)")
     sample.add_argument("--sampler", metavar="NAME", help="gaussian (default), mixture or prior (default for GANs)")
-    sample.add_argument("--out", metavar="OUT", help="new .npy or .npz file, or new folder of PNGs, for all items")
+    meaning_of_out = "new .npy or .npz file, new folder of PNGs, or .csv file of vectors, for all items"
+    sample.add_argument("--out", metavar="OUT", help=meaning_of_out)
     add_settings(sample, ("components", "fit_on", "seed", "device"), EvaluationSettings)
     add_moved_data(sample)
 
@@ -30,7 +32,18 @@ def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     interpolate.add_argument("--between", metavar="I,J", action="append", help="a pair by index; may be repeated")
     interpolate.add_argument("--steps", metavar="N", help="images on a path, including both ends; 10 by default")
     interpolate.add_argument("--seed", metavar="SEED", default=0, help="seed of the random pairs (default: 0)")
+    interpolate.add_argument("--out", metavar="FOLDER", help="new folder for the figures; RUN/figures by default")
     add_moved_data(interpolate)
+
+    encode = add("encode", _encode, "encode items of your own; the data of the run are not needed", "run")
+    encode.add_argument("items", metavar="FILE", help="a folder or zip file of images, an .npy or .npz file")
+    encode.add_argument("--out", metavar="OUT", help="new .npy, .npz or .csv file; without it, codes are printed")
+    add_settings(encode, ("device",), EvaluationSettings)
+
+    decode = add("decode", _decode, "decode codes; the data of the run are not needed", "run")
+    decode.add_argument("codes", metavar="FILE", help="an .npy or .npz file of an array (n, latent_dim)")
+    decode.add_argument("--out", metavar="OUT", help=f"{meaning_of_out}; without it, vectors are printed")
+    add_settings(decode, ("device",), EvaluationSettings)
 
     meaning = "truncate the latent of a run to its leading principal axes, as a new run"
     truncate = add("truncate", _truncate, meaning, "run")
@@ -63,9 +76,28 @@ def _interpolate(options: argparse.Namespace) -> Output:
     pairs: Any = options.pairs
     if options.between is not None:
         pairs = [_pair(words) for words in options.between]
-    paths = api.interpolate(run_of(options), pairs=pairs, steps=options.steps, seed=options.seed, data=options.data)
-    figures = [f"{options.run}/figures/interpolation-{name}.png" for name in paths]
+    given = {name: getattr(options, name) for name in ("steps", "seed", "out", "data")}
+    folder = options.out or f"{options.run}/figures"
+    figures = [f"{folder}/interpolation-{name}.png" for name in api.interpolate(run_of(options), pairs=pairs, **given)]
     return {"figures": figures}, figures
+
+
+def _encode(options: argparse.Namespace) -> Output:
+    codes = api.encode(run_of(options), options.items, out=options.out, **settings_of(options, EvaluationSettings))
+    return _rows(codes, "codes", options.out)
+
+
+def _decode(options: argparse.Namespace) -> Output:
+    items = api.decode(run_of(options), options.codes, out=options.out, **settings_of(options, EvaluationSettings))
+    return _rows(items, "items", options.out)
+
+
+def _rows(rows: Any, name: str, out: str | None) -> Output:
+    """Return the output of a command that makes rows: where they are, or the rows themselves."""
+    record = {"n": len(rows), "shape": list(rows.shape[1:]), "out": out}
+    if out is None:
+        return record | {name: rows.tolist()}, csv_lines(rows)
+    return record, [f"{len(rows):,} {name} in {out}"]
 
 
 def _pair(words: str) -> tuple[str, str]:

@@ -36,6 +36,7 @@ def load_collection(
     size: int | None = None,
     skip_bad: bool = False,
     value_range: Limits | None = None,
+    kind: str = "auto",
 ) -> Collection:
     """Load all images or vectors of a source, without a split.
 
@@ -43,9 +44,10 @@ def load_collection(
         data set, as `mnist:test`
     size: side in pixels after resizing; None keeps the size of the images, which must all have the same
     value_range: values of black and white; None: the range of the type (see `lorae.data.pixels`)
+    kind: the setting of items of arrays
     """
     if not isinstance(source, (str, Path)):
-        return Collection("array", load_whole_array(source, "array", size, value_range))
+        return Collection("array", load_whole_array(source, "array", size, value_range, kind))
     name, _, split = str(source).partition(":")
     if name in source_names() and split in PARTS:
         dataset = load_data(DataSettings(data=name, size=size))
@@ -55,7 +57,7 @@ def load_collection(
         with open_store(path) as store:
             return Collection(str(source), _load_pictures(store, path, size, skip_bad, value_range))
     if holds_arrays(path):
-        return Collection(str(source), load_whole_array(_single_array(path), path.name, size, value_range))
+        return Collection(str(source), load_whole_array(_single_array(path), path.name, size, value_range, kind))
     raise LoraeError(
         f"data: got {str(source)!r}, expected a folder or .zip file of images, an .npy or .npz file, or a split of a "
         f"named data set, as in {source_names()[0]}:test"

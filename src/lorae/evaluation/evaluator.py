@@ -173,7 +173,7 @@ def _draw(context: EvaluationContext) -> None:
         drawing.picture_samples(run, sampler, items)
     if context.pictured and dataset.kind == "images" and model.spec.encodes:
         firsts, seconds = drawing.drawn_pairs(dataset.test.inputs, drawing.PAIRS, context.settings.seed)
-        drawing.picture_interpolations(run, model, firsts, seconds, context.latents("test").mean(axis=0))
+        drawing.picture_interpolations(run.figures, model, firsts, seconds, context.latents("test").mean(axis=0))
 
 
 def select_measures(only: Iterable[str] | None, dataset: Dataset, method: str) -> tuple[list[str], Skipped]:

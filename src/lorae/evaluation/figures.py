@@ -184,10 +184,16 @@ def drawn_pairs(items: NDArray[Any], count: int, seed: int) -> tuple[NDArray[Any
 
 
 def picture_interpolations(
-    run: Run, model: Autoencoder, firsts: NDArray[Any], seconds: NDArray[Any], origin: NDArray[Any], steps: int = STEPS
+    folder: Path,
+    model: Autoencoder,
+    firsts: NDArray[Any],
+    seconds: NDArray[Any],
+    origin: NDArray[Any],
+    steps: int = STEPS,
 ) -> dict[str, NDArray[Any]]:
     """Decode and draw paths between latents of pairs of images, straight and along a sphere about the latent `origin`.
 
+    Each is drawn into `FOLDER/interpolation-NAME.png`.
     Returns a dict: name of the path -> uint8 images (n, steps, c, h, w), ends included.
     """
     start, end = model.encode(firsts), model.encode(seconds)
@@ -199,5 +205,5 @@ def picture_interpolations(
         decoded[name] = images.reshape(len(firsts), steps, *images.shape[1:])
         # The true images at both ends separate errors of reconstruction from those of interpolation.
         rows = np.concatenate([firsts[:, None], decoded[name], seconds[:, None]], axis=1)
-        grids.plot_grid(rows.reshape(-1, *rows.shape[2:]), run.figure_path(f"interpolation-{name}"), columns=steps + 2)
+        grids.plot_grid(rows.reshape(-1, *rows.shape[2:]), folder / f"interpolation-{name}.png", columns=steps + 2)
     return decoded

@@ -5,7 +5,7 @@ import hashlib
 import io
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from lorae.errors import LoraeError
 from lorae.isolation import isolated
@@ -18,8 +18,11 @@ if TYPE_CHECKING:
     from lorae.models.autoencoder import Autoencoder
     from lorae.models.own_networks import OwnNetworks
 
-# A few of the encoder's outputs on training items, for what is made of latents when the data are gone.
-ENCODER_OUTPUTS = "encoder_outputs.safetensors"
+# Arrays for use without the data: outputs of the encoder (n, input_dim) on training items, from which densities and
+# axes are computed, and a few test items, raw (n, ...), which are pictured.
+Kept = Literal["encoder_outputs", "reference_items"]
+# Key of the array in its file, and the array in words.
+_KEPT = {"encoder_outputs": ("h", "outputs of an encoder"), "reference_items": ("items", "items")}
 
 
 def save_tensors_atomically(
@@ -47,27 +50,27 @@ def write_spec(model: "Autoencoder", folder: Path) -> None:
     write_record(folder / "model.json", dataclasses.asdict(model.spec))
 
 
-def write_encoder_outputs(outputs: "NDArray[Any]", folder: Path) -> None:
-    """Write `encoder_outputs.safetensors`, with outputs (n, input_dim) of the encoder before the bottleneck."""
+def write_kept(kind: Kept, array: "NDArray[Any]", folder: Path) -> None:
+    """Write `KIND.safetensors` with one array."""
     import numpy as np
     from safetensors.numpy import save
 
-    write_atomically(folder / ENCODER_OUTPUTS, save({"h": np.ascontiguousarray(outputs)}))
+    write_atomically(folder / f"{kind}.safetensors", save({_KEPT[kind][0]: np.ascontiguousarray(array)}))
 
 
-def read_encoder_outputs(folder: Path) -> "NDArray[Any] | None":
-    """Return the stored outputs of the encoder (n, input_dim), or None for a folder without them."""
+def read_kept(kind: Kept, folder: Path) -> "NDArray[Any] | None":
+    """Return the array that `write_kept` wrote, or None for a folder without it."""
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
-    path = folder / ENCODER_OUTPUTS
+    path, (key, words) = folder / f"{kind}.safetensors", _KEPT[kind]
     if not path.exists():
         return None
     try:
-        outputs: NDArray[Any] = load(path.read_bytes())["h"]
+        array: NDArray[Any] = load(path.read_bytes())[key]
     except (OSError, SafetensorError, KeyError) as error:
-        raise LoraeError(f"{path}: does not hold outputs of an encoder ({error}); delete it") from None
-    return outputs
+        raise LoraeError(f"{path}: does not hold {words} ({error}); delete it") from None
+    return array
 
 
 def load_weights(model: "Autoencoder", folder: Path) -> None:

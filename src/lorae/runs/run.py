@@ -15,12 +15,13 @@ from lorae.config.methods import get_method
 from lorae.config.settings import Settings
 from lorae.errors import LoraeError
 from lorae.runs.model_files import (
+    Kept,
     load_weights,
-    read_encoder_outputs,
+    read_kept,
     read_model,
     read_network_file,
     save_tensors_atomically,
-    write_encoder_outputs,
+    write_kept,
     write_spec,
     write_weights,
 )
@@ -272,13 +273,17 @@ class Run:
         """Write `model.safetensors`, before anything that may fail."""
         write_weights(model, self.path)
 
-    def save_encoder_outputs(self, outputs: "NDArray[Any]") -> None:
-        """Write `encoder_outputs.safetensors`: outputs of the encoder, (n, input_dim), for some training items."""
-        write_encoder_outputs(outputs, self.path)
+    def keep(self, kind: Kept, array: "NDArray[Any]") -> None:
+        """Write `KIND.safetensors`: an array for use without the data."""
+        write_kept(kind, array, self.path)
 
     def encoder_outputs(self) -> "NDArray[Any] | None":
-        """Return what `save_encoder_outputs` wrote; None for a generator and for runs of earlier versions."""
-        return read_encoder_outputs(self.path)
+        """Return the outputs (n, input_dim) that are kept; None for a generator and for runs of earlier versions."""
+        return read_kept("encoder_outputs", self.path)
+
+    def reference_items(self) -> "NDArray[Any] | None":
+        """Return the test items (n, ...) that are kept; None for a generator and for runs of earlier versions."""
+        return read_kept("reference_items", self.path)
 
     def mark_finished(self, model: "Autoencoder") -> None:
         """Write `model.json`, the last file of a finished run."""
@@ -352,7 +357,12 @@ class Run:
 
     def figure_path(self, name: str) -> Path:
         """Return the path of a figure."""
-        return self.path / "figures" / f"{name}.png"
+        return self.figures / f"{name}.png"
+
+    @property
+    def figures(self) -> Path:
+        """Folder of the figures."""
+        return self.path / "figures"
 
     def summary(self) -> dict[str, Any]:
         """Return the summary of a finished run, as `lorae train --json` prints it.
