@@ -52,7 +52,7 @@ def write_items(items: "NDArray[Any]", path: Path, key: str = "images") -> None:
 
 
 def csv_lines(rows: "NDArray[Any]") -> Iterator[str]:
-    """Yield rows (n, d), or tensors (n, ...) in rows, as text, with commas and as many digits as give the same floats again."""
+    """Yield vectors or tensors in rows as text, with commas and as many digits as give the same floats again."""
     if rows.dtype.kind != "f":
         raise LoraeError("out: the items are images, expected an .npy or .npz file or a new folder; pass out=PATH")
     digits = 9 if rows.dtype.itemsize <= 4 else 17

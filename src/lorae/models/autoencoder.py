@@ -3,7 +3,7 @@
 import copy
 import dataclasses
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
@@ -16,9 +16,11 @@ from lorae.isolation import isolated
 from lorae.metrics.ranks import rank_at
 from lorae.metrics.spectrum import TOLERANCE, Spectrum, latent_spectrum
 from lorae.models.bottlenecks import IdentityBottleneck, Latent, get_bottleneck
-from lorae.models.networks import Decoder, Encoder, MissingEncoder, apply_spectral_norm, build_networks
-from lorae.models.own_networks import NetworkSource, OwnNetworks
+from lorae.models.networks import Encoder, MissingEncoder, apply_spectral_norm
+from lorae.models.own_networks import OwnNetworks
 from lorae.models.scaling import Scaling as Scaling
+from lorae.models.spec import ModelSpec as ModelSpec
+from lorae.models.spec import build_pair
 from lorae.models.truncation import PrincipalTruncation, find_truncation, numerical_rank
 from lorae.plain_arrays import plain_array
 from lorae.randomness import drawing_from
@@ -32,36 +34,6 @@ LAST_COMPONENT = 0.5
 
 # Batch size outside training: large enough to be fast, small enough for any memory.
 CHUNK = 500
-
-
-@dataclass(frozen=True)
-class ModelSpec:
-    """Specification that rebuilds an `Autoencoder` without its weights (`model.json`)."""
-
-    network: str
-    shape: tuple[int, ...]
-    latent_dim: int
-    width: float = 1.0
-    bottleneck: str = "identity"
-    bottleneck_options: dict[str, Any] = field(default_factory=dict)
-    output: str = "tanh"  # last activation for images: as in the paper, or sigmoid for a likelihood of pixels
-    spectral_norm: bool = False  # whether the decoder's weights are divided by their spectral norms
-    encodes: bool = True  # False for a generator, which has no encoder
-    pca_beyond: bool = False  # whether a residual network is PCA beyond the range of its training items
-    depth: int = 1  # residual blocks at each resolution of the network `resnet`
-    tensors: bool = False  # whether items of three axes are plain numbers and no images
-    own: NetworkSource | None = None  # where networks of the user come from
-
-    @classmethod
-    def from_json(cls, values: dict[str, Any]) -> "ModelSpec":
-        """Return the specification of values read from `model.json`."""
-        own = values.get("own")
-        return cls(**values | {"shape": tuple(values["shape"]), "own": None if own is None else NetworkSource(**own)})
-
-    @property
-    def images(self) -> bool:
-        """Whether items are images (c, h, w)."""
-        return len(self.shape) == 3 and not self.tensors
 
 
 @dataclass(frozen=True)
@@ -94,35 +66,15 @@ class Autoencoder(nn.Module):
         self.scaling = Scaling(spec.shape, images=spec.images)
         # The networks first: with one seed they start alike for every bottleneck.
         bottleneck = get_bottleneck(spec.bottleneck)
-        encoder, self.decoder = self._build_networks(bottleneck.input_width(spec.latent_dim))
+        encoder, self.decoder = build_pair(spec, bottleneck.input_width(spec.latent_dim), networks)
         self.encoder: Encoder | MissingEncoder = encoder if spec.encodes else MissingEncoder()
         self.bottleneck = bottleneck(spec.latent_dim, **spec.bottleneck_options)
         if spec.spectral_norm:
             apply_spectral_norm(self.decoder)
 
-    def _build_networks(self, outputs: int) -> tuple[Encoder, Decoder]:
-        spec = self.spec
-        if spec.own is None:
-            return build_networks(
-                spec.network,
-                spec.shape,
-                spec.latent_dim,
-                spec.width,
-                encoder_outputs=outputs,
-                output=spec.output,
-                pca_beyond=spec.pca_beyond,
-                depth=spec.depth,
-            )
-        if self.networks is None:
-            raise LoraeError(f"network: a model of {spec.own.name!r} needs these networks, which are not given")
-        in_unit_range = spec.output == "sigmoid"
-        return self.networks.pair(
-            spec.shape, spec.own.latent_dim, spec.latent_dim, outputs, in_unit_range=in_unit_range
-        )
-
     def build_encoder(self, outputs: int) -> Encoder:
         """Return a new encoder of this kind, with its own initial weights and another number of outputs."""
-        return self._build_networks(outputs)[0]
+        return build_pair(self.spec, outputs, self.networks)[0]
 
     @classmethod
     def from_modules(
@@ -175,19 +127,9 @@ class Autoencoder(nn.Module):
         (5, 4)
         """
         networks = OwnNetworks.from_modules(encoder, decoder)
-        options = {} if bottleneck_options is None else bottleneck_options
+        given: dict[str, Any] = {"bottleneck": bottleneck, "bottleneck_options": bottleneck_options or {}}
         own = networks.source(latent_dim)
-        spec = ModelSpec(
-            networks.name,
-            tuple(shape),
-            latent_dim,
-            1.0,
-            bottleneck,
-            options,
-            output="identity",
-            tensors=tensors,
-            own=own,
-        )
+        spec = ModelSpec(networks.name, tuple(shape), latent_dim, tensors=tensors, own=own, **given)
         return cls(spec, networks)
 
     @classmethod

@@ -1,7 +1,6 @@
 """Files of tensors: checkpoints, and a model as `model.safetensors` with weights and `model.json` with its spec."""
 
 import dataclasses
-import hashlib
 import io
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -92,23 +91,6 @@ def check_shapes(weights: Mapping[str, Any], model: "Autoencoder") -> None:
     extra = [name for name in weights if name not in model.state_dict()]
     if extra:
         raise ValueError(f"{extra[0]} is not in the model")
-
-
-def read_network_file(folder: Path, name: str, digest: str) -> bytes:
-    """Return the content of a file of the user's networks in a run folder; LoraeError unless it has the digest."""
-    path = folder / "network" / name
-    try:
-        # A record of a stranger's run may name a file elsewhere.
-        content = path.read_bytes() if Path(name).name == name else b""
-    except OSError as error:
-        raise LoraeError(f"{path}: cannot be read: {error.strerror}") from None
-    found = hashlib.sha256(content).hexdigest()
-    if found != digest:
-        raise LoraeError(
-            f"{path}: has SHA-256 {found[:12]}, expected {digest[:12]} (from {folder / 'config.json'}): it has changed "
-            "since the training; restore it, or pass encoder= and decoder="
-        )
-    return content
 
 
 def read_model(folder: Path, advice: str, networks: "OwnNetworks | None" = None) -> "Autoencoder":

@@ -11,7 +11,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from lorae.config.methods import get_method
 from lorae.config.settings import Settings
 from lorae.errors import LoraeError
 from lorae.runs.model_files import (
@@ -19,19 +18,19 @@ from lorae.runs.model_files import (
     load_weights,
     read_kept,
     read_model,
-    read_network_file,
     save_tensors_atomically,
     write_kept,
     write_spec,
     write_weights,
 )
+from lorae.runs.network_files import open_networks, write_networks
 from lorae.runs.schema import SCHEMA, Checkpoint, Config, TrainingState, read_record, upgrade, write_record
+from lorae.runs.summary import summarize
 from lorae.system.faults import tolerated
 from lorae.system.files import CannotWriteError, staged_folder, try_lock, write_atomically
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from torch import nn
 
     from lorae.models.autoencoder import Autoencoder
     from lorae.models.own_networks import OwnNetworks
@@ -58,14 +57,7 @@ class Run:
         If the folder has no `config.json`.
     """
 
-    def __init__(
-        self,
-        path: str | Path,
-        *,
-        encoder: "nn.Module | None" = None,
-        decoder: "nn.Module | None" = None,
-        trust_code: bool = False,
-    ) -> None:
+    def __init__(self, path: str | Path, *, encoder: Any = None, decoder: Any = None, trust_code: bool = False) -> None:
         self.path = Path(path)
         self._modules = encoder, decoder
         self._trust_code = trust_code
@@ -128,33 +120,8 @@ class Run:
 
     @cached_property
     def networks(self) -> "OwnNetworks | None":
-        """The user's networks, from the modules given or the trusted file; None for a run with a built-in network.
-
-        Raises LoraeError where neither is given, and for a file that is not the one of the training.
-        """
-        from lorae.models.own_networks import NetworkSource, OwnNetworks
-
-        record = self.config.get("network")
-        if self._modules != (None, None):
-            if record is None:
-                raise LoraeError(f"encoder: {str(self.path)!r} has a built-in network, {self.settings.network!r}")
-            return OwnNetworks.from_modules(*self._modules)
-        if record is None:
-            return None
-        source = NetworkSource(**record)
-        if source.built_by is None:
-            raise LoraeError(
-                f"run: {str(self.path)!r} has networks of your own ({source.name}), given as modules; open it with "
-                "modules of the same structure: encoder=..., decoder=..."
-            )
-        if not self._trust_code:
-            raise LoraeError(
-                f"run: {str(self.path)!r} has networks of your own ({source.name}); pass encoder= and decoder=, or "
-                "trust_code=True to import the file in its folder network/, which can do anything that you can",
-                settings={"trust_code": "True"},
-            )
-        ((file, digest),) = source.files.items()
-        return OwnNetworks.from_content(file, read_network_file(self.path, file, digest), source.built_by)
+        """The user's networks, from the modules given or the trusted file; None for a run with a built-in network."""
+        return open_networks(self.path, self.config, self._modules, trust_code=self._trust_code)
 
     @property
     def threads(self) -> int:
@@ -310,9 +277,8 @@ class Run:
         if point is None and not self.finished:
             command = shell_command("resume", self.path)
             raise LoraeError(f"run: {str(self.path)!r} is not finished; continue it with `{command}`")
-        advice = f"delete model.json and run `{shell_command('resume', self.path)}`"
-        if self.networks is not None:
-            advice = "pass modules of the structure that was trained"
+        cure = f"delete model.json and run `{shell_command('resume', self.path)}`"
+        advice = cure if self.networks is None else "pass modules of the structure that was trained"
         return read_model(folder, advice, self.networks)
 
     def _point_folder(self, point: str) -> Path:
@@ -370,24 +336,7 @@ class Run:
         `rank`, `tolerance` and `test_mse` are None for a generator, `test_mse` also for a truncation without the data;
         `schedule` has the ranks that were tried, or the points of a penalty path.
         """
-        steps, epochs, evaluation = list(self.stats("step")), list(self.stats("epoch")), self.evaluation()
-        measured = "rank" in evaluation and "reconstruction" in evaluation | evaluation.get("skipped", {})
-        if not (steps and epochs and (measured or not get_method(self.settings.method).encodes)):
-            raise LoraeError(
-                f"run: {str(self.path)!r} lacks statistics or measurements; delete its model.json and "
-                f"run `{shell_command('resume', self.path)}`"
-            )
-        last, epoch = steps[-1], epochs[-1]
-        return {
-            "run": str(self.path),
-            "epochs": epoch["epoch"],
-            "seconds": epoch["seconds"],
-            "images_per_second": epoch["images_per_second"],
-            "loss": {"total": last["loss"], **last["terms"]},
-            **({name: evaluation["rank"][name] if measured else None for name in ("rank", "tolerance")}),
-            "test_mse": evaluation.get("reconstruction", {}).get("mse"),
-            "schedule": evaluation.get("schedule"),
-        }
+        return summarize(self)
 
 
 def shell_command(command: str, path: str | Path) -> str:
@@ -396,7 +345,6 @@ def shell_command(command: str, path: str | Path) -> str:
 
 
 def write_config(folder: Path, config: Config, networks: "OwnNetworks | None" = None) -> None:
-    """Write the `config.json` of a run folder, and the files of the user's networks into its `network/`."""
+    """Write the `config.json` of a run folder, and the files of the user's networks."""
     write_record(folder / "config.json", config)
-    for name, content in ({} if networks is None else networks.contents).items():
-        write_atomically(folder / "network" / name, content)
+    write_networks(folder, networks)
