@@ -12,7 +12,7 @@ import numpy as np
 
 import lorae
 from lorae.evaluation.classification import classify
-from lorae.models.truncation import numerical_rank
+from lorae.models.low_rank import numerical_rank
 from lorae.runs.run import Run
 from studies import common, feature_networks
 

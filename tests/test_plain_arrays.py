@@ -4,6 +4,8 @@ import warnings
 
 import numpy as np
 import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
 import scipy.sparse
 import torch
@@ -12,7 +14,7 @@ import lorae
 from lorae.data.collection import load_collection
 from lorae.errors import LoraeError
 from lorae.models.autoencoder import Autoencoder, ModelSpec
-from lorae.plain_arrays import is_far, plain_array
+from lorae.plain_arrays import column_names, is_far, plain_array
 
 VALUES = np.arange(12.0).reshape(6, 2)
 MASK = np.zeros((6, 2), bool)
@@ -50,6 +52,14 @@ READ = {
     "negative view": torch.view_as_complex(torch.from_numpy(np.stack([VALUES, -VALUES], -1).copy())).conj().imag,
     "frame": pd.DataFrame(VALUES, columns=["a", "b"]),
     "nullable types": pd.DataFrame(VALUES).astype({0: "Int64", 1: "Float64"}),
+    "repeated names": pd.DataFrame(VALUES, columns=["a", "a"]),
+    "polars": pl.DataFrame(VALUES, schema=["a", "b"]),
+    "polars, several types": pl.DataFrame({"a": pl.Series(VALUES[:, 0], dtype=pl.Int128), "b": VALUES[:, 1]}),
+    "polars, decimals": pl.DataFrame(VALUES, schema=["a", "b"]).cast(pl.Decimal(10, 2)),
+    "pyarrow": pa.table({"a": VALUES[:, 0].astype(np.int8), "b": VALUES[:, 1]}),
+    "pyarrow, decimals": pa.table({"a": VALUES[:, 0], "b": VALUES[:, 1]}).cast(
+        pa.schema([("a", pa.decimal128(12, 2)), ("b", pa.float32())])
+    ),
     "several types": pd.DataFrame({"a": VALUES[:, 0].astype(np.int8), "b": VALUES[:, 1]}),
 }
 
@@ -78,6 +88,19 @@ REFUSED = {
     "text column": (pd.DataFrame({"a": [1, 2], "b": ["x", "y"]}), "column 'b' of dtype"),
     "time column": (pd.DataFrame({"a": pd.to_datetime(["2020", "2021"])}), "column 'a' of dtype datetime64"),
     "object column": (pd.DataFrame({"a": np.array([1, 2], dtype=object)}), "column 'a' of dtype object"),
+    "time column of polars": (pl.DataFrame({"a": [1], "b": [1]}).cast({"b": pl.Datetime}), "column 'b' .*seconds"),
+    "polars, missing": (
+        pl.DataFrame({"a": [1, 2, None]}),
+        r"1 missing values .*\(first in row 2\).*drop_nulls",
+    ),
+    "polars, categories": (
+        pl.DataFrame({"a": ["x"]}, schema={"a": pl.Categorical}),
+        "dtype Categorical.*to_dummies",
+    ),
+    "polars, lists": (pl.DataFrame({"a": [[1, 2]]}), "column 'a' of dtype List"),
+    "lazy frame": (pl.LazyFrame({"a": [1]}), "got a LazyFrame.*collect"),
+    "pyarrow, missing": (pa.table({"a": [1, None]}), "1 missing values in column 'a'.*drop_null"),
+    "pyarrow, text": (pa.table({"a": ["x"]}), "column 'a' of dtype string"),
     "sparse column": (pd.DataFrame({"a": pd.arrays.SparseArray([0.0, 1.0])}), "column 'a' of dtype Sparse"),
 }
 
@@ -97,7 +120,29 @@ def test_arrays_that_are_refused_in_one_line(name):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["frame", "gradients", "matrix", "no masked entries"])
+def test_truth_values_are_numbers():
+    for frame in (pd.DataFrame, pl.DataFrame, pa.table):
+        array = plain_array(frame({"a": [True, False], "b": [0.5, 2.0]}), "array")
+        np.testing.assert_array_equal(array, [[1, 0.5], [0, 2]])
+
+
+@pytest.mark.parametrize(
+    ("table", "names"),
+    [
+        (READ["frame"], ("a", "b")),
+        (READ["polars"], ("a", "b")),
+        (READ["pyarrow"], ("a", "b")),
+        (pd.DataFrame(VALUES), ()),
+        (pd.DataFrame(VALUES, columns=["a", 1]), ()),
+        (READ["frame"]["a"], ()),
+        (VALUES, ()),
+    ],
+)
+def test_columns_have_names_if_all_are_strings(table, names):
+    assert column_names(table) == names
+
+
+@pytest.mark.parametrize("name", ["frame", "polars", "pyarrow", "gradients", "matrix", "no masked entries"])
 def test_every_entrance_reads_the_same(name):
     expected = lorae.load_data(VALUES)
     found = lorae.load_data(READ[name])

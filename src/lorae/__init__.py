@@ -36,13 +36,15 @@ _API = {
     "write_report": "api",
 }
 
-__all__ = ["DivergedError", "LoraeError", "LoraeWarning", "__version__", *_API]
+__all__ = ["DivergedError", "LoraeError", "LoraeWarning", "__version__", "nn", *_API]
 
 
 def __getattr__(name: str) -> Any:
     # On first use, so that `import lorae` and `lorae --help` are quick.
     if name in _API:
         return getattr(importlib.import_module(f"lorae.{_API[name]}"), name)
+    if name == "nn":
+        return importlib.import_module("lorae.nn")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -7,7 +7,7 @@ Groups, and the object that an entry point of each refers to:
 - `lorae.bottlenecks`: a subclass of `lorae.models.bottlenecks.Bottleneck`
 - `lorae.methods`: a `lorae.config.methods.Method` of the same name, such as one with a bottleneck of that distribution,
   in a module that imports no torch, as the command line reads its options
-- `lorae.features`: a torch module, or a function or class that gives one, for `--features NAME`
+- `lorae.features`: a torch module, a function of items, or a function or class that gives one, for `--features NAME`
 """
 
 from collections.abc import Container

@@ -29,6 +29,7 @@ FUNCTIONS = (
     "write_report",
 )
 CLASSES = ("Autoencoder", "DivergedError", "LoRAE", "LoraeError", "LoraeWarning")
+LAYER = ("LowRankLinear", "ProximalAdam", "fold", "nuclear_norm_penalty", "proximal_step", "truncate")
 # Names that README, docs/ or docstrings of public functions import from elsewhere.
 DOCUMENTED = (
     ("lorae.estimator", "LoRAE"),
@@ -57,11 +58,16 @@ def test_classes_are_imported_from_the_package(name):
 
 
 def test_the_package_names_them_all_and_its_version():
-    assert {*FUNCTIONS, *CLASSES, "__version__"} <= set(lorae.__all__)
+    assert {*FUNCTIONS, *CLASSES, "__version__", "nn"} <= set(lorae.__all__)
     assert set(dir(lorae)) == set(lorae.__all__)
     assert lorae.__version__.split(".")[0].isdigit()
     with pytest.raises(AttributeError, match="has no attribute 'trian'"):
         _ = lorae.trian
+
+
+def test_the_layer_alone_is_in_a_module_of_its_own():
+    assert set(LAYER) == set(lorae.nn.__all__)
+    assert all(getattr(lorae.nn, name).__doc__ for name in LAYER)
 
 
 @pytest.mark.parametrize(("module", "name"), DOCUMENTED)

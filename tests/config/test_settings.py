@@ -156,7 +156,7 @@ def test_a_latent_is_no_wider_than_vectors_are():
 def test_networks_fit_the_kind_of_data():
     with pytest.raises(LoraeError, match="network: got 'celeba', expected one of mlp, residual, linear for vectors"):
         resolve(settings(network="celeba"), "vectors", (60,))
-    fitting = "mnist, celeba, residual, linear"
+    fitting = "mnist, celeba, resnet, residual, linear"
     with pytest.raises(LoraeError, match=f"network: got 'mlp', expected one of {fitting} for images"):
         resolve(settings(network="mlp"), "images", (1, 32, 32))
 

@@ -184,7 +184,7 @@ def test_arrays_that_are_neither_images_nor_vectors(array):
 
 def test_npz_with_several_arrays_lists_them(tmp_path):
     np.savez(tmp_path / "a.npz", left=pixels(), right=pixels())
-    with pytest.raises(LoraeError, match="got the keys left, right, expected a single array"):
+    with pytest.raises(LoraeError, match=r"got the keys left, right, expected .*or a single array"):
         load_collection(tmp_path / "a.npz")
 
 

@@ -255,7 +255,7 @@ def test_unknown_data_lists_what_is_known(tmp_path):
     with pytest.raises(LoraeError, match=r"data: got 'mnits', expected mnist, fashion-mnist, celeba, shapes, .*folder"):
         load("mnits")
     for data in (str(tmp_path / "missing"), "missing.npy"):
-        with pytest.raises(LoraeError, match=rf"data: '{data}' does not exist; expected a folder of images, a \.zip"):
+        with pytest.raises(LoraeError, match=rf"data: '{data}' does not exist; expected a folder or \.zip file"):
             load(data)
 
 

@@ -98,7 +98,7 @@ def test_missing_files_and_parameters_without_json_are_told(plane, tmp_path):
 def test_pickles_of_earlier_versions_are_read(fitted, plane):
     # Their class was lorae.estimator.LoRAE, and they lack the parameters and attributes that came later.
     assert lorae.estimator.LoRAE is LoRAE
-    later = ("n_components", "contamination", "threshold_")
+    later = ("n_components", "contamination", "validation_fraction", "early_stopping", "threshold_")
     earlier = LoRAE.__new__(LoRAE)
     earlier.__setstate__({name: value for name, value in fitted.__getstate__().items() if name not in later})
     np.testing.assert_array_equal(earlier.transform(plane), fitted.transform(plane))

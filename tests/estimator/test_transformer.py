@@ -278,6 +278,14 @@ def test_an_interruption_is_pythons(plane, monkeypatch):
     assert caught.type is KeyboardInterrupt
 
 
+def test_early_stopping_shortens_a_training_that_has_stalled():
+    # Noise, which a network can only memorize.
+    noise = np.random.default_rng(0).normal(size=(100, 8))
+    parameters = {"rank": 3, "epochs": 100, "lr": 0.01, "noise": 0.0, "random_state": 0}
+    stopped, whole = (LoRAE(early_stopping=value, **parameters).fit(noise) for value in (True, False))
+    assert len(stopped.history_) < len(whole.history_) == round(0.15 * 100)  # of a trial
+
+
 def test_history(fitted):
     assert 1 < len(fitted.history_) <= 60
     assert [row["epoch"] for row in fitted.history_] == list(range(1, len(fitted.history_) + 1))
@@ -298,6 +306,8 @@ def test_history(fitted):
         ({"batch_size": "all"}, "batch_size: got 'all'"),
         ({"noise": -1.0}, "noise: got -1"),
         ({"rank": None}, "rank: got None"),
+        ({"validation_fraction": 0.5}, r"validation_fraction: got 0\.5, expected a number from 0\.001 to 0\.333333"),
+        ({"early_stopping": "maybe"}, "early_stopping: got 'maybe', expected true or false"),
         ({"n_components": 0}, "n_components: got 0, expected a positive whole number"),
         ({"n_components": 3, "rank": 2}, "n_components: got 3 and rank=2, expected one of them"),
         ({"rank": 13}, "rank: got 13, expected at most 12"),

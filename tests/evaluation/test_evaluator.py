@@ -110,8 +110,8 @@ def test_midpoints_lie_where_they_should(labelled, corners, evaluated):
 
 
 def test_results_are_the_same_again(labelled, corners, evaluated):
-    again = lorae.evaluate(labelled, only="fid,kid,rank", features=corners, quiet=True, **FEW)
-    for measure in ("fid", "kid", "rank"):
+    again = lorae.evaluate(labelled, only="fid,kid,cmmd,rank", features=corners, quiet=True, **FEW)
+    for measure in ("fid", "kid", "cmmd", "rank"):
         assert again[measure] == evaluated[measure]
 
 
@@ -239,6 +239,7 @@ def test_fid_of_two_folders(images, tmp_path, corners, run_cli):
     code, printed, _ = run_cli("fid", tmp_path / "a", tmp_path / "a", "--features", corners)
     assert code == 0
     assert "FID         0.0000" in printed
+    assert float(printed.split("CMMD")[1].split()[0]) <= 0  # unbiased: below zero for equal sets
 
 
 @pytest.mark.parametrize(
@@ -252,6 +253,7 @@ def test_fid_of_two_folders(images, tmp_path, corners, run_cli):
         (["--features", "nowhere.py:Net"], "cannot import 'nowhere.py:Net'"),
         (["--only", "fid", "--features", "inception", "--features-weights", "nothing.pth"], "nothing.pth"),
         (["--only", "fid", "--features", "raw", "--features-weights", "x"], "features_weights: got 'x'"),
+        (["--only", "fid", "--features", "raw", "--features-weights", "x"], "for inception, dinov2, clip only"),
     ],
 )
 def test_bad_input_gets_one_line(labelled, run_cli, words, message):

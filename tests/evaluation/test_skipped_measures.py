@@ -27,7 +27,7 @@ FEW: dict[str, Any] = {
     "components": 2,
     "features": "raw",
 }
-DISTANCES = {"fid", "kid", "prdc", "interpolation"}
+DISTANCES = {"fid", "kid", "cmmd", "prdc", "interpolation"}
 LABELED = {"probe", "classification", "supervised"}
 LATENT = {"rank", "explained", "dimension", "interpolation", "probe", "classification"}
 
@@ -114,10 +114,10 @@ DATA = {
     "six test items": ("gray", first(64, 6), {"dimension"}),
     "six test vectors": ("vectors", first(64, 6), {"dimension"}),
     "two test items": ("gray", first(64, 2), {"dimension", "prdc"}),
-    "one test item": ("gray", first(64, 1), {"dimension", "prdc", "fid", "kid", "interpolation"}),
+    "one test item": ("gray", first(64, 1), {"dimension", "prdc", "fid", "kid", "cmmd", "interpolation"}),
     "three training items": ("gray", first(3, 32), {"prdc"}),
-    "one training item": ("gray", first(1, 32), {"fid", "kid", "prdc"} | LABELED),
-    "equal items": ("gray", equal_items, {"dimension", "explained", "fid", "kid", "prdc"}),
+    "one training item": ("gray", first(1, 32), {"fid", "kid", "cmmd", "prdc"} | LABELED),
+    "equal items": ("gray", equal_items, {"dimension", "explained", "fid", "kid", "cmmd", "prdc"}),
     "constant columns": ("vectors", constant_columns, set()),
     "a generator": ("generator", same, LATENT | {"reconstruction", "supervised"}),
 }
@@ -149,7 +149,7 @@ def rank_one(model):
 
 
 MODELS = {
-    "collapsed": (collapsed, {"dimension", "fid", "kid", "prdc"}),
+    "collapsed": (collapsed, {"dimension", "fid", "kid", "cmmd", "prdc"}),
     "diverged": (diverged, set(MEASURES) - {"supervised"}),
     "a diverged decoder": (diverged_decoder, {"reconstruction", "explained"} | DISTANCES),
     "rank 1": (rank_one, set()),

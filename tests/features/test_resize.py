@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lorae.features.resize import as_color, resize_clean
+from lorae.features.resize import as_color, middle_square, resize_clean, resize_rounded
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +55,19 @@ def test_shrinking_does_not_alias():
     stripes[..., ::2] = 200
     inside = resize_clean(stripes, 16, 16)[..., 2:-2]
     np.testing.assert_allclose(inside, 100, atol=1)
+
+
+@pytest.mark.parametrize("side", [5, 33])
+def test_rounded_resize_is_that_of_pillow_on_color_pictures(noise, side):
+    for image, resized in zip(noise, resize_rounded(noise, side), strict=True):
+        expected = Image.fromarray(image.transpose(1, 2, 0)).resize((side, side), Image.Resampling.BICUBIC)
+        np.testing.assert_array_equal(resized.transpose(1, 2, 0), np.asarray(expected))
+
+
+def test_the_middle_square_is_the_largest_one(noise):
+    np.testing.assert_array_equal(middle_square(noise), noise[:, :, 4:16])
+    np.testing.assert_array_equal(middle_square(noise.swapaxes(2, 3)), noise.swapaxes(2, 3)[..., 4:16])
+    np.testing.assert_array_equal(middle_square(noise[:, :, :12]), noise[:, :, :12])
 
 
 def test_as_colour(noise):

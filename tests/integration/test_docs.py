@@ -1,4 +1,4 @@
-"""CONTRIBUTING.md and docs/architecture.md name files, functions and layers that exist."""
+"""CONTRIBUTING.md and docs/architecture.md name what exists, and the snippets of pages run."""
 
 import importlib
 import re
@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -17,6 +18,13 @@ PAGES = ("CONTRIBUTING.md", "docs/architecture.md")
 # Folders of the repository; other paths are those of a run folder, or patterns with a NAME to fill in.
 FOLDERS = ("src/", "tests/", "docs/", "studies/", "results/", "benchmarks/", ".github/", ".ci/")
 FILES = (".py", ".md", ".toml", ".txt", ".yaml", ".yml")
+
+
+# Pages with snippets of Python; test_readme.py runs those of the README.
+SNIPPETS = {
+    page.name: re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.M | re.S)
+    for page in sorted(ROOT.glob("docs/*.md"))
+}
 
 
 def quoted(page):
@@ -95,3 +103,12 @@ def test_the_glossary_has_each_term_once():
     page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
     terms = re.findall(r"^\| ([^|]+?) \|", page.split("## Glossary")[1], re.M)[2:]
     assert len(terms) == len(set(terms)) >= 15
+
+
+@pytest.mark.parametrize("page", [page for page, snippets in SNIPPETS.items() if snippets])
+def test_the_snippets_of_a_page_run_one_after_the_other(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+    names: dict[str, object] = {}
+    for snippet in SNIPPETS[page]:
+        exec(compile(snippet, page, "exec"), names)

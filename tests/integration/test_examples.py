@@ -1,28 +1,44 @@
-"""Every file of examples/ runs in an empty folder, without network, and checks itself by its assertions."""
+"""Each script in examples/ runs, offline and alone, and the assertions in it hold."""
 
-import os
-import subprocess
+import ast
+import importlib.util
+import runpy
 import sys
 from pathlib import Path
 
 import pytest
 
-EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.py"))
+FOLDER = Path(__file__).parents[2] / "examples"
+EXAMPLES = sorted(FOLDER.glob("*.py"))
+# What `pip install lorae` brings; examples that import something else are skipped where that is missing.
+ALWAYS = {"lorae", "numpy", "sklearn", "torch", *sys.stdlib_module_names}
+
+
+def missing_packages(tree):
+    nodes = [node for node in ast.walk(tree) if isinstance(node, (ast.Import, ast.ImportFrom))]
+    names = {
+        name
+        for node in nodes
+        for name in ([a.name for a in node.names] if isinstance(node, ast.Import) else [node.module])
+    }
+    roots = {name.split(".")[0] for name in names} - ALWAYS
+    return sorted(name for name in roots if importlib.util.find_spec(name) is None)
 
 
 def test_there_are_examples():
-    assert EXAMPLES
+    assert "own_loop.py" in {path.name for path in EXAMPLES}
 
 
+@pytest.mark.filterwarnings("ignore:::lightning")  # it uses what torch has deprecated, and advises on workers
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
-def test_an_example_runs(path, tmp_path):
-    environment = os.environ | {"MPLBACKEND": "agg"}
-    result = subprocess.run(
-        [sys.executable, "-W", "error::UserWarning", str(path)],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=200,
-    )
-    assert result.returncode == 0, result.stderr
+def test_an_example_runs_and_its_assertions_hold(path, tmp_path, monkeypatch):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    assert ast.get_docstring(tree), "expected a first line that says what the example shows"
+    assert any(isinstance(node, ast.Assert) for node in ast.walk(tree)), "expected an assertion about the result"
+    missing = missing_packages(tree)
+    if missing:
+        pytest.skip(f"{path.name} needs {', '.join(missing)}")
+    monkeypatch.chdir(tmp_path)  # what it writes stays here
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    monkeypatch.setattr(sys, "argv", [str(path)])
+    runpy.run_path(str(path), run_name="__main__")

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 from sklearn.metrics.pairwise import polynomial_kernel
 
-from lorae.errors import LoraeError
-from lorae.metrics.kernel import kernel_distance, unbiased_discrepancy
+from lorae.errors import LoraeError, NotApplicableError
+from lorae.metrics import kernel
+from lorae.metrics.kernel import kernel_distance, unbiased_discrepancy, unit_discrepancy
 
 
 def normal(n, d=5, seed=0, shift=0.0):
@@ -96,3 +97,81 @@ def test_wrong_inputs_are_named():
         kernel_distance(normal(9), normal(9, d=4))
     with pytest.raises(LoraeError, match="got 9 and 1 items, expected at least 2"):
         kernel_distance(normal(9), normal(1))
+
+
+def naive_cmmd(x, y, unbiased=True):
+    """By two loops over the pairs, and kernels that are not shifted by one."""
+    x, y = (rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in (x, y))
+
+    def similarity(a, b):
+        return np.exp(-np.sum((a - b) ** 2) / (2 * 10**2))
+
+    within = [
+        np.mean([similarity(a, b) for i, a in enumerate(s) for j, b in enumerate(s) if i != j or not unbiased])
+        for s in (x, y)
+    ]
+    return 1000 * (sum(within) - 2 * np.mean([similarity(a, b) for a in x for b in y]))
+
+
+@pytest.mark.parametrize("block", [2048, 4])
+@pytest.mark.parametrize(("n", "m"), [(6, 6), (7, 13), (2, 2)])
+def test_cmmd_agrees_with_two_loops_in_blocks_of_any_size(n, m, block, monkeypatch):
+    monkeypatch.setattr(kernel, "BLOCK", block)
+    x, y = normal(n), 3 * normal(m, seed=1, shift=1.0)
+    found = unit_discrepancy(x, y)
+    assert found["value"] == pytest.approx(naive_cmmd(x, y), rel=1e-9)
+    assert found["biased"] == pytest.approx(naive_cmmd(x, y, unbiased=False), rel=1e-9)
+    there_and_back = unit_discrepancy(y, x)
+    assert there_and_back == pytest.approx(found, rel=1e-9)
+
+
+def test_cmmd_of_two_points_has_a_closed_form():
+    """Sets that are one point each, a and b at right angles: 2 - 2 exp(-|a - b|^2 / 200) = 2 - 2 exp(-1 / 100)."""
+    x, y = np.tile([5.0, 0.0], (4, 1)), np.tile([0.0, 0.1], (3, 1))
+    assert unit_discrepancy(x, y) == pytest.approx(
+        dict.fromkeys(("value", "biased"), 2000 * -np.expm1(-0.01)), rel=1e-12
+    )
+
+
+def test_cmmd_of_features_in_opposite_quarters_has_a_closed_form():
+    """Sets {a, b} and {c, d} of unit vectors at right angles: only the pairs within a set are at two distances."""
+    x, y = np.array([[1.0, 0], [0, 1]]), np.array([[-1.0, 0], [0, -1]])
+    near, far = np.exp(-2 / 200), np.exp(-4 / 200)
+    assert unit_discrepancy(x, y)["value"] == pytest.approx(1000 * (2 * near - (near + far)), rel=1e-9)
+    assert unit_discrepancy(x, y)["biased"] == pytest.approx(1000 * (1 + near - (near + far)), rel=1e-9)
+
+
+def test_cmmd_ignores_the_length_of_features_and_leaves_zeros_at_zero():
+    x, y = normal(20), normal(20, seed=1, shift=0.5)
+    expected = unit_discrepancy(x, y)
+    assert unit_discrepancy(1e3 * x, y * np.linspace(0.1, 5, 20)[:, None]) == pytest.approx(expected, rel=1e-9)
+    x, y = np.zeros((3, 2)), np.tile([1.0, 0.0], (3, 1))
+    assert unit_discrepancy(x, y)["value"] == pytest.approx(2000 * -np.expm1(-1 / 200), rel=1e-12)
+
+
+def test_cmmd_is_unbiased_and_its_biased_value_is_never_negative():
+    pairs = [(normal(15, seed=2 * s), normal(15, seed=2 * s + 1)) for s in range(300)]
+    found = [unit_discrepancy(x, y) for x, y in pairs]
+    values, biased = (np.array([each[name] for each in found]) for name in ("value", "biased"))
+    assert abs(values.mean()) < 3 * values.std(ddof=1) / np.sqrt(len(values))
+    assert (values < 0).mean() > 0.3
+    assert biased.min() > 0
+    x = normal(30)
+    assert unit_discrepancy(x, x)["biased"] == pytest.approx(0, abs=1e-10)
+
+
+def test_cmmd_of_single_precision_keeps_its_digits():
+    """Kernels are near one: sums of them in single precision would leave nothing of a small distance."""
+    x = normal(300, d=50).astype(np.float32)
+    y = x + np.float32(1e-3) * normal(300, d=50, seed=1).astype(np.float32)
+    assert unit_discrepancy(x, y)["biased"] == pytest.approx(
+        unit_discrepancy(x.astype(float), y.astype(float))["biased"]
+    )
+    assert 0 < unit_discrepancy(x, y)["biased"] < 1e-4
+
+
+def test_wrong_inputs_of_cmmd_are_named():
+    with pytest.raises(LoraeError, match="got widths 5 and 4, expected one"):
+        unit_discrepancy(normal(9), normal(9, d=4))
+    with pytest.raises(NotApplicableError, match="got 1 and 9 items, expected at least 2"):
+        unit_discrepancy(normal(1), normal(9))

@@ -272,8 +272,8 @@ def test_a_matrix_that_is_not_finite_says_so_in_its_norm():
 def test_a_gradient_that_is_not_finite_ends_a_training_with_its_step(image_file, small, tmp_path, monkeypatch):
     take = ProximalAdam._descend
 
-    def poisoned(self, gradient):
-        take(self, gradient * torch.nan if int(self.state[self.matrix]["step"]) == 8 else gradient)
+    def poisoned(self, matrix, gradient):
+        take(self, matrix, gradient * torch.nan if int(self.state[matrix]["step"]) == 8 else gradient)
 
     monkeypatch.setattr(ProximalAdam, "_descend", poisoned)
     with pytest.raises(lorae.LoraeError, match=r"loss: not finite at step 10 \(epoch 2\): .*last\.pt"):

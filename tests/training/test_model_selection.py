@@ -185,3 +185,20 @@ def test_settings_are_not_changed(linear):
     before = dataclasses.replace(settings)
     ModelSelection(settings, linear, NOISES).select()
     assert settings == before
+
+
+@pytest.mark.parametrize("folds", [3, 10])
+def test_folds_are_disjoint_and_nothing_is_trained_on_the_first(linear, folds):
+    selection = ModelSelection(settings_for(linear, 2), linear, NOISES, folds=folds)
+    assert len(selection.held) == 120 // folds
+    parts = [selection._held(number) for number in range(folds)]
+    assert sorted(np.concatenate(parts)) == list(range(120))
+    kept, held = selection._fold(1)
+    assert len(kept) == 120 - 2 * 120 // folds
+    rows = {row.tobytes() for row in np.concatenate([held, selection.held])}
+    assert not rows & {row.tobytes() for row in kept}
+
+
+def test_too_few_held_out_items_judge_nothing(linear):
+    assert ModelSelection(settings_for(linear, 2), linear, NOISES, folds=30)._can_judge
+    assert not ModelSelection(settings_for(linear, 2), linear, NOISES, folds=40)._can_judge

@@ -15,8 +15,8 @@ from lorae.validation import interval, optional, real, whole
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from torch import nn
 
+    from lorae.features import Own
     from lorae.metrics.spectrum import Spectrum
 
 
@@ -75,7 +75,7 @@ def reconstruct(
     *,
     n: int | None = None,
     out: str | Path | None = None,
-    data: "str | Path | NDArray[Any] | None" = None,
+    data: Any = None,
 ) -> Path:
     """Draw items and their reconstructions: those of the test split, or given ones.
 
@@ -87,9 +87,9 @@ def reconstruct(
         Number of items, the first ones; None takes 32.
     out : str or Path, default=None
         The PNG file; None takes `RUN/figures/reconstructions.png`.
-    data : str, Path or ndarray, default=None
-        Items to reconstruct, which are prepared as those of the training: a folder or zip file of images, an .npy or
-        .npz file, or an array. None takes the test items of the run; if they are gone, the 32 that it keeps.
+    data : object, default=None
+        Items to reconstruct, which are prepared as those of the training: anything that `train` takes. None takes the
+        test items of the run; if they are gone, the 32 that it keeps.
 
     Returns
     -------
@@ -205,10 +205,10 @@ def compare(runs: "Sequence[str | Path | Run]", out: str | Path | None = None) -
 
 
 def fid(
-    first: "str | Path | NDArray[Any]",
-    second: "str | Path | NDArray[Any]",
+    first: Any,
+    second: Any,
     *,
-    features: "str | nn.Module | None" = None,
+    features: "str | Own | None" = None,
     features_weights: str | None = None,
     size: int | None = None,
     value_range: tuple[float, float] | None = None,
@@ -217,17 +217,19 @@ def fid(
     device: str = "auto",
     quiet: bool = False,
 ) -> dict[str, Any]:
-    """Compute the Frechet and the kernel distance between two collections of images or vectors.
+    """Compute Frechet and kernel distances between two collections of images or vectors.
 
     Parameters
     ----------
-    first, second : str, Path or ndarray
-        A folder or zip file of images, an .npy or .npz file, an array, or a split of a data set such as `mnist:test`.
-    features : str or torch module, default=None
-        Network whose features are compared: `inception`, `lite0`, `digits`, `raw`, `FILE.py:NAME` of a torch module,
-        or the module; None takes `raw` for vectors, else `inception`.
+    first, second : object
+        Anything that `train` takes, or a split of a named data set such as `mnist:test`.
+    features : str, torch module or function, default=None
+        Network whose features are compared: `inception`, `dinov2`, `clip`, `lite0`, `digits`, `raw`, a torch module or
+        a function of yours, or `FILE.py:NAME` of one; None takes `raw` for vectors, else `inception`. Yours maps a
+        float32 tensor, images (n, c, h, w) in [0, 1] or vectors as they are, to a tensor or array (n, d).
     features_weights : str, default=None
-        File with the weights of `inception`; None takes torch's cache.
+        File with the weights of `inception`, or safetensors file with those of `dinov2` or `clip`; None takes the
+        cache of torch or of the Hugging Face hub, else a download. No file is executed.
     size : int, default=None
         Side in pixels that all images are resized to first; None requires one size of all images.
     value_range : (float, float), default=None
@@ -244,7 +246,9 @@ def fid(
     Returns
     -------
     dict
-        `fid`, `kid` with mean and standard deviation over subsets, the numbers of items `n`, and the `protocol`.
+        `fid`, `kid` with mean and standard deviation over subsets, `cmmd` with its unbiased `value`, the numbers of
+        items `n`, and the `protocol`. With `dinov2` the first is FD-DINOv2 (Stein et al., NeurIPS 2023,
+        arXiv:2306.04675), with `clip` the last is CMMD (Jayasumana et al., CVPR 2024, arXiv:2401.09603).
 
     Raises
     ------

@@ -11,7 +11,6 @@ from lorae.config.datasets import DATASETS
 from lorae.config.settings import MODULES
 from lorae.errors import LoraeError, LoraeWarning, MissingDataError
 from lorae.isolation import isolated
-from lorae.plain_arrays import is_array
 from lorae.runs.run import Run
 from lorae.validation import Rule
 
@@ -48,7 +47,8 @@ def load(
     -------
     Autoencoder
         On the CPU, in evaluation mode; it has `encode`, `decode`, `reconstruct`, `spectrum`, `collapse`, `truncate`.
-        They take every array that `train` takes, and prepare it by the settings of the run.
+        They take whatever `train` takes, prepare it by the settings of the run, and order the columns of a table by
+        their names in training.
 
     Raises
     ------
@@ -60,22 +60,23 @@ def load(
     >>> model = load("runs/demo")             # doctest: +SKIP
     >>> model.decode(model.encode(images))    # doctest: +SKIP
     """
-    from lorae.data.items import prepare_items
+    from lorae.data.items import prepare_items, read_for_model
 
     if not isinstance(run, Run) or encoder is not None or decoder is not None or trust_code:
         path = run.path if isinstance(run, Run) else run
         run = Run(path, encoder=encoder, decoder=decoder, trust_code=trust_code)
     model = run.load_model(point)
+    model.read = functools.partial(read_for_model, run.settings, model.spec.shape, columns_of(run))
     model.prepare = functools.partial(prepare_items, run.settings, model.spec.shape)
     return model
 
 
-def load_data(data: "str | Path | NDArray[Any]" = "mnist", **settings: Any) -> "Dataset":
+def load_data(data: Any = "mnist", **settings: Any) -> "Dataset":
     """Load a data set as training does.
 
     Parameters
     ----------
-    data : str, Path or ndarray, default="mnist"
+    data : object, default="mnist"
         As in `train`.
     **settings
         Fields of `lorae.config.data_settings.DataSettings`: `data_root`, `limit`, `size`, `crop`, `channels`,
@@ -118,11 +119,15 @@ def as_run(run: "str | Path | Run") -> Run:
 def data_name(data: Any) -> str:
     """Return the setting `data`: a known name, an absolute path (runs are read from any folder), or ARRAY."""
     from lorae.data import source_names
+    from lorae.data.sources import is_source
 
     if isinstance(data, (str, Path)):
         return str(data) if str(data) in source_names() else absolute_path(data)
-    if not is_array(data):
-        raise LoraeError(f"data: got {type(data).__name__}, expected a name, a path or a NumPy array")
+    if not is_source(data):
+        raise LoraeError(
+            f"data: got {type(data).__name__}, expected a name, a path or a NumPy array, a tensor, a table of pandas, "
+            "polars or pyarrow, or a Dataset or DataLoader of torch"
+        )
     return ARRAY
 
 
@@ -147,14 +152,20 @@ def own_networks(encoder: Any, decoder: Any, settings: dict[str, Any]) -> "OwnNe
 
 def axes_of(data: Any) -> int | None:
     """Return the number of axes of an array, in memory or in an .npy or .npz file; None for other data."""
-    from lorae.data.arrays import holds_arrays, read_array_file
+    from lorae.data.sources import read_array_file
 
     if not isinstance(data, (str, Path)):
         return len(data.shape) if hasattr(data, "shape") else None
-    if not holds_arrays(Path(data).expanduser()):
+    path = Path(data).expanduser()
+    if not path.is_file() or path.suffix.lower() not in (".npy", ".npz"):
         return None
-    found = read_array_file(Path(data).expanduser())
+    found = read_array_file(path)
     return max(array.ndim for array in found.values()) if isinstance(found, dict) else found.ndim
+
+
+def columns_of(run: Run) -> tuple[str, ...]:
+    """Return the names of the columns of a table that a run was trained on; none for other data."""
+    return tuple(run.config.get("data", {}).get("columns", ()))
 
 
 def absolute_path(path: str | Path) -> str:
@@ -171,19 +182,11 @@ def load_dataset(settings: DataSettings, data: Any) -> "Dataset":
     return load_source(settings, None if isinstance(data, (str, Path)) else data)
 
 
-def given_items(
-    run: Run, shape: tuple[int, ...], items: "str | Path | NDArray[Any]", n: int | None = None
-) -> "NDArray[Any]":
+def given_items(run: Run, shape: tuple[int, ...], items: Any, n: int | None = None) -> "NDArray[Any]":
     """Return the first n of given items, all for None, prepared as in the training of a run on items of a shape."""
-    from lorae.data.collection import load_collection
-    from lorae.data.items import prepare_items
+    from lorae.data.items import prepare_items, read_for_model
 
-    settings = run.settings
-    tensors = settings.kind == "tensors"
-    side = shape[1] if len(shape) == 3 and not tensors and settings.crop is None else None
-    if isinstance(items, (str, Path)):
-        items = load_collection(items, side, settings.skip_bad, kind=settings.kind).items
-    return prepare_items(settings, shape, items[:n])
+    return prepare_items(run.settings, shape, read_for_model(run.settings, shape, columns_of(run), items)[:n])
 
 
 def dataset_of(run: Run, data: "str | Path | NDArray[Any] | None") -> "Dataset":

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 def train(
-    data: "str | Path | NDArray[Any] | None" = None,
+    data: Any = None,
     *,
     out: str | Path | None = None,
     config: str | Path | None = None,
@@ -48,10 +48,11 @@ def train(
 
     Parameters
     ----------
-    data : str, Path or ndarray, default=None
-        `mnist`, `fashion-mnist`, `celeba`, `shapes`, `shapes-grey`, a folder of images, an .npy or .npz file, or an
-        array: vectors (n, d), or images (n, h, w), (n, c, h, w) or (n, h, w, c), uint8 or floats in [0, 1]. None takes
-        the data of `config`, else mnist.
+    data : object, default=None
+        `mnist`, `fashion-mnist`, `celeba`, `shapes`, `shapes-grey`; a folder or .zip file of images, or an .npy, .npz,
+        .csv, .tsv, .parquet or image file; or an array, a tensor, a table of pandas, polars or pyarrow, a Dataset or
+        DataLoader of torch. Items are vectors (n, d), or images (n, h, w), (n, c, h, w) or (n, h, w, c), uint8 or
+        floats in [0, 1]; see docs/data.md. None takes the data of `config`, else mnist.
     out : str or Path, default=None
         New run folder; None takes `runs/DATA-METHOD-PENALTY`.
     config : str or Path, default=None
@@ -88,7 +89,7 @@ def train(
 
 
 def plan(
-    data: "str | Path | NDArray[Any] | None" = None,
+    data: Any = None,
     *,
     out: str | Path | None = None,
     config: str | Path | None = None,

@@ -10,6 +10,7 @@ from rich.table import Table
 from lorae import api
 from lorae.cli.arguments import DATA_SETTINGS, MEANING_OF_DATA, add_moved_data, add_settings, run_of, settings_of
 from lorae.cli.output import Output, existing, table
+from lorae.config.data_settings import FILES_OF_ITEMS
 from lorae.config.evaluation_settings import EvaluationSettings
 from lorae.reports import comparison
 
@@ -30,9 +31,7 @@ def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
 
     reconstruct = add("reconstruct", _reconstruct, "draw test items and their reconstructions", "run")
     reconstruct.add_argument("-n", "--n", metavar="N", help="number of items; 32 by default")
-    add_moved_data(
-        reconstruct, "items to reconstruct: a folder or zip file, an .npy or .npz file; by default test items"
-    )
+    add_moved_data(reconstruct, f"items to reconstruct: {FILES_OF_ITEMS}; by default test items")
     reconstruct.add_argument("--out", metavar="FILE.png", help="the figure; in RUN/figures by default")
 
     report = add("report", _report, "write one self-contained HTML page about one or several runs", "runs")
@@ -42,9 +41,10 @@ def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     evaluate.add_argument(
         "--only",
         metavar="NAMES",
-        help="measures, comma-separated: reconstruction, rank, explained, dimension, fid, kid, prdc, interpolation, "
-        "probe, classification, supervised (takes an hour); all but supervised by default. If interrupted, "
-        "classification and supervised keep their trainings in RUN/unfinished-NAME; the same command continues them",
+        help="measures, comma-separated: reconstruction, rank, explained, dimension, fid, kid, cmmd, prdc, "
+        "interpolation, probe, classification, supervised (takes an hour); all but supervised by default. If "
+        "interrupted, classification and supervised keep their trainings in RUN/unfinished-NAME; the same command "
+        "continues them",
     )
     add_settings(evaluate, [field.name for field in dataclasses.fields(EvaluationSettings)], EvaluationSettings)
 
@@ -55,9 +55,9 @@ def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     )
     compare.add_argument("--out", metavar="FILE.html", help=f"the page; {PAGE} by default")
 
-    meaning = "compute the Frechet and kernel distance between two collections of images or arrays"
+    meaning = "compute Frechet and kernel distances between two collections of images or arrays"
     fid = add("fid", _fid, meaning)
-    fid.add_argument("first", metavar="A", help="a folder or zip file, an .npy or .npz file, or mnist:test")
+    fid.add_argument("first", metavar="A", help=f"{FILES_OF_ITEMS}, or mnist:test")
     fid.add_argument("second", metavar="B")
     add_settings(fid, ("features", "features_weights", "seed", "device"), EvaluationSettings)
     fid.add_argument("--size", metavar="SIZE", help="side in pixels to which all images are resized first")
@@ -141,6 +141,7 @@ def _fid(options: argparse.Namespace) -> Output:
     return result, [
         f"FID         {result['fid']:.4f}",
         f"KID         {kid['mean']:.6f} (sd {kid['sd']:.6f} over {kid['subsets']} subsets)",
+        f"CMMD        {result['cmmd']['value']:.6f}",
         f"items       {result['n'][0]:,} and {result['n'][1]:,}",
         f"features    {protocol['features']} ({protocol['weights']})",
     ]

@@ -13,6 +13,9 @@ from lorae.validation import setting
 # Value of `data` for items in memory, which are passed beside the settings.
 ARRAY = "array"
 
+# Paths that hold items, for messages and help.
+FILES_OF_ITEMS = "a folder or .zip file of images, or an .npy, .npz, .csv, .tsv, .parquet or image file"
+
 # Settings of earlier versions -> their names now. The old names are accepted with a warning.
 RENAMED = {"normalise": "normalize"}
 
@@ -23,7 +26,7 @@ Table = TypeVar("Table", bound="DataSettings")
 class DataSettings:
     """Settings of a data set, the part of `Settings` that `lorae data` takes too."""
 
-    data: str = setting("mnist", rules.text(), f"{', '.join(DATASETS)}, a folder of images, an .npy or .npz file")
+    data: str = setting("mnist", rules.text(), f"{', '.join(DATASETS)}, {FILES_OF_ITEMS}")
     data_root: str | None = setting(None, rules.text(), "folder with the raw files of mnist, fashion-mnist or celeba")
     kind: str = setting(
         "auto",

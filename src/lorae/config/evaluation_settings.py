@@ -13,10 +13,10 @@ from lorae.validation import setting
 
 SAMPLER_NAMES = ("gaussian", "mixture", "prior")
 
-# A torch module is recognized by its forward function, so that this module need not import torch.
-NAME_OR_MODULE = rules.Rule(
-    "a name, FILE.py:NAME, or a torch module",
-    lambda value: value if callable(getattr(value, "forward", None)) else rules.text().parse(value),
+# A torch module is called as a function is, so that this module need not import torch.
+NAME_OR_FUNCTION = rules.Rule(
+    "a name, FILE.py:NAME, a torch module or a function",
+    lambda value: value if callable(value) else rules.text().parse(value),
 )
 
 
@@ -26,12 +26,15 @@ class EvaluationSettings:
 
     features: Any = setting(
         None,
-        NAME_OR_MODULE,
-        "network whose features are compared: digits, lite0, inception, raw, or FILE.py:NAME of your own; "
-        "by default digits for mnist, raw for vectors, else inception",
+        NAME_OR_FUNCTION,
+        "network whose features are compared: digits, lite0, inception, dinov2, clip, raw, or FILE.py:NAME of your "
+        "own; by default digits for mnist, raw for vectors, else inception",
     )
     features_weights: str | None = setting(
-        None, rules.text(), "file with the weights of inception, if they are not in torch's cache"
+        None,
+        rules.text(),
+        "file with the weights of inception, or a safetensors file with those of dinov2 or clip; by default from the "
+        "cache of torch or of the Hugging Face hub, else downloaded",
     )
     samplers: tuple[str, ...] | None = setting(
         None,

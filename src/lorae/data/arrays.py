@@ -1,17 +1,16 @@
-"""Arrays of images or vectors: in memory, or in .npy and .npz files."""
+"""Items that are arrays of images or vectors, in memory or in a file: checked, split and prepared."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lorae.config.data_settings import DataSettings
 from lorae.data.cache import (
-    MEMORY_MAP_BYTES,
     PARTS,
     ROWS,
     DatasetBuilder,
@@ -33,22 +32,20 @@ from lorae.data.pixels import (
     warn_of_range,
 )
 from lorae.data.preprocessing import Preparation, prepare_pictures
+from lorae.data.sources import RawItems, read_file, read_items
 from lorae.data.splits import refuse_seeded_split, seeded_split
 from lorae.errors import LoraeError
 from lorae.plain_arrays import is_far, plain_array
 
-SINGLE_KEYS = ("images", "data", "X", "x")
-LABEL_KEYS = ("labels", "y")
-SPLIT_KEYS = (("train", "test", "train_labels", "test_labels"), ("x_train", "x_test", "y_train", "y_test"))
-
 
 @dataclass(frozen=True)
 class _Piece:
-    """Raw items, with their title in messages."""
+    """Raw items, with their title in messages and the names of their columns."""
 
     inputs: NDArray[Any]
-    labels: NDArray[Any] | None
     title: str
+    labels: NDArray[Any] | None = None
+    columns: tuple[str, ...] = ()
     kind: str = "auto"  # the setting
 
     @property
@@ -78,26 +75,21 @@ class _Piece:
 Pieces = dict[Part | None, _Piece]
 
 
-def load_array(settings: DataSettings, array: NDArray[Any]) -> Dataset:
-    """Load an array in memory with a seeded split."""
-    pieces: Pieces = {None: _Piece(plain_array(array, "array"), None, "array")}
-    return _load(settings, pieces, "array", "array in memory", keep=False)
+def load_array(settings: DataSettings, given: Any) -> Dataset:
+    """Load items in memory with a seeded split."""
+    return _load(settings, {None: read_items(given, "array")}, "array", "array in memory", keep=False)
 
 
-def load_array_file(settings: DataSettings, path: Path) -> Dataset:
-    """Load the arrays of an .npy or .npz file, as `load_array`; an .npz file may hold labels and a split."""
-    loaded = read_array_file(path)
-    pieces: Pieces = (
-        {None: _Piece(loaded, None, path.name)} if isinstance(loaded, np.ndarray) else _pieces(loaded, path)
-    )
-    return _load(settings, pieces, path.stem, f"{path.suffix[1:]} file {path}", keep=True)
+def load_file(settings: DataSettings, path: Path) -> Dataset:
+    """Load the items of a file, as `load_array`; an .npz file may hold labels and a split."""
+    return _load(settings, read_file(path), path.stem, f"{path.suffix[1:]} file {path}", keep=True)
 
 
 def load_whole_array(
     array: Any, title: str, size: int | None, limits: Limits | None, kind: str = "auto"
 ) -> NDArray[Any]:
     """Return an array without a split: uint8 images (n, c, h, w) of any size, or resized, vectors or tensors."""
-    piece = _Piece(plain_array(array, title), None, title, kind)
+    piece = _Piece(plain_array(array, title), title, kind=kind)
     _check_piece(piece)
     _check_values(piece, limits)
     workspace, rows = DatasetBuilder(None), np.arange(len(piece.inputs), dtype=np.int64)
@@ -112,46 +104,8 @@ def load_whole_array(
     return workspace.arrays["train"]
 
 
-def holds_arrays(path: Path) -> bool:
-    """Return whether a path is a file of arrays, by its suffix."""
-    return path.is_file() and path.suffix.lower() in (".npy", ".npz")
-
-
-def read_array_file(path: Path) -> NDArray[Any] | dict[str, NDArray[Any]]:
-    """Return the array of an .npy file, or those of an .npz file by key; LoraeError for unreadable files."""
-    mode: Literal["r"] | None = "r" if path.suffix == ".npy" and path.stat().st_size > MEMORY_MAP_BYTES else None
-    try:
-        if mode is not None:
-            mapped: NDArray[Any] = np.load(path, mmap_mode=mode, allow_pickle=False)
-            return mapped
-        with path.open("rb") as file:  # NumPy leaves a damaged file open
-            loaded = np.load(file, allow_pickle=False)
-            return loaded if isinstance(loaded, np.ndarray) else dict(loaded)
-    except Exception as error:  # NumPy raises many kinds for a damaged file
-        raise LoraeError(f"{path}: not a readable {path.suffix} file ({error})") from error
-
-
-def _pieces(arrays: dict[str, NDArray[Any]], path: Path) -> Pieces:
-    found = set(arrays)
-    for train, test, train_labels, test_labels in SPLIT_KEYS:
-        if found in ({train, test}, {train, test, train_labels, test_labels}):
-            return {
-                "train": _Piece(arrays[train], arrays.get(train_labels), f"{path.name}: {train}"),
-                "test": _Piece(arrays[test], arrays.get(test_labels), f"{path.name}: {test}"),
-            }
-    labelled = [(key, label) for key in SINGLE_KEYS for label in LABEL_KEYS if found == {key, label}]
-    alone = [(key, "") for key in found if len(found) == 1]
-    for key, label in labelled + alone:
-        return {None: _Piece(arrays[key], arrays.get(label), f"{path.name}: {key}")}
-    raise LoraeError(
-        f"{path}: got the keys {', '.join(sorted(found)) or '(none)'}, expected train and test (with train_labels "
-        "and test_labels), x_train and x_test (with y_train and y_test), one of images, data, X, x with one of "
-        "labels, y, or a single array"
-    )
-
-
-def _load(settings: DataSettings, pieces: Pieces, name: str, source: str, keep: bool) -> Dataset:
-    pieces = {part: replace(piece, kind=settings.kind) for part, piece in pieces.items()}
+def _load(settings: DataSettings, raw: Mapping[Part | None, RawItems], name: str, source: str, keep: bool) -> Dataset:
+    pieces: Pieces = {part: _Piece(*items, kind=settings.kind) for part, items in raw.items()}
     preparation, limits = _preparation(settings, pieces), settings.value_range
     dtypes = sorted({str(piece.inputs.dtype) for piece in pieces.values()})
     vector_dtype = np.dtype(np.float32) if preparation else _vector_dtype(list(pieces.values()))
@@ -181,8 +135,9 @@ def _load(settings: DataSettings, pieces: Pieces, name: str, source: str, keep: 
     dataset, facts = cached(name, key, prepare) if keep else prepared_in_memory(name, key, prepare)
     if preparation is not None:
         warn_of_range(limits, dtypes, facts.peak)
+    columns = next(iter(pieces.values())).columns
     tensors = any(piece.holds_tensors for piece in pieces.values())
-    return replace(dataset, source=source, checksums=checksums, tensors=tensors)
+    return replace(dataset, source=source, checksums=checksums, columns=columns, tensors=tensors)
 
 
 def _split(pieces: Pieces, settings: DataSettings) -> dict[Part, tuple[_Piece, NDArray[np.int64]]]:
@@ -263,7 +218,8 @@ def _check_values(piece: _Piece, limits: Limits | None) -> None:
         if bad.any():
             row, *rest = np.argwhere(bad)[0].tolist()
             place = (start + row, *rest)
-            message = f"{piece.title}: got {inputs[place].item()} at index {place}, expected {expected}"
+            column = f" (column {piece.columns[rest[0]]!r})" if piece.columns else ""
+            message = f"{piece.title}: got {inputs[place].item()} at index {place}{column}, expected {expected}"
             raise LoraeError(message, settings=SETTING)
 
 

@@ -1,15 +1,16 @@
-"""Collections of images or vectors without a split, for comparisons: folders, zip files, arrays, data sets."""
+"""Collections of images or vectors without a split, for comparisons and for encoding."""
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lorae.config.data_settings import DataSettings
-from lorae.data.arrays import holds_arrays, load_whole_array, read_array_file
+from lorae.config.data_settings import FILES_OF_ITEMS, DataSettings
+from lorae.data.arrays import load_whole_array
 from lorae.data.cache import PARTS, DatasetBuilder, Part
 from lorae.data.decode import decode_splits, frames_left_out, read_facts, report_left_out, skipped_files, survey
 from lorae.data.image_files import ImageStore, holds_images, left_out_files, open_store
@@ -17,7 +18,9 @@ from lorae.data.pictures import read_sides
 from lorae.data.pixels import Limits, warn_of_range
 from lorae.data.preprocessing import Preparation
 from lorae.data.registry import load_data, source_names
+from lorae.data.sources import RawItems, in_order, is_items_file, read_items
 from lorae.errors import LoraeError
+from lorae.plain_arrays import check_columns
 
 
 @dataclass(frozen=True)
@@ -26,62 +29,86 @@ class Collection:
 
     name: str
     items: NDArray[Any]
+    columns: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.items)
 
 
 def load_collection(
-    source: str | Path | NDArray[Any],
+    source: Any,
     size: int | None = None,
     skip_bad: bool = False,
     value_range: Limits | None = None,
-    kind: str = "auto",
+    columns: Sequence[str] = (),
 ) -> Collection:
     """Load all images or vectors of a source, without a split.
 
-    source: a folder or .zip file of images, an .npy file, an .npz file of one array, an array, or a split of a named
-        data set, as `mnist:test`
+    source: a folder or .zip file of images, a split of a named data set, as `mnist:test`, or anything that
+        `lorae.data.sources.read_items` reads
     size: side in pixels after resizing; None keeps the size of the images, which must all have the same
     value_range: values of black and white; None: the range of the type (see `lorae.data.pixels`)
-    kind: the setting of items of arrays
+    columns: names of columns, by which those of a table are ordered
+    """
+    title = str(source) if isinstance(source, (str, Path)) else "array"
+    raw, prepared = read_collection(source, title, Preparation(size, 0), skip_bad, value_range)
+    raw = in_order(raw, columns)
+    items = raw.inputs if prepared else load_whole_array(raw.inputs, raw.title, size, value_range)
+    return Collection(title, items, raw.columns)
+
+
+def read_collection(
+    source: Any, title: str, preparation: Preparation, skip_bad: bool = False, limits: Limits | None = None
+) -> tuple[RawItems, bool]:
+    """Return all items of a source, and whether they are prepared already, as those of image folders are.
+
+    preparation: of the pictures of folders and zip files; 0 channels are those of the files
     """
     if not isinstance(source, (str, Path)):
-        return Collection("array", load_whole_array(source, "array", size, value_range, kind))
+        return read_items(source, title), False
     name, _, split = str(source).partition(":")
     if name in source_names() and split in PARTS:
-        dataset = load_data(DataSettings(data=name, size=size))
-        return Collection(str(source), getattr(dataset, split).inputs)
+        dataset = load_data(DataSettings(data=name, size=preparation.size))
+        return RawItems(getattr(dataset, split).inputs, title), True
     path = Path(source).expanduser()
     if holds_images(path):
         with open_store(path) as store:
-            return Collection(str(source), _load_pictures(store, path, size, skip_bad, value_range))
-    if holds_arrays(path):
-        return Collection(str(source), load_whole_array(_single_array(path), path.name, size, value_range, kind))
+            return RawItems(_load_pictures(store, path, preparation, skip_bad, limits), title), True
+    if is_items_file(path):
+        return read_items(path, title), False
     raise LoraeError(
-        f"data: got {str(source)!r}, expected a folder or .zip file of images, an .npy or .npz file, or a split of a "
-        f"named data set, as in {source_names()[0]}:test"
+        f"data: got {str(source)!r}, expected {FILES_OF_ITEMS}, or a split of a named data "
+        f"set, as in {source_names()[0]}:test"
     )
 
 
-def _single_array(path: Path) -> NDArray[Any]:
-    loaded = read_array_file(path)
-    if not isinstance(loaded, dict):
-        return loaded
-    if len(loaded) != 1:
-        raise LoraeError(f"{path}: got the keys {', '.join(loaded)}, expected a single array")
-    (array,) = loaded.values()
-    return array
+def for_scikit_learn(source: Any, title: str) -> Any:
+    """Return the items of a source as an array, or as a data frame where their columns have names.
+
+    Data frames are checked and returned as they are, with their missing values.
+    """
+    if type(source).__module__.split(".")[0] in ("pandas", "polars"):
+        check_columns(source, title, missing=True)
+        return source
+    raw, _ = read_collection(source, title, Preparation(None, 0))
+    if not raw.columns:
+        return raw.inputs
+    try:
+        from pandas import DataFrame
+    except ImportError:
+        raise LoraeError(f"{title}: scikit-learn keeps names of columns by pandas: pip install 'lorae[data]'") from None
+    return DataFrame(raw.inputs, columns=list(raw.columns))
 
 
 def _load_pictures(
-    store: ImageStore, path: Path, size: int | None, skip_bad: bool, limits: Limits | None
+    store: ImageStore, path: Path, preparation: Preparation, skip_bad: bool, limits: Limits | None
 ) -> NDArray[np.uint8]:
-    sides = (size, size) if size is not None else _common_sides(store, path)
+    size = preparation.size
+    sides = (size, size) if size is not None else preparation.output_sides(*_common_sides(store, path))
     found = survey(store, store.names)
     names: dict[Part, list[str]] = {"train": store.names}
     workspace = DatasetBuilder(None)
-    preparation = Preparation(size, found.channels)
+    preparation = replace(preparation, channels=preparation.channels or found.channels)
     bad = decode_splits(store, names, sides, preparation, workspace, skip_bad=skip_bad, limits=limits)
     report_left_out([*left_out_files(store), *skipped_files(bad), *frames_left_out(found)])
     warn_of_range(limits, found.dtypes, workspace.peak())

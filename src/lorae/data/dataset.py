@@ -52,6 +52,7 @@ class Dataset:
     intrinsic_dimension: the known number of continuous factors of synthetic data, else None.
     tensors: whether items are plain numbers of two or more axes, such as signals (c, t).
     left_out: sentences on what was not read: files that are no images, broken files, frames after the first.
+    columns: names of the columns of a table, if all have one.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Dataset:
     checksums: dict[str, str] = field(default_factory=dict)
     intrinsic_dimension: int | None = None
     left_out: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
     tensors: bool = False
 
     @property
@@ -111,6 +113,7 @@ class Dataset:
             "intrinsic_dimension": self.intrinsic_dimension,
             "source": self.source,
             "left_out": list(self.left_out),
+            **({"columns": list(self.columns)} if self.columns else {}),
             "checksums": self.checksums,
             "fingerprint": self.fingerprint,
         }

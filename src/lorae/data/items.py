@@ -1,6 +1,7 @@
 """Items for a trained model, prepared as its training prepared them."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from numpy.typing import NDArray
@@ -8,9 +9,23 @@ from numpy.typing import NDArray
 from lorae.config.data_settings import DataSettings
 from lorae.config.datasets import DATASETS
 from lorae.data.arrays import load_whole_array
+from lorae.data.collection import read_collection
 from lorae.data.preprocessing import Preparation, prepare_pictures
+from lorae.data.sources import in_order
 from lorae.errors import LoraeError
 from lorae.plain_arrays import plain_array
+
+
+def read_for_model(settings: DataSettings, shape: tuple[int, ...], columns: Sequence[str], given: Any) -> NDArray[Any]:
+    """Return the items of anything that training takes, for `prepare_items`, with columns in the order of training.
+
+    Images of folders and zip files are prepared here, because they differ in size.
+    """
+    # Pictures of any size become squares, as in training.
+    square = len(shape) == 3 and shape[1] == shape[2]
+    preparation = _preparation(settings, shape, shape[1] if square else None)
+    raw, _ = read_collection(given, "items", preparation, settings.skip_bad, settings.value_range)
+    return in_order(raw, columns).inputs
 
 
 def prepare_items(settings: DataSettings, shape: tuple[int, ...], given: Any) -> NDArray[Any]:
@@ -30,7 +45,11 @@ def prepare_items(settings: DataSettings, shape: tuple[int, ...], given: Any) ->
     items = load_whole_array(array, "items", None, settings.value_range, settings.kind)
     if items.ndim == 2 or items.shape[1:] == shape or len(shape) != 3 or settings.kind == "tensors":
         return items
+    return prepare_pictures(items.transpose(0, 2, 3, 1), _preparation(settings, shape, settings.size))
+
+
+def _preparation(settings: DataSettings, shape: tuple[int, ...], size: int | None) -> Preparation:
+    """Return the preparation of images of a run, with its settings but for the size."""
     defaults = DATASETS.get(settings.data)
-    size, share = (None, None) if defaults is None else (defaults.size, defaults.crop_share)
-    preparation = Preparation(settings.size or size, shape[0], settings.crop, share)
-    return prepare_pictures(items.transpose(0, 2, 3, 1), preparation)
+    own, share = (None, None) if defaults is None else (defaults.size, defaults.crop_share)
+    return Preparation(size or own, shape[0] if len(shape) == 3 else 0, settings.crop, share)

@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError, features
 
 from lorae.data.pixels import Limits, scaled_to_bytes, type_limits
@@ -36,6 +38,9 @@ OTHER_FORMATS = {
 # Rotations by a quarter swap height and width: values of the EXIF tag of the orientation.
 ORIENTATION = 0x0112
 QUARTER_TURNS = (5, 6, 7, 8)
+
+DESCRIPTION = 270  # the TIFF tag in which ImageJ counts the images of a stack
+MOST_BYTES = 2**34  # of all frames of one file, which are kept in memory
 
 
 @dataclass(frozen=True)
@@ -115,6 +120,39 @@ def decode_picture(content: bytes, limits: Limits | None = None) -> Image.Image:
             raise ValueError("16-bit color is read as 8 bits, which value_range does not describe; use an .npy file")
     values = np.asarray(picture).astype(dtype)
     return Image.fromarray(scaled_to_bytes(values, limits or type_limits(values.dtype)))
+
+
+def read_frames(content: bytes) -> NDArray[Any]:
+    """Return all frames of an image file as stored: gray (n, h, w), of its type, or uint8 color (n, h, w, 3).
+
+    Transparent parts become white; colors of 16 bits keep their upper 8, as everywhere. Raises the errors of Pillow for
+    broken files, and ValueError for frames of several shapes or types and for a stack of which Pillow reads one frame.
+    """
+    with refuse_huge_pictures(), open_picture(content) as opened:
+        described = str(getattr(opened, "tag_v2", {}).get(DESCRIPTION, ""))
+        count = 1 if opened.format == "MPO" else getattr(opened, "n_frames", 1)
+        stated = re.search(r"^images=(\d+)", described, re.MULTILINE) if described.startswith("ImageJ") else None
+        if stated and int(stated[1]) != count:
+            raise ValueError(f"ImageJ's stack of {stated[1]} images in {count} frame, expected a frame for each")
+        frames: list[NDArray[Any]] = []
+        for number in range(count):
+            opened.seek(number)
+            opened.load()
+            dtype = _dtype(opened)
+            upright = ImageOps.exif_transpose(opened)
+            frame = np.asarray(_flattened(upright) if dtype == "uint8" else upright).astype(dtype)
+            if frames and (frame.shape, frame.dtype) != (frames[0].shape, frames[0].dtype):
+                raise ValueError(
+                    f"frame {number} is {_described(frame)}, frame 0 is {_described(frames[0])}, expected frames alike"
+                )
+            frames.append(frame)
+            if number == 0 and frame.nbytes * count > MOST_BYTES:
+                raise ValueError(f"{count:,} frames of {frame.nbytes / 2**20:,.0f} MiB are more than memory must hold")
+    return np.stack(frames)
+
+
+def _described(frame: NDArray[Any]) -> str:
+    return f"{'x'.join(map(str, frame.shape))} {frame.dtype}"
 
 
 def reason(error: Exception) -> str:

@@ -5,17 +5,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from numpy.typing import NDArray
-
-from lorae.config.data_settings import DataSettings
+from lorae.config.data_settings import FILES_OF_ITEMS, DataSettings
 from lorae.config.datasets import DATASETS, DatasetDefaults
-from lorae.data.arrays import holds_arrays, load_array, load_array_file
+from lorae.data.arrays import load_array, load_file
 from lorae.data.celeba import load_celeba
 from lorae.data.dataset import Dataset
 from lorae.data.folder import load_folder
 from lorae.data.image_files import holds_images
 from lorae.data.mnist import load_idx
 from lorae.data.shapes import load_shapes
+from lorae.data.sources import is_items_file
 from lorae.errors import LoraeError, did_you_mean
 
 
@@ -42,12 +41,12 @@ def source_names() -> list[str]:
     return list(NAMED_SOURCES)
 
 
-def load_data(settings: DataSettings, array: NDArray[Any] | None = None) -> Dataset:
+def load_data(settings: DataSettings, array: Any = None) -> Dataset:
     """Load, prepare and split a data set.
 
-    settings: its `data` is a name of `NAMED_SOURCES`, a folder or .zip file of images, or an .npy or .npz file
-    array: items in memory, in place of `data`: vectors (n, d), or images (n, h, w), (n, c, h, w) or (n, h, w, c), as an
-        array, a tensor or a data frame of numbers
+    settings: its `data` is a name of `NAMED_SOURCES`, a folder or .zip file of images, or a file of items
+    array: items in memory, in place of `data`: vectors (n, d), or images (n, h, w), (n, c, h, w) or (n, h, w, c), as
+        anything that `lorae.data.sources.read_items` reads
 
     Returns uint8 images (n, c, h, w), vectors (n, d) or tensors (n, ...), float32 or, where that has too few digits,
     float64. Raises LoraeError for unknown data, settings that do not fit them, and missing or broken
@@ -59,7 +58,7 @@ def load_data(settings: DataSettings, array: NDArray[Any] | None = None) -> Data
     return dataset.held_out(settings.holdout, settings.split_seed).limited(settings.limit)
 
 
-def _load_all(settings: DataSettings, array: NDArray[Any] | None) -> Dataset:
+def _load_all(settings: DataSettings, array: Any) -> Dataset:
     source = NAMED_SOURCES.get(settings.data) if array is None else None
     own = () if source is None else source.defaults.own_settings
     for name in ("factors", "data_root"):
@@ -78,11 +77,11 @@ def _load_all(settings: DataSettings, array: NDArray[Any] | None) -> Dataset:
     data, path = settings.data, Path(settings.data).expanduser()
     if holds_images(path):
         return load_folder(settings, path)
-    if holds_arrays(path):
-        return load_array_file(settings, path)
+    if is_items_file(path):
+        return load_file(settings, path)
     if not path.exists() and ("/" in data or path.suffix):
-        raise LoraeError(f"data: {data!r} does not exist; expected a folder of images, a .zip, .npy or .npz file")
+        raise LoraeError(f"data: {data!r} does not exist; expected {FILES_OF_ITEMS}")
     raise LoraeError(
-        f"data: got {data!r}, expected {', '.join(source_names())}, a folder of images (or a .zip file of them), "
-        f"or an .npy/.npz file{did_you_mean(data, source_names())}"
+        f"data: got {data!r}, expected {', '.join(source_names())}, {FILES_OF_ITEMS}"
+        f"{did_you_mean(data, source_names())}"
     )

@@ -2,14 +2,15 @@
 
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from sklearn.utils import check_random_state
 
+from lorae.data.collection import for_scikit_learn
+from lorae.data.sources import is_source
 from lorae.errors import LoraeError
-from lorae.plain_arrays import plain_array
 from lorae.system.signals import Interrupted
 
 
@@ -25,13 +26,11 @@ def value_errors() -> Iterator[None]:
 
 
 def plain(X: Any) -> Any:
-    """Return a tensor or a subclass of arrays as an array; scikit-learn would drop a mask, and units of others."""
-    sparse = type(X).__module__.split(".")[0] == "scipy"
-    special = isinstance(X, np.ndarray | torch.Tensor) and type(X) is not np.ndarray and not isinstance(X, np.matrix)
-    if not (sparse or special):
+    """Return whatever training takes in a form that scikit-learn reads without dropping masks, units or names."""
+    if type(X) is np.ndarray or isinstance(X, np.matrix) or not (isinstance(X, str | Path) or is_source(X)):
         return X
     with value_errors():
-        return plain_array(X, "X")
+        return for_scikit_learn(X, "X")
 
 
 def seed_of(random_state: Any) -> int:

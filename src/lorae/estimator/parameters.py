@@ -17,7 +17,6 @@ from lorae.estimator.inputs import seed_of
 from lorae.metrics.ranks import rank_at
 from lorae.system.hardware import choose_device, choose_precision
 from lorae.training.builders import PRINCIPAL
-from lorae.training.model_selection import HELD_OUT
 
 # Steps of a fit by default: enough for the error of some thousand vectors to settle, some seconds on a CPU.
 STEPS = 3000
@@ -51,9 +50,17 @@ def settings_of(parameters: Mapping[str, Any], shape: tuple[int, ...]) -> Settin
         "seed": seed_of(parameters["random_state"]),
     }
     settings = Settings.from_values(asked, _origin)
+    folds = folds_of(parameters["validation_fraction"])
     batch_size = min(settings.batch_size, max(SMALLEST_BATCH, shape[0] // BATCHES))
-    epochs = settings.epochs or math.ceil(STEPS / math.ceil((1 - HELD_OUT) * shape[0] / batch_size))
+    epochs = settings.epochs or math.ceil(STEPS / math.ceil((1 - 1 / folds) * shape[0] / batch_size))
     return dataclasses.replace(settings, batch_size=batch_size, epochs=epochs)
+
+
+def folds_of(validation_fraction: Any) -> int:
+    """Return the number of folds, of which one is held out, for the share of the items that is asked for."""
+    rule = rules.real(0.001, 1 / 3)  # three folds: a network of few items is trained without two of them
+    share: float = rule.check("validation_fraction", validation_fraction, _origin("validation_fraction"))
+    return round(1 / share)
 
 
 def with_width(settings: Settings, items: NDArray[Any]) -> Settings:

@@ -18,12 +18,13 @@ from lorae.estimator.anomalies import AnomalyMixin
 from lorae.estimator.display import SpectrumDisplay
 from lorae.estimator.generation import GenerationMixin
 from lorae.estimator.inputs import floating, plain, value_errors
-from lorae.estimator.parameters import BATCH_SIZE, settings_of, with_width
+from lorae.estimator.parameters import BATCH_SIZE, folds_of, settings_of, with_width
 from lorae.estimator.storage import StorageMixin
 from lorae.isolation import isolated
 from lorae.models.autoencoder import CHUNK
 from lorae.models.scaling import Units, as_images, channels_last
-from lorae.training.model_selection import NOISES, ModelSelection
+from lorae.training.best_weights import PATIENCE
+from lorae.training.model_selection import HELD_OUT, NOISES, ModelSelection
 from lorae.training.schedule_factory import unmet_target
 
 # Codes kept for fitting a density: more would change it by less than the noise of a sample.
@@ -41,7 +42,7 @@ class LoRAE(
 ):
     """Low-rank autoencoder as a scikit-learn transformer: PCA's interface with a nonlinear encoder and decoder.
 
-    Networks add curvature to principal components, for vectors and for images. A fifth of the items is held out:
+    Networks add curvature to principal components, for vectors and for images. A part of the items is held out:
     weights and noise are those with the smallest error on these items, and if no network is better than PCA there by
     more than chance, the model is the PCA of all items. Codes are centered, uncorrelated over the training items, and
     ordered by variance.
@@ -75,6 +76,11 @@ class LoRAE(
     device : {"auto", "cpu", "cuda"}, default="auto"
     contamination : float, default=0.1
         Share of the training items whose reconstruction errors are above `threshold_`, up to 0.5.
+    validation_fraction : float, default=0.2
+        Share of the items that is held out, at most 1/3, rounded to one over a whole number.
+    early_stopping : bool, default=True
+        Stop a training whose held-out error has not fallen for a third of the steps; False makes all of them. The
+        weights with the smallest error are kept in both cases.
 
     Attributes
     ----------
@@ -127,6 +133,8 @@ class LoRAE(
         verbose: bool = False,
         device: str = "auto",
         contamination: float = CONTAMINATION,
+        validation_fraction: float = HELD_OUT,
+        early_stopping: bool = True,
     ) -> None:
         self.rank = rank
         self.n_components = n_components
@@ -141,6 +149,8 @@ class LoRAE(
         self.verbose = verbose
         self.device = device
         self.contamination = contamination
+        self.validation_fraction = validation_fraction
+        self.early_stopping = early_stopping
 
     @isolated()
     def fit(self, X: Any, y: Any = None) -> "LoRAE":  # noqa: ARG002
@@ -159,7 +169,15 @@ class LoRAE(
             scaled = items if units is None else units.scaled(items)
             settings = with_width(settings, scaled)
             noises = NOISES if self.noise is None else (float(self.noise),)
-            chosen = ModelSelection(settings, scaled, noises, quiet=not self.verbose).select()
+            stopping = rules.switch().check("early_stopping", self.early_stopping, "parameter of LoRAE")
+            chosen = ModelSelection(
+                settings,
+                scaled,
+                noises,
+                folds=folds_of(self.validation_fraction),
+                patience=PATIENCE if stopping else math.inf,
+                quiet=not self.verbose,
+            ).select()
             model = chosen.model
         missed = unmet_target(settings, chosen.search)
         if missed is not None:

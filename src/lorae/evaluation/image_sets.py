@@ -1,26 +1,23 @@
 """Distances between two collections of items, independent of runs."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from torch import nn
 
 from lorae.data.collection import Collection, load_collection
 from lorae.errors import LoraeError
-from lorae.features import build_extractor
+from lorae.features import Own, build_extractor
 from lorae.metrics.frechet import Moments, frechet_distance, warn_of_few
-from lorae.metrics.kernel import kernel_distance
+from lorae.metrics.kernel import UNIT_PROTOCOL, kernel_distance, unit_discrepancy
 from lorae.system.hardware import keep_freed_memory
 from lorae.system.progress import progress_bar
 
 
 def compare_collections(
-    first: str | Path | NDArray[Any],
-    second: str | Path | NDArray[Any],
+    first: Any,
+    second: Any,
     *,
-    features: str | nn.Module | None,
+    features: Own | str | None,
     features_weights: str | None,
     size: int | None,
     value_range: tuple[float, float] | None,
@@ -29,8 +26,9 @@ def compare_collections(
     device: str,
     quiet: bool = False,
 ) -> dict[str, Any]:
-    """Return Frechet and kernel distance with their protocol, as plain values; see `lorae.fid`."""
-    sides = [load_collection(source, size, skip_bad, value_range) for source in (first, second)]
+    """Return Frechet and kernel distances with their protocol, as plain values; see `lorae.fid`."""
+    one = load_collection(first, size, skip_bad, value_range)
+    sides = [one, load_collection(second, size, skip_bad, value_range, one.columns)]
     _check_shapes(*sides)
     kind = "vectors" if sides[0].items.ndim == 2 else "images"
     extractor = build_extractor(features or ("raw" if kind == "vectors" else "inception"), features_weights)
@@ -50,8 +48,10 @@ def compare_collections(
     return {
         "fid": frechet_distance(*moments),
         "kid": kernel_distance(found[0], found[1], seed=seed),
+        "cmmd": unit_discrepancy(found[0], found[1]),
         "n": [len(side) for side in sides],
         "protocol": extractor.describe()
+        | UNIT_PROTOCOL
         | {
             "quantisation": "uint8 as given" if kind == "images" else "none",
             "collections": [side.name for side in sides],

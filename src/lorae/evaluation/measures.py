@@ -23,7 +23,7 @@ from lorae.evaluation.figures import (
 from lorae.metrics.frechet import Moments, extrapolated_distance, frechet_distance, warn_of_few
 from lorae.metrics.intrinsic_dimension import NEIGHBORS as DIMENSION_NEIGHBORS
 from lorae.metrics.intrinsic_dimension import affordable_points, distance_contrast, levina_bickel, two_nn
-from lorae.metrics.kernel import kernel_distance
+from lorae.metrics.kernel import UNIT_PROTOCOL, kernel_distance, unit_discrepancy
 from lorae.metrics.prdc import NEIGHBORS, precision_recall
 from lorae.metrics.spectrum import bootstrap_ranks, latent_spectrum
 from lorae.system.hardware import choose_precision
@@ -153,6 +153,14 @@ def kernel(context: EvaluationContext) -> Result:
     }
 
 
+def unit_kernel(context: EvaluationContext) -> Result:
+    """Return discrepancies of samples, reconstructions and the other split, CMMD in the features of CLIP."""
+    return {
+        name: unit_discrepancy(features, context.reference) | {"protocol": _protocol(context, name) | UNIT_PROTOCOL}
+        for name, features in _compared(context).items()
+    }
+
+
 def neighborhoods(context: EvaluationContext) -> Result:
     """Return precision, recall, density and coverage of samples, reconstructions and the other split."""
     return {
@@ -250,6 +258,7 @@ MEASURES = {
         Measure("dimension", "intrinsic dimension of items and latents, contrast of distances", dimension),
         Measure("fid", "Frechet distance of samples, reconstructions and the floor", frechet, **SAMPLED),
         Measure("kid", "kernel distance of the same", kernel, **SAMPLED),
+        Measure("cmmd", "Gaussian kernel distance of the same, on features of unit norm", unit_kernel, **SAMPLED),
         Measure("prdc", "precision, recall, density and coverage of the same", neighborhoods, **SAMPLED),
         Measure("interpolation", "Frechet distance of decoded midpoints", interpolation, needs_features=True),
         Measure("probe", "logistic regression and nearest neighbors on latents", probes, needs_labels=True),

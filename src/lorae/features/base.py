@@ -1,7 +1,7 @@
 """Feature extractors: a fixed network with a name, the hash of its weights, and a preparation of its input."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -65,9 +65,8 @@ class FeatureExtractor:
         return {"features": self.name, "weights": f"sha256:{self.sha256}" if self.sha256 else "none", **self.protocol}
 
 
-def weights_hash(network: nn.Module) -> str:
-    """Return the SHA-256 of names, shapes, dtypes and bytes of all weights and buffers; empty without any."""
-    state = network.state_dict()
+def weights_hash(state: Mapping[str, Tensor]) -> str:
+    """Return the SHA-256 of names, shapes, dtypes and bytes of weights and buffers; empty without any."""
     if not state:
         return ""
     digest = hashlib.sha256()

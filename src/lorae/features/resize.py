@@ -1,5 +1,6 @@
 """Resizing for feature networks as in clean-fid: Pillow's bicubic filter on float channels, not rounded."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,33 @@ def resize_clean(images: NDArray[Any], height: int, width: int) -> NDArray[np.fl
             picture = Image.fromarray(pixels.astype(np.float32))
             result[index, channel] = np.asarray(picture.resize((width, height), Image.Resampling.BICUBIC))
     return result
+
+
+def resize_rounded(images: NDArray[Any], side: int) -> NDArray[np.uint8]:
+    """Resize uint8 images (n, c, h, w) to (n, c, side, side) by the same filter, with results rounded to uint8.
+
+    As Pillow resizes pictures; the authors of FD-DINOv2 and CMMD do that.
+    """
+    result = np.empty((*images.shape[:2], side, side), dtype=np.uint8)
+    for index, image in enumerate(images):
+        for channel, pixels in enumerate(image):
+            picture = Image.fromarray(np.ascontiguousarray(pixels))
+            result[index, channel] = np.asarray(picture.resize((side, side), Image.Resampling.BICUBIC))
+    return result
+
+
+def middle_square(images: NDArray[Any]) -> NDArray[Any]:
+    """Return the largest squares in the middle of images (n, c, h, w)."""
+    height, width = images.shape[2:]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    return images[:, :, top : top + side, left : left + side]
+
+
+def standardized(images: NDArray[np.uint8], mean: Sequence[float], deviation: Sequence[float]) -> Tensor:
+    """Return color images as (x / 255 - mean) / deviation of their channel, float32."""
+    shift, scale = (torch.tensor(values)[:, None, None] for values in (mean, deviation))
+    return (torch.from_numpy(images).float() / 255 - shift) / scale
 
 
 def color_input(images: NDArray[Any], side: int, middle: int) -> Tensor:

@@ -16,12 +16,13 @@ from lorae.isolation import isolated
 from lorae.metrics.ranks import rank_at
 from lorae.metrics.spectrum import TOLERANCE, Spectrum, latent_spectrum
 from lorae.models.bottlenecks import IdentityBottleneck, Latent, get_bottleneck
+from lorae.models.low_rank import numerical_rank
 from lorae.models.networks import Encoder, MissingEncoder, apply_spectral_norm
 from lorae.models.own_networks import OwnNetworks
 from lorae.models.scaling import Scaling as Scaling
 from lorae.models.spec import ModelSpec as ModelSpec
 from lorae.models.spec import build_pair
-from lorae.models.truncation import PrincipalTruncation, find_truncation, numerical_rank
+from lorae.models.truncation import PrincipalTruncation, find_truncation
 from lorae.plain_arrays import plain_array
 from lorae.randomness import drawing_from
 from lorae.validation import whole
@@ -58,6 +59,8 @@ class Autoencoder(nn.Module):
 
     # Prepares raw items of other shapes and dtypes as training did; `lorae.load` sets it.
     prepare: Callable[[NDArray[Any]], NDArray[Any]] | None = None
+    # Reads items of any kind that training reads, such as tables and files; `lorae.load` sets it.
+    read: Callable[[Any], NDArray[Any]] | None = None
 
     def __init__(self, spec: ModelSpec, networks: OwnNetworks | None = None) -> None:
         super().__init__()
@@ -309,6 +312,8 @@ class Autoencoder(nn.Module):
 
     def _accepted(self, items: Array) -> Array:
         """Return items of the model's shape and range; others are prepared as in training, or refused."""
+        if self.read is not None and not isinstance(items, (np.ndarray, Tensor, list)):
+            items = self.read(items)
         given = plain_array(items, "items")
         items = items if isinstance(items, Tensor) else given
         images, floats = self.spec.images, given.dtype.kind == "f"

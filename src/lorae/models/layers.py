@@ -1,12 +1,14 @@
 """Layers that compute what torch's do, faster where oneDNN is slow on a CPU, and linear ones in full precision."""
 
-from typing import Any
+import copy
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - the name that PyTorch users know
 from torch import Tensor, nn
 from torch.nn.grad import conv2d_weight
-from torch.nn.utils import skip_init
+
+AffineLayer = TypeVar("AffineLayer", bound=nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d)
 
 # Up to this many output pixels a strided convolution is faster as one matrix product on a CPU: oneDNN's own backward
 # pass is bound by reordering the weights there. Measured on the MNIST network at batch 32.
@@ -165,13 +167,39 @@ class _AddPatches(torch.autograd.Function):
         return patches
 
 
-def linear_layer(weight: Tensor, bias: Tensor, like: nn.Linear) -> Linear:
-    """Return a layer of these weights, with the dtype and device of another; no random numbers are drawn."""
-    outputs, inputs = weight.shape
-    layer: Linear = skip_init(  # type: ignore[no-untyped-call]
-        Linear, inputs, outputs, device=like.weight.device, dtype=like.weight.dtype
-    )
-    with torch.no_grad():
-        layer.weight.copy_(weight)
-        layer.bias.copy_(bias)
-    return layer
+def affine_after(layer: AffineLayer, matrix: Tensor, offset: Tensor | None = None) -> AffineLayer:
+    """Return one layer for a linear layer or convolution, followed by y -> matrix y + offset of features or channels.
+
+    matrix: float64 (m, outputs); offset: float64 (m,).
+    """
+    weight = layer.weight.detach().double().cpu()
+    bias = None if layer.bias is None else matrix @ layer.bias.detach().double().cpu()
+    if offset is not None:
+        bias = offset if bias is None else bias + offset
+    return layer_like(layer, (matrix @ weight.flatten(1)).reshape(-1, *weight.shape[1:]), bias)
+
+
+def affine_before(layer: AffineLayer, matrix: Tensor, offset: Tensor) -> AffineLayer:
+    """Return one layer for c -> matrix c + offset of features or channels, followed by a linear layer or convolution.
+
+    matrix: float64 (inputs, m); offset: float64 (inputs,). A convolution must not pad, as padding has no offset.
+    """
+    weight = layer.weight.detach().double().cpu()
+    bias = (weight if weight.ndim == 2 else weight.flatten(2).sum(2)) @ offset
+    if layer.bias is not None:
+        bias += layer.bias.detach().double().cpu()
+    return layer_like(layer, (weight.movedim(1, -1) @ matrix).movedim(-1, 1), bias)
+
+
+def layer_like(layer: AffineLayer, weight: Tensor, bias: Tensor | None) -> AffineLayer:
+    """Return a copy of a layer with this weight and bias, with its dtype and device; no random numbers are drawn."""
+    new, like = copy.deepcopy(layer), layer.weight
+    for name, value in (("weight", weight), ("bias", bias)):
+        parameter = value if value is None else nn.Parameter(value.to(like, copy=True).contiguous(), like.requires_grad)
+        new.register_parameter(name, parameter)
+    outputs, inputs = weight.shape[:2]
+    if isinstance(new, nn.Linear):
+        new.in_features, new.out_features = inputs, outputs
+    else:
+        new.in_channels, new.out_channels = inputs, outputs
+    return new

@@ -15,7 +15,7 @@ from torch import Tensor
 from lorae.isolation import isolated
 from lorae.linalg import leading_components
 from lorae.models.autoencoder import Autoencoder
-from lorae.models.layers import Linear, linear_layer
+from lorae.models.layers import Linear, layer_like
 from lorae.models.networks import ConcatInput, Decoder, Encoder, Limits, LinearSkip
 
 # Below this share of the largest, a deviation is rounding, and must not be divided by.
@@ -124,14 +124,14 @@ class PCAContinuation:
         path = weight[:, : self.encoding.shape[1]]
         rest = weight[:, self.encoding.shape[1] :]
         bias = layer.bias.detach().double().cpu()
-        return linear_layer(torch.cat([self.encoding, path - self.encoding, rest], dim=1), bias, layer)
+        return layer_like(layer, torch.cat([self.encoding, path - self.encoding, rest], dim=1), bias)
 
     def fold_into_decoder(self, layer: Linear) -> Linear:
         """Return a layer whose last d outputs are PCA's, and whose d outputs before them are the rest of `layer`'s."""
         weight, bias = (part.detach().double().cpu() for part in (layer.weight, layer.bias))
         features, path = weight.tensor_split([-len(self.decoding)])
         weight = torch.cat([features, path - self.decoding, self.decoding])
-        return linear_layer(weight, torch.cat([bias, bias.new_zeros(len(self.decoding))]), layer)
+        return layer_like(layer, weight, torch.cat([bias, bias.new_zeros(len(self.decoding))]))
 
 
 def find_continuation(items: NDArray[np.float64], codes: NDArray[np.float64]) -> PCAContinuation:

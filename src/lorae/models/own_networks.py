@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from lorae.errors import LoraeError
-from lorae.models.layers import Linear, linear_layer
+from lorae.models.layers import Linear
 from lorae.models.networks import Decoder, Encoder
 
 Build = Callable[[tuple[int, ...], int], tuple[nn.Module, nn.Module]]
@@ -187,7 +187,9 @@ def _is_linear(layer: nn.Module) -> bool:
 
 def _as_linear(layer: nn.Module) -> Linear:
     assert isinstance(layer, nn.Linear)
-    return linear_layer(layer.weight.detach(), layer.bias.detach(), layer)
+    copied = Linear(layer.in_features, layer.out_features)
+    copied.load_state_dict(layer.state_dict())
+    return copied
 
 
 def _identity(width: int) -> Linear:

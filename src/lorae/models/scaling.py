@@ -125,6 +125,8 @@ def as_images(items: NDArray[Any]) -> NDArray[Any]:
         return images
     if images.dtype.kind == "b":
         return images.astype(np.uint8) * np.uint8(255)
+    if images.dtype == np.uint16:
+        return (images >> 8).astype(np.uint8)  # the upper bits, as training does
     if images.dtype.kind in "iu" and images.min() >= 0 and images.max() <= 255:
         return images.astype(np.uint8)
     if not np.issubdtype(images.dtype, np.floating) or images.min() < 0 or images.max() > 1:

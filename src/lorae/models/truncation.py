@@ -1,6 +1,7 @@
 """Principal axes of a low-rank latent, from which `Autoencoder.truncate` builds a smaller model."""
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,16 +9,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lorae.errors import CollapsedError, DivergedError, LoraeError
+from lorae.errors import DivergedError, LoraeError
 from lorae.isolation import isolated
 from lorae.linalg import principal_axes
-from lorae.metrics.ranks import rank_at
 from lorae.models.bottlenecks import Bottleneck
-from lorae.models.layers import Linear, linear_layer
-
-# Below this share of the largest, a singular value of M is the rounding of its float32 entries: leaving it out changes
-# no output by more than that rounding does.
-ROUNDING = 1e-6
+from lorae.models.layers import AffineLayer, affine_after, affine_before
+from lorae.models.low_rank import numerical_rank
 
 
 @dataclass(frozen=True)
@@ -50,15 +47,13 @@ class PrincipalTruncation:
         codes: NDArray[Any] = encoder_outputs @ self.projection.mT.numpy() + self.offset.numpy()
         return codes.astype(encoder_outputs.dtype)
 
-    def fold_into_encoder(self, layer: Linear) -> Linear:
+    def fold_into_encoder(self, layer: AffineLayer) -> AffineLayer:
         """Return one layer for the encoder's last layer followed by the step from h to the code."""
-        weight, bias = (part.detach().double().cpu() for part in (layer.weight, layer.bias))
-        return linear_layer(self.projection @ weight, self.projection @ bias + self.offset, layer)
+        return affine_after(layer, self.projection, self.offset)
 
-    def fold_into_decoder(self, layer: Linear) -> Linear:
+    def fold_into_decoder(self, layer: AffineLayer) -> AffineLayer:
         """Return one layer for the step from the code to z followed by the decoder's first layer."""
-        weight, bias = (part.detach().double().cpu() for part in (layer.weight, layer.bias))
-        return linear_layer(weight @ self.axes, weight @ self.mean + bias, layer)
+        return affine_before(layer, self.axes, self.mean)
 
 
 @isolated()
@@ -86,30 +81,32 @@ def find_truncation(encoder_outputs: Tensor, bottleneck: Bottleneck, rank: int) 
         assert matrix is not None
         assert affine is not None
         A, b = (part.double() for part in affine)
-        U, _, _ = torch.linalg.svd(matrix.double())
-        # Directions beyond the numerical rank come last: their code is zero for every h.
-        directions = U[:, : max(rank, numerical_rank(matrix))]
         center = h.mean(0)
-        latents = (h - center) @ (directions.mT @ A).mT
-        _, turn, variances = (torch.from_numpy(part) for part in principal_axes(latents.numpy()))
-        axes = (directions @ turn)[:, :rank]
-        largest = axes.gather(0, axes.abs().argmax(0, keepdim=True))
-        axes *= torch.where(largest < 0, -1.0, 1.0)
+        axes, variances = _axes_within(matrix, rank, lambda directions: (h - center) @ (directions.mT @ A).mT)
         projection = axes.mT @ A
         return PrincipalTruncation(projection, -projection @ center, axes, A @ center + b, variances.sqrt())
 
 
-def numerical_rank(matrix: Tensor) -> int:
-    """Count the singular values of M above `ROUNDING` times the largest.
+@isolated()
+def truncation_of_latents(latents: Tensor, matrix: Tensor, rank: int) -> PrincipalTruncation:
+    """Find the same truncation of z = M h from latents z, (n, latent_dim), instead of h."""
+    z = latents.detach().double().cpu()
+    M = matrix.detach().double().cpu()
+    mean = z.mean(0)
+    axes, variances = _axes_within(matrix.detach().cpu(), rank, lambda directions: (z - mean) @ directions)
+    return PrincipalTruncation(axes.mT @ M, -axes.mT @ mean, axes, mean, variances.sqrt())
 
-    Raises CollapsedError if all are zero, DivergedError if one is not finite.
+
+def _axes_within(matrix: Tensor, rank: int, project: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+    """Return `rank` principal axes within the range of M as columns, and the variances along all of its directions.
+
+    project: gives the centered latents in the coordinates of orthonormal columns.
     """
-    if not matrix.isfinite().all():
-        raise DivergedError("truncate: M has entries that are not finite, expected finite ones; the model has diverged")
-    rank = rank_at(torch.linalg.svdvals(matrix.double()).cpu().numpy(), ROUNDING)
-    if rank == 0:
-        raise CollapsedError(
-            "truncate: M is zero, expected at least one direction: the model has collapsed and decodes one item only; "
-            "train it with a smaller penalty"
-        )
-    return rank
+    U, _, _ = torch.linalg.svd(matrix.double())
+    # Directions beyond the numerical rank come last: their code is zero for every h.
+    directions = U[:, : max(rank, numerical_rank(matrix))]
+    _, turn, variances = (torch.from_numpy(part) for part in principal_axes(project(directions).numpy()))
+    axes = (directions @ turn)[:, :rank]
+    largest = axes.gather(0, axes.abs().argmax(0, keepdim=True))
+    axes *= torch.where(largest < 0, -1.0, 1.0)
+    return axes, variances

@@ -38,6 +38,8 @@ COLUMNS = (
     Column("fid_midpoints", "FID, midpoints", ("interpolation", "value"), True, "{:.1f}".format),
     Column("kid_gaussian", "KID, Gaussian", ("kid", "gaussian", "mean"), True),
     Column("kid_mixture", "KID, mixture", ("kid", "mixture", "mean"), True),
+    Column("cmmd_gaussian", "CMMD, Gaussian", ("cmmd", "gaussian", "value"), True),
+    Column("cmmd_mixture", "CMMD, mixture", ("cmmd", "mixture", "value"), True),
     Column("precision", "precision, Gaussian", ("prdc", "gaussian", "precision"), False, "{:.3f}".format),
     Column("recall", "recall, Gaussian", ("prdc", "gaussian", "recall"), False, "{:.3f}".format),
     Column("density", "density, Gaussian", ("prdc", "gaussian", "density"), False, "{:.3f}".format),
@@ -53,7 +55,7 @@ COLUMNS = (
 
 # Paths in `evaluation.json` of the protocols that name the network of a distance.
 COMPARING = (
-    *((name, "floor", "protocol") for name in ("fid", "kid", "prdc")),
+    *((name, "floor", "protocol") for name in ("fid", "kid", "cmmd", "prdc")),
     ("interpolation", "protocol"),
 )
 

@@ -19,9 +19,13 @@ PATIENCE = 0.35
 
 @dataclass
 class BestWeights:
-    """The weights of a model at its smallest error on held-out raw items (n, ...)."""
+    """The weights of a model at its smallest error on held-out raw items (n, ...).
+
+    patience: share of all steps after which a smallest error is old
+    """
 
     items: NDArray[Any]
+    patience: float = PATIENCE
     error: float = math.inf
     reached_at: float = 0.0
     _measured_at: float = 0.0
@@ -39,7 +43,7 @@ class BestWeights:
 
     def stalled(self, progress: float) -> bool:
         """Return whether the smallest error is old; progress: share of all steps done."""
-        return self._weights is not None and progress - self.reached_at > PATIENCE
+        return self._weights is not None and progress - self.reached_at > self.patience
 
     def load_into(self, model: Autoencoder) -> None:
         """Load the best weights, if any were measured."""

@@ -17,14 +17,14 @@ from lorae.models.autoencoder import Autoencoder, ModelSpec
 from lorae.models.linear_path import continued_as_pca, refit_linear_path, set_linear_path
 from lorae.runs.store import InMemoryRun
 from lorae.system.hardware import thread_count
-from lorae.training.best_weights import BestWeights
+from lorae.training.best_weights import PATIENCE, BestWeights
 from lorae.training.builders import build, for_linear_path
 from lorae.training.rank_search import automatic_bound
 from lorae.training.schedule_context import MOST_ASIDE
 from lorae.training.trainer import Trainer
 
-# Folds of the items, of which the first one is held out; of more than 10,000 items, `MOST_ASIDE` give a mean error to
-# about 2%.
+# Folds of the items by default, of which the first one is held out; of more than 10,000 items, `MOST_ASIDE` give a mean
+# error to about 2%.
 FOLDS = 5
 HELD_OUT = 1 / FOLDS
 # With fewer items too few are held out to judge a network: the model is PCA.
@@ -134,16 +134,29 @@ class ModelSelection:
         Vectors in units of their deviations, float64, or images, uint8 or float32.
     noises : tuple of float
         Deviations of the noise on latents to choose from.
+    folds : int, default=5
+        Parts of the items, of which the first one is held out; at least 3, since a network may be judged by others.
+    patience : float, default=0.35
+        Share of all steps after which a training whose held-out error has not fallen stops; infinite for never.
     quiet : bool, default=True
         Show no progress bar.
     """
 
     def __init__(
-        self, settings: Settings, items: NDArray[Any], noises: tuple[float, ...], *, quiet: bool = True
+        self,
+        settings: Settings,
+        items: NDArray[Any],
+        noises: tuple[float, ...],
+        *,
+        folds: int = FOLDS,
+        patience: float = PATIENCE,
+        quiet: bool = True,
     ) -> None:
         self.settings = settings
         self.items = items
         self.noises = noises
+        self.folds = folds
+        self.patience = patience
         self.quiet = quiet
         self.order = np.random.default_rng(settings.seed).permutation(len(items))
         self.kept, self.held = self._fold(0)
@@ -203,11 +216,11 @@ class ModelSelection:
         return self.items[np.setdiff1d(self.order, np.concatenate([self._held(0), held]))], self.items[held]
 
     def _held(self, number: int) -> NDArray[np.int64]:
-        return np.sort(self.order[number::FOLDS][:MOST_ASIDE])
+        return np.sort(self.order[number :: self.folds][:MOST_ASIDE])
 
     @property
     def _can_judge(self) -> bool:
-        return len(self.items) >= FEWEST and self.variance > 0
+        return len(self.items) >= FEWEST and len(self.held) >= FEWEST // FOLDS and self.variance > 0
 
     def _chosen_rank(self) -> tuple[int, list[Candidate]]:
         """Return the rank, and the model of a search for it if that has this rank."""
@@ -253,7 +266,7 @@ class ModelSelection:
     def _train(self, noise: float, share: float, latent_dim: int, rank: int | float | str | None) -> Candidate | None:
         """Train a network with one noise for a share of all steps; None if it diverges or collapses."""
         settings = self._settings(noise, share, latent_dim, rank)
-        best = BestWeights(as_inputs(self.held))
+        best = BestWeights(as_inputs(self.held), self.patience)
         trainer = self._trainer(settings, self.kept, best)
         try:
             model = trainer.fit()
@@ -291,7 +304,7 @@ class ModelSelection:
         n = len(self.items)
         everything = LinearFloor.fit(self.items, self.items, rank)
         judgments = []
-        for number in range(1, FOLDS) if n < FEW else (0,):
+        for number in range(1, min(self.folds, FOLDS)) if n < FEW else (0,):
             kept, held = self._fold(number)
             errors = self._again(candidate, kept, held, rank) if number else candidate.errors
             if errors is None:
@@ -311,7 +324,7 @@ class ModelSelection:
         """
         settings = self._settings(candidate.noise, candidate.share, candidate.latent_dim, rank)
         try:
-            model = self._trainer(settings, kept, BestWeights(as_inputs(self.held))).fit()
+            model = self._trainer(settings, kept, BestWeights(as_inputs(self.held), self.patience)).fit()
             return _errors(finished(model, kept), held)
         except MODEL_FAILURES:
             return None

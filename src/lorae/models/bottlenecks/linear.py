@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from lorae.errors import LoraeError
 from lorae.models.bottlenecks.base import Bottleneck, Latent, check_option
 from lorae.models.bottlenecks.normalizer import Normalizer
-from lorae.models.layers import Linear
+from lorae.models.low_rank import LowRankLinear
 from lorae.randomness import randn_like
 
 
@@ -25,13 +25,7 @@ class LinearBottleneck(Bottleneck):
         check_option(noise >= 0, "noise", noise, "at least 0")
         self.normalizer = Normalizer(latent_dim, normalize)
         self.noise = noise
-        self.layers = nn.Sequential(*(Linear(latent_dim, latent_dim, bias=False) for _ in range(layers)))
-        for layer in self.layers:
-            assert isinstance(layer, Linear)
-            if init == "identity":
-                nn.init.eye_(layer.weight)
-            elif init == "orthogonal":
-                nn.init.orthogonal_(layer.weight)
+        self.layers = nn.Sequential(*(LowRankLinear(latent_dim, init) for _ in range(layers)))
 
     def forward(self, h: Tensor) -> Latent:
         """Return the latent of h, float32 (n, latent_dim)."""
