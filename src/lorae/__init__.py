@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 
 # Public function -> module; none may be the name of a submodule, which an import would put in the function's place.
 _API = {
+    "Autoencoder": "models",
     "LoRAE": "estimator",
     "compare": "api",
     "decode": "api",

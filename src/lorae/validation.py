@@ -91,6 +91,17 @@ def choice(*names: str) -> Rule:
     return Rule("one of " + ", ".join(names), parse, names)
 
 
+def choice_or_function(*names: str) -> Rule:
+    """Return the rule of one of a list of names, or the address FILE.py:NAME of a function."""
+
+    def parse(value: Any) -> str:
+        file, _, name = str(value).rpartition(":")
+        _require(value in names or (file.endswith(".py") and name.isidentifier()))
+        return str(value)
+
+    return Rule(f"one of {', '.join(names)}, or FILE.py:NAME of a function (shape, latent_dim)", parse, names)
+
+
 def text() -> Rule:
     """Return the rule of strings that are not empty; a pathlib.Path is taken as its string."""
 

@@ -30,7 +30,7 @@ FUNCTIONS = (
     "truncate",
     "write_report",
 )
-CLASSES = ("DivergedError", "LoRAE", "LoraeError", "LoraeWarning")
+CLASSES = ("Autoencoder", "DivergedError", "LoRAE", "LoraeError", "LoraeWarning")
 LAYER = ("LowRankLinear", "ProximalAdam", "fold", "nuclear_norm_penalty", "proximal_step", "truncate")
 # Names that README, docs/ or docstrings of public functions import from elsewhere.
 DOCUMENTED = (

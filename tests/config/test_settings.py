@@ -25,7 +25,12 @@ def settings(**values):
         ("penalty", "-1e-3", "a number of at least 0"),
         ("penalty", "lots", "a number of at least 0"),
         ("method", "lorea", "one of ae, vae, irmae, lorae"),
-        ("network", "vgg", "one of mnist, celeba, mlp"),
+        (
+            "network",
+            "vgg",
+            "one of mnist, celeba, resnet, mlp, residual, linear, modules, or FILE.py:NAME of a function",
+        ),
+        ("network", "nets.py:", "FILE.py:NAME"),
         ("test_fraction", 1.0, "a number between 0 and 1"),
         ("device", "tpu", "one of auto, cpu, cuda"),
         ("skip_bad", "maybe", "true or false"),
@@ -151,9 +156,31 @@ def test_a_latent_is_no_wider_than_vectors_are():
 def test_networks_fit_the_kind_of_data():
     with pytest.raises(LoraeError, match="network: got 'celeba', expected one of mlp, residual, linear for vectors"):
         resolve(settings(network="celeba"), "vectors", (60,))
-    fitting = "mnist, celeba, residual, linear"
+    fitting = "mnist, celeba, resnet, residual, linear"
     with pytest.raises(LoraeError, match=f"network: got 'mlp', expected one of {fitting} for images"):
         resolve(settings(network="mlp"), "images", (1, 32, 32))
+
+
+@pytest.mark.parametrize("network", ["mnist", "celeba", "residual"])
+def test_a_network_that_halves_sides_refuses_others_and_names_one_that_does_not(network):
+    with pytest.raises(LoraeError, match=r"size: images of 28x30 .*multiples of 8 .*pass size=32, or network=resnet"):
+        resolve(settings(network=network), "images", (1, 28, 30))
+    assert resolve(settings(network="resnet"), "images", (1, 28, 30)).network == "resnet"
+
+
+def test_networks_of_the_user_take_every_kind_and_a_likelihood_of_pixels_only_on_request():
+    for kind, shape in (("images", (1, 9, 9)), ("vectors", (6,)), ("tensors", (2, 30))):
+        resolved = resolve(settings(network="nets.py:build", method="vae"), kind, shape)
+        assert (resolved.network, resolved.likelihood) == ("nets.py:build", "gaussian")
+    assert resolve(settings(network="modules"), "tensors", (2, 30)).latent_dim == 60
+    with pytest.raises(LoraeError, match="none is built in for tensors"):
+        resolve(settings(data="points.npy"), "tensors", (2, 30))
+
+
+def test_depth_is_of_resnet_alone():
+    assert resolve(settings(network="resnet", depth=2), "images", (1, 32, 32)).depth == 2
+    with pytest.raises(LoraeError, match="depth: got 2, but network 'mnist' has none"):
+        resolve(settings(network="mnist", depth=2), "images", (1, 32, 32))
 
 
 def test_the_ways_to_ask_for_a_rank_are_parsed_alike_from_words_and_values():

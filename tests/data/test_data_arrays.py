@@ -95,7 +95,6 @@ def test_vectors_must_be_finite(value):
         np.zeros(5),
         np.zeros((5, 8, 8, 2)),
         np.zeros((5, 3, 8, 3)),
-        np.zeros((5, 1, 1, 8, 8)),
         np.zeros((5, 0)),
         np.zeros((5, 8), complex),
         np.array([["a", "b"]] * 5),
@@ -112,9 +111,38 @@ def test_too_few_items(count):
         load(np.zeros((count, 4)))
 
 
-def test_sides_that_the_network_cannot_halve():
-    with pytest.raises(LoraeError, match=r"size: images of 28x28 .*pass size=32"):
-        load(np.zeros((5, 28, 28), np.uint8))
+@pytest.mark.parametrize(
+    ("shape", "kind", "expected"),
+    [
+        ((2, 10), "tensors", "tensors"),
+        ((3, 8, 8), "tensors", "tensors"),
+        ((1, 4, 5, 6), "auto", "tensors"),
+        ((7,), "tensors", "vectors"),
+        ((9, 8), "auto", "images"),
+        ((9, 8), "images", "images"),
+    ],
+)
+def test_the_kind_of_items_is_chosen_by_their_axes_or_by_name(shape, kind, expected):
+    values = np.random.default_rng(0).random((5, *shape))
+    dataset = load(values, kind=kind)
+    assert dataset.kind == dataset.describe()["kind"] == expected
+    if expected == "tensors":
+        assert dataset.shape == shape
+        parts = np.concatenate([dataset.train.inputs, dataset.test.inputs])
+        np.testing.assert_array_equal(np.sort(parts.ravel()), np.sort(values.astype(np.float32).ravel()))
+
+
+def test_tensors_have_finite_values_and_no_pixels():
+    with pytest.raises(LoraeError, match=r"nan at index \(1, 0, 2\), expected finite"):
+        load(np.where(np.arange(40).reshape(4, 2, 5) == 12, np.nan, 0.0), kind="tensors")
+    with pytest.raises(LoraeError, match="size: got 8"):
+        load(np.zeros((4, 2, 5)), kind="tensors", size=8)
+    with pytest.raises(LoraeError, match=r"kind: got 'tensors', but shapes-grey holds images"):
+        load_data(DataSettings(data="shapes-grey", limit=10, kind="tensors"))
+
+
+def test_images_may_have_any_sides():
+    assert load(np.zeros((5, 28, 28), np.uint8)).shape == (1, 28, 28)
     assert load(np.zeros((5, 28, 28), np.uint8), size=32).shape == (1, 32, 32)
     assert load(np.zeros((5, 28, 28), np.uint8), crop=24).shape == (1, 24, 24)
     assert load(np.zeros((5, 28, 28), np.uint8), size=32, channels=3).shape == (3, 32, 32)
@@ -192,7 +220,7 @@ def test_labels_that_do_not_fit(tmp_path, labels):
     ("train", "test", "expected"),
     [
         (np.zeros((4, 8, 8), np.uint8), np.zeros((4, 3)), "one kind"),
-        (np.zeros((4, 2)), np.zeros((4, 3)), "one length"),
+        (np.zeros((4, 2)), np.zeros((4, 3)), "one shape"),
         (np.zeros((4, 8, 8), np.uint8), np.zeros((4, 16, 16), np.uint8), "one size"),
         (np.zeros((4, 8, 8), np.uint8), np.zeros((0, 8, 8), np.uint8), "test split is empty"),
     ],

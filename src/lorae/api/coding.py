@@ -103,7 +103,7 @@ def decode(
 
     run, target = as_run(run), check_out(out, pictures=True)
     model = on_device(run.load_model(), choose_device(device))
-    items = as_items(model.decode(load_collection(codes).items.astype(np.float32)))
+    items = as_items(model.decode(load_collection(codes).items.astype(np.float32)), images=model.spec.images)
     if target is not None:
         write_items(items, target)
     return items

@@ -79,7 +79,7 @@ def sample(
     sampler = sampler or default_sampler(run)
     asked = EvaluationSettings.from_values(settings, origin_of_argument)
     model = on_device(run.load_model(), choose_device(asked.device))
-    kind = "images" if len(model.spec.shape) == 3 else "vectors"
+    kind = "images" if model.spec.images else "vectors"
     name = str(run.config["data"]["name"])
     asked = dataclasses.replace(asked, samplers=(sampler,)).resolve(name, kind, run.settings.method)
 
@@ -101,7 +101,7 @@ def sample(
             LoraeWarning,
             stacklevel=2,
         )
-    items = as_items(model.decode(density.sample(n, draw_generator(asked.seed, 0))))
+    items = as_items(model.decode(density.sample(n, draw_generator(asked.seed, 0))), images=model.spec.images)
     if target is not None:
         write_items(items, target)
     with into_run() if target is None else tolerated("figures: the samples are not drawn"):
@@ -167,8 +167,8 @@ def interpolate(
     if out is not None:
         Run.refuse_existing(out)
     model = run.load_model()
-    if len(model.spec.shape) != 3:
-        raise LoraeError(f"run: {str(run.path)!r} was trained on vectors; interpolations are pictured for images")
+    if not model.spec.images:
+        raise LoraeError(f"run: {str(run.path)!r} was trained on no images; interpolations are pictured for images")
     if not model.spec.encodes:
         raise LoraeError(f"run: method {run.settings.method!r} only generates: it has no encoder for images of a pair")
     try:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lorae.config.data_settings import ARRAY, DataSettings
 from lorae.config.datasets import DATASETS
+from lorae.config.settings import MODULES
 from lorae.errors import LoraeError, LoraeWarning, MissingDataError
 from lorae.isolation import isolated
 from lorae.runs.run import Run
@@ -15,12 +16,21 @@ from lorae.validation import Rule
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from torch import nn
 
     from lorae.data.dataset import Dataset
     from lorae.models.autoencoder import Autoencoder
+    from lorae.models.own_networks import OwnNetworks
 
 
-def load(run: "str | Path | Run", *, point: str | None = None) -> "Autoencoder":
+def load(
+    run: "str | Path | Run",
+    *,
+    point: str | None = None,
+    encoder: "nn.Module | None" = None,
+    decoder: "nn.Module | None" = None,
+    trust_code: bool = False,
+) -> "Autoencoder":
     """Load the trained model of a run.
 
     Parameters
@@ -29,6 +39,9 @@ def load(run: "str | Path | Run", *, point: str | None = None) -> "Autoencoder":
         A finished run.
     point : str, default=None
         Name of a point of a penalty path, as in `evaluation.json`; None: the model of the run.
+    encoder, decoder, trust_code
+        For a run with networks of your own, as in `lorae.runs.Run`: modules of the structure that was trained, or the
+        permission to import the file in the run folder.
 
     Returns
     -------
@@ -49,7 +62,9 @@ def load(run: "str | Path | Run", *, point: str | None = None) -> "Autoencoder":
     """
     from lorae.data.items import prepare_items, read_for_model
 
-    run = as_run(run)
+    if not isinstance(run, Run) or encoder is not None or decoder is not None or trust_code:
+        path = run.path if isinstance(run, Run) else run
+        run = Run(path, encoder=encoder, decoder=decoder, trust_code=trust_code)
     model = run.load_model(point)
     model.read = functools.partial(read_for_model, run.settings, model.spec.shape, columns_of(run))
     model.prepare = functools.partial(prepare_items, run.settings, model.spec.shape)
@@ -114,6 +129,38 @@ def data_name(data: Any) -> str:
             "polars or pyarrow, or a Dataset or DataLoader of torch"
         )
     return ARRAY
+
+
+def own_networks(encoder: Any, decoder: Any, settings: dict[str, Any]) -> "OwnNetworks | None":
+    """Return the user's networks, given as modules or as the setting `network`, which is made complete; else None."""
+    from lorae.models.own_networks import OwnNetworks
+
+    network = settings.get("network")
+    if encoder is not None or decoder is not None:
+        if network not in (None, MODULES):
+            raise LoraeError(f"network: got {network!r} beside encoder and decoder, expected one of them")
+        settings["network"] = MODULES
+        return OwnNetworks.from_modules(encoder, decoder)
+    if network == MODULES:
+        raise LoraeError(f"network: got {network!r}, expected the modules as encoder= and decoder=")
+    if not isinstance(network, str) or ":" not in network:
+        return None
+    place, _, name = network.rpartition(":")
+    settings["network"] = f"{absolute_path(place)}:{name}"
+    return OwnNetworks.from_file(settings["network"])
+
+
+def axes_of(data: Any) -> int | None:
+    """Return the number of axes of an array, in memory or in an .npy or .npz file; None for other data."""
+    from lorae.data.sources import read_array_file
+
+    if not isinstance(data, (str, Path)):
+        return len(data.shape) if hasattr(data, "shape") else None
+    path = Path(data).expanduser()
+    if not path.is_file() or path.suffix.lower() not in (".npy", ".npz"):
+        return None
+    found = read_array_file(path)
+    return max(array.ndim for array in found.values()) if isinstance(found, dict) else found.ndim
 
 
 def columns_of(run: Run) -> tuple[str, ...]:
@@ -194,4 +241,5 @@ def _stored(run: Run, fingerprint: str) -> "Dataset | None":
             "if it was moved, pass data=PATH",
             settings={"data": "PATH"},
         )
+    found = dataclasses.replace(found, tensors=run.config["data"]["kind"] == "tensors")
     return found.limited(run.settings.limit)

@@ -1,5 +1,6 @@
 """The config of a new run: settings from files and arguments, its folder, and its `config.json`."""
 
+import dataclasses
 import datetime
 import platform
 import shlex
@@ -10,7 +11,7 @@ import yaml
 
 from lorae import __version__
 from lorae.config.methods import get_method, method_names
-from lorae.config.settings import ARRAY, RANK_GOALS, Settings
+from lorae.config.settings import ARRAY, MODULES, RANK_GOALS, Settings
 from lorae.errors import LoraeError, flag
 from lorae.runs.run import Run
 from lorae.runs.schema import SCHEMA, Config, upgrade
@@ -93,6 +94,7 @@ def config_document(
     from lorae.training.builders import check_objective
 
     check_objective(objective, dataset)
+    own = objective.model.spec.own
     return {
         "schema": SCHEMA,
         "version": __version__,
@@ -101,6 +103,7 @@ def config_document(
         "settings": settings.to_json(),
         "data": dataset.describe(),
         "parameters": objective.model.parameter_counts(),
+        **({} if own is None else {"network": dataclasses.asdict(own)}),
         "machine": {
             "torch": torch.__version__,
             "python": platform.python_version(),
@@ -112,10 +115,13 @@ def config_document(
 
 
 def _command(explicit: dict[str, Any], path: Path) -> str:
-    """Return the command that trains the same run, or the Python call for an array in memory."""
-    if explicit["data"] == ARRAY:
-        values = ", ".join(f"{name}={value!r}" for name, value in explicit.items() if name != "data")
-        return f"lorae.train(array, {values}, out={str(path)!r})"
+    """Return the command that trains the same run, or the Python call for an array or modules in memory."""
+    if explicit["data"] == ARRAY or explicit.get("network") == MODULES:
+        data = "array" if explicit["data"] == ARRAY else repr(explicit["data"])
+        modules = "encoder=encoder, decoder=decoder, " if explicit.get("network") == MODULES else ""
+        left_out = ("data", "network") if modules else ("data",)
+        values = "".join(f"{name}={value!r}, " for name, value in explicit.items() if name not in left_out)
+        return f"lorae.train({data}, {modules}{values}out={str(path)!r})"
     words = ["lorae", "train", explicit["data"]]
     for name, value in explicit.items():
         if name == "data" or value is None:

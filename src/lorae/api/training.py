@@ -7,7 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lorae.api.finishing import finish
-from lorae.api.loading import absolute_path, as_run, data_name, dataset_of, load_dataset, origin_of_argument
+from lorae.api.loading import (
+    absolute_path,
+    as_run,
+    axes_of,
+    data_name,
+    dataset_of,
+    load_dataset,
+    origin_of_argument,
+    own_networks,
+)
 from lorae.api.run_config import choose_out, config_document, merge_settings, read_config
 from lorae.config.datasets import LEAST_STEPS
 from lorae.config.resolution import resolve
@@ -19,6 +28,7 @@ from lorae.system.files import write_atomically
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from torch import nn
 
     from lorae.data import Dataset
     from lorae.objectives import Objective
@@ -30,6 +40,8 @@ def train(
     out: str | Path | None = None,
     config: str | Path | None = None,
     quiet: bool = False,
+    encoder: "nn.Module | None" = None,
+    decoder: "nn.Module | None" = None,
     **settings: Any,
 ) -> Run:
     """Train one method on one data set into a new run folder, measure it, and write its report.
@@ -47,6 +59,9 @@ def train(
         YAML file of settings, or the `config.json` of another run; keyword arguments override it.
     quiet : bool, default=False
         Show no progress bar.
+    encoder, decoder : torch module, default=None
+        Networks of your own, which are copied: from items, float32 (n, ...), to (n, latent_dim), and back. Arrays of
+        three axes are then signals (n, c, t). `network="FILE.py:NAME"` has them made by a function instead.
     **settings
         Fields of `lorae.config.settings.Settings`, as in `method="lorae", penalty=1e-4, epochs=3`.
 
@@ -65,10 +80,11 @@ def train(
     """
     from lorae.training.builders import build
 
+    networks = own_networks(encoder, decoder, settings)
     planned, dataset, explicit = _plan(data, config, settings)
     path = choose_out(planned, out)
-    objective = build(planned, dataset)
-    run = Run.create(path, config_document(planned, dataset, explicit, path, objective))
+    objective = build(planned, dataset, networks)
+    run = Run.create(path, config_document(planned, dataset, explicit, path, objective), networks)
     return _fit(run, dataset, quiet, objective)
 
 
@@ -77,13 +93,15 @@ def plan(
     *,
     out: str | Path | None = None,
     config: str | Path | None = None,
+    encoder: "nn.Module | None" = None,
+    decoder: "nn.Module | None" = None,
     **settings: Any,
 ) -> Config:
     """Return the `config.json` that `train` would write, without training or writing anything.
 
     Parameters
     ----------
-    data, out, config, **settings
+    data, out, config, encoder, decoder, **settings
         As in `train`.
 
     Returns
@@ -103,8 +121,9 @@ def plan(
     """
     from lorae.training.builders import build
 
+    networks = own_networks(encoder, decoder, settings)
     planned, dataset, explicit = _plan(data, config, settings)
-    return config_document(planned, dataset, explicit, choose_out(planned, out), build(planned, dataset))
+    return config_document(planned, dataset, explicit, choose_out(planned, out), build(planned, dataset, networks))
 
 
 def resume(run: "str | Path | Run", *, data: "str | Path | NDArray[Any] | None" = None, quiet: bool = False) -> Run:
@@ -163,8 +182,13 @@ def _plan(
         explicit["method"] = "lorae+"  # the method whose rank can be chosen
     if explicit.get("data_root") is not None:
         explicit["data_root"] = absolute_path(explicit["data_root"])
+    if ":" in str(from_file.get("network")) and "network" not in arguments:
+        address = from_file["network"]  # a file is imported only where the caller names it
+        raise LoraeError(f"network: {str(config)!r} names {address!r}; pass it again as network= to import that file")
     in_file = from_file.keys() - arguments.keys()
     settings = Settings.from_values(explicit, lambda name: str(config) if name in in_file else origin_of_argument(name))
+    if settings.own_network and settings.kind == "auto" and axes_of(data) == 3:
+        settings = dataclasses.replace(settings, kind="tensors")
     device = choose_device(settings.device)
     dataset = load_dataset(settings, data)
     for split, part, cure in (
@@ -229,6 +253,6 @@ def _finish_points(run: Run, dataset: "Dataset") -> None:
         config: Config = {**run.config, "settings": settings, "point": {"of": str(run.path), "name": point["point"]}}
         for name in ("checkpoints", "figures"):
             (folder / name).mkdir(exist_ok=True)
-        write_config(folder, config)
+        write_config(folder, config, run.networks)
         write_atomically(folder / "stats.jsonl", (run.path / "stats.jsonl").read_bytes())
-        finish(Run(folder), limited(run.load_model(point["point"]), dataset), dataset)
+        finish(Run.opened(folder, run.networks), limited(run.load_model(point["point"]), dataset), dataset)

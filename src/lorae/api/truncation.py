@@ -79,7 +79,7 @@ def truncate(
         gone = missing
     truncation = model.truncation_of(outputs, width)
     small = model.truncated(truncation)
-    new = Run.create(path, _config(run, model, small, truncation, path))
+    new = Run.create(path, _config(run, model, small, truncation, path), run.networks)
     write_atomically(new.path / "stats.jsonl", (run.path / "stats.jsonl").read_bytes())
     if dataset is not None:
         return finish(new, small, dataset)

@@ -42,8 +42,8 @@ def write_items(items: "NDArray[Any]", path: Path, key: str = "images") -> None:
         else:
             np.savez_compressed(content, allow_pickle=False, **{key: items})
         write_atomically(path, content.getvalue())
-    elif items.ndim != 4:
-        raise LoraeError(f"out: got the folder {str(path)!r}, but the items are vectors; expected a file of arrays")
+    elif items.dtype != np.uint8:
+        raise LoraeError(f"out: got the folder {str(path)!r}, but the items are no images; expected a file of arrays")
     else:
         path.mkdir(parents=True, exist_ok=True)
         for index, image in enumerate(items):
@@ -52,11 +52,11 @@ def write_items(items: "NDArray[Any]", path: Path, key: str = "images") -> None:
 
 
 def csv_lines(rows: "NDArray[Any]") -> Iterator[str]:
-    """Yield rows (n, d) as text, with commas and as many digits as give the same floats again."""
-    if rows.ndim != 2:
+    """Yield vectors or tensors in rows as text, with commas and as many digits as give the same floats again."""
+    if rows.dtype.kind != "f":
         raise LoraeError("out: the items are images, expected an .npy or .npz file or a new folder; pass out=PATH")
     digits = 9 if rows.dtype.itemsize <= 4 else 17
-    for row in rows:
+    for row in rows.reshape(len(rows), -1):
         yield ",".join(f"{value:.{digits}g}" for value in row)
 
 

@@ -13,6 +13,7 @@ from lorae.config.methods import TERMS, option_names, weight_names
 from lorae.config.settings import RENAMED, Settings
 from lorae.errors import LoraeError, LoraeWarning, as_flags, did_you_mean, flag
 from lorae.penalties import all_penalties
+from lorae.runs.run import Run
 
 # Flags of `lorae train` and `lorae data`; `data` itself is an argument without a flag.
 DATA_SETTINGS = tuple(field.name for field in dataclasses.fields(DataSettings) if field.name != "data")
@@ -119,6 +120,11 @@ def settings_of(options: argparse.Namespace, table: type[Any] = Settings) -> dic
         parts = {key.split(".", 1)[1]: value for key, value in given.items() if key.startswith(f"{name}.")}
         settings |= {name: parts} if parts else {}
     return settings
+
+
+def run_of(options: argparse.Namespace) -> Run:
+    """Return the run that a command is given, with the permission to import its file if the flag is."""
+    return Run(options.run, trust_code=options.trust_code)
 
 
 def join_negative_numbers(words: Sequence[str]) -> list[str]:

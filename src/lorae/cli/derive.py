@@ -9,7 +9,7 @@ from lorae.api.export import FORMATS, exported_width
 from lorae.api.generation import default_sampler
 from lorae.api.truncation import describe_truncation, explain_width
 from lorae.api.writing import csv_lines
-from lorae.cli.arguments import add_moved_data, add_settings, settings_of
+from lorae.cli.arguments import add_moved_data, add_settings, run_of, settings_of
 from lorae.cli.output import Output, error_text, existing, table
 from lorae.config.data_settings import FILES_OF_ITEMS
 from lorae.config.evaluation_settings import EvaluationSettings
@@ -65,7 +65,9 @@ def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
 def _sample(options: argparse.Namespace) -> Output:
     settings = settings_of(options, EvaluationSettings)
     del settings["n"]
-    items = api.sample(options.run, options.n, sampler=options.sampler, out=options.out, data=options.data, **settings)
+    items = api.sample(
+        run_of(options), options.n, sampler=options.sampler, out=options.out, data=options.data, **settings
+    )
     figure = f"{options.run}/figures/samples-{options.sampler or default_sampler(Run(options.run))}.png"
     written = [] if options.out is None else [f"{len(items):,} items in {options.out}"]
     return {"figure": figure, "n": len(items), "out": options.out}, [*existing(figure), *written]
@@ -77,17 +79,17 @@ def _interpolate(options: argparse.Namespace) -> Output:
         pairs = [_pair(words) for words in options.between]
     given = {name: getattr(options, name) for name in ("steps", "seed", "out", "data")}
     folder = options.out or f"{options.run}/figures"
-    figures = [f"{folder}/interpolation-{name}.png" for name in api.interpolate(options.run, pairs=pairs, **given)]
+    figures = [f"{folder}/interpolation-{name}.png" for name in api.interpolate(run_of(options), pairs=pairs, **given)]
     return {"figures": figures}, figures
 
 
 def _encode(options: argparse.Namespace) -> Output:
-    codes = api.encode(options.run, options.items, out=options.out, **settings_of(options, EvaluationSettings))
+    codes = api.encode(run_of(options), options.items, out=options.out, **settings_of(options, EvaluationSettings))
     return _rows(codes, "codes", options.out)
 
 
 def _decode(options: argparse.Namespace) -> Output:
-    items = api.decode(options.run, options.codes, out=options.out, **settings_of(options, EvaluationSettings))
+    items = api.decode(run_of(options), options.codes, out=options.out, **settings_of(options, EvaluationSettings))
     return _rows(items, "items", options.out)
 
 
@@ -107,7 +109,7 @@ def _pair(words: str) -> tuple[str, str]:
 
 
 def _truncate(options: argparse.Namespace) -> Output:
-    run = api.truncate(options.run, options.rank, options.out, data=options.data)
+    run = api.truncate(run_of(options), options.rank, options.out, data=options.data)
     result = describe_truncation(run)
     columns = [_sizes(result["before"]), _sizes(result["after"])]
     rows = [(name, *(column[name] for column in columns)) for name in columns[0]]
@@ -121,7 +123,7 @@ def _sizes(side: dict[str, Any]) -> dict[str, str]:
 
 
 def _export(options: argparse.Namespace) -> Output:
-    folder = api.export_run(options.run, options.format, out=options.out, rank=options.rank, data=options.data)
+    folder = api.export_run(run_of(options), options.format, out=options.out, rank=options.rank, data=options.data)
     files = {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
     width = exported_width(folder)
     shown = [explain_width(Run(options.run), width), *(f"{folder / name} ({n:,} bytes)" for name, n in files.items())]

@@ -8,12 +8,11 @@ from typing import Any
 from rich.table import Table
 
 from lorae import api
-from lorae.cli.arguments import DATA_SETTINGS, MEANING_OF_DATA, add_moved_data, add_settings, settings_of
+from lorae.cli.arguments import DATA_SETTINGS, MEANING_OF_DATA, add_moved_data, add_settings, run_of, settings_of
 from lorae.cli.output import Output, existing, table
 from lorae.config.data_settings import FILES_OF_ITEMS
 from lorae.config.evaluation_settings import EvaluationSettings
 from lorae.reports import comparison
-from lorae.runs.run import Run
 
 PAGE = "lorae-report.html"
 
@@ -92,7 +91,7 @@ def _methods(_: argparse.Namespace) -> Output:
 
 
 def _spectrum(options: argparse.Namespace) -> Output:
-    result = api.spectrum(options.run, tolerance=options.tolerance, data=options.data).to_json()
+    result = api.spectrum(run_of(options), tolerance=options.tolerance, data=options.data).to_json()
     others = [
         ("99% energy", result["energy_99"]),
         ("entropy", f"{result['entropy_rank']:.1f}"),
@@ -107,7 +106,7 @@ def _spectrum(options: argparse.Namespace) -> Output:
 
 
 def _reconstruct(options: argparse.Namespace) -> Output:
-    path = str(api.reconstruct(options.run, n=options.n, out=options.out, data=options.data))
+    path = str(api.reconstruct(run_of(options), n=options.n, out=options.out, data=options.data))
     return {"figure": path}, [path]
 
 
@@ -117,7 +116,7 @@ def _report(options: argparse.Namespace) -> Output:
 
 
 def _evaluate(options: argparse.Namespace) -> Output:
-    run = Run(options.run)  # it holds the results that its folder does not take
+    run = run_of(options)  # it holds the results that its folder does not take
     result = api.evaluate(run, only=options.only, data=options.data, **settings_of(options, EvaluationSettings))
     (row,) = comparison.rows([run])
     cells = [(column.title, column.show(row[column.key])) for column in comparison.shown_columns([row])]

@@ -13,6 +13,8 @@ from lorae.cli.output import Output, accept_all_characters, flush, show
 from lorae.errors import LoraeError, LoraeWarning, as_flags
 from lorae.system.faults import reason_of
 
+TRUST = "import the file in RUN/network, for a run with networks of your own; it can do anything that you can"
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command, given by the words after `lorae`; None takes those of the process.
@@ -72,6 +74,8 @@ def build_parser() -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=meaning, allow_abbrev=False, **{"description": meaning, **form})
         sub.set_defaults(command=command)
         sub.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+        if takes == "run":
+            sub.add_argument("--trust-code", action="store_true", help=TRUST)
         if takes:
             sub.add_argument(takes, metavar="RUN", nargs="+" if takes == "runs" else None)
         return sub

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from lorae import api
 from lorae.api.truncation import methods_with_matrix
-from lorae.cli.arguments import DATA_SETTINGS, MEANING_OF_DATA, PARTS, add_moved_data, add_settings, settings_of
+from lorae.cli.arguments import DATA_SETTINGS, MEANING_OF_DATA, PARTS, add_moved_data, add_settings, run_of, settings_of
 from lorae.cli.output import Output, error_text, table
 from lorae.config.settings import Settings
 from lorae.reports.rank_selection import Choice, read_choice
@@ -61,7 +61,7 @@ def _train(options: argparse.Namespace) -> Output:
 
 
 def _resume(options: argparse.Namespace) -> Output:
-    return _finished(api.resume(options.run, data=options.data))
+    return _finished(api.resume(run_of(options), data=options.data))
 
 
 def _explain_rank(run: Run, choice: Choice | None) -> str:

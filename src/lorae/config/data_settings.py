@@ -28,6 +28,12 @@ class DataSettings:
 
     data: str = setting("mnist", rules.text(), f"{', '.join(DATASETS)}, {FILES_OF_ITEMS}")
     data_root: str | None = setting(None, rules.text(), "folder with the raw files of mnist, fashion-mnist or celeba")
+    kind: str = setting(
+        "auto",
+        rules.choice("auto", "images", "tensors"),
+        "items of arrays: images, or tensors, plain numbers of any shape such as signals (n, c, t); by default (n, d) "
+        "are vectors, three and four axes images, more tensors; with a network of your own, three axes are signals",
+    )
     limit: int | None = setting(None, rules.whole(1), "train on the first N items only; the test split is not reduced")
     size: int | None = setting(None, rules.whole(8), "side of the images in pixels after resizing")
     crop: int | None = setting(None, rules.whole(1), "side of the center square cut out before resizing")

@@ -94,13 +94,13 @@ class EvaluationSettings:
         return settings
 
     def resolve(self, data: str, kind: str, method: str) -> "EvaluationSettings":
-        """Return the settings with the defaults of data and method; `kind` is `images` or `vectors`.
+        """Return the settings with the defaults of data and method; `kind` is `images`, `vectors` or `tensors`.
 
         Raises LoraeError for a density to be fitted to latents of a method without an encoder.
         """
         defaults, features = get_defaults(data), self.features
         if features is None:
-            features = "raw" if kind == "vectors" else defaults.features
+            features = defaults.features if kind == "images" else "raw"
         components = self.components or defaults.components
         row = get_method(method)
         fitted = ("gaussian", "mixture") if row.encodes else ()

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterable, Mapping
+from math import prod
 
 from lorae.config.datasets import get_defaults
 from lorae.config.methods import TERMS, Method, get_method
@@ -12,31 +13,47 @@ from lorae.penalties import matrix_penalties, penalty_names
 # Networks that start as the PCA of the training items.
 WITH_LINEAR_PATH = ("residual", "linear")
 
+# Networks for the items of each kind, besides those of the user.
+NETWORKS = {
+    "vectors": ("mlp", "residual", "linear"),
+    "images": ("mnist", "celeba", "resnet", "residual", "linear"),
+    "tensors": ("linear",),
+}
+
+# Networks that halve the sides of images three times, without a rest.
+SIDE_MULTIPLE, OF_THESE_SIDES = 8, ("mnist", "celeba", "residual")
+
 
 def resolve(settings: Settings, data_kind: str, data_shape: Iterable[int]) -> Settings:
     """Return the settings with a value for every None that the method or the data decides.
 
-    `data_kind` is images or vectors. Raises LoraeError where method, network and data do not fit together.
+    `data_kind` is images, vectors or tensors. Raises LoraeError where method, network and data do not fit together.
     """
     method, data = get_method(settings.method), get_defaults(settings.data)
     _check_method_options(settings, method)
     _check_rank(settings, method)
     _check_penalty(settings, method)
-    shape, vectors = tuple(data_shape), data_kind == "vectors"
-    likelihood = settings.likelihood or ("gaussian" if vectors else method.likelihood)
-    if likelihood == "bernoulli" and vectors:
-        raise LoraeError("likelihood: got 'bernoulli', expected gaussian for vectors")
-    network = settings.network or _default_network(method, data.network, likelihood, vectors=vectors)
+    shape, images = tuple(data_shape), data_kind == "images"
+    # The range of a user's decoder is not known: a likelihood of pixels has to be chosen.
+    default = method.likelihood if images and not settings.own_network else "gaussian"
+    likelihood = settings.likelihood or default
+    if likelihood == "bernoulli" and not images:
+        raise LoraeError(f"likelihood: got 'bernoulli', expected gaussian for {data_kind}")
+    network = settings.network or _default_network(method, data.network, likelihood, data_kind)
     if likelihood == "bernoulli" and network in WITH_LINEAR_PATH:
         raise LoraeError(
             f"network: got {network!r} with likelihood bernoulli, whose pixels need a last sigmoid that a linear path "
             "has not; choose likelihood='gaussian' or another network",
             settings={"likelihood": "gaussian"},
         )
-    fitting = ("mlp", "residual", "linear") if vectors else ("mnist", "celeba", "residual", "linear")
-    if network not in fitting:
-        raise LoraeError(f"network: got {network!r}, expected one of {', '.join(fitting)} for {data_kind}")
-    latent_dim = settings.latent_dim or min(method.latent_dim or 128, shape[0] if vectors else 128)
+    fitting = NETWORKS[data_kind]
+    if network not in fitting and not settings.own_network:
+        raise LoraeError(f"network: got {network!r}, expected one of {', '.join(fitting)} for {data_kind}, or your own")
+    if settings.depth is not None and network != "resnet":
+        raise LoraeError(f"depth: got {settings.depth}, but network {network!r} has none; expected network=resnet")
+    if images and network in OF_THESE_SIDES:
+        _check_sides(network, *shape[1:])
+    latent_dim = settings.latent_dim or min(method.latent_dim or 128, 128 if images else prod(shape))
     if isinstance(settings.rank, int) and settings.rank > latent_dim:
         raise LoraeError(f"rank: got {settings.rank}, expected at most {latent_dim}, the latent's dimension")
     penalties = _resolve_penalties(settings, method, data.penalty)
@@ -61,12 +78,28 @@ def resolve(settings: Settings, data_kind: str, data_shape: Iterable[int]) -> Se
     )
 
 
-def _default_network(method: Method, network_of_data: str | None, likelihood: str, *, vectors: bool) -> str:
+def _default_network(method: Method, network_of_data: str | None, likelihood: str, kind: str) -> str:
     """Return the network of named data, or for user data one that starts as PCA if the method allows a linear path."""
     if network_of_data is not None:
         return network_of_data
+    if kind == "tensors":
+        raise LoraeError(
+            "network: none is built in for tensors but linear (PCA); pass encoder= and decoder=, or "
+            "network=FILE.py:NAME of a function that makes them",
+            settings={"network": "FILE.py:NAME"},
+        )
     linear_path = method.encodes and not method.spectral_norm and likelihood == "gaussian"
-    return "residual" if linear_path else "mlp" if vectors else "mnist"
+    return "residual" if linear_path else "mlp" if kind == "vectors" else "mnist"
+
+
+def _check_sides(network: str, height: int, width: int) -> None:
+    if height % SIDE_MULTIPLE or width % SIDE_MULTIPLE:
+        advice = -(-max(height, width) // SIDE_MULTIPLE) * SIDE_MULTIPLE
+        raise LoraeError(
+            f"size: images of {height}x{width} pixels, expected sides that are multiples of {SIDE_MULTIPLE} for the "
+            f"network {network}; pass size={advice}, or network=resnet, which takes any",
+            settings={"size": advice, "network": "resnet"},
+        )
 
 
 def _check_method_options(settings: Settings, method: Method) -> None:

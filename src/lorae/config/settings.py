@@ -16,6 +16,9 @@ from lorae.config.data_settings import use_current_names as use_current_names
 from lorae.config.methods import method_names, option_names, weight_names
 from lorae.validation import setting
 
+# Value of `network` for modules in memory, which are passed beside the settings.
+MODULES = "modules"
+
 # Settings that choose the rank; at most one of them is given.
 RANK_GOALS = ("rank", "target_mse", "penalty_path")
 
@@ -68,12 +71,16 @@ class Settings(DataSettings):
     )
     network: str | None = setting(
         None,
-        rules.choice("mnist", "celeba", "mlp", "residual", "linear"),
-        "network: the paper's mnist or celeba for images, mlp for vectors; for both, residual (starts as PCA, plus "
-        "one of these) and linear (PCA alone); default: that of a named data set, residual for your own data if the "
+        rules.choice_or_function("mnist", "celeba", "resnet", "mlp", "residual", "linear", MODULES),
+        "network: the paper's mnist or celeba for images, resnet for images of any sides, mlp for vectors; for both, "
+        "residual (starts as PCA, plus mnist or mlp) and linear (PCA alone); or FILE.py:NAME of a function that makes "
+        "your own from (shape, latent_dim); default: that of a named data set, residual for your own data if the "
         "method allows it",
     )
     width: float = setting(1.0, rules.real(0.0, 16.0, exclusive=True), "factor on the network's channel counts")
+    depth: int | None = setting(
+        None, rules.whole(1), "residual blocks at each resolution of the network resnet; 1 by default, the fastest"
+    )
     matrix_init: str | None = setting(
         None,
         rules.choice("default", "identity", "orthogonal"),
@@ -155,6 +162,11 @@ class Settings(DataSettings):
     checkpoint_every: int = setting(
         500, rules.whole(1), "steps between two checkpoints; 500 take about 10 s on MNIST on 2 cores"
     )
+
+    @property
+    def own_network(self) -> bool:
+        """Whether the networks are the user's: modules, or made by a function of a file."""
+        return self.network is not None and (self.network == MODULES or ":" in self.network)
 
     @property
     def measures_ranks(self) -> bool:

@@ -33,7 +33,7 @@ from lorae.data.pixels import (
 )
 from lorae.data.preprocessing import Preparation, prepare_pictures
 from lorae.data.sources import RawItems, read_file, read_items
-from lorae.data.splits import check_sides, refuse_seeded_split, seeded_split
+from lorae.data.splits import refuse_seeded_split, seeded_split
 from lorae.errors import LoraeError
 from lorae.plain_arrays import is_far, plain_array
 
@@ -46,10 +46,17 @@ class _Piece:
     title: str
     labels: NDArray[Any] | None = None
     columns: tuple[str, ...] = ()
+    kind: str = "auto"  # the setting
 
     @property
     def holds_vectors(self) -> bool:
-        return self.inputs.ndim == 2
+        """Whether items are plain numbers: vectors, or tensors of any shape."""
+        axes = self.inputs.ndim
+        return axes >= 2 and (self.kind == "tensors" or (self.kind == "auto" and (axes == 2 or axes > 4)))
+
+    @property
+    def holds_tensors(self) -> bool:
+        return self.holds_vectors and self.inputs.ndim > 2
 
     @property
     def pictures(self) -> NDArray[Any]:
@@ -59,7 +66,8 @@ class _Piece:
         if 0 in shape[1:] or not (len(shape) == 3 or len(axes) == 1):
             raise LoraeError(
                 f"{self.title}: got shape {shape}, expected vectors (n, d), or images (n, h, w), (n, c, h, w) or "
-                "(n, h, w, c) with 1 or 3 channels c"
+                "(n, h, w, c) with 1 or 3 channels c; pass kind=tensors for plain numbers of any shape",
+                settings={"kind": "tensors"},
             )
         return np.moveaxis(self.inputs, axes[0], 3) if axes else self.inputs[..., None]
 
@@ -77,9 +85,11 @@ def load_file(settings: DataSettings, path: Path) -> Dataset:
     return _load(settings, read_file(path), path.stem, f"{path.suffix[1:]} file {path}", keep=True)
 
 
-def load_whole_array(array: Any, title: str, size: int | None, limits: Limits | None) -> NDArray[Any]:
-    """Return an array without a split: uint8 images (n, c, h, w) of any size, or resized, or vectors (n, d)."""
-    piece = _Piece(plain_array(array, title), title)
+def load_whole_array(
+    array: Any, title: str, size: int | None, limits: Limits | None, kind: str = "auto"
+) -> NDArray[Any]:
+    """Return an array without a split: uint8 images (n, c, h, w) of any size, or resized, vectors or tensors."""
+    piece = _Piece(plain_array(array, title), title, kind=kind)
     _check_piece(piece)
     _check_values(piece, limits)
     workspace, rows = DatasetBuilder(None), np.arange(len(piece.inputs), dtype=np.int64)
@@ -95,7 +105,7 @@ def load_whole_array(array: Any, title: str, size: int | None, limits: Limits | 
 
 
 def _load(settings: DataSettings, raw: Mapping[Part | None, RawItems], name: str, source: str, keep: bool) -> Dataset:
-    pieces: Pieces = {part: _Piece(*items) for part, items in raw.items()}
+    pieces: Pieces = {part: _Piece(*items, kind=settings.kind) for part, items in raw.items()}
     preparation, limits = _preparation(settings, pieces), settings.value_range
     dtypes = sorted({str(piece.inputs.dtype) for piece in pieces.values()})
     vector_dtype = np.dtype(np.float32) if preparation else _vector_dtype(list(pieces.values()))
@@ -126,7 +136,8 @@ def _load(settings: DataSettings, raw: Mapping[Part | None, RawItems], name: str
     if preparation is not None:
         warn_of_range(limits, dtypes, facts.peak)
     columns = next(iter(pieces.values())).columns
-    return replace(dataset, source=source, checksums=checksums, columns=columns)
+    tensors = any(piece.holds_tensors for piece in pieces.values())
+    return replace(dataset, source=source, checksums=checksums, columns=columns, tensors=tensors)
 
 
 def _split(pieces: Pieces, settings: DataSettings) -> dict[Part, tuple[_Piece, NDArray[np.int64]]]:
@@ -165,13 +176,12 @@ def _preparation(settings: DataSettings, pieces: Pieces) -> Preparation | None:
     sides = {preparation.output_sides(height, width) for height, width, _ in shapes}
     if len(sides) > 1:
         raise LoraeError(f"data: got images of {sorted(sides)} pixels in the two splits, expected one size")
-    check_sides(*sides.pop())
     return preparation
 
 
 def _check_piece(piece: _Piece) -> None:
     inputs, labels = plain_array(piece.inputs, piece.title), piece.labels
-    if not piece.holds_vectors or inputs.shape[1] == 0:
+    if not piece.holds_vectors or 0 in inputs.shape[1:]:
         _ = piece.pictures
     if labels is None:
         return
@@ -186,9 +196,9 @@ def _check_vectors(settings: DataSettings, pieces: Pieces) -> None:
     for name in ("size", "crop", "channels", "value_range"):
         if getattr(settings, name) is not None:
             raise LoraeError(f"{name}: got {getattr(settings, name)}, but the data are vectors, not images")
-    widths = {piece.inputs.shape[1] for piece in pieces.values()}
-    if len(widths) > 1:
-        raise LoraeError(f"data: got vectors of {sorted(widths)} values in the two splits, expected one length")
+    shapes = {piece.inputs.shape[1:] for piece in pieces.values()}
+    if len(shapes) > 1:
+        raise LoraeError(f"data: got items of shapes {sorted(shapes)} in the two splits, expected one shape")
 
 
 def _check_values(piece: _Piece, limits: Limits | None) -> None:
@@ -232,7 +242,7 @@ def _vector_dtype(pieces: Sequence[_Piece]) -> np.dtype[Any]:
 def _fill_vectors(
     workspace: DatasetBuilder, part: Part, piece: _Piece, rows: NDArray[np.int64], dtype: np.dtype[Any]
 ) -> None:
-    workspace.fill(part, (len(rows), piece.inputs.shape[1]), dtype, lambda chunk: piece.inputs[rows[chunk]])
+    workspace.fill(part, (len(rows), *piece.inputs.shape[1:]), dtype, lambda chunk: piece.inputs[rows[chunk]])
 
 
 def _fill_images(

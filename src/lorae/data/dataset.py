@@ -23,7 +23,7 @@ def subsample_evenly(items: NDArray[Any], n: int) -> NDArray[Any]:
 class Split:
     """One part of a data set.
 
-    inputs: uint8 images (n, c, h, w) or vectors (n, d), float32 or, far from zero, float64; may be
+    inputs: uint8 images (n, c, h, w), vectors (n, d) or tensors (n, ...), float32 or, far from zero, float64; may be
         a copy-on-write memory map.
     labels: int64 (n,), or None where the source has none.
     weights: float64 (n,) of mean 1, or None for items that weigh the same.
@@ -54,6 +54,7 @@ class Dataset:
     fingerprint: hexadecimal digest of content and preparation settings; runs store it and `resume` compares it.
     checksums: file name -> digest, with the algorithm in front (`md5:...`), of what was read.
     intrinsic_dimension: the known number of continuous factors of synthetic data, else None.
+    tensors: whether items are plain numbers of two or more axes, such as signals (c, t).
     left_out: sentences on what was not read: files that are no images, broken files, frames after the first.
     columns: names of the columns of a table, if all have one.
     """
@@ -67,15 +68,16 @@ class Dataset:
     intrinsic_dimension: int | None = None
     left_out: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
+    tensors: bool = False
 
     @property
     def kind(self) -> str:
-        """`images` or `vectors`."""
-        return "images" if self.train.inputs.ndim == 4 else "vectors"
+        """`images`, `vectors` or `tensors`."""
+        return "tensors" if self.tensors else "images" if self.train.inputs.ndim == 4 else "vectors"
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Shape of one item: (c, h, w) or (d,)."""
+        """Shape of one item: (c, h, w), (d,), or that of a tensor."""
         return tuple(self.train.inputs.shape[1:])
 
     def held_out(self, n: int | None, seed: int) -> "Dataset":

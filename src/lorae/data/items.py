@@ -57,8 +57,8 @@ def prepare_items(settings: DataSettings, shape: tuple[int, ...], given: Any) ->
         raise LoraeError(f"items: got one of shape {array.shape}, expected several, {expected}; pass items[None]")
     if array.ndim == 2 and len(shape) == 3 and array.shape[1] == math.prod(shape):
         array = array.reshape(-1, *shape)
-    items = load_whole_array(array, "items", None, settings.value_range)
-    if items.ndim == 2 or items.shape[1:] == shape:
+    items = load_whole_array(array, "items", None, settings.value_range, settings.kind)
+    if items.ndim == 2 or items.shape[1:] == shape or len(shape) != 3 or settings.kind == "tensors":
         return items
     return prepare_pictures(items.transpose(0, 2, 3, 1), _preparation(settings, shape, settings.size))
 

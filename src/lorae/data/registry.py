@@ -15,7 +15,6 @@ from lorae.data.image_files import holds_images
 from lorae.data.mnist import load_idx
 from lorae.data.shapes import load_shapes
 from lorae.data.sources import is_items_file
-from lorae.data.splits import check_sides
 from lorae.errors import LoraeError, did_you_mean
 
 
@@ -49,16 +48,17 @@ def load_data(settings: DataSettings, array: Any = None) -> Dataset:
     array: items in memory, in place of `data`: vectors (n, d), or images (n, h, w), (n, c, h, w) or (n, h, w, c), as
         anything that `lorae.data.sources.read_items` reads
 
-    Returns uint8 images (n, c, h, w) with sides that are multiples of 8, or vectors (n, d), float32 or, where that has
-    too few digits, float64. Raises LoraeError for unknown data, settings that do not fit them, and missing or broken
+    Returns uint8 images (n, c, h, w), vectors (n, d) or tensors (n, ...), float32 or, where that has too few digits,
+    float64. Raises LoraeError for unknown data, settings that do not fit them, and missing or broken
     files.
     """
-    return _load_all(settings, array).held_out(settings.holdout, settings.split_seed).limited(settings.limit)
+    dataset = _load_all(settings, array)
+    if settings.kind == "tensors" and dataset.kind == "images":
+        raise LoraeError(f"kind: got 'tensors', but {settings.data} holds images; leave it out")
+    return dataset.held_out(settings.holdout, settings.split_seed).limited(settings.limit)
 
 
 def _load_all(settings: DataSettings, array: Any) -> Dataset:
-    if settings.size is not None:
-        check_sides(settings.size, settings.size)
     source = NAMED_SOURCES.get(settings.data) if array is None else None
     own = () if source is None else source.defaults.own_settings
     for name in ("factors", "data_root"):

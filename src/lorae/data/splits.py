@@ -1,23 +1,10 @@
-"""Seeded splits, and the check of image sides."""
+"""Seeded splits."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lorae.config.data_settings import DataSettings
 from lorae.errors import LoraeError
-
-SIDE_MULTIPLE = 8
-
-
-def check_sides(height: int, width: int) -> None:
-    """Raise LoraeError unless both sides of the prepared images are multiples of 8."""
-    if height % SIDE_MULTIPLE or width % SIDE_MULTIPLE:
-        advice = -(-max(height, width) // SIDE_MULTIPLE) * SIDE_MULTIPLE
-        raise LoraeError(
-            f"size: images of {height}x{width} pixels, expected sides that are multiples of "
-            f"{SIDE_MULTIPLE}; pass size={advice}",
-            settings={"size": advice},
-        )
 
 
 def refuse_seeded_split(settings: DataSettings, title: str) -> None:

@@ -21,6 +21,7 @@ from lorae.plotting.images import as_items
 from lorae.runs.run import Run
 from lorae.samplers import SAMPLERS, Density, fit_density, standard_normal
 from lorae.system.faults import tolerated
+from lorae.system.hardware import set_memory_format
 
 # Number of items generated and compared at a time.
 CHUNK = 1000
@@ -128,7 +129,9 @@ class EvaluationContext:
         features = []
         with self.progress(title, len(inputs)) as advance:
             for given in _chunks(inputs):
-                part = given if change is None else as_items(_finite(change(given)))
+                part = (
+                    given if change is None else as_items(_finite(change(given)), images=self.dataset.kind == "images")
+                )
                 if keep_as is not None and keep_as not in self.pictured:
                     self.pictured[keep_as] = part[:PICTURED]
                 features.append(self.extractor(self._comparable(part), device=self.settings.device, advance=advance))
@@ -184,4 +187,6 @@ def _chunks(items: Items) -> Iterator[Items]:
 def on_device(model: Autoencoder, device: str) -> Autoencoder:
     """Move a model to a device, on a CPU in channels-last layout, which is faster for convolutions there."""
     model = model.to(device)
-    return model.to(memory_format=torch.channels_last) if device == "cpu" else model  # type: ignore[call-overload]
+    if device == "cpu":
+        set_memory_format(model, torch.channels_last)
+    return model

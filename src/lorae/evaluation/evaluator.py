@@ -45,7 +45,7 @@ def evaluate_training(run: Run, model: Autoencoder, dataset: Dataset) -> dict[st
     if not model.spec.encodes:
         latents = standard_normal(model.spec.latent_dim).sample(PICTURED, draw_generator(run.settings.seed, 0))
         with tolerated(NO_FIGURE):
-            drawing.picture_samples(run, "prior", as_items(model.decode(latents)))
+            drawing.picture_samples(run, "prior", as_items(model.decode(latents), images=model.spec.images))
         run.add_to_evaluation({})
         return {}
     spectrum = drawing.measure_spectrum(model, dataset)

@@ -29,6 +29,9 @@ PAIRS, STEPS = 6, 10
 # A model is worse than PCA if its error is above this share of PCA's, and by more than the rounding of float32, which
 # counts where PCA is exact.
 WORSE = 1.02
+
+UNITS = {"images": "pixels in [0, 1]", "vectors": "standardised columns", "tensors": "standardised channels"}
+
 ROUNDING = 1e-6
 
 
@@ -114,7 +117,7 @@ def _in_units_of(model: Autoencoder, items: NDArray[Any]) -> NDArray[np.float64]
 
 
 def _units(dataset: Dataset) -> str:
-    return "pixels in [0, 1]" if dataset.kind == "images" else "standardised columns"
+    return UNITS[dataset.kind]
 
 
 def measure_spectrum(model: Autoencoder, dataset: Dataset, tolerance: float = TOLERANCE) -> Spectrum:
@@ -154,19 +157,24 @@ def picture_reconstructions(run: Run, model: Autoencoder, dataset: Dataset, n: i
 
 def draw_reconstructions(model: Autoencoder, items: NDArray[Any], path: Path) -> None:
     """Draw items beside their reconstructions into a PNG file."""
-    if len(model.spec.shape) == 3:
+    if model.spec.images:
         grids.plot_reconstructions(items, to_uint8(model.reconstruct(items)), path)
     else:
-        plots.plot_vector_reconstructions(items, model.reconstruct(items), path)
+        plots.plot_vector_reconstructions(_in_rows(items), _in_rows(model.reconstruct(items)), path)
 
 
 def picture_samples(run: Run, sampler: str, items: NDArray[Any]) -> None:
     """Draw generated items in a grid (images) or as curves (vectors), as in the paper's tables 1 and 2."""
     path = run.figure_path(f"samples-{sampler}")
-    if items.ndim == 4:
+    if items.dtype == np.uint8:
         grids.plot_grid(items, path)
     else:
-        plots.plot_vector_samples(items, path)
+        plots.plot_vector_samples(_in_rows(items), path)
+
+
+def _in_rows(items: NDArray[Any]) -> NDArray[Any]:
+    """Return the values of each item in a row; a signal's channels follow each other."""
+    return items.reshape(len(items), -1)
 
 
 def drawn_pairs(items: NDArray[Any], count: int, seed: int) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -226,6 +226,7 @@ def supervised_row(context: EvaluationContext) -> Result:
             network=spec.network,
             latent_dim=spec.latent_dim,
             width=spec.width,
+            build_encoder=lambda: context.model.build_encoder(spec.latent_dim),
             bfloat16=choose_precision("auto", "cpu", spec.network) == "bfloat16",
             advance=advance,
             trainings=context.trainings,

@@ -3,7 +3,7 @@
 import copy
 import dataclasses
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
@@ -17,8 +17,11 @@ from lorae.metrics.ranks import rank_at
 from lorae.metrics.spectrum import TOLERANCE, Spectrum, latent_spectrum
 from lorae.models.bottlenecks import IdentityBottleneck, Latent, get_bottleneck
 from lorae.models.low_rank import numerical_rank
-from lorae.models.networks import Encoder, MissingEncoder, apply_spectral_norm, build_networks
+from lorae.models.networks import Encoder, MissingEncoder, apply_spectral_norm
+from lorae.models.own_networks import OwnNetworks
 from lorae.models.scaling import Scaling as Scaling
+from lorae.models.spec import ModelSpec as ModelSpec
+from lorae.models.spec import build_pair
 from lorae.models.truncation import PrincipalTruncation, find_truncation
 from lorae.plain_arrays import plain_array
 from lorae.randomness import drawing_from
@@ -32,27 +35,6 @@ LAST_COMPONENT = 0.5
 
 # Batch size outside training: large enough to be fast, small enough for any memory.
 CHUNK = 500
-
-
-@dataclass(frozen=True)
-class ModelSpec:
-    """Specification that rebuilds an `Autoencoder` without its weights (`model.json`)."""
-
-    network: str
-    shape: tuple[int, ...]
-    latent_dim: int
-    width: float = 1.0
-    bottleneck: str = "identity"
-    bottleneck_options: dict[str, Any] = field(default_factory=dict)
-    output: str = "tanh"  # last activation for images: as in the paper, or sigmoid for a likelihood of pixels
-    spectral_norm: bool = False  # whether the decoder's weights are divided by their spectral norms
-    encodes: bool = True  # False for a generator, which has no encoder
-    pca_beyond: bool = False  # whether a residual network is PCA beyond the range of its training items
-
-    @classmethod
-    def from_json(cls, values: dict[str, Any]) -> "ModelSpec":
-        """Return the specification of values read from `model.json`."""
-        return cls(**values | {"shape": tuple(values["shape"])})
 
 
 @dataclass(frozen=True)
@@ -80,33 +62,85 @@ class Autoencoder(nn.Module):
     # Reads items of any kind that training reads, such as tables and files; `lorae.load` sets it.
     read: Callable[[Any], NDArray[Any]] | None = None
 
-    def __init__(self, spec: ModelSpec) -> None:
+    def __init__(self, spec: ModelSpec, networks: OwnNetworks | None = None) -> None:
         super().__init__()
         self.spec = spec
-        self.scaling = Scaling(spec.shape)
+        self.networks = networks
+        self.scaling = Scaling(spec.shape, images=spec.images)
         # The networks first: with one seed they start alike for every bottleneck.
         bottleneck = get_bottleneck(spec.bottleneck)
-        width = bottleneck.input_width(spec.latent_dim)
-        encoder, self.decoder = build_networks(
-            spec.network,
-            spec.shape,
-            spec.latent_dim,
-            spec.width,
-            encoder_outputs=width,
-            output=spec.output,
-            pca_beyond=spec.pca_beyond,
-        )
+        encoder, self.decoder = build_pair(spec, bottleneck.input_width(spec.latent_dim), networks)
         self.encoder: Encoder | MissingEncoder = encoder if spec.encodes else MissingEncoder()
         self.bottleneck = bottleneck(spec.latent_dim, **spec.bottleneck_options)
         if spec.spectral_norm:
             apply_spectral_norm(self.decoder)
 
+    def build_encoder(self, outputs: int) -> Encoder:
+        """Return a new encoder of this kind, with its own initial weights and another number of outputs."""
+        return build_pair(self.spec, outputs, self.networks)[0]
+
+    @classmethod
+    def from_modules(
+        cls,
+        encoder: nn.Module,
+        decoder: nn.Module,
+        *,
+        shape: tuple[int, ...],
+        latent_dim: int,
+        bottleneck: str = "linear",
+        bottleneck_options: dict[str, Any] | None = None,
+        tensors: bool = False,
+    ) -> "Autoencoder":
+        """Return a model made of copies of two modules, with a bottleneck between them.
+
+        Parameters
+        ----------
+        encoder : torch module
+            Maps scaled items, float32 (n, *shape), to (n, latent_dim).
+        decoder : torch module
+            Maps latents, float32 (n, latent_dim), to (n, *shape).
+        shape : tuple of int
+            Shape of an item: (d,), (c, t), (c, h, w), ...
+        latent_dim : int
+            Width of the latent.
+        bottleneck : str, default="linear"
+            Name of a bottleneck; `linear` is LoRAE's matrix M, `identity` a plain autoencoder.
+        bottleneck_options : dict, default=None
+            Options of the bottleneck, as in `{"init": "identity"}`.
+        tensors : bool, default=False
+            Take items of three axes as plain numbers, which are standardized, and not as images.
+
+        Returns
+        -------
+        Autoencoder
+            With `encode`, `decode`, `spectrum`, `collapse` and `truncate`. Vectors and tensors are not scaled before
+            `model.scaling.fit(items)`.
+
+        Raises
+        ------
+        LoraeError
+            If a module does not fit the shapes.
+
+        Examples
+        --------
+        >>> encoder = nn.Sequential(nn.Flatten(), nn.Linear(40, 4))
+        >>> decoder = nn.Sequential(nn.Linear(4, 40), nn.Unflatten(1, (2, 20)))
+        >>> model = Autoencoder.from_modules(encoder, decoder, shape=(2, 20), latent_dim=4)
+        >>> model.encode(np.zeros((5, 2, 20), np.float32)).shape
+        (5, 4)
+        """
+        networks = OwnNetworks.from_modules(encoder, decoder)
+        given: dict[str, Any] = {"bottleneck": bottleneck, "bottleneck_options": bottleneck_options or {}}
+        own = networks.source(latent_dim)
+        spec = ModelSpec(networks.name, tuple(shape), latent_dim, tensors=tensors, own=own, **given)
+        return cls(spec, networks)
+
     @classmethod
     @isolated()
-    def initialized(cls, spec: ModelSpec, seed: int = 0) -> "Autoencoder":
+    def initialized(cls, spec: ModelSpec, seed: int = 0, networks: OwnNetworks | None = None) -> "Autoencoder":
         """Return a model whose weights a seed alone decides, drawn beside torch's global generator."""
         with drawing_from(torch.Generator("cpu").manual_seed(seed), everything=True):
-            return cls(spec)
+            return cls(spec, networks)
 
     def forward(self, x: Tensor) -> Forward:
         """Encode and decode scaled items x, float (n, c, h, w) or (n, d)."""
@@ -278,7 +312,7 @@ class Autoencoder(nn.Module):
     def parameter_counts(self) -> dict[str, int]:
         """Return the numbers of trainable parameters of encoder, bottleneck and decoder."""
         parts = {"encoder": self.encoder, "bottleneck": self.bottleneck, "decoder": self.decoder}
-        return {name: sum(p.numel() for p in part.parameters()) for name, part in parts.items()}
+        return {name: sum(p.numel() for p in part.parameters() if p.requires_grad) for name, part in parts.items()}
 
     def _encode(self, x: Tensor) -> Tensor:
         latent: Latent = self.bottleneck(self.encoder(self.scaling(x)))
@@ -290,7 +324,7 @@ class Autoencoder(nn.Module):
             items = self.read(items)
         given = plain_array(items, "items")
         items = items if isinstance(items, Tensor) else given
-        images, floats = len(self.spec.shape) == 3, given.dtype.kind == "f"
+        images, floats = self.spec.images, given.dtype.kind == "f"
         outside = floats and images and len(given) > 0 and not (given.min() >= 0 and given.max() <= 1)
         prepared_type = not images or given.dtype == np.uint8 or (floats and not outside)
         as_in_training = given.shape[1:] == self.spec.shape and prepared_type

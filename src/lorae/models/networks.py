@@ -1,4 +1,4 @@
-"""The paper's encoders and decoders (supplementary table 1), and an MLP pair for vectors."""
+"""The paper's encoders and decoders (supplementary table 1), an MLP pair for vectors, and the other built-in pairs."""
 
 import contextlib
 from collections.abc import Iterator
@@ -12,6 +12,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from lorae.errors import LoraeError
 from lorae.models.layers import Linear, PixelwiseLinear, Sigmoid, StridedConv2d, StridedConvTranspose2d, Tanh
+from lorae.models.resnet import resnet_layers
 
 
 class Encoder(nn.Module):
@@ -171,18 +172,23 @@ def build_networks(
     encoder_outputs: int | None = None,
     output: str = "tanh",
     pca_beyond: bool = False,
+    depth: int = 1,
 ) -> tuple[Encoder, Decoder]:
-    """Return an encoder and a decoder for items of one shape; LoraeError for sides that are no multiples of 8.
+    """Return an encoder and a decoder for items of one shape; LoraeError for sides that do not fit the network.
 
-    network: `mnist` or `celeba` for images, `mlp` for vectors, `residual` (a linear path beside the networks of `mnist`
-    or `mlp`) and `linear` for both. `width` is a factor on all channel counts, `output` the last activation of the
-    decoder of images, unless there is a linear path; `encoder_outputs` is given where it is not `latent_dim`;
-    `pca_beyond` is for a residual pair with a second linear path, see `models.linear_path`.
+    network: `mnist` or `celeba` for images with sides in multiples of 8, `resnet` for any images, `mlp` for vectors,
+    `residual` (a linear path beside the networks of `mnist` or `mlp`) for both, and `linear` for all items. `width` is
+    a factor on all channel counts, `depth` the number of residual blocks at each resolution of `resnet`, `output` the
+    last activation of the decoder of images, unless there is a linear path; `encoder_outputs` is given where it is not
+    `latent_dim`; `pca_beyond` is for a residual pair with a second linear path, see `models.linear_path`.
     """
     outputs = encoder_outputs or latent_dim
     if network == "linear":
         encoder = Encoder(nn.Identity(), Linear(prod(shape), outputs))
         return encoder, Decoder(Linear(latent_dim, prod(shape)), nn.Unflatten(1, shape))
+    if network == "resnet":
+        features, last, first, others = resnet_layers(shape, latent_dim, outputs, width, depth, output)
+        return Encoder(features, last), Decoder(first, others)
     if network == "residual":
         plain = "mlp" if len(shape) == 1 else "mnist"
         pair = build_networks(plain, shape, latent_dim, width, encoder_outputs=outputs, output="identity")

@@ -18,37 +18,39 @@ ROUNDING = 1e-6
 class Scaling(nn.Module):
     """Scaling of raw items to inputs of the networks, and back.
 
-    Images: uint8 becomes value / 255, floats are already in [0, 1]. Vectors: (x - shift) / scale with the mean and
-    standard deviation of the training data, set by `fit`. Both are float64, since float32 has too few digits for
-    vectors far from zero, such as seconds since 1970; only the scaled values have the type of the networks.
+    Images: uint8 becomes value / 255, floats are already in [0, 1]. Vectors and tensors: (x - shift) / scale with the
+    mean and standard deviation of the training data, set by `fit`. Both are float64, since float32 has too few digits
+    for vectors far from zero, such as seconds since 1970; only the scaled values have the type of the networks.
     """
 
     shift: Tensor
     scale: Tensor
     unit: Tensor
 
-    def __init__(self, shape: tuple[int, ...]) -> None:
+    def __init__(self, shape: tuple[int, ...], images: bool | None = None) -> None:
         super().__init__()
-        self.images = len(shape) == 3
-        size, dtype = (1, torch.float32) if self.images else (shape[0], torch.float64)
+        self.images = len(shape) == 3 if images is None else images
+        # One entry for each column of vectors, and for each channel, the first axis, of other items.
+        size, dtype = ((1,), torch.float32) if self.images else ((shape[0], *[1] * (len(shape) - 1)), torch.float64)
         self.register_buffer("shift", torch.zeros(size, dtype=dtype))
-        self.register_buffer("scale", torch.full((size,), 255.0 if self.images else 1.0, dtype=dtype))
+        self.register_buffer("scale", torch.full(size, 255.0 if self.images else 1.0, dtype=dtype))
         # A one in the type of the networks, which `double` changes with them.
         self.register_buffer("unit", torch.ones((), dtype=torch.float32), persistent=False)
         self.far = False
 
     def fit(self, inputs: NDArray[Any], by_columns: bool = True) -> None:
-        """Set mean and standard deviation to those of training vectors (n, d); no-op for images.
+        """Set mean and standard deviation to those of training items (n, d) or (n, c, ...); no-op for images.
 
-        by_columns: a deviation for each column; otherwise one for all, the root of their mean variance.
+        by_columns: a deviation for each column or channel; otherwise one for all, the root of their mean variance.
         """
         if self.images:
             return
-        mean, deviation = column_deviations(inputs, by_columns=by_columns)
+        columns = np.moveaxis(inputs, 1, -1).reshape(-1, inputs.shape[1])
+        mean, deviation = column_deviations(columns, by_columns=by_columns)
         # A constant column becomes zero.
         deviation = np.where(deviation > 0, deviation, np.abs(mean).clip(min=1.0))
-        self.shift.copy_(torch.from_numpy(mean))
-        self.scale.copy_(torch.from_numpy(deviation))
+        self.shift.copy_(torch.from_numpy(mean).view(self.shift.shape))
+        self.scale.copy_(torch.from_numpy(np.broadcast_to(deviation, mean.shape).copy()).view(self.scale.shape))
         self.update_far()
 
     def update_far(self) -> None:

@@ -11,7 +11,6 @@ from torch.nn.functional import softplus
 
 from lorae.models.autoencoder import Autoencoder
 from lorae.models.layers import Linear
-from lorae.models.networks import build_networks
 from lorae.objectives.objective import LossOutput, Objective, OptimizerTarget
 from lorae.randomness import normal, randn_like
 
@@ -83,9 +82,8 @@ class GANObjective(Objective):
         super().__init__(model, {}, **options)
         self.weights = dict(weights)
         self.losses = LOSSES[losses]
-        spec = model.spec
         # The paper's encoder with a single output.
-        discriminator, _ = build_networks(spec.network, spec.shape, 1, spec.width)
+        discriminator = model.build_encoder(1)
         self.modules["discriminator"] = discriminator.to(model.scaling.scale.device)
 
     def targets(self) -> list[OptimizerTarget]:

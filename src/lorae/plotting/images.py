@@ -12,6 +12,6 @@ def to_uint8(images: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return rounded
 
 
-def as_items(decoded: NDArray[Any]) -> NDArray[Any]:
-    """Return decoded images as uint8, and decoded vectors as they are."""
-    return to_uint8(decoded) if decoded.ndim == 4 else decoded
+def as_items(decoded: NDArray[Any], *, images: bool) -> NDArray[Any]:
+    """Return decoded images as uint8, and other decoded items as they are."""
+    return to_uint8(decoded) if images else decoded

@@ -50,9 +50,8 @@ class RunView:
 
     @property
     def items(self) -> str:
-        """Name of the items: vectors if their shape has one number, else images."""
-        shape = self.data.get("shape")
-        return "vectors" if isinstance(shape, list) and len(shape) == 1 else "images"
+        """Name of the items: images, vectors or tensors."""
+        return str(self.data.get("kind", "images"))
 
     @property
     def latent_dim(self) -> int | None:

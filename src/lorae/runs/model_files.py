@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lorae.models.autoencoder import Autoencoder
+    from lorae.models.own_networks import OwnNetworks
 
 # Arrays for use without the data: outputs of the encoder (n, input_dim) on training items, from which densities and
 # axes are computed, and a few test items, raw (n, ...), which are pictured.
@@ -74,7 +75,9 @@ def read_kept(kind: Kept, folder: Path) -> "NDArray[Any] | None":
 
 def load_weights(model: "Autoencoder", folder: Path) -> None:
     """Load the weights of a folder into a model."""
-    model.load_state_dict(_read_weights(folder))
+    weights = _read_weights(folder)
+    check_shapes(weights, model)
+    model.load_state_dict(weights)
 
 
 def _read_weights(folder: Path) -> dict[str, Any]:
@@ -84,7 +87,18 @@ def _read_weights(folder: Path) -> dict[str, Any]:
     return rename_weights(load((folder / "model.safetensors").read_bytes()))
 
 
-def read_model(folder: Path, advice: str) -> "Autoencoder":
+def check_shapes(weights: Mapping[str, Any], model: "Autoencoder") -> None:
+    """Raise ValueError with the first tensor that weights have in another shape than the model."""
+    for name, ours in model.state_dict().items():
+        if name in weights and weights[name].shape != ours.shape:
+            shapes = tuple(weights[name].shape), tuple(ours.shape)
+            raise ValueError(f"{name} has shape {shapes[0]} there, {shapes[1]} in the model")
+    extra = [name for name in weights if name not in model.state_dict()]
+    if extra:
+        raise ValueError(f"{extra[0]} is not in the model")
+
+
+def read_model(folder: Path, advice: str, networks: "OwnNetworks | None" = None) -> "Autoencoder":
     """Return the model of a folder, on the CPU; `advice` says what to do if its two files do not fit together."""
     from safetensors import SafetensorError
 
@@ -98,8 +112,10 @@ def read_model(folder: Path, advice: str) -> "Autoencoder":
     try:
         with isolated():
             weights = _read_weights(folder)
-            _check_fit(spec, weights)
-            model = Autoencoder.initialized(ModelSpec.from_json(spec))
+            if networks is None:
+                _check_fit(spec, weights)
+            model = Autoencoder.initialized(ModelSpec.from_json(spec), networks=networks)
+            check_shapes(weights, model)
             model.load_state_dict(weights)
     except (SafetensorError, KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         reason = str(error).splitlines()[0]

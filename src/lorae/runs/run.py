@@ -11,7 +11,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from lorae.config.methods import get_method
 from lorae.config.settings import Settings
 from lorae.errors import LoraeError
 from lorae.runs.model_files import (
@@ -24,7 +23,9 @@ from lorae.runs.model_files import (
     write_spec,
     write_weights,
 )
+from lorae.runs.network_files import open_networks, write_networks
 from lorae.runs.schema import SCHEMA, Checkpoint, Config, TrainingState, read_record, upgrade, write_record
+from lorae.runs.summary import summarize
 from lorae.system.faults import tolerated
 from lorae.system.files import CannotWriteError, staged_folder, try_lock, write_atomically
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lorae.models.autoencoder import Autoencoder
+    from lorae.models.own_networks import OwnNetworks
 
 
 class Run:
@@ -43,6 +45,11 @@ class Run:
     ----------
     path : str or Path
         An existing run folder; `Run.create` makes a new one.
+    encoder, decoder : torch module, default=None
+        For a run with networks of your own: modules of the same structure, whose weights are replaced by the run's.
+    trust_code : bool, default=False
+        Import the copy of your file in `network/` of such a run, to make its networks. The file can do anything that
+        you can, so read it first in a run that you did not train.
 
     Raises
     ------
@@ -50,8 +57,10 @@ class Run:
         If the folder has no `config.json`.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, *, encoder: Any = None, decoder: Any = None, trust_code: bool = False) -> None:
         self.path = Path(path)
+        self._modules = encoder, decoder
+        self._trust_code = trust_code
         self._unwritten_stats: list[str] = []
         self._unwritten_results: dict[str, Any] = {}
         if not (self.path / "config.json").is_file():
@@ -72,8 +81,8 @@ class Run:
             raise LoraeError(f"out: {str(path)!r} exists and is never overwritten; {hint}choose another folder")
 
     @classmethod
-    def create(cls, path: str | Path, config: Config) -> "Run":
-        """Make a run folder with its config; raise LoraeError if `path` exists."""
+    def create(cls, path: str | Path, config: Config, networks: "OwnNetworks | None" = None) -> "Run":
+        """Make a run folder with its config and the user's networks; raise LoraeError if `path` exists."""
         cls.refuse_existing(path)
         path = Path(path)
         # Staged: a run folder has its config or does not exist.
@@ -81,10 +90,17 @@ class Run:
             with staged_folder(path, tag=f"{os.getpid()}.") as partial:
                 (partial / "checkpoints").mkdir()
                 (partial / "figures").mkdir()
-                write_config(partial, config)
+                write_config(partial, config, networks)
         except OSError as error:
             raise LoraeError(f"out: cannot make the run folder {str(path)!r}: {error.strerror}") from None
-        return cls(path)
+        return cls.opened(path, networks)
+
+    @classmethod
+    def opened(cls, path: str | Path, networks: "OwnNetworks | None") -> "Run":
+        """Return the run of a folder whose networks are at hand."""
+        run = cls(path)
+        run.__dict__["networks"] = networks
+        return run
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r})"
@@ -101,6 +117,11 @@ class Run:
     def settings(self) -> Settings:
         """Resolved settings."""
         return Settings.from_values(self.config["settings"], lambda _: str(self.path / "config.json"))
+
+    @cached_property
+    def networks(self) -> "OwnNetworks | None":
+        """The user's networks, from the modules given or the trusted file; None for a run with a built-in network."""
+        return open_networks(self.path, self.config, self._modules, trust_code=self._trust_code)
 
     @property
     def threads(self) -> int:
@@ -256,7 +277,9 @@ class Run:
         if point is None and not self.finished:
             command = shell_command("resume", self.path)
             raise LoraeError(f"run: {str(self.path)!r} is not finished; continue it with `{command}`")
-        return read_model(folder, f"delete model.json and run `{shell_command('resume', self.path)}`")
+        cure = f"delete model.json and run `{shell_command('resume', self.path)}`"
+        advice = cure if self.networks is None else "pass modules of the structure that was trained"
+        return read_model(folder, advice, self.networks)
 
     def _point_folder(self, point: str) -> Path:
         folders = (model.parent.name for model in self.path.glob("path/*/model.json"))
@@ -286,7 +309,9 @@ class Run:
         """Return a copy of config, statistics and points in the first folder that can be written."""
         for place in (Path.cwd, lambda: Path(tempfile.gettempdir()), Path.home):
             with contextlib.suppress(OSError, RuntimeError, LoraeError):
-                copy = Run.create(tempfile.mkdtemp(prefix=f"{self.path.name}-", dir=place()), self.config)
+                copy = Run.create(
+                    tempfile.mkdtemp(prefix=f"{self.path.name}-", dir=place()), self.config, self.networks
+                )
                 lines = "".join(json.dumps(record) + "\n" for record in self.stats())
                 write_atomically(copy._stats_path, lines.encode())
                 if (self.path / "path").exists():
@@ -311,24 +336,7 @@ class Run:
         `rank`, `tolerance` and `test_mse` are None for a generator, `test_mse` also for a truncation without the data;
         `schedule` has the ranks that were tried, or the points of a penalty path.
         """
-        steps, epochs, evaluation = list(self.stats("step")), list(self.stats("epoch")), self.evaluation()
-        measured = "rank" in evaluation and "reconstruction" in evaluation | evaluation.get("skipped", {})
-        if not (steps and epochs and (measured or not get_method(self.settings.method).encodes)):
-            raise LoraeError(
-                f"run: {str(self.path)!r} lacks statistics or measurements; delete its model.json and "
-                f"run `{shell_command('resume', self.path)}`"
-            )
-        last, epoch = steps[-1], epochs[-1]
-        return {
-            "run": str(self.path),
-            "epochs": epoch["epoch"],
-            "seconds": epoch["seconds"],
-            "images_per_second": epoch["images_per_second"],
-            "loss": {"total": last["loss"], **last["terms"]},
-            **({name: evaluation["rank"][name] if measured else None for name in ("rank", "tolerance")}),
-            "test_mse": evaluation.get("reconstruction", {}).get("mse"),
-            "schedule": evaluation.get("schedule"),
-        }
+        return summarize(self)
 
 
 def shell_command(command: str, path: str | Path) -> str:
@@ -336,6 +344,7 @@ def shell_command(command: str, path: str | Path) -> str:
     return shlex.join(["lorae", command, str(path)])
 
 
-def write_config(folder: Path, config: Config) -> None:
-    """Write the `config.json` of a run folder."""
+def write_config(folder: Path, config: Config, networks: "OwnNetworks | None" = None) -> None:
+    """Write the `config.json` of a run folder, and the files of the user's networks."""
     write_record(folder / "config.json", config)
+    write_networks(folder, networks)

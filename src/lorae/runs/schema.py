@@ -42,6 +42,7 @@ class Config(TypedDict, total=False):
     settings: dict[str, Any]
     data: dict[str, Any]
     parameters: dict[str, int]
+    network: dict[str, Any]  # of a run with the user's networks: `lorae.models.own_networks.NetworkSource`
     machine: Machine
     truncated: dict[str, Any]  # in a truncated run: the run that it comes from, sizes and errors before
     point: dict[str, str]  # in a point of a penalty path: the run that it comes from

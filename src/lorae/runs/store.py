@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from lorae.models.autoencoder import Autoencoder
+    from lorae.models.own_networks import OwnNetworks
 
 
 class RunStore(Protocol):
@@ -21,6 +22,10 @@ class RunStore(Protocol):
     @property
     def settings(self) -> Settings:
         """Resolved settings."""
+
+    @property
+    def networks(self) -> "OwnNetworks | None":
+        """The user's networks; None for a built-in network."""
 
     @property
     def threads(self) -> int:
@@ -57,6 +62,7 @@ class InMemoryRun:
 
     path = Path("memory")
     last_checkpoint = None
+    networks = None
 
     def __init__(self, settings: Settings, threads: int) -> None:
         self.settings = settings

@@ -44,8 +44,9 @@ def choose_precision(name: str, device: str, network: str) -> str:
     """
     if name != "auto":
         return name
-    if network in ("mlp", "residual", "linear"):
-        return "float32"  # no convolutions, or only corrections to a linear path that is exact to float32
+    if network not in ("mnist", "celeba", "resnet"):
+        # No convolutions, only corrections to a linear path that is exact to float32, or networks that are not known.
+        return "float32"
     return "bfloat16" if bfloat16_unit(device) else "float32"
 
 
@@ -73,6 +74,13 @@ def memory_format(device: str, precision: str) -> torch.memory_format:
     return torch.contiguous_format
 
 
+def set_memory_format(model: torch.nn.Module, layout: torch.memory_format) -> None:
+    """Put the weights of two-dimensional convolutions in a memory layout; those of volumes have no channels last."""
+    for tensor in (*model.parameters(), *model.buffers()):
+        if tensor.ndim == 4:
+            tensor.data = tensor.data.contiguous(memory_format=layout)
+
+
 def keep_freed_memory() -> None:
     """Make glibc keep freed memory in the process instead of returning it after every operation.
 
@@ -88,6 +96,7 @@ def keep_freed_memory() -> None:
 # Products of a training step below which a second thread costs more than it computes: an MLP of 80,000 weights at batch
 # 128 takes as long on one idle core as on two, and a seventh of the time where another process uses one of them.
 PARALLEL_PRODUCTS = 5e7
+CONVOLUTIONS = (torch.nn.Conv1d, torch.nn.Conv2d, torch.nn.Conv3d)
 
 
 def thread_count(batch_size: int, model: torch.nn.Module) -> int:
@@ -96,7 +105,7 @@ def thread_count(batch_size: int, model: torch.nn.Module) -> int:
     Every weight is multiplied once for each item, those of convolutions many times: these always take all threads.
     """
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    convolutional = any(isinstance(module, torch.nn.Conv2d) for module in model.modules())
+    convolutional = any(isinstance(module, CONVOLUTIONS) for module in model.modules())
     return available_threads() if convolutional or batch_size * parameters > PARALLEL_PRODUCTS else 1
 
 

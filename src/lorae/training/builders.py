@@ -14,13 +14,17 @@ from lorae.data.dataset import Dataset, subsample_evenly
 from lorae.isolation import isolated
 from lorae.models.autoencoder import Autoencoder, ModelSpec
 from lorae.models.linear_path import start_as_principal_components
+from lorae.models.own_networks import OwnNetworks
 from lorae.objectives.adversarial import build_adversarial_objective
 from lorae.objectives.objective import Objective
 from lorae.randomness import drawing_from
-from lorae.system.hardware import memory_format
+from lorae.system.hardware import memory_format, set_memory_format
 
 # Training items for `Autoencoder.calibrate`, if the encoder's outputs are normalized.
 CALIBRATED = 512
+
+# Residual blocks at each resolution of `resnet`.
+DEPTH = 1
 
 # Training items for the principal components that a network starts from, and the largest number of their entries, which
 # take 400 MB in float64.
@@ -28,13 +32,14 @@ PRINCIPAL, PRINCIPAL_ENTRIES = 10_000, 50_000_000
 
 
 @isolated()
-def build(settings: Settings, dataset: Dataset) -> Objective:
+def build(settings: Settings, dataset: Dataset, networks: OwnNetworks | None = None) -> Objective:
     """Build the objective of resolved settings, with its `model`, on the device and in the memory layout of training.
 
-    The seed alone decides the weights; the training items set the scaling and the start of some networks.
+    The seed alone decides the weights, except for modules of the user, which keep theirs; the training items set the
+    scaling and the start of some networks.
     """
-    model = build_model(settings, dataset).to(settings.device)
-    model.to(memory_format=memory_format(settings.device, settings.precision))  # type: ignore[call-overload]
+    model = build_model(settings, dataset, networks).to(settings.device)
+    set_memory_format(model, memory_format(settings.device, settings.precision))
     return build_objective(settings, model)
 
 
@@ -48,14 +53,14 @@ def check_objective(objective: Objective, dataset: Dataset) -> None:
             target.compute_loss(x)
 
 
-def model_spec(settings: Settings, shape: tuple[int, ...]) -> ModelSpec:
-    """Return the specification of the model for resolved settings and items of a shape."""
+def model_spec(settings: Settings, dataset: Dataset, networks: OwnNetworks | None = None) -> ModelSpec:
+    """Return the specification of the model for resolved settings and the items of a data set."""
     assert settings.network is not None
     assert settings.latent_dim is not None
     method = get_method(settings.method)
     return ModelSpec(
         settings.network,
-        shape,
+        dataset.shape,
         settings.latent_dim,
         settings.width,
         method.bottleneck,
@@ -63,6 +68,9 @@ def model_spec(settings: Settings, shape: tuple[int, ...]) -> ModelSpec:
         output="sigmoid" if settings.likelihood == "bernoulli" else "tanh",
         spectral_norm=method.spectral_norm,
         encodes=method.encodes,
+        depth=settings.depth or DEPTH,
+        tensors=dataset.tensors,
+        own=None if networks is None else networks.source(settings.latent_dim),
     )
 
 
@@ -81,9 +89,9 @@ def bottleneck_options(settings: Settings) -> dict[str, Any]:
 
 
 @isolated()
-def build_model(settings: Settings, dataset: Dataset) -> Autoencoder:
+def build_model(settings: Settings, dataset: Dataset, networks: OwnNetworks | None = None) -> Autoencoder:
     """Build a model on the CPU; the seed alone decides its weights."""
-    model = Autoencoder.initialized(model_spec(settings, dataset.shape), settings.seed)
+    model = Autoencoder.initialized(model_spec(settings, dataset, networks), settings.seed, networks)
     if settings.vector_scale != "none":
         model.scaling.fit(dataset.train.inputs, by_columns=settings.vector_scale == "columns")
     if settings.network in WITH_LINEAR_PATH and model.spec.encodes:

@@ -85,7 +85,7 @@ class Trainer:
         self.quiet = quiet
         self.best = best
         self.device = torch.device(self.settings.device)
-        self.objective = objective or build(self.settings, dataset)
+        self.objective = objective or build(self.settings, dataset, run.networks)
         self.model = self.objective.model
         assert self.settings.lr is not None
         self.optimizers = build_optimizers(self.objective, self.settings.lr, get_method(self.settings.method).beta1)

@@ -66,6 +66,7 @@ def supervised(
     network: str,
     latent_dim: int,
     width: float = 1.0,
+    build_encoder: Callable[[], nn.Module] | None = None,
     bfloat16: bool = False,
     advance: Callable[[int], Any] | None = None,
     trainings: TrainingCheckpoints | None = None,
@@ -73,8 +74,9 @@ def supervised(
 ) -> dict[str, Any]:
     """Measure the test accuracy of an encoder and a classifier trained from scratch, with the result of `classify`.
 
-    train_items, test_items: raw images (n, c, h, w) or vectors (n, d)
+    train_items, test_items: raw images (n, c, h, w), vectors (n, d) or tensors (n, ...)
     network, latent_dim, width: of the encoder
+    build_encoder: gives a new encoder of that width, for networks that are not built in
     bfloat16: whether to run the convolutions under autocast
     advance: called with the steps done of each seed; `total_steps` with this `max_steps` gives the total of a seed
     protocol: fields of `Protocol`, by default with `max_steps` of 3000
@@ -88,7 +90,8 @@ def supervised(
 
     def build(generators: Sequence[torch.Generator]) -> nn.Module:
         (generator,) = generators
-        encoder = _encoder(network, data.train.shape[1:], latent_dim, width, generator)
+        make = build_encoder or (lambda: build_networks(network, data.train.shape[1:], latent_dim, width)[0])
+        encoder = _initialized(make, generator)
         return Supervised(scaling, encoder, Heads(latent_dim, data.classes, generators), bfloat16=bfloat16)
 
     keep_freed_memory()
@@ -100,17 +103,15 @@ def supervised(
 
 def _check_items(items: NDArray[Any]) -> NDArray[Any]:
     checked = np.asarray(items)
-    if checked.ndim not in (2, 4) or not checked.size:
-        raise LoraeError(f"items: got shape {checked.shape}, expected images (n, c, h, w) or vectors (n, d)")
+    if checked.ndim < 2 or not checked.size:
+        raise LoraeError(f"items: got shape {checked.shape}, expected images (n, c, h, w), vectors (n, d) or tensors")
     if np.issubdtype(checked.dtype, np.floating) and not np.isfinite(checked).all():
         raise LoraeError("items: got values that are not finite, expected finite ones")
     return checked
 
 
-def _encoder(
-    network: str, shape: tuple[int, ...], latent_dim: int, width: float, generator: torch.Generator
-) -> nn.Module:
-    """Build an encoder with initial weights from a generator that the given one seeds."""
+def _initialized(make: Callable[[], nn.Module], generator: torch.Generator) -> nn.Module:
+    """Make an encoder with initial weights from a generator that the given one seeds."""
     seed = int(torch.randint(2**62, (), generator=generator, device="cpu"))
     with drawing_from(torch.Generator("cpu").manual_seed(seed), everything=True):
-        return build_networks(network, shape, latent_dim, width)[0]
+        return make()
