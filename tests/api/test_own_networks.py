@@ -190,3 +190,15 @@ def test_modules_and_a_built_in_network_are_not_confused(folder):
         lorae.plan(numbers(20, 2, 10), encoder=encoder)
     with pytest.raises(LoraeError, match="expected the modules"):
         lorae.plan(numbers(20, 9), network="modules")
+
+
+def test_an_exported_model_is_loaded_into_modules_of_its_structure(trained, tmp_path):
+    run, signals, _ = trained
+    folder = lorae.export_run(Run(run.path, trust_code=True), out=tmp_path / "exported")
+    assert "encoder=encoder, decoder=decoder" in (folder / "README.md").read_text()
+    encoder, decoder = pair((2, 10))
+    model = lorae.from_pretrained(folder, encoder=encoder, decoder=decoder)
+    expected = lorae.load(run.path, trust_code=True)
+    np.testing.assert_allclose(model.reconstruct(signals), expected.reconstruct(signals), atol=1e-5)
+    with pytest.raises(LoraeError, match="needs these networks"):
+        lorae.from_pretrained(folder)

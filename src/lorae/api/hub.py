@@ -14,6 +14,7 @@ from lorae.system.faults import reason_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from torch import nn
 
     from lorae.models.autoencoder import Autoencoder
 
@@ -87,7 +88,12 @@ def push_to_hub(
 
 
 def from_pretrained(
-    repo_id_or_path: str | Path, *, revision: str | None = None, token: str | None = None
+    repo_id_or_path: str | Path,
+    *,
+    revision: str | None = None,
+    token: str | None = None,
+    encoder: "nn.Module | None" = None,
+    decoder: "nn.Module | None" = None,
 ) -> "Autoencoder":
     """Load a model from the Hugging Face Hub, or from a folder that `export_run` wrote, or of a run.
 
@@ -102,6 +108,8 @@ def from_pretrained(
         Branch, tag or hash of a commit; a hash always gives the same model. None takes the main branch.
     token : str, default=None
         Access token for a private repository; None takes that of `hf auth login` or of HF_TOKEN.
+    encoder, decoder : torch module, default=None
+        For a model of networks of your own: modules of the structure that was trained.
 
     Returns
     -------
@@ -118,6 +126,8 @@ def from_pretrained(
     >>> model = from_pretrained("me/digits", revision="v1.0")   # doctest: +SKIP
     >>> model.decode(model.encode(images))                      # doctest: +SKIP
     """
+    from lorae.models.own_networks import OwnNetworks
+
     folder = Path(repo_id_or_path).expanduser()
     if not folder.is_dir():
         folder = _downloaded(str(repo_id_or_path), revision, token)
@@ -125,7 +135,13 @@ def from_pretrained(
         raise LoraeError(f"revision: got {revision!r}, but {str(folder)!r} is a folder, which has no revisions")
     if not (folder / "model.json").is_file():
         raise LoraeError(f"model: {str(repo_id_or_path)!r} has no model.json, expected the files {' and '.join(FILES)}")
-    return read_model(folder, "export or download it anew")
+    networks = None if encoder is None and decoder is None else OwnNetworks.from_modules(encoder, decoder)
+    model = read_model(folder, "export or download it anew", networks)
+    if networks is not None and model.spec.own is None:
+        raise LoraeError(
+            f"encoder: the model has the network {model.spec.network!r} of this package, and takes no other"
+        )
+    return model
 
 
 def _downloaded(repo_id: str, revision: str | None, token: str | None) -> Path:

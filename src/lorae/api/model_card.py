@@ -24,7 +24,7 @@ CARD = """---
 ```python
 import lorae
 
-model = lorae.from_pretrained("{source}")
+model = lorae.from_pretrained("{source}"{networks})
 {usage}
 ```
 
@@ -85,6 +85,7 @@ def model_card(run: Run, spec: "ModelSpec", *, cut: bool, source: str) -> str:
         summary=method.summary[0].upper() + method.summary[1:],
         version=__version__,
         source=source,
+        networks="" if spec.own is None else ", encoder=encoder, decoder=decoder",  # modules that the reader must have
         usage="\n".join(_usage(spec)),
         method=_table(described.items()),
         data=_table((name, _words(data[name])) for name in known),
@@ -95,7 +96,7 @@ def model_card(run: Run, spec: "ModelSpec", *, cut: bool, source: str) -> str:
 
 def _usage(spec: "ModelSpec") -> Iterator[str]:
     shape = ", ".join(map(str, ("n", *spec.shape)))
-    kind = "images, uint8 or floats in [0, 1]," if len(spec.shape) == 3 else "vectors"
+    kind = "images, uint8 or floats in [0, 1]," if spec.images else "vectors" if len(spec.shape) == 1 else "arrays"
     if spec.encodes:
         yield f"codes = model.encode(items)  # {kind} ({shape}) to codes (n, {spec.latent_dim})"
     yield f"items = model.decode(codes)  # codes (n, {spec.latent_dim}) to items ({shape})"
