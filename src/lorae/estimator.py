@@ -255,7 +255,11 @@ class LoRAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  
         }
         settings = Settings.from_values(asked, origin)
         batch_size = min(settings.batch_size, max(SMALLEST_BATCH, shape[0] // BATCHES))
-        epochs = settings.epochs or math.ceil(STEPS / math.ceil((1 - HELD_OUT) * shape[0] / batch_size))
+        epochs = (
+            settings.epochs
+            if isinstance(settings.epochs, int)
+            else math.ceil(STEPS / math.ceil((1 - HELD_OUT) * shape[0] / batch_size))
+        )
         return dataclasses.replace(settings, batch_size=batch_size, epochs=epochs)
 
     def _with_width(self, settings: Settings, items: NDArray[Any]) -> Settings:

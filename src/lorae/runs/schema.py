@@ -44,6 +44,7 @@ class Config(TypedDict, total=False):
     parameters: dict[str, int]
     machine: Machine
     truncated: dict[str, Any]  # in a truncated run: the run that it comes from, sizes and errors before
+    extended: list[dict[str, int]]  # for each extension, the epochs before it
     point: dict[str, str]  # in a point of a penalty path: the run that it comes from
 
 
