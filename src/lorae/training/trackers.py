@@ -137,9 +137,9 @@ class MLflow(Tracker):
 
 
 def identity(progress: Progress) -> str:
-    """Return a name for a run that no other run has, the same when it is resumed."""
+    """Return a name for a run that no other run has, the same when it is resumed or extended."""
     config = progress.run.path / "config.json"
-    settings = str(sorted(progress.run.settings.to_json().items()))
+    settings = str(sorted((progress.run.settings.to_json() | {"epochs": None}).items()))
     words = f"{config.absolute()} {settings}"
     return hashlib.sha256(words.encode()).hexdigest()[:16]
 
