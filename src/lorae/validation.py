@@ -55,6 +55,12 @@ def whole(minimum: int, maximum: float = math.inf) -> Rule:
     return Rule(f"a whole number of at least {minimum}{upper}", parse)
 
 
+def whole_or(minimum: int, word: str) -> Rule:
+    """Return the rule of whole numbers from `minimum`, or one word."""
+    number = whole(minimum)
+    return Rule(f"{number.expected}, or {word}", lambda value: word if value == word else number.parse(value))
+
+
 def real(minimum: float, maximum: float = math.inf, *, exclusive: bool = False) -> Rule:
     """Return the rule of finite numbers from `minimum` to `maximum`, without the ends when `exclusive`."""
 
@@ -135,6 +141,17 @@ def names() -> Rule:
         return result
 
     return Rule("names with commas between them", parse)
+
+
+def names_of(*known: str) -> Rule:
+    """Return the rule of a list of known names, or of one comma-separated string."""
+
+    def parse(value: Any) -> tuple[str, ...]:
+        result: tuple[str, ...] = names().parse(value)
+        _require(all(name in known for name in result))
+        return result
+
+    return Rule(f"some of {', '.join(known)}", parse)
 
 
 def optional(rule: Rule) -> Rule:

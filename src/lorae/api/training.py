@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,13 +19,13 @@ from lorae.api.loading import (
     own_networks,
 )
 from lorae.api.run_config import choose_out, config_document, merge_settings, read_config
-from lorae.config.datasets import LEAST_STEPS
-from lorae.config.resolution import resolve
+from lorae.config.resolution import resolve, with_epochs
 from lorae.config.settings import ARRAY, RANK_GOALS, Settings, use_current_names
 from lorae.errors import LoraeError, LoraeWarning
 from lorae.runs.run import Run, shell_command, write_config
 from lorae.runs.schema import Config
 from lorae.system.files import write_atomically
+from lorae.validation import whole
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from lorae.data import Dataset
     from lorae.objectives import Objective
+    from lorae.training.callbacks import Callbacks
 
 
 def train(
@@ -40,6 +42,7 @@ def train(
     out: str | Path | None = None,
     config: str | Path | None = None,
     quiet: bool = False,
+    callbacks: "Sequence[object]" = (),
     encoder: "nn.Module | None" = None,
     decoder: "nn.Module | None" = None,
     **settings: Any,
@@ -59,6 +62,9 @@ def train(
         YAML file of settings, or the `config.json` of another run; keyword arguments override it.
     quiet : bool, default=False
         Show no progress bar.
+    callbacks : sequence of objects, default=()
+        Objects with any of the methods `on_step_end`, `on_epoch_end`, `on_checkpoint` and `close`, as
+        `lorae.training.callbacks` describes. After an exception in one, `resume` continues the training.
     encoder, decoder : torch module, default=None
         Networks of your own, which are copied: from items, float32 (n, ...), to (n, latent_dim), and back. Arrays of
         three axes are then signals (n, c, t). `network="FILE.py:NAME"` has them made by a function instead.
@@ -82,10 +88,11 @@ def train(
 
     networks = own_networks(encoder, decoder, settings)
     planned, dataset, explicit = _plan(data, config, settings)
+    calls = _callbacks(planned, callbacks)
     path = choose_out(planned, out)
     objective = build(planned, dataset, networks)
     run = Run.create(path, config_document(planned, dataset, explicit, path, objective), networks)
-    return _fit(run, dataset, quiet, objective)
+    return _fit(run, dataset, quiet, calls, objective)
 
 
 def plan(
@@ -126,10 +133,20 @@ def plan(
     return config_document(planned, dataset, explicit, choose_out(planned, out), build(planned, dataset, networks))
 
 
-def resume(run: "str | Path | Run", *, data: "str | Path | NDArray[Any] | None" = None, quiet: bool = False) -> Run:
-    """Continue a run from its last checkpoint to its end.
+def resume(
+    run: "str | Path | Run",
+    *,
+    data: "str | Path | NDArray[Any] | None" = None,
+    epochs: int | None = None,
+    quiet: bool = False,
+    callbacks: "Sequence[object]" = (),
+) -> Run:
+    """Continue a run from its last checkpoint to its end, or a finished run beyond it.
 
-    On a CPU the weights are those of an uninterrupted run. A finished run is returned as it is.
+    On a CPU the weights are those of an uninterrupted run. A finished run is returned as it is, unless `epochs` extends
+    it. A constant learning rate stays in an extension, whose weights are those of a run of that length from the start;
+    with a cosine the rate rises over the first tenth of the added steps and falls over the others. A rank search
+    refines the rank that it chose.
 
     Parameters
     ----------
@@ -137,13 +154,18 @@ def resume(run: "str | Path | Run", *, data: "str | Path | NDArray[Any] | None" 
         A run, finished or not.
     data : str, Path or ndarray, default=None
         Where the data are now if they were moved, or the array of a run that was trained on one.
+    epochs : int, default=None
+        Number of epochs in all, more than those of the finished run. Its measurements are taken anew at the end.
     quiet : bool, default=False
         Show no progress bar.
+    callbacks : sequence of objects, default=()
+        As in `train`; those of `train` are not kept with the run.
 
     Raises
     ------
     LoraeError
-        If the checkpoint has other settings, the data changed, or the run is an incomplete truncation.
+        If the checkpoint has other settings, the data changed, the run is an incomplete truncation, or it cannot be
+        extended to `epochs`.
 
     Examples
     --------
@@ -153,7 +175,8 @@ def resume(run: "str | Path | Run", *, data: "str | Path | NDArray[Any] | None" 
     from lorae.system.hardware import choose_device
 
     run = as_run(run)
-    if run.finished:
+    extended = _check_extension(run, epochs)
+    if run.finished and extended is None:
         return run
     if "truncated" in run.config:
         source = run.config["truncated"]["from"]
@@ -162,7 +185,45 @@ def resume(run: "str | Path | Run", *, data: "str | Path | NDArray[Any] | None" 
             f"delete it and run `{shell_command('truncate', source)}`"
         )
     choose_device(run.settings.device, str(run.path / "config.json"))
-    return _fit(run, dataset_of(run, data), quiet)
+    calls = _callbacks(run.settings, callbacks)
+    dataset = dataset_of(run, data)
+    if extended is not None:
+        _extend(run, extended, dataset)
+    return _fit(run, dataset, quiet, calls)
+
+
+def _check_extension(run: Run, epochs: Any) -> int | None:
+    """Return the number of epochs to which a run is extended, if it is; LoraeError where that cannot be."""
+    if epochs is None:
+        return None
+    wanted: int = whole(1).check("epochs", epochs, origin_of_argument("epochs"))
+    before, name = run.settings.epochs, str(run.path)
+    if wanted == before:
+        return None
+    reason = None
+    if not run.finished:
+        reason = f"is not finished; continue it first with `{shell_command('resume', run.path)}`"
+    elif run.settings.penalty_path is not None:
+        reason = "has a penalty path, whose points share the steps; train a new run"
+    elif not isinstance(before, int):
+        reason = "ended where its held-out loss had stopped falling; train a new run with a number or more patience"
+    elif wanted < before:
+        reason = f"has {before}, expected more"
+    elif run.last_checkpoint is None:
+        reason = "has no checkpoint to continue from (it may be a truncation); train a new run"
+    if reason is not None:
+        raise LoraeError(f"epochs: got {wanted}, but run {name!r} {reason}", argument="epochs")
+    return wanted
+
+
+def _extend(run: Run, epochs: int, dataset: "Dataset") -> None:
+    """Extend a finished run; raise LoraeError before anything changes if its checkpoint does not allow it."""
+    from lorae.training.checkpointing import check_fingerprint
+
+    state = run.load_checkpoint()
+    assert state is not None
+    check_fingerprint(state, dataset, run)
+    run.extend(epochs)
 
 
 def _plan(
@@ -200,29 +261,34 @@ def _plan(
                 f"data: {len(split)} of {len(dataset.train) + len(dataset.test)} items are in the {part} split, "
                 f"expected at least 2 for a covariance; {cure} or give more items"
             )
-    enough = math.ceil(LEAST_STEPS / math.ceil(len(dataset.train) / settings.batch_size))
-    by_default = settings.epochs is None
+    settings = with_epochs(settings, math.ceil(len(dataset.train) / settings.batch_size))
     settings = resolve(settings, dataset.kind, dataset.shape)
-    assert settings.epochs is not None
-    if by_default:
-        settings = dataclasses.replace(settings, epochs=max(settings.epochs, enough))
     assert settings.network is not None
     precision = choose_precision(settings.precision, device, settings.network)
     return settings.with_machine(device, precision), dataset, explicit
 
 
-def _fit(run: Run, dataset: "Dataset", quiet: bool, objective: "Objective | None" = None) -> Run:
+def _callbacks(settings: Settings, callbacks: "Sequence[object]") -> "Callbacks":
+    """Return the callbacks of a call and the trackers of the settings; LoraeError for one that is missing."""
+    from lorae.training.callbacks import Callbacks
+    from lorae.training.trackers import new_tracker
+
+    return Callbacks([*callbacks, *(new_tracker(name) for name in settings.track or ())])
+
+
+def _fit(
+    run: Run, dataset: "Dataset", quiet: bool, callbacks: "Callbacks", objective: "Objective | None" = None
+) -> Run:
     from lorae.evaluation.figures import explained_warning
     from lorae.training.schedule_factory import unmet_target
     from lorae.training.trainer import Trainer
 
-    trainer = Trainer(run, dataset, objective, quiet=quiet)
+    trainer = Trainer(run, dataset, objective, callbacks=callbacks, quiet=quiet)
     model = trainer.fit()
     found = trainer.schedule.result()
 
     def finish_schedule(run: Run) -> None:
-        if found is not None:
-            run.add_to_evaluation({"schedule": found})
+        run.add_to_evaluation({"schedule": found, "stopping": trainer.schedule.stopping()})
         if run.settings.penalty_path is not None:
             _finish_points(run, dataset)
 

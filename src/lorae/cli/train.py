@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import json
 from collections.abc import Callable
+from typing import Any
 
 from rich.table import Table
 
@@ -50,6 +51,7 @@ def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
 
     resume = add("resume", _resume, "continue an interrupted run from its last checkpoint", "run")
     add_moved_data(resume)
+    resume.add_argument("--epochs", metavar="EPOCHS", help="epochs in all, to extend a finished run")
 
 
 def _train(options: argparse.Namespace) -> Output:
@@ -61,7 +63,7 @@ def _train(options: argparse.Namespace) -> Output:
 
 
 def _resume(options: argparse.Namespace) -> Output:
-    return _finished(api.resume(run_of(options), data=options.data))
+    return _finished(api.resume(run_of(options), data=options.data, epochs=options.epochs))
 
 
 def _explain_rank(run: Run, choice: Choice | None) -> str:
@@ -72,6 +74,14 @@ def _explain_rank(run: Run, choice: Choice | None) -> str:
         return f"{found['rank']} (eigenvalues above {found['tolerance']:g} of the largest, {data})"
     share = f"{found['tolerance']:g} of the largest variance"
     return f"{found['rank']} of the {choice.chosen} directions of M hold more than {share} ({data})"
+
+
+def _explain_stop(found: dict[str, Any]) -> str:
+    """Return where and why a training with `epochs` auto ended, in words."""
+    kept = f"weights of epoch {found['best_epoch']} kept (held-out loss {found['loss']:.4g})"
+    if found["reason"] == "longest":
+        return f"after epoch {found['epochs']}, the last one allowed; {kept}"
+    return f"after epoch {found['epochs']}: no smaller held-out loss in {found['patience']} epochs; {kept}"
 
 
 def _finished(run: Run) -> Output:
@@ -90,6 +100,8 @@ def _finished(run: Run) -> Output:
             f"rank        {_explain_rank(run, choice)}",
             f"test error  {error_text(summary['test_mse'])} (mean squared error)",
         ]
+    if summary["stopping"] is not None:
+        shown.append(f"stopped     {_explain_stop(summary['stopping'])}")
     shown.append(f"time        {summary['seconds']:.0f} s, {summary['images_per_second']:,.0f} items a second")
     if choice is not None and choice.is_path:
         shown.append(f"models      {summary['run']}/path")

@@ -61,6 +61,11 @@ DATASETS = {
 }
 
 
+def default_epochs(data: str, steps_per_epoch: int) -> int:
+    """Return the number of epochs of a named data set or of user data, enough for `LEAST_STEPS`."""
+    return max(get_defaults(data).epochs, -(-LEAST_STEPS // steps_per_epoch))
+
+
 def get_defaults(data: str) -> DatasetDefaults:
     """Return the row of a named data set, or the defaults of user data for any other name or path."""
     return DATASETS.get(data, USER_DATA)

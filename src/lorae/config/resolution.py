@@ -1,12 +1,13 @@
 """Resolve the settings that the method and the data decide, and check that they fit each other."""
 
 import dataclasses
+import math
 from collections.abc import Iterable, Mapping
 from math import prod
 
-from lorae.config.datasets import get_defaults
+from lorae.config.datasets import default_epochs, get_defaults
 from lorae.config.methods import TERMS, Method, get_method
-from lorae.config.settings import RANK_GOALS, Settings
+from lorae.config.settings import AUTO, RANK_GOALS, Settings
 from lorae.errors import LoraeError
 from lorae.penalties import matrix_penalties, penalty_names
 
@@ -23,6 +24,10 @@ NETWORKS = {
 # Networks that halve the sides of images three times, without a rest.
 SIDE_MULTIPLE, OF_THESE_SIDES = 8, ("mnist", "celeba", "residual")
 
+# Patience by default, as a share of the default number of epochs: 200 steps of few items, 5 epochs of many,
+# in which the loss of a training that still learns falls in spite of its noise.
+PATIENT = 0.1
+
 
 def resolve(settings: Settings, data_kind: str, data_shape: Iterable[int]) -> Settings:
     """Return the settings with a value for every None that the method or the data decides.
@@ -32,6 +37,7 @@ def resolve(settings: Settings, data_kind: str, data_shape: Iterable[int]) -> Se
     method, data = get_method(settings.method), get_defaults(settings.data)
     _check_method_options(settings, method)
     _check_rank(settings, method)
+    _check_epochs(settings, method)
     _check_penalty(settings, method)
     shape, images = tuple(data_shape), data_kind == "images"
     # The range of a user's decoder is not known: a likelihood of pixels has to be chosen.
@@ -76,6 +82,14 @@ def resolve(settings: Settings, data_kind: str, data_shape: Iterable[int]) -> Se
         likelihood=likelihood,
         noise=method.noise if settings.noise is None else settings.noise,
     )
+
+
+def with_epochs(settings: Settings, steps_per_epoch: int) -> Settings:
+    """Return settings with the default number of epochs, or the default patience, where none is given."""
+    epochs = default_epochs(settings.data, steps_per_epoch)
+    if settings.epochs == AUTO:
+        return dataclasses.replace(settings, patience=settings.patience or math.ceil(PATIENT * epochs))
+    return dataclasses.replace(settings, epochs=settings.epochs or epochs)
 
 
 def _default_network(method: Method, network_of_data: str | None, likelihood: str, kind: str) -> str:
@@ -135,6 +149,26 @@ def _check_rank(settings: Settings, method: Method) -> None:
         raise LoraeError("penalties.nuclear: got 0 beside penalty_path, whose points take its place; leave it out")
     if proximal and (method.bottleneck != "linear" or "nuclear" not in method.weights):
         raise LoraeError(f"matrix_update: got 'prox', but method {method.name!r} has no nuclear norm to minimize")
+
+
+def can_hold_out(settings: Settings, method: Method) -> bool:
+    """Return whether the loss of held-out items can end a training: not beside an adversary or a choice of the rank."""
+    return method.adversary is None and method.encodes and not settings.measures_ranks
+
+
+def _check_epochs(settings: Settings, method: Method) -> None:
+    if settings.patience is not None and settings.epochs != AUTO:
+        raise LoraeError(
+            f"patience: got {settings.patience}, which needs epochs='auto', got {settings.epochs or 'none'}",
+            settings={"epochs": AUTO},
+        )
+    if settings.epochs != AUTO or can_hold_out(settings, method):
+        return
+    reason = f"method {method.name!r}, whose loss has an adversary and need not fall"
+    if settings.measures_ranks:
+        goal = next(name for name in RANK_GOALS if getattr(settings, name) is not None)
+        reason = f"{goal}, which divides a given number of steps among ranks or penalties"
+    raise LoraeError(f"epochs: got 'auto' beside {reason}; expected a whole number")
 
 
 def _check_penalty(settings: Settings, method: Method) -> None:

@@ -19,6 +19,9 @@ from lorae.validation import setting
 # Value of `network` for modules in memory, which are passed beside the settings.
 MODULES = "modules"
 
+# Value of `epochs`: the training chooses its end.
+AUTO = "auto"
+
 # Settings that choose the rank; at most one of them is given.
 RANK_GOALS = ("rank", "target_mse", "penalty_path")
 
@@ -111,11 +114,17 @@ class Settings(DataSettings):
         "in PCA, or none",
     )
     # Training; the paper's values.
-    epochs: int | None = setting(
+    epochs: int | str | None = setting(
+        None,
+        rules.whole_or(1, "auto"),
+        "passes over the training data, or auto: until the loss of held-out training items has stopped falling; by "
+        "default the paper's 100 for celeba and its 50 for MNIST otherwise, or more until they make 2,000 steps",
+    )
+    patience: int | None = setting(
         None,
         rules.whole(1),
-        "passes over the training data; by default the paper's 100 for celeba and its 50 for MNIST otherwise, or more "
-        "until they make 2,000 steps",
+        "with epochs auto: epochs without a smaller held-out loss after which training stops; by default a tenth of "
+        "the default number of epochs",
     )
     batch_size: int = setting(32, rules.whole(1), "items in a step; 32 as in the paper")
     lr: float | None = setting(
@@ -145,6 +154,12 @@ class Settings(DataSettings):
     noise: float | None = setting(
         None, rules.real(0.0), "standard deviation of noise on the encoder's input; default by the method"
     )
+    clip_gradients: float | None = setting(
+        None,
+        rules.real(0.0, exclusive=True),
+        "largest norm of the gradient of all weights in a step, to which larger ones are scaled down; by default they "
+        "are left as they are, as in the paper: Adam's steps depend little on the gradient's size",
+    )
     seed: int = setting(0, rules.whole(0, 2**31 - 1), "seed of the weights, the order of batches and the noise")
     # The machine.
     device: str = setting("auto", rules.choice("auto", "cpu", "cuda"), "cpu or cuda; auto uses a GPU if there is one")
@@ -157,6 +172,11 @@ class Settings(DataSettings):
         "auto",
         rules.choice("auto", "off"),
         "auto: record the training step as a CUDA graph on a GPU, unless a penalty reads values back; off: never",
+    )
+    track: tuple[str, ...] | None = setting(
+        None,
+        rules.names_of("tensorboard", "wandb", "mlflow"),
+        "trackers that show the training, with commas between them: tensorboard (in the run folder), wandb, mlflow",
     )
     log_every: int = setting(100, rules.whole(1), "steps between two lines of stats.jsonl")
     checkpoint_every: int = setting(
@@ -173,6 +193,11 @@ class Settings(DataSettings):
         """Whether training measures errors to choose the rank; a given rank needs none."""
         searched = self.rank is not None and not isinstance(self.rank, int)
         return searched or self.target_mse is not None or self.penalty_path is not None
+
+    @property
+    def holds_out(self) -> bool:
+        """Whether training sets some training items aside, for errors that choose the rank or the end."""
+        return self.measures_ranks or self.epochs == AUTO
 
     def with_machine(self, device: str, precision: str) -> "Settings":
         """Return the settings with `auto` replaced by a device and a precision."""

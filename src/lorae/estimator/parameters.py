@@ -52,7 +52,9 @@ def settings_of(parameters: Mapping[str, Any], shape: tuple[int, ...]) -> Settin
     settings = Settings.from_values(asked, _origin)
     folds = folds_of(parameters["validation_fraction"])
     batch_size = min(settings.batch_size, max(SMALLEST_BATCH, shape[0] // BATCHES))
-    epochs = settings.epochs or math.ceil(STEPS / math.ceil((1 - 1 / folds) * shape[0] / batch_size))
+    epochs = settings.epochs
+    if not isinstance(epochs, int):  # each fit chooses its end by held-out items, within these
+        epochs = math.ceil(STEPS / math.ceil((1 - 1 / folds) * shape[0] / batch_size))
     return dataclasses.replace(settings, batch_size=batch_size, epochs=epochs)
 
 

@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy
 
@@ -13,7 +15,7 @@ from lorae.objectives.concurrent_penalty import ConcurrentPenalty
 from lorae.objectives.linearized_penalty import LinearizedPenalty
 from lorae.penalties import get_penalty, matrix_function, matrix_penalties, penalty_function
 from lorae.penalties._context import PenaltyContext, penalized_matrix
-from lorae.randomness import randn_like
+from lorae.randomness import drawing_from, randn_like
 
 
 class LossOutput(NamedTuple):
@@ -127,6 +129,33 @@ class Objective:
             else:
                 terms[name] = self._linearized[name](context.matrix) if name in self._linearized else penalty(context)
         return LossOutput(self.total(terms), terms, result.latent.z)
+
+    def held_out_loss(self, items: NDArray[Any], batch_size: int) -> float:
+        """Return the mean loss of raw items that are not trained on; changes neither the model nor later draws.
+
+        The networks are in evaluation mode; a bottleneck with terms of its own is not, as it has them in training only.
+        """
+        model, training = self.model, self.model.training
+        buffers = [buffer.clone() for buffer in model.buffers()]
+        device = self.penalty_scale.device
+        before = torch.cuda.get_rng_state() if device.type == "cuda" else None
+        model.eval()
+        model.bottleneck.train(bool(model.bottleneck.TERMS))
+        total = 0.0
+        with drawing_from(torch.Generator("cpu").manual_seed(0), everything=self.has_foreign_parts):
+            if before is not None:
+                torch.cuda.manual_seed(0)
+            for start in range(0, len(items), batch_size):
+                batch = torch.as_tensor(np.array(items[start : start + batch_size]), device=device)
+                output = self.compute_loss(model.scaling(batch))
+                total += float(output.loss.detach()) * len(batch)
+        if before is not None:
+            torch.cuda.set_rng_state(before)
+        with torch.no_grad():
+            for buffer, saved in zip(model.buffers(), buffers, strict=True):
+                buffer.copy_(saved)
+        model.train(training)
+        return total / len(items)
 
     def total(self, terms: Mapping[str, Tensor]) -> Tensor:
         """Return the weighted sum of terms; a warm-up scales all of them but the reconstruction."""

@@ -138,6 +138,20 @@ class Run:
         write_config(self.path, self.config)
         self.__dict__.pop("settings", None)
 
+    def extend(self, epochs: int) -> None:
+        """Make a finished run an unfinished one of more epochs; results of the old weights are removed.
+
+        The old weights stay in place until the training ends.
+        """
+        for name in ("model.json", "evaluation.json"):
+            (self.path / name).unlink(missing_ok=True)
+        self._unwritten_results.clear()
+        before = {"epochs": self.config["settings"]["epochs"]}
+        self.config["extended"] = [*self.config.get("extended", []), before]
+        self.config["settings"]["epochs"] = epochs
+        write_config(self.path, self.config)
+        self.__dict__.pop("settings", None)
+
     # Statistics
 
     @property
@@ -221,7 +235,10 @@ class Run:
             reason = str(error).splitlines()[0]
             raise LoraeError(f"{self.checkpoint_path}: not a readable checkpoint ({reason})") from None
         # The folder of the data may change: the data are identified by their fingerprint.
-        differing = [name for name in ours if name != "data_root" and ours[name] != theirs[name]]
+        free = {"data_root"}
+        if {"epochs": theirs["epochs"]} in self.config.get("extended", []):
+            free.add("epochs")
+        differing = [name for name in ours if name not in free and ours[name] != theirs[name]]
         if differing:
             pairs = ", ".join(f"{name} {theirs[name]!r} there, {ours[name]!r} here" for name in differing)
             raise LoraeError(
@@ -334,7 +351,8 @@ class Run:
         """Return the summary of a finished run, as `lorae train --json` prints it.
 
         `rank`, `tolerance` and `test_mse` are None for a generator, `test_mse` also for a truncation without the data;
-        `schedule` has the ranks that were tried, or the points of a penalty path.
+        `schedule` has the ranks that were tried, or the points of a penalty path; `stopping` where and why the training
+        ended, with `epochs` auto.
         """
         return summarize(self)
 

@@ -45,6 +45,7 @@ class Config(TypedDict, total=False):
     network: dict[str, Any]  # of a run with the user's networks: `lorae.models.own_networks.NetworkSource`
     machine: Machine
     truncated: dict[str, Any]  # in a truncated run: the run that it comes from, sizes and errors before
+    extended: list[dict[str, int]]  # for each extension, the epochs before it
     point: dict[str, str]  # in a point of a penalty path: the run that it comes from
 
 

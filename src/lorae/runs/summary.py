@@ -30,4 +30,5 @@ def summarize(run: "Run") -> dict[str, Any]:
         **({name: evaluation["rank"][name] if measured else None for name in ("rank", "tolerance")}),
         "test_mse": evaluation.get("reconstruction", {}).get("mse"),
         "schedule": evaluation.get("schedule"),
+        "stopping": evaluation.get("stopping"),
     }

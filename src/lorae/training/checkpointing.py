@@ -23,6 +23,15 @@ CHECKPOINT_PAUSE = 1.0
 CHECKPOINT_SHARE = 1 / 20
 
 
+def check_fingerprint(state: TrainingState, dataset: Dataset, run: RunStore) -> None:
+    """Raise LoraeError for other data than those of a checkpoint."""
+    if state["data"] != dataset.fingerprint:
+        raise LoraeError(
+            f"data: {dataset.name!r} has fingerprint {dataset.fingerprint[:12]}, "
+            f"expected {state['data'][:12]} (from {run.last_checkpoint}): the files have changed"
+        )
+
+
 @dataclass
 class Checkpoints:
     """Checkpoints of everything that a training needs to continue as if it had not been interrupted."""
@@ -74,17 +83,15 @@ class Checkpoints:
         if state is None:
             self.run.truncate_stats(0)
             return 0, 0.0
-        if state["data"] != self.dataset.fingerprint:
-            raise LoraeError(
-                f"data: {self.dataset.name!r} has fingerprint {self.dataset.fingerprint[:12]}, "
-                f"expected {state['data'][:12]} (from {self.run.last_checkpoint}): the files have changed"
-            )
+        check_fingerprint(state, self.dataset, self.run)
         try:
             self._load(state)
         except (RuntimeError, ValueError, KeyError) as error:
             reason = str(error).splitlines()[0]
             raise LoraeError(f"{self.run.last_checkpoint}: does not hold this model ({reason})") from None
         self.schedule.restore(state["schedule"])
+        if state["settings"]["epochs"] != self.run.settings.epochs:  # `Run.extend`
+            self.schedule.extend(state["step"])
         self.generator.set_state(state["rng"])
         if state["cuda_rng"] is not None:
             torch.cuda.set_rng_state(state["cuda_rng"])

@@ -214,7 +214,7 @@ class ModelSelection:
         return Candidate(model, errors, error, noise, latent_dim, share, share * best.reached_at, history)
 
     def _settings(self, noise: float, share: float, latent_dim: int, rank: int | float | str | None) -> Settings:
-        assert self.settings.epochs is not None
+        assert isinstance(self.settings.epochs, int)
         return dataclasses.replace(
             self.settings,
             bottleneck={"noise": noise} if noise > 0 else {},

@@ -148,6 +148,12 @@ class RankSearch(Schedule):
             search.infeasible = search.trial
             context.restore(self.snapshot)
 
+    def extend(self, step: int) -> None:
+        """See `Schedule.extend`; the chosen rank is kept and refined."""
+        super().extend(step)
+        self.search.stage = "refine"
+        self.phase = Phase(step, self.total_steps - step)
+
     def state(self) -> dict[str, Any]:
         """See `Schedule.state`."""
         search = dataclasses.asdict(self.search) | {"curve": [list(point) for point in self.search.curve]}

@@ -11,7 +11,7 @@ from torch import Tensor
 from lorae.data import subsample_evenly
 from lorae.errors import LoraeError
 from lorae.linalg import principal_axes
-from lorae.models.autoencoder import Autoencoder
+from lorae.objectives.objective import Objective
 from lorae.optim.proximal_adam import ProximalAdam
 from lorae.runs.store import RunStore
 
@@ -42,13 +42,14 @@ class ScheduleContext:
     """Model, optimizers, some training items and the held-out items of one training, for its schedule."""
 
     run: RunStore
-    model: Autoencoder
+    objective: Objective
     optimizers: list[torch.optim.Adam]
     items: NDArray[Any]
     aside: NDArray[Any] | None
     aside_weights: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
+        self.model = self.objective.model
         self.proximal = next((each for each in self.optimizers if isinstance(each, ProximalAdam)), None)
         self.items = subsample_evenly(self.items, MOST_ASIDE)
 
@@ -61,6 +62,11 @@ class ScheduleContext:
         """Return the mean squared error on the held-out items."""
         assert self.aside is not None
         return self.model.squared_error(self.aside, self.aside_weights)
+
+    def held_out_loss(self) -> float:
+        """Return the loss of the held-out items: reconstruction, the bottleneck's terms and weighted penalties."""
+        assert self.aside is not None
+        return self.objective.held_out_loss(self.aside, self.run.settings.batch_size)
 
     def variance(self) -> float:
         """Return the mean variance of an entry of the held-out items: the error of the best constant."""

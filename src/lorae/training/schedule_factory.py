@@ -2,14 +2,24 @@
 
 from typing import Any
 
+from lorae.config.datasets import default_epochs
 from lorae.config.settings import Settings
 from lorae.training.penalty_path import PenaltyPath
 from lorae.training.rank_search import RankSearch, automatic_bound
 from lorae.training.schedules import FixedRank, Schedule
+from lorae.training.until_stalled import UntilStalled
+
+
+def schedule_of(settings: Settings, steps_per_epoch: int) -> Schedule:
+    """Return the schedule of resolved settings, with its number of steps."""
+    if isinstance(settings.epochs, int):
+        return build_schedule(settings, steps_per_epoch * settings.epochs, steps_per_epoch)
+    planned = steps_per_epoch * default_epochs(settings.data, steps_per_epoch)
+    return UntilStalled(settings, steps_per_epoch, build_schedule(settings, planned, steps_per_epoch))
 
 
 def build_schedule(settings: Settings, total_steps: int, steps_per_epoch: int) -> Schedule:
-    """Return the schedule of resolved settings."""
+    """Return the schedule of resolved settings for a number of steps."""
     steps = (settings, total_steps, steps_per_epoch)
     rank, target = settings.rank, settings.target_mse
     if settings.penalty_path is not None:

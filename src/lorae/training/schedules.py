@@ -1,5 +1,6 @@
 """Learning rate, weight of the penalty and bound on the rank at every step; all anneal before an error is measured."""
 
+import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -51,10 +52,19 @@ class Schedule:
         self.cosine = settings.schedule == "cosine"
         self.waits = settings.matrix_update == "prox"
         self.waits_until = round(WAITED * total_steps)
+        self.extension: Phase | None = None
 
     def step_config(self, step: int) -> StepConfig:
         """Return the configuration of the next step, after `step` steps."""
-        return StepConfig(cosine(step / self.total_steps) if self.cosine else 1.0, self._weight(step))
+        return StepConfig(self._rate(step, 0.0), self._weight(step))
+
+    def _rate(self, step: int, full: float) -> float:
+        """Return the factor on the learning rate, of a cosine that falls after a share `full` of the steps."""
+        if not self.cosine:
+            return 1.0
+        if self.extension is not None:
+            return self.extension.lr(step)
+        return cosine(max(0.0, step / self.total_steps - full) / (1 - full))
 
     def needs_update(self, step: int) -> bool:
         """Return whether `update` has something to do after `step` steps."""
@@ -71,16 +81,31 @@ class Schedule:
         if self._phase_ends_at(step):
             self._end_phase(step, context)
 
+    def extend(self, step: int) -> None:
+        """Continue a training that ended after `step` steps, by those that `total_steps` now has more.
+
+        A cosine falls anew over these steps, after a rise; a constant rate stays, so that the weights are those of a
+        training of that length from the start.
+        """
+        self.extension = Phase(step, self.total_steps - step)
+
     def state(self) -> dict[str, Any]:
         """Return the state that a checkpoint needs."""
-        return {"waits": self.waits}
+        extension = None if self.extension is None else dataclasses.asdict(self.extension)
+        return {"waits": self.waits, "extension": extension}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Load the result of `state`."""
         self.waits = state.get("waits", False)  # checkpoints from before penalties waited
+        extension = state.get("extension")
+        self.extension = None if extension is None else Phase(**extension)
 
     def result(self) -> dict[str, Any] | None:
         """Return the findings of the schedule, as plain values for `evaluation.json`, or None."""
+        return None
+
+    def stopping(self) -> dict[str, Any] | None:
+        """Return where and why the training ended, as plain values; None if its length was given."""
         return None
 
     def _phase_ends_at(self, step: int) -> bool:  # noqa: ARG002
@@ -91,11 +116,11 @@ class Schedule:
         """Choose the next phase."""
 
     def _checks_progress_at(self, step: int) -> bool:
-        return self.waits and step < self.waits_until and step % CHECK_EVERY == 0
+        return self.waits and self.extension is None and step < self.waits_until and step % CHECK_EVERY == 0
 
     def _weight(self, step: int) -> float:
         """Return the factor on the penalty's weight: 0 while it waits, below 1 while it warms up."""
-        if self.waits and step < self.waits_until:
+        if self.waits and self.extension is None and step < self.waits_until:
             return 0.0
         return min(1.0, step / self.warmup_steps) if self.warmup_steps > 0 else 1.0
 
@@ -114,18 +139,18 @@ class FixedRank(Schedule):
 
     def step_config(self, step: int) -> StepConfig:
         """See `Schedule.step_config`."""
-        progress = step / self.total_steps
-        fallen = min(1.0, progress / FALLEN_BY)
+        fallen = 1.0 if self.extension is not None else min(1.0, step / self.total_steps / FALLEN_BY)
         # By a constant factor per step: the last directions matter most and get most of the time.
         bound = max(self.rank, round(self.width * (self.rank / self.width) ** fallen))
         if step == self.total_steps - 1:  # also in a run that is too short to lower it
             bound = self.rank
-        rate = cosine(max(0.0, progress - FULL_RATE) / (1 - FULL_RATE)) if self.cosine else 1.0
-        return StepConfig(rate, self._weight(step) if fallen < 1 else 0.0, bound)
+        return StepConfig(self._rate(step, FULL_RATE), self._weight(step) if fallen < 1 else 0.0, bound)
 
     def rank_is_final(self, step: int) -> bool:
         """See `Schedule.rank_is_final`."""
-        return self.width == self.rank or step > FALLEN_BY * self.total_steps + SHRINK_EVERY
+        return (
+            self.width == self.rank or self.extension is not None or step > FALLEN_BY * self.total_steps + SHRINK_EVERY
+        )
 
 
 @dataclass

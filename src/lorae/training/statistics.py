@@ -94,13 +94,17 @@ class Statistics:
         means = "  ".join(f"{name} {value:.4g}" for name, value in terms.items())
         return f"{kind} {rank}  {speed:,.0f}/s  {means}"
 
-    def write_epoch(self, step: int, monitored: NDArray[Any], error: float | None, items: int) -> None:
-        """Write error and rank on the monitored test items after an epoch; `items` is its number of items."""
+    def write_epoch(self, step: int, monitored: NDArray[Any], error: float | None, items: int) -> dict[str, Any]:
+        """Write error and rank on the monitored test items after an epoch, and return them.
+
+        `items` is the number of items of an epoch.
+        """
         seconds = self.seconds
         spectrum = self.model.spectrum(monitored, "test") if self.model.spec.encodes else None
         rank = None if spectrum is None or spectrum.limited else spectrum.rank
         values = {"test_mse": error, "rank": rank, "n": len(monitored)}
         self._append("epoch", step, values, self.epoch(step) * items / seconds, seconds)
+        return values
 
     def diverged(self, step: int, found: str) -> DivergedError:
         """Return the error for values that are not finite after a step."""

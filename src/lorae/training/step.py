@@ -36,9 +36,10 @@ def build_step(
     *,
     batch_size: int,
     capture: bool = True,
+    clip_gradients: float | None = None,
 ) -> TakeStep:
     """Return the fastest step for the device of the model; with `capture` False it is eager on a GPU too."""
-    eager = EagerStep(objective, optimizers, memory_format)
+    eager = EagerStep(objective, optimizers, memory_format, clip_gradients)
     return CapturedStep(eager, batch_size) if capture and objective.penalty_scale.is_cuda else eager
 
 
@@ -64,6 +65,7 @@ class EagerStep:
     objective: Objective
     optimizers: list[torch.optim.Adam]
     memory_format: torch.memory_format
+    clip_gradients: float | None = None  # largest norm of the gradient of a target
 
     def __post_init__(self) -> None:
         self.targets = self.objective.targets()
@@ -92,6 +94,8 @@ class EagerStep:
                 self.concurrent.finish()
                 losses.append(self.concurrent.total)
                 values |= self.concurrent.terms
+            if self.clip_gradients is not None:
+                torch.nn.utils.clip_grad_norm_(target.parameters, self.clip_gradients)  # reads nothing back
             optimizer.step()
             latents.append(output.latents)
         if self.concurrent is not None:

@@ -4,6 +4,7 @@ import contextlib
 import math
 from collections.abc import Iterator
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,9 +28,10 @@ from lorae.system.progress import progress_bar
 from lorae.system.signals import Interrupted, stop_requests
 from lorae.training.best_weights import BestWeights
 from lorae.training.builders import build
+from lorae.training.callbacks import CallbackError, Callbacks, Progress
 from lorae.training.checkpointing import Checkpoints
 from lorae.training.schedule_context import ScheduleContext, set_aside
-from lorae.training.schedule_factory import build_schedule
+from lorae.training.schedule_factory import schedule_of
 from lorae.training.schedules import StepConfig
 from lorae.training.statistics import Statistics
 from lorae.training.step import build_optimizers, build_step
@@ -77,6 +79,7 @@ class Trainer:
         objective: Objective | None = None,
         *,
         best: BestWeights | None = None,
+        callbacks: Callbacks | None = None,
         quiet: bool = False,
     ) -> None:
         self.run = run
@@ -84,6 +87,8 @@ class Trainer:
         self.dataset = dataset
         self.quiet = quiet
         self.best = best
+        self.callbacks = callbacks or Callbacks()
+        self._events: list[tuple[str, dict[str, Any]]] = []
         self.device = torch.device(self.settings.device)
         self.objective = objective or build(self.settings, dataset, run.networks)
         self.model = self.objective.model
@@ -94,14 +99,15 @@ class Trainer:
             self.optimizers,
             memory_format(self.settings.device, self.settings.precision),
             batch_size=self.settings.batch_size,
+            clip_gradients=self.settings.clip_gradients,
             capture=self.settings.capture == "auto" and not self.objective.reads_back,
         )
         inputs, aside = np.asarray(dataset.train.inputs), None
-        if self.settings.measures_ranks:
+        if self.settings.holds_out:
             inputs, aside = set_aside(inputs, self.settings.split_seed) if best is None else (inputs, best.items)
         self.items = torch.from_numpy(inputs)
         aside_weights = None if best is None else best.item_weights
-        self.context = ScheduleContext(run, self.model, self.optimizers, inputs, aside, aside_weights)
+        self.context = ScheduleContext(run, self.objective, self.optimizers, inputs, aside, aside_weights)
         if self.device.type == "cuda":
             self.items = self.items.to(self.device)
         else:
@@ -109,7 +115,7 @@ class Trainer:
         self.proximal = self.context.proximal
         self.step = 0
         self.generator = torch.Generator("cpu").manual_seed(self.settings.seed)
-        self.schedule = build_schedule(self.settings, self.total_steps, self.steps_per_epoch)
+        self.schedule = schedule_of(self.settings, self.steps_per_epoch)
         self.statistics = Statistics(run, self.objective, self.proximal, self.steps_per_epoch)
         self.checkpoints = Checkpoints(run, dataset, self.objective, self.optimizers, self.schedule, self.generator)
         self._config: StepConfig | None = None
@@ -122,15 +128,15 @@ class Trainer:
 
     @property
     def total_steps(self) -> int:
-        """Steps of the whole run."""
-        assert self.settings.epochs is not None
-        return self.steps_per_epoch * self.settings.epochs
+        """Steps of the whole run; with `epochs` auto the largest number, until the schedule has chosen one."""
+        return self.schedule.total_steps
 
     @isolated()
     def fit(self) -> Autoencoder:
         """Train to the end; return the model, on the CPU in evaluation mode.
 
-        Raises DivergedError for a loss that is not finite and Interrupted after SIGINT or SIGTERM.
+        Raises DivergedError for a loss that is not finite, Interrupted after SIGINT or SIGTERM, and LoraeError for an
+        exception in a callback; after the latter two the training can be resumed.
         """
         with (
             self.run.locked(),
@@ -138,6 +144,7 @@ class Trainer:
             threads(self.run.threads),
             stop_requests() as stop,
             progress_bar(self.quiet) as bar,
+            contextlib.closing(self.callbacks),
         ):
             self._restore()
             self.model.train()
@@ -145,18 +152,33 @@ class Trainer:
             self._show = partial(bar.update, task)
             while self.step < self.total_steps:
                 self._one_step()
+                try:
+                    self._call_back()
+                except CallbackError as error:
+                    self._checkpoint(last=True)
+                    raise LoraeError(f"{error}; {self._saved()}") from error.__cause__
                 if stop:
                     self._checkpoint(last=True)
-                    raise Interrupted(
-                        f"after step {self.step} of {self.total_steps}, which is saved; "
-                        f"continue with `{shell_command('resume', self.run.path)}`"
-                    )
+                    raise Interrupted(self._saved())
                 if self.best is not None and self.best.stalled(self.step / self.total_steps):
                     break
         if self.best is not None:
             self.best.load_into(self.model)
         self.model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         return limited(self.model.cpu().eval(), self.dataset)
+
+    def _call_back(self) -> None:
+        """Call the callbacks for everything that happened in the last step."""
+        events, self._events = self._events, []
+        for name, values in events:
+            place = (self.step, self.statistics.epoch(self.step), self.total_steps)
+            self.callbacks.call(name, Progress(self.run, self.model, *place, values))
+
+    def _saved(self) -> str:
+        return (
+            f"after step {self.step} of {self.total_steps}, which is saved; "
+            f"continue with `{shell_command('resume', self.run.path)}`"
+        )
 
     @contextlib.contextmanager
     def _own_draws(self) -> Iterator[None]:
@@ -182,6 +204,8 @@ class Trainer:
         self.step += 1
         self._show(completed=self.step)
         self.statistics.add(result, len(items), config.penalty)
+        if self.callbacks.listen_to("on_step_end"):
+            self._events.append(("on_step_end", dict(zip(result.names, result.values.unbind(), strict=True))))
         if self.step % FLUSH_EVERY == 0 and self.device.type == "cpu":
             for optimizer in self.optimizers:
                 flush_denormal_moments(optimizer)
@@ -195,6 +219,8 @@ class Trainer:
         if schedule_changes:
             self.schedule.update(self.step, self.context)
             self.objective.relinearize()  # the schedule may have changed M
+            if self.proximal is not None:
+                self.objective.proximal_norm.copy_(self.proximal.norm)
         if self.best is not None and shrinks and self.schedule.rank_is_final(self.step):
             self.best.update(self.step / self.total_steps, self.model)
         if end_of_epoch or self.step % self.settings.checkpoint_every == 0:
@@ -228,7 +254,7 @@ class Trainer:
     def _log(self) -> None:
         note = self.statistics.write_steps(self.step)
         if note is not None:
-            self._show(completed=self.step, description=self._title(), note=note)
+            self._show(completed=self.step, total=self.total_steps, description=self._title(), note=note)
 
     def _checkpoint(self, *, end_of_epoch: bool = False, last: bool = False) -> None:
         """Write statistics, and a checkpoint where one is due; DivergedError for a model that is not finite."""
@@ -240,10 +266,12 @@ class Trainer:
         if not finite or (error is not None and not math.isfinite(error)):
             raise self.statistics.diverged(self.step, f"test error {error}")
         if end_of_epoch:
-            self.statistics.write_epoch(self.step, monitored, error, len(self.items))
+            record = self.statistics.write_epoch(self.step, monitored, error, len(self.items))
+            self._events.append(("on_epoch_end", record))
         scheduled = not end_of_epoch or self.step % self.settings.checkpoint_every == 0
         if last or self.step == self.total_steps or self.checkpoints.due(scheduled=scheduled):
             self.checkpoints.save(self.step, self.statistics.seconds)
+            self._events.append(("on_checkpoint", {"path": self.run.last_checkpoint}))
         # Counted as time of training, but not in the speed of the steps that follow.
         self.statistics.restart_speed()
 
