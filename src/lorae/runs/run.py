@@ -1,7 +1,6 @@
 """The run folder: everything that a run reads and writes. Only checkpoints and weights need torch."""
 
 import contextlib
-import json
 import os
 import shlex
 import shutil
@@ -25,9 +24,10 @@ from lorae.runs.model_files import (
 )
 from lorae.runs.network_files import open_networks, write_networks
 from lorae.runs.schema import SCHEMA, Checkpoint, Config, TrainingState, read_record, upgrade, write_record
+from lorae.runs.statistics_file import StatisticsFile
 from lorae.runs.summary import summarize
 from lorae.system.faults import tolerated
-from lorae.system.files import CannotWriteError, staged_folder, try_lock, write_atomically
+from lorae.system.files import CannotWriteError, staged_folder, try_lock
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -61,7 +61,7 @@ class Run:
         self.path = Path(path)
         self._modules = encoder, decoder
         self._trust_code = trust_code
-        self._unwritten_stats: list[str] = []
+        self._statistics = StatisticsFile(self.path / "stats.jsonl")
         self._unwritten_results: dict[str, Any] = {}
         if not (self.path / "config.json").is_file():
             raise LoraeError(
@@ -154,40 +154,17 @@ class Run:
 
     # Statistics
 
-    @property
-    def _stats_path(self) -> Path:
-        return self.path / "stats.jsonl"
-
     def append_stats(self, record: dict[str, Any]) -> None:
         """Append a line to `stats.jsonl`; while that cannot be written, lines wait in memory."""
-        self._unwritten_stats.append(json.dumps(record) + "\n")
-        size = self._stats_path.stat().st_size if self._stats_path.exists() else 0
-        try:
-            with self._stats_path.open("a", encoding="utf-8") as file:
-                file.writelines(self._unwritten_stats)
-            self._unwritten_stats.clear()
-        except OSError:
-            with contextlib.suppress(OSError):
-                os.truncate(self._stats_path, size)  # a full disk may have taken a part of a line
+        self._statistics.append(record)
 
     def stats(self, event: str | None = None) -> Iterator[dict[str, Any]]:
         """Yield the lines of `stats.jsonl`, or those of one event (`step` or `epoch`)."""
-        content = self._stats_path.read_bytes() if self._stats_path.exists() else b""
-        # A kill may have cut off the last line, which is left out, even within a character: hence bytes.
-        *lines, _ = (content + "".join(self._unwritten_stats).encode()).split(b"\n")
-        for number, line in enumerate(lines, start=1):
-            try:
-                record = json.loads(line)
-                wanted = event in (None, record["event"])
-            except (ValueError, KeyError, TypeError) as error:
-                raise LoraeError(f"{self._stats_path}, line {number}: not a record of training ({error!r})") from None
-            if wanted:
-                yield record
+        return self._statistics.read(event)
 
     def truncate_stats(self, step: int) -> None:
         """Drop the lines after `step`, which a resumed run writes again."""
-        kept = [json.dumps(record) + "\n" for record in self.stats() if record["step"] <= step]
-        write_atomically(self._stats_path, "".join(kept).encode())
+        self._statistics.replace([record for record in self.stats() if record["step"] <= step])
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -329,8 +306,7 @@ class Run:
                 copy = Run.create(
                     tempfile.mkdtemp(prefix=f"{self.path.name}-", dir=place()), self.config, self.networks
                 )
-                lines = "".join(json.dumps(record) + "\n" for record in self.stats())
-                write_atomically(copy._stats_path, lines.encode())
+                copy._statistics.replace(self.stats())
                 if (self.path / "path").exists():
                     shutil.copytree(self.path / "path", copy.path / "path")
                 return copy
