@@ -240,11 +240,11 @@ def test_the_command_writes_beside_the_run_and_prints_the_files(format, trained,
 
 def test_plain_output_is_a_line_a_file(trained, tmp_path, run_cli):
     code, printed, _ = run_cli("export", trained.path, "--out", tmp_path / "out")
-    path = tmp_path / "out" / "model.safetensors"
+    paths = [tmp_path / "out" / name for name in ("README.md", "model.json", "model.safetensors")]
     width, *files = printed.splitlines()
     assert code == 0
     assert width.startswith("latent width 8 of 8; rank ")
-    assert files == [f"{path} ({path.stat().st_size:,} bytes)"]
+    assert files == [f"{path} ({path.stat().st_size:,} bytes)" for path in paths]
 
 
 BAD_INPUT = {

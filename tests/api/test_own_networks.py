@@ -193,12 +193,12 @@ def test_modules_and_a_built_in_network_are_not_confused(folder):
 
 
 def test_an_exported_model_is_loaded_into_modules_of_its_structure(trained, tmp_path):
-    run, signals, _ = trained
-    folder = lorae.export_run(Run(run.path, trust_code=True), out=tmp_path / "exported")
+    path, signals = trained / "run", np.load(trained / "signals.npy")
+    folder = lorae.export_run(Run(path, trust_code=True), out=tmp_path / "exported")
     assert "encoder=encoder, decoder=decoder" in (folder / "README.md").read_text()
     encoder, decoder = pair((2, 10))
     model = lorae.from_pretrained(folder, encoder=encoder, decoder=decoder)
-    expected = lorae.load(run.path, trust_code=True)
+    expected = lorae.load(path, trust_code=True)
     np.testing.assert_allclose(model.reconstruct(signals), expected.reconstruct(signals), atol=1e-5)
     with pytest.raises(LoraeError, match="needs these networks"):
         lorae.from_pretrained(folder)

@@ -20,8 +20,9 @@ def modules():
 def test_the_public_names_stay_functions_and_classes_once_everything_is_imported():
     assert modules()
     for name in lorae.__all__:
-        if name not in ("__version__", "LoraeError", "LoraeWarning"):
+        if name not in ("__version__", "LoraeError", "LoraeWarning", "nn"):
             assert inspect.isfunction(getattr(lorae, name)) or inspect.isclass(getattr(lorae, name)), name
+    assert inspect.ismodule(lorae.nn)
     assert set(lorae.__all__) <= set(dir(lorae))
     with pytest.raises(AttributeError, match="'nothing'"):
         _ = lorae.nothing

@@ -57,7 +57,12 @@ def make_run(folder, *, method="lorae", finished=True, shape=(1, 32, 32), recons
         "created": "2026-11-23T23:00:00",
         "settings": {"data": "mnist", "method": method, "penalties": {"nuclear": 0.0001}, "latent_dim": 128}
         | {"epochs": 3, "lr": 0.001, "seed": 123456, "skip_bad": False, "crop": None},
-        "data": {"name": "mnist", "kind": "idx", "shape": list(shape), "fingerprint": "sha256:abc123"}
+        "data": {
+            "name": "mnist",
+            "kind": "vectors" if len(shape) == 1 else "images",
+            "shape": list(shape),
+            "fingerprint": "sha256:abc123",
+        }
         | {"splits": {"train": 60000, "test": 10000}, "source": "/data/mnist", "intrinsic_dimension": None},
         "parameters": {"encoder": 820320, "bottleneck": 16384, "decoder": 1220737},
         "machine": {"torch": "2.13.0", "device": "cpu", "threads": 2},

@@ -104,7 +104,9 @@ def write_pretrained(run: Run, model: "Autoencoder", folder: Path, *, cut: bool,
     tensors = {name: value.contiguous() for name, value in model.state_dict().items()}
     # One key alone: safetensors writes several in random order.
     write_atomically(folder / "model.safetensors", save(tensors, metadata={KEY: _about(run, model)}))
-    write_atomically(folder / "README.md", model_card(run, model.spec, cut=cut, source=source).encode())
+    write_atomically(
+        folder / "README.md", model_card(run, model.spec, cut=cut, source=source).encode(errors="backslashreplace")
+    )
     write_spec(model, folder)
 
 
