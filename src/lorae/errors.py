@@ -1,7 +1,9 @@
-"""Exceptions and warnings; studies record those of models that fail."""
+"""Exceptions and warnings, of which studies record those of models that fail, and the commands that they advise."""
 
 import difflib
+import shlex
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 
@@ -101,3 +103,8 @@ def as_flags(message: Advice) -> str:
 def flag(name: str) -> str:
     """Return the flag of a setting on the command line."""
     return f"--{name.replace('_', '-')}"
+
+
+def shell_command(command: str, path: str | Path) -> str:
+    """Return a command of `lorae` on a run folder, as it can be pasted into a shell."""
+    return shlex.join(["lorae", command, str(path)])

@@ -63,6 +63,12 @@ def changed(content, **values):
     return save(load(content), metadata={"lorae": json.dumps(about)})
 
 
+def larger(content, **sizes):
+    """The spec of a file with sizes that its weights do not have, and that no memory holds."""
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    return json.loads(header["__metadata__"]["lorae"])["spec"] | sizes
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
@@ -74,6 +80,8 @@ def changed(content, **values):
         (lambda saved: changed(saved, schema=99), "schema 99, of a later version of lorae"),
         (lambda saved: changed(saved, parameters={"ranks": 2}), "unexpected keyword argument 'ranks'"),
         (lambda saved: changed(saved, fitted={}), "not a file that LoRAE.save wrote"),
+        (lambda saved: changed(saved, spec=larger(saved, latent_dim=10**12)), "latent_dim has 1000000000000"),
+        (lambda saved: changed(saved, spec=larger(saved, shape=[10**12])), "shape has 1000000000000"),
     ],
 )
 def test_other_files_are_refused_in_one_line_and_not_executed(fitted, tmp_path, content, reason):

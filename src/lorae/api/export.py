@@ -11,7 +11,7 @@ from lorae.api.finishing import encoder_outputs
 from lorae.api.loading import as_run, check_argument, dataset_of
 from lorae.api.model_card import model_card
 from lorae.api.truncation import beside, refuse_truncated
-from lorae.runs.model_files import write_spec
+from lorae.runs.model_files import write_spec, write_weights
 from lorae.runs.run import Run
 from lorae.system.files import write_atomically
 from lorae.validation import choice
@@ -97,13 +97,9 @@ def write_pretrained(run: Run, model: "Autoencoder", folder: Path, *, cut: bool,
 
     cut: whether it has fewer directions than the run; source: where `lorae.from_pretrained` will find it
     """
-    from safetensors.torch import save
-
     from lorae.models.graphs import KEY
 
-    tensors = {name: value.contiguous() for name, value in model.state_dict().items()}
-    # One key alone: safetensors writes several in random order.
-    write_atomically(folder / "model.safetensors", save(tensors, metadata={KEY: _about(run, model)}))
+    write_weights(model, folder, {KEY: _about(run, model)})
     write_atomically(
         folder / "README.md", model_card(run, model.spec, cut=cut, source=source).encode(errors="backslashreplace")
     )

@@ -4,8 +4,8 @@ import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from lorae.errors import LoraeError, LoraeWarning
-from lorae.runs.run import Run, shell_command
+from lorae.errors import LoraeError, LoraeWarning, shell_command
+from lorae.runs.run import Run
 from lorae.system.faults import tolerated
 from lorae.system.files import CannotWriteError
 from lorae.system.signals import Interrupted

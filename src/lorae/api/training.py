@@ -21,8 +21,8 @@ from lorae.api.loading import (
 from lorae.api.run_config import choose_out, config_document, merge_settings, read_config
 from lorae.config.resolution import resolve, with_epochs
 from lorae.config.settings import ARRAY, RANK_GOALS, Settings, use_current_names
-from lorae.errors import LoraeError, LoraeWarning
-from lorae.runs.run import Run, shell_command, write_config
+from lorae.errors import LoraeError, LoraeWarning, shell_command
+from lorae.runs.run import Run, write_config
 from lorae.runs.schema import Config
 from lorae.system.files import write_atomically
 from lorae.validation import whole

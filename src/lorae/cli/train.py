@@ -13,8 +13,9 @@ from lorae.api.truncation import methods_with_matrix
 from lorae.cli.arguments import DATA_SETTINGS, MEANING_OF_DATA, PARTS, add_moved_data, add_settings, run_of, settings_of
 from lorae.cli.output import Output, error_text, table
 from lorae.config.settings import Settings
+from lorae.errors import shell_command
 from lorae.reports.rank_selection import Choice, read_choice
-from lorae.runs.run import Run, shell_command
+from lorae.runs.run import Run
 
 # The settings that most trainings need, which `lorae train --help` lists first.
 COMMON = ("method", "penalty", "rank", "latent_dim", "epochs", "batch_size", "lr", "size", "seed", "device")

@@ -1,7 +1,7 @@
 """Load and prepare data sets of images and vectors."""
 
 from lorae.config.data_settings import DataSettings
-from lorae.data.dataset import Dataset, Split, subsample_evenly
+from lorae.data.dataset import Dataset, Split, even_rows, subsample_evenly
 from lorae.data.registry import NAMED_SOURCES, load_data, source_names
 from lorae.data.shapes import render_shapes, sample_factors
 
@@ -10,6 +10,7 @@ __all__ = [
     "DataSettings",
     "Dataset",
     "Split",
+    "even_rows",
     "load_data",
     "render_shapes",
     "sample_factors",

@@ -16,7 +16,12 @@ def subsample_evenly(items: NDArray[Any], n: int) -> NDArray[Any]:
     >>> subsample_evenly(np.arange(10), 3)
     array([0, 3, 6, 9])
     """
-    return items[:: max(1, len(items) // n)]
+    return items[even_rows(len(items), n)]
+
+
+def even_rows(total: int, n: int) -> slice:
+    """Return the rows of `subsample_evenly` among `total` ones."""
+    return slice(None, None, max(1, total // n))
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,11 @@ from lorae import __version__
 from lorae.errors import LoraeError
 from lorae.estimator.inputs import value_errors
 from lorae.isolation import isolated
-from lorae.models.autoencoder import Autoencoder, ModelSpec
+from lorae.models.graphs import KEY
+from lorae.runs.model_files import rebuild
+from lorae.system.faults import reason_of
 from lorae.system.files import write_atomically
 
-# The one key of the metadata, since safetensors writes several in random order; its value is JSON.
-KEY = "lorae"
 # Raised when a file of this version can no longer be read by earlier ones.
 SCHEMA = 1
 
@@ -119,8 +119,7 @@ class StorageMixin(BaseEstimator):  # type: ignore[misc]
                 raise ValueError(f"schema {about['schema']}, of a later version of lorae; upgrade lorae")
             return _restored(cls, about, tensors)
         except (SafetensorError, LoraeError, KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise ValueError(f"{path}: not a file that LoRAE.save wrote, or damaged ({reason})") from None
+            raise ValueError(f"{path}: not a file that LoRAE.save wrote, or damaged ({reason_of(error)})") from None
 
     @isolated()
     def to_onnx(self, path: str | Path) -> Path:
@@ -176,12 +175,8 @@ def _restored(cls: type, about: dict[str, Any], tensors: dict[str, torch.Tensor]
     estimator._item_shape = tuple(estimator._item_shape)
     for name in ARRAYS:
         setattr(estimator, name, tensors[name].numpy())
-    model = Autoencoder.initialized(ModelSpec.from_json(about["spec"]))
-    if not estimator._images:
-        model.double()
     state = {name.removeprefix(MODEL): value for name, value in tensors.items() if name.startswith(MODEL)}
-    model.load_state_dict(state)
-    estimator.model_ = model.eval()
+    estimator.model_ = rebuild(about["spec"], state, dtype=None if estimator._images else torch.float64)
     if "feature_names" in about:
         estimator.feature_names_in_ = np.asarray(about["feature_names"], object)
     return estimator

@@ -192,8 +192,9 @@ class LoRAE(
         self.score_, self.pca_score_ = chosen.score, chosen.pca_score
         self.search_ = chosen.search
         self.history_ = chosen.history
-        self._set_threshold(self.model_.squared_errors(items), weights, contamination)
-        self._remember(items, weights, count, settings.seed)
+        errors = self.model_.squared_errors(items)
+        self._set_threshold(errors, weights, contamination)
+        self._remember(items, weights, count, errors, settings.seed)
         return self
 
     @isolated()
@@ -258,7 +259,14 @@ class LoRAE(
         merged = WeightedItems.of(items, sample_weight)
         return merged.items, merged.weights, merged.count
 
-    def _remember(self, items: NDArray[Any], weights: NDArray[np.float64] | None, count: float, seed: int) -> None:
+    def _remember(
+        self,
+        items: NDArray[Any],
+        weights: NDArray[np.float64] | None,
+        count: float,
+        errors: NDArray[np.float64],
+        seed: int,
+    ) -> None:
         """Set the fitted attributes; codes of vectors are computed in float64."""
         codes = self._encode(items).astype(np.float64)
         generator = np.random.default_rng(seed)
@@ -275,7 +283,7 @@ class LoRAE(
         variances = np.average(np.square(codes - np.average(codes, axis=0, weights=weights)), axis=0, weights=weights)
         self.explained_variance_ = variances * count / (count - 1)
         self.singular_values_ = np.sqrt(variances * count)
-        share = 1 - self.model_.squared_error(items, weights) / self._spread(items, weights)
+        share = 1 - float(np.average(errors, weights=weights)) / self._spread(items, weights)
         self.explained_variance_ratio_ = share * variances / variances.sum()
 
     def _encode(self, items: NDArray[Any]) -> NDArray[Any]:

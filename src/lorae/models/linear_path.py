@@ -16,10 +16,8 @@ from lorae.isolation import isolated
 from lorae.linalg import leading_components
 from lorae.models.autoencoder import Autoencoder
 from lorae.models.layers import Linear, layer_like
+from lorae.models.low_rank import ROUNDING
 from lorae.models.networks import ConcatInput, Decoder, Encoder, Limits, LinearSkip
-
-# Below this share of the largest, a deviation is rounding, and must not be divided by.
-ROUNDING = 1e-6
 
 
 def start_as_principal_components(model: Autoencoder, items: NDArray[Any]) -> None:
@@ -27,7 +25,7 @@ def start_as_principal_components(model: Autoencoder, items: NDArray[Any]) -> No
 
     Requires M to be the identity, if there is one. Latent coordinates beyond the components start at zero.
     """
-    scaled = model.scaling(torch.as_tensor(np.array(items))).double().flatten(1).numpy()
+    scaled = _scaled_rows(model, items)
     mean, axes, _ = leading_components(scaled, model.spec.latent_dim)
     set_linear_path(model, mean, axes)
 
@@ -97,8 +95,7 @@ def continued_as_pca(
     each entry, plus a rest; PCA of the same rank codes and decodes that rest. So an item far outside has about the
     error that PCA has on it, whichever directions the network has learned.
     """
-    scaled = model.scaling(torch.as_tensor(np.array(items))).double().flatten(1).numpy()
-    maps = find_continuation(scaled, np.asarray(model.encode(items), np.float64), weights)
+    maps = find_continuation(_scaled_rows(model, items), np.asarray(model.encode(items), np.float64), weights)
     continued = copy.deepcopy(model)
     continued.spec = dataclasses.replace(model.spec, pca_beyond=True)
     encoder, decoder = continued.encoder, continued.decoder
@@ -125,10 +122,8 @@ class PCAContinuation:
 
     def fold_into_encoder(self, layer: Linear) -> Linear:
         """Return a layer of inputs x, limited x and features, which equals `layer` on x and features within limits."""
-        weight = layer.weight.detach().double().cpu()
-        path = weight[:, : self.encoding.shape[1]]
-        rest = weight[:, self.encoding.shape[1] :]
-        bias = layer.bias.detach().double().cpu()
+        weight, bias = (part.detach().double().cpu() for part in (layer.weight, layer.bias))
+        path, rest = weight.tensor_split([self.encoding.shape[1]], dim=1)
         return layer_like(layer, torch.cat([self.encoding, path - self.encoding, rest], dim=1), bias)
 
     def fold_into_decoder(self, layer: Linear) -> Linear:
@@ -171,5 +166,12 @@ def find_continuation(
     return PCAContinuation(torch.from_numpy(encoding), torch.from_numpy(decoding))
 
 
+def _scaled_rows(model: Autoencoder, items: NDArray[Any]) -> NDArray[np.float64]:
+    """Return raw items as the network takes them, float64 (n, d)."""
+    rows: NDArray[np.float64] = model.scaling(torch.as_tensor(np.array(items))).double().flatten(1).numpy()
+    return rows
+
+
 def _not_zero(deviations: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return deviations to divide by: 1 in place of those that are rounding."""
     return np.where(deviations > ROUNDING * deviations.max(), deviations, 1.0)

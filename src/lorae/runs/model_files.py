@@ -13,6 +13,7 @@ from lorae.runs.schema import read_record, rename_weights, write_record
 from lorae.system.files import write_atomically
 
 if TYPE_CHECKING:
+    import torch
     from numpy.typing import NDArray
 
     from lorae.models.autoencoder import Autoencoder
@@ -37,12 +38,12 @@ def save_tensors_atomically(
     write_atomically(path, content if digest is None else digest(content) + content)
 
 
-def write_weights(model: "Autoencoder", folder: Path) -> None:
-    """Write `model.safetensors`."""
+def write_weights(model: "Autoencoder", folder: Path, metadata: dict[str, str] | None = None) -> None:
+    """Write `model.safetensors`, with metadata of one key at most: safetensors writes several in random order."""
     from safetensors.torch import save
 
     tensors = {name: value.contiguous().cpu() for name, value in model.state_dict().items()}
-    write_atomically(folder / "model.safetensors", save(tensors))
+    write_atomically(folder / "model.safetensors", save(tensors, metadata))
 
 
 def write_spec(model: "Autoencoder", folder: Path) -> None:
@@ -102,8 +103,6 @@ def read_model(folder: Path, advice: str, networks: "OwnNetworks | None" = None)
     """Return the model of a folder, on the CPU; `advice` says what to do if its two files do not fit together."""
     from safetensors import SafetensorError
 
-    from lorae.models.autoencoder import Autoencoder, ModelSpec
-
     spec = read_record("model", folder / "model.json")
     del spec["schema"]
     path = folder / "model.safetensors"
@@ -111,15 +110,34 @@ def read_model(folder: Path, advice: str, networks: "OwnNetworks | None" = None)
         raise LoraeError(f"{path}: not found, but model.json is there")
     try:
         with isolated():
-            weights = _read_weights(folder)
-            if networks is None:
-                _check_fit(spec, weights)
-            model = Autoencoder.initialized(ModelSpec.from_json(spec), networks=networks)
-            check_shapes(weights, model)
-            model.load_state_dict(weights)
+            return rebuild(spec, _read_weights(folder), networks=networks)
     except (SafetensorError, KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise LoraeError(f"{path}: does not hold the model of model.json ({reason}); {advice}") from None
+
+
+def rebuild(
+    spec: Mapping[str, Any],
+    weights: Mapping[str, Any],
+    *,
+    networks: "OwnNetworks | None" = None,
+    dtype: "torch.dtype | None" = None,
+) -> "Autoencoder":
+    """Return the model of a spec, perhaps of a stranger, with these weights, on the CPU.
+
+    dtype: of the model; None keeps that of its parts
+
+    Raises ValueError, RuntimeError and others if they do not fit, before memory is taken for the model.
+    """
+    from lorae.models.autoencoder import Autoencoder, ModelSpec
+
+    if networks is None:
+        _check_fit(spec, weights)
+    model = Autoencoder.initialized(ModelSpec.from_json(dict(spec)), networks=networks)
+    if dtype is not None:
+        model.to(dtype)
+    check_shapes(weights, model)
+    model.load_state_dict(weights)
     return model.eval()
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from lorae.config.settings import Settings
-from lorae.errors import LoraeError
+from lorae.errors import LoraeError, shell_command
 from lorae.runs.model_files import (
     Kept,
     load_weights,
@@ -331,11 +331,6 @@ class Run:
         ended, with `epochs` auto.
         """
         return summarize(self)
-
-
-def shell_command(command: str, path: str | Path) -> str:
-    """Return a command of `lorae` on a run folder, as it can be pasted into a shell."""
-    return shlex.join(["lorae", command, str(path)])
 
 
 def write_config(folder: Path, config: Config, networks: "OwnNetworks | None" = None) -> None:

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from lorae.config.methods import get_method
-from lorae.errors import LoraeError
+from lorae.errors import LoraeError, shell_command
 
 if TYPE_CHECKING:
     from lorae.runs.run import Run
@@ -11,8 +11,6 @@ if TYPE_CHECKING:
 
 def summarize(run: "Run") -> dict[str, Any]:
     """Return the last line of the statistics and the results of a run, see `Run.summary`."""
-    from lorae.runs.run import shell_command
-
     steps, epochs, evaluation = list(run.stats("step")), list(run.stats("epoch")), run.evaluation()
     measured = "rank" in evaluation and "reconstruction" in evaluation | evaluation.get("skipped", {})
     if not (steps and epochs and (measured or not get_method(run.settings.method).encodes)):

@@ -5,12 +5,11 @@ import math
 from typing import Any
 
 import torch
-from numpy.typing import NDArray
 
 from lorae.config.methods import get_method
 from lorae.config.resolution import WITH_LINEAR_PATH
 from lorae.config.settings import Settings
-from lorae.data.dataset import Dataset, subsample_evenly
+from lorae.data.dataset import Dataset, even_rows, subsample_evenly
 from lorae.isolation import isolated
 from lorae.models.autoencoder import Autoencoder, ModelSpec
 from lorae.models.linear_path import start_as_principal_components
@@ -95,21 +94,16 @@ def build_model(settings: Settings, dataset: Dataset, networks: OwnNetworks | No
     if settings.vector_scale != "none":
         model.scaling.fit(dataset.train.inputs, by_columns=settings.vector_scale == "columns")
     if settings.network in WITH_LINEAR_PATH and model.spec.encodes:
-        start_as_principal_components(model, for_linear_path(dataset.train.inputs))
+        inputs = dataset.train.inputs
+        start_as_principal_components(model, inputs[linear_path_rows(inputs.shape)])
     if settings.normalize not in (None, "none"):
         model.calibrate(subsample_evenly(dataset.train.inputs, CALIBRATED))
     return model
 
 
-def for_linear_path(items: NDArray[Any]) -> NDArray[Any]:
-    """Return the items (n, ...) that a linear path is computed from: all, unless they are many or large."""
-    return items[linear_path_rows(items.shape)]
-
-
 def linear_path_rows(shape: tuple[int, ...]) -> slice:
-    """Return the rows of items of a shape (n, ...) that a linear path is computed from."""
-    count = min(PRINCIPAL, PRINCIPAL_ENTRIES // math.prod(shape[1:]))
-    return slice(None, None, max(1, shape[0] // count))
+    """Return the rows of items of a shape (n, ...) that a linear path is computed from: all, unless many or large."""
+    return even_rows(shape[0], min(PRINCIPAL, PRINCIPAL_ENTRIES // math.prod(shape[1:])))
 
 
 def build_objective(settings: Settings, model: Autoencoder) -> Objective:

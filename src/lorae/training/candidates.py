@@ -17,7 +17,6 @@ class Candidate:
     """A trained model, the squared errors of its reconstructions of held-out items (m,), and its epochs.
 
     error: mean squared error of an entry of a held-out item
-
     share: of all steps, that were planned
     reached_at: share of all steps after which the error was smallest
     """

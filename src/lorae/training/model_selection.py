@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lorae.config.settings import ARRAY, Settings
-from lorae.data import Dataset, Split, subsample_evenly
+from lorae.data import Dataset, Split, even_rows
 from lorae.errors import MODEL_FAILURES, CollapsedError, DivergedError
 from lorae.metrics.linear_dimension import linear_dimension
 from lorae.metrics.linear_floor import LinearFloor, as_vectors
@@ -98,7 +98,7 @@ class ModelSelection:
         self.width = settings.latent_dim
         self.floor = _floor(self.kept, self.held, self.width)
         self.variance = self.floor.error(0)
-        some = self.all.at(subsample_evenly(np.arange(len(items)), MOST_ASIDE))
+        some = self.all.at(even_rows(len(items), MOST_ASIDE))
         self.linear_dimension = linear_dimension(as_vectors(some.inputs), self.width, some.weights)
         self.search: dict[str, Any] | None = None
         self.failure: DivergedError | CollapsedError | None = None

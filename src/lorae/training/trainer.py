@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lorae.config.methods import get_method
 from lorae.data import Dataset, subsample_evenly
-from lorae.errors import LoraeError
+from lorae.errors import LoraeError, shell_command
 from lorae.isolation import isolated
 from lorae.models.autoencoder import Autoencoder
 from lorae.models.linear_path import limit_corrections
@@ -21,7 +21,6 @@ from lorae.objectives.objective import Objective
 from lorae.optim.adam import FLUSH_EVERY, flush_denormal_moments, set_learning_rate
 from lorae.optim.proximal_adam import SHRINK_EVERY
 from lorae.randomness import drawing_from
-from lorae.runs.run import shell_command
 from lorae.runs.store import RunStore
 from lorae.system.hardware import keep_freed_memory, memory_format, threads
 from lorae.system.progress import progress_bar
