@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import lorae
+from lorae import penalties
 from lorae.cli import parser as cli
 from lorae.training.trainer import Trainer
 
@@ -19,6 +20,12 @@ def _private_folders(tmp_path_factory, monkeypatch, request):
     torch.set_num_threads(1)
     if "slow" not in request.keywords:
         monkeypatch.setenv("LORAE_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+@pytest.fixture(autouse=True)
+def _private_penalties(monkeypatch):
+    """What a test registers ends with it: an example of a docstring would be a row of the page of methods."""
+    monkeypatch.setattr(penalties, "_added", dict(penalties._added))
 
 
 @pytest.fixture(scope="session")

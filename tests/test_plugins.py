@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 import torch
 
-from lorae import penalties
 from lorae.errors import LoraeError
 from lorae.penalties import get_penalty, matrix_function, penalty_function, register_penalty
 
@@ -156,17 +155,12 @@ def test_names_are_read_without_importing_the_package(tmp_path):
     assert subprocess.run(words, env=environment, capture_output=True, text=True).stdout.split() == ["True", "False"]
 
 
-@pytest.fixture
-def registry(monkeypatch):
-    monkeypatch.setattr(penalties, "_added", {})
-
-
 def cube(matrix):
     """Sum of the cubed absolute entries of M."""
     return matrix.abs().pow(3).sum()
 
 
-def test_a_registered_function_is_a_penalty(registry):
+def test_a_registered_function_is_a_penalty():
     register_penalty("cube", cube, "this test", of_matrix=True)
     row = get_penalty("cube")
     assert (row.summary, row.source, row.of_matrix) == ("Sum of the cubed absolute entries of M", "this test", True)
@@ -183,6 +177,6 @@ def test_a_registered_function_is_a_penalty(registry):
         ("cube", lambda matrix: matrix.sum(), "'cube' has no docstring"),
     ],
 )
-def test_a_registration_that_does_not_fit_is_refused(name, function, message, registry):
+def test_a_registration_that_does_not_fit_is_refused(name, function, message):
     with pytest.raises(LoraeError, match=message):
         register_penalty(name, function, "this test")
