@@ -100,7 +100,7 @@ class LoRAE(
     n_features_in_ : int
         Entries of an item.
     history_ : list of dict
-        For epochs of the best network, at least 50 steps apart, number, `mse` on the held-out items, and `rank`.
+        For some epochs of the best network (about every 50 steps) number, `mse` on the held-out items, and `rank`.
     model_ : Autoencoder
         The truncated model.
     search_ : dict or None

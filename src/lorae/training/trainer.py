@@ -39,7 +39,8 @@ from lorae.training.step import build_optimizers, build_step
 MONITORED = 2000
 
 # Steps between two records of a training that keeps its best weights, whose error it measures more often anyway.
-RECORDED = 50
+# A short training has this number of records.
+RECORDED, SHORT = 50, 10
 
 # Training items that set the limits of the corrections to a linear path.
 LIMITING = 10_000
@@ -119,7 +120,8 @@ class Trainer:
         self.generator = torch.Generator("cpu").manual_seed(self.settings.seed)
         self.schedule = schedule_of(self.settings, self.steps_per_epoch)
         # Of few items an epoch is a few steps, which take less time than measuring the model.
-        epochs = 1 if best is None else math.ceil(RECORDED / self.steps_per_epoch)
+        apart = 1 if best is None else min(RECORDED, self.total_steps // SHORT)
+        epochs = max(1, math.ceil(apart / self.steps_per_epoch))
         self.steps_per_record = epochs * self.steps_per_epoch
         self.statistics = Statistics(run, self.objective, self.proximal, self.steps_per_epoch)
         self.checkpoints = Checkpoints(run, dataset, self.objective, self.optimizers, self.schedule, self.generator)
