@@ -103,7 +103,9 @@ class DatasetBuilder:
         self.arrays[part] = np.load(path, mmap_mode="r+", allow_pickle=False)
 
     def set_labels(self, part: Part, labels: NDArray[Any]) -> None:
-        """Give one split its labels, (n,), stored as int64."""
+        """Give one split its labels, (n,), stored as int64; LoraeError for one that is too large for that."""
+        if len(labels) and int(labels.max()) > np.iinfo(np.int64).max:
+            raise LoraeError(f"data: got a label of {labels.max()}, expected at most {np.iinfo(np.int64).max}")
         self.arrays[f"{part}_labels"] = np.ascontiguousarray(labels, dtype=np.int64)
 
     def peak(self) -> int:
