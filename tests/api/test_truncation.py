@@ -12,6 +12,8 @@ from lorae.errors import LoraeError
 from lorae.runs.run import Run
 from tests.models.test_truncation import METHODS_TO_CUT
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 
 class Corners(torch.nn.Module):
     """Three features of an image: few enough for the covariance of few items."""

@@ -18,6 +18,8 @@ from lorae.runs.run import Run
 
 from .test_supervised import SMALL, bars
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 # Two epochs of one batch, and two of three, of which the last is smaller: 2 + 6 steps.
 OPTIONS: dict[str, Any] = {"counts": [20, 250], "seeds": [0, 1], "epochs": 2}
 STEPS = 8
