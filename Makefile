@@ -38,16 +38,17 @@ smoke: $(VENV)/installed ## reproduce a table of the paper in its smallest prese
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
 		$(BIN)/lorae reproduce table3 --preset smoke --out "$$folder/table3"
 
-# One thread a worker: several workers with several threads each would fight over the cores.
+# One thread a worker: several workers with several threads each would fight over the cores. By `worksteal` a worker takes
+# neighboring tests, which share what a file trains once, until it is out of work.
 test: $(VENV)/installed-dev ## run the tests, without the slow ones
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal -m "not slow"
 
 test-all: $(VENV)/installed-dev ## run all tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal -m "not slow"
 	$(BIN)/python -m pytest -m slow
 
 coverage: $(VENV)/installed-dev ## run the tests as `make test` does; fail where they reach too little of the package
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto -m "not slow" --cov --cov-report=term
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal -m "not slow" --cov --cov-report=term
 
 lint: $(VENV)/installed-dev ## check the code with ruff and mypy
 	$(BIN)/ruff check .

@@ -7,6 +7,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # workers of pytest-xdist would f
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
+from PIL import Image
 
 import lorae
 from lorae import penalties
@@ -26,6 +28,18 @@ def _private_folders(tmp_path_factory, monkeypatch, request):
 def _private_penalties(monkeypatch):
     """What a test registers ends with it: an example of a docstring would be a row of the page of methods."""
     monkeypatch.setattr(penalties, "_added", dict(penalties._added))
+
+
+@pytest.fixture
+def blank_figures(monkeypatch):
+    """White figures, for files of tests that look at none: to draw them takes several times as long as to train."""
+
+    def save_blank(figure, file, **options):
+        Image.new("1", figure.canvas.get_width_height(), 1).save(file, "png")
+
+    drawn = Figure.savefig
+    monkeypatch.setattr(Figure, "savefig", save_blank)
+    return drawn
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,8 @@ from PIL import Image
 import lorae
 from lorae.errors import LoraeError
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 
 @pytest.fixture(scope="module")
 def on_vectors(vectors, small, tmp_path_factory):

@@ -8,6 +8,8 @@ import pytest
 import lorae
 from lorae.errors import LoraeError, LoraeWarning
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 
 @pytest.fixture(scope="module")
 def orphan(images, small, tmp_path_factory):

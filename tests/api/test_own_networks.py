@@ -15,7 +15,10 @@ from lorae.errors import LoraeError
 from lorae.runs import Run
 from lorae.training.builders import build
 
-pytestmark = pytest.mark.filterwarnings("ignore::lorae.errors.ExplainedVarianceWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::lorae.errors.ExplainedVarianceWarning"),
+    pytest.mark.usefixtures("blank_figures"),
+]
 
 SOURCE = '''
 from dataclasses import dataclass
@@ -108,7 +111,8 @@ def test_every_method_builds_on_networks_of_the_user(method):
     assert objective.model.parameter_counts()["decoder"] > 0
 
 
-def test_signals_are_standardized_by_channels(trained):
+def test_signals_are_standardized_by_channels(trained, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # the file of the networks leaves a mark where it is imported
     model = lorae.load(trained / "run", trust_code=True)
     dataset = Run(trained / "run").config["data"]
     assert dataset["kind"] == "tensors"
@@ -192,7 +196,8 @@ def test_modules_and_a_built_in_network_are_not_confused(folder):
         lorae.plan(numbers(20, 9), network="modules")
 
 
-def test_an_exported_model_is_loaded_into_modules_of_its_structure(trained, tmp_path):
+def test_an_exported_model_is_loaded_into_modules_of_its_structure(trained, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     path, signals = trained / "run", np.load(trained / "signals.npy")
     folder = lorae.export_run(Run(path, trust_code=True), out=tmp_path / "exported")
     assert "encoder=encoder, decoder=decoder" in (folder / "README.md").read_text()

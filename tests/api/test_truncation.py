@@ -12,6 +12,8 @@ from lorae.errors import LoraeError
 from lorae.runs.run import Run
 from tests.models.test_truncation import METHODS_TO_CUT
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 
 class Corners(torch.nn.Module):
     """Three features of an image: few enough for the covariance of few items."""
@@ -145,12 +147,13 @@ def test_every_tool_takes_a_truncated_run(rank, labelled, cut_runs, tmp_path):
     assert (lorae.export_run(run, out=tmp_path / "exported") / "model.safetensors").is_file()
 
 
-def test_a_truncated_run_can_be_measured_by_every_measure(cut_runs):
-    measured = lorae.evaluate(cut_runs[3], features=Corners(), quiet=True, **FEW)
+def test_a_truncated_run_can_be_measured_by_every_measure(cut_runs, tmp_path):
+    run = Run(shutil.copytree(cut_runs[3].path, tmp_path / "run"))  # what is measured is added to its files
+    measured = lorae.evaluate(run, features=Corners(), quiet=True, **FEW)
     assert {"reconstruction", "rank", "dimension", "fid", "kid", "prdc", "probe", "classification"} <= set(measured)
     assert len(measured["rank"]["eigenvalues"]) == 3
     assert measured["rank"]["matrix_ranks"] is None
-    again = lorae.evaluate(cut_runs[3], only="classification,supervised", quiet=True, protocol="authors_code", **FEW)
+    again = lorae.evaluate(run, only="classification,supervised", quiet=True, protocol="authors_code", **FEW)
     assert again["supervised"]["protocol"]["latent_dim"] == 3
 
 

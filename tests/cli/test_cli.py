@@ -14,6 +14,8 @@ from lorae.config.methods import option_names, weight_names
 from lorae.config.settings import Settings
 from lorae.evaluation.measures import MEASURES
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 
 def flags(settings):
     return [f"--{name.replace('_', '-')}={value}" for name, value in settings.items() if name != "quiet"]

@@ -17,6 +17,8 @@ from lorae.penalties import penalty_names
 from lorae.training.builders import build_model, build_objective
 from lorae.training.step import EagerStep, build_optimizers
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 WEIGHTED = [(method.name, name) for method in METHODS.values() for name in method.weights if name != "unused_codes"]
 
 

@@ -15,6 +15,8 @@ from lorae.evaluation.measures import MEASURES
 from lorae.metrics.intrinsic_dimension import levina_bickel
 from lorae.samplers import SAMPLERS
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 MODULE = """
 import torch
 

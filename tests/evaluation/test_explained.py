@@ -10,6 +10,8 @@ from lorae.evaluation.figures import explained_warning, measure_explained
 from lorae.models import Autoencoder, ModelSpec
 from lorae.models.linear_path import start_as_principal_components
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 
 @pytest.fixture(scope="module")
 def plane():

@@ -17,6 +17,8 @@ from lorae.evaluation.measures import MEASURES
 from lorae.metrics.intrinsic_dimension import affordable_points, levina_bickel, two_nn
 from lorae.runs.run import Run
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 FEW: dict[str, Any] = {
     "n": 40,
     "draws": 1,

@@ -314,6 +314,7 @@ LOSSES = {
 }
 
 
+@pytest.mark.usefixtures("blank_figures")
 @pytest.mark.skipif(sys.platform != "linux", reason="names of open files are read from /proc")
 @pytest.mark.parametrize("lost", LOSSES)
 def test_a_full_disk_costs_a_line_and_not_the_training(lost, image_file, small, tmp_path, monkeypatch):
@@ -333,6 +334,7 @@ def test_a_full_disk_costs_a_line_and_not_the_training(lost, image_file, small, 
         assert "\n" not in message
 
 
+@pytest.mark.usefixtures("blank_figures")
 @pytest.mark.skipif(sys.platform != "linux", reason="names of open files are read from /proc")
 @pytest.mark.parametrize("lost", ["model.safetensors", "evaluation.json", "model.json"])
 def test_a_model_that_its_folder_does_not_take_is_stored_elsewhere(lost, image_file, small, tmp_path, monkeypatch):

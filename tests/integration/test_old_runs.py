@@ -14,7 +14,10 @@ from lorae.runs.run import Run
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "runs-without-schema"
 FINISHED = ("finished", "truncated", "path", "path/path/01")
 
-pytestmark = pytest.mark.filterwarnings("ignore::lorae.LoraeWarning")  # so few items and steps
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::lorae.LoraeWarning"),  # so few items and steps
+    pytest.mark.usefixtures("blank_figures"),
+]
 
 
 @pytest.fixture(autouse=True)

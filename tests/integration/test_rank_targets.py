@@ -17,6 +17,8 @@ from lorae.runs.run import Run
 from lorae.runs.store import InMemoryRun
 from lorae.training.trainer import Trainer
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 TOLERANCES = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 FAST = {"batch_size": 64, "lr": 3e-3, "quiet": True}
 
@@ -195,10 +197,9 @@ GOALS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.filterwarnings("ignore:penalty_path")  # the path is too short for a rank to fall
 @pytest.mark.parametrize("goal", GOALS)
-def test_an_interrupted_run_goes_on_to_the_same_bits(goal, vectors, tmp_path, monkeypatch, train_until):
+def test_an_interrupted_run_goes_on_to_the_same_bits(goal, vectors, tmp_path, train_until):
     data = tmp_path / "vectors.npy"
     np.save(data, vectors)
-    monkeypatch.setattr("lorae.reports.report.write_report", lambda _: None)  # drawing takes longer than training
     options = GOALS[goal] | {"method": "lorae+", "epochs": 12, "batch_size": 16, "lr": 3e-3, "quiet": True}
     # Stopped in the middle of a search or path, with thresholds that wait: M has not just been factorised.
     options |= {"checkpoint_every": 13, "log_every": 5, "bottleneck": {"noise": 0.1}}

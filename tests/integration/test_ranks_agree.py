@@ -48,6 +48,7 @@ def rank(run):
     return found
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_truncate_and_export_name_the_rank_of_the_report_and_the_width_apart(run, rank, tmp_path, run_cli):
     printed = {}
     for name, words in {
@@ -66,6 +67,7 @@ def test_truncate_and_export_name_the_rank_of_the_report_and_the_width_apart(run
     assert run_cli("spectrum", run.path)[1].startswith(f"rank {rank} of {FULL} at tolerance 0.001")
 
 
+@pytest.mark.usefixtures("blank_figures")
 @pytest.mark.parametrize("command", ["truncate", "export"])
 def test_a_cut_to_the_rank_says_that_it_is_the_rank(command, run, rank, tmp_path, run_cli):
     code, printed, _ = run_cli(command, run.path, "--rank", rank, "--out", tmp_path / "out")
@@ -83,6 +85,7 @@ def test_the_width_of_an_export_is_that_of_its_codes(format, run, tmp_path, run_
     assert (code, json.loads(printed)["width"]) == (0, 2)
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_a_default_truncation_lies_beside_its_source_under_its_width(run):
     assert lorae.truncate(run).path == run.path.with_name(f"run-width{FULL}")
 
@@ -114,6 +117,7 @@ def test_items_span_one_direction_less_than_their_number():
     assert not latent_spectrum(np.random.default_rng(0).standard_normal((41, 40)), "test").limited
 
 
+@pytest.mark.usefixtures("blank_figures")
 @pytest.mark.parametrize(("test", "split"), [(6, "train"), (50, "test")])
 def test_training_items_are_measured_where_test_items_are_too_few(test, split, vectors, small, tmp_path, run_cli):
     np.savez(tmp_path / "rows.npz", train=vectors[:70], test=vectors[70 : 70 + test])

@@ -13,6 +13,8 @@ from lorae.objectives.linearized_penalty import LinearizedPenalty
 from lorae.penalties import all_penalties, matrix_function
 from lorae.training.trainer import Trainer
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 OF_MATRIX = [name for name, penalty in all_penalties().items() if penalty.of_matrix]
 
 every_matrix_penalty = pytest.mark.parametrize("name", OF_MATRIX)

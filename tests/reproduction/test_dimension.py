@@ -233,8 +233,10 @@ def test_reproduce_writes_records_table_and_plot_and_goes_on(tiny, tmp_path, cap
     assert 100 not in new
 
 
+@pytest.mark.usefixtures("blank_figures")
 def test_a_new_revision_of_an_estimator_counts_alone(tiny, tmp_path, capsys, monkeypatch):
     words = ("dimension", "--preset", "smoke", "--out", tmp_path, "--workers", 1)
+    monkeypatch.setattr(estimates, "measure", lambda configuration: {"estimate": 5})
     result = json.loads(reproduce(capsys, *words, "--json")[1])
     monkeypatch.setitem(methods.METHODS, "rrae", dataclasses.replace(methods.METHODS["rrae"], revision=2))
     reproduce(capsys, *words, "--draw-only")

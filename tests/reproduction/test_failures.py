@@ -18,6 +18,8 @@ from lorae.reproduction.tables.presets import PRESETS
 from lorae.reproduction.tables.published import tables
 from tests.reproduction.tiny import SMOKE, TINY, reproduce
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 
 def test_a_training_that_diverges_is_a_result_and_left_out_of_the_page(tiny, tmp_path, capsys, monkeypatch):
     train = api.train

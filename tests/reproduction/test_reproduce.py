@@ -22,6 +22,8 @@ from lorae.reproduction.tables.presets import PRESETS
 from lorae.reproduction.tables.published import tables
 from tests.reproduction.tiny import SMOKE, TINY, reproduce
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 # Measuring a job
 
 

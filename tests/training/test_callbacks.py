@@ -11,6 +11,8 @@ from lorae.errors import LoraeError
 from lorae.runs.run import Run
 from tests.training.test_trainer import assert_same_weights
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 STEPS_PER_EPOCH = 6  # 86 of the squares are for training, in batches of 16
 
 

@@ -110,7 +110,7 @@ def test_auto_takes_the_linear_dimension_where_no_network_needs_fewer(linear):
 
 
 def test_auto_takes_fewer_directions_where_the_data_are_curved(curved):
-    assert select(curved, "auto", epochs=80).select().rank == 1
+    assert select(curved, "auto", epochs=40).select().rank == 1
 
 
 @pytest.mark.parametrize("share", [0.5, 0.9])

@@ -7,6 +7,8 @@ import pytest
 import lorae
 from lorae.errors import LoraeError
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 OPTIONS = {"log_every": 3, "checkpoint_every": 5}
 
 

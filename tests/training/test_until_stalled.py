@@ -15,6 +15,8 @@ from lorae.training.until_stalled import LONGEST
 from tests.training.fake_training import EPOCH, WIDTH, Pretended
 from tests.training.test_trainer import assert_same_weights
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 DEFAULT_STEPS = 2000
 
 

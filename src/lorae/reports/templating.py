@@ -1,11 +1,13 @@
 """Templates of HTML pages, which escape every text, and images inside a page. Imports no torch."""
 
 import base64
+from functools import cache
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 
+@cache  # with its templates compiled
 def environment() -> Environment:
     """Return the environment of the package's templates; a name that a template lacks is an error."""
     return Environment(

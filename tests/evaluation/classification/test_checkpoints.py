@@ -18,6 +18,8 @@ from lorae.runs.run import Run
 
 from .test_supervised import SMALL, bars
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 # Two epochs of one batch, and two of three, of which the last is smaller: 2 + 6 steps.
 OPTIONS: dict[str, Any] = {"counts": [20, 250], "seeds": [0, 1], "epochs": 2}
 STEPS = 8
@@ -135,8 +137,8 @@ def test_results_are_kept_until_they_are_forgotten(latents, tmp_path):
 
 
 def test_many_seeds_have_a_file_too(latents, tmp_path):
-    interrupt(latents, tmp_path / "kept", 1, counts=[4], seeds=range(200))
-    assert finish(latents, tmp_path / "kept", counts=[4], seeds=range(200)) == [1, 1]
+    interrupt(latents, tmp_path / "kept", 1, counts=[4], seeds=range(100))
+    assert finish(latents, tmp_path / "kept", counts=[4], seeds=range(100)) == [1, 1]
 
 
 @pytest.mark.parametrize("change", ["latents", "labels", "epochs", "protocol", "test", "test labels"])
