@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from lorae import __version__
 from lorae.errors import LoraeError
+from lorae.estimator.imputation import LinearImputation
 from lorae.estimator.inputs import value_errors
 from lorae.isolation import isolated
 from lorae.models.graphs import KEY
@@ -20,9 +21,9 @@ from lorae.system.faults import reason_of
 from lorae.system.files import write_atomically
 
 # Raised when a file of this version can no longer be read by earlier ones.
-SCHEMA = 1
+SCHEMA = 2  # 2: `handle_missing`
 
-MODEL = "model."
+MODEL, IMPUTATION = "model.", "imputation."
 ARRAYS = ("_codes", "_centre", "explained_variance_", "singular_values_", "explained_variance_ratio_")
 PLAIN = (
     *("rank_", "curved_", "score_", "pca_score_", "search_", "history_", "threshold_"),
@@ -78,6 +79,10 @@ class StorageMixin(BaseEstimator):  # type: ignore[misc]
             about["feature_names"] = self.feature_names_in_.tolist()
         tensors = {MODEL + name: value.contiguous().cpu() for name, value in self.model_.state_dict().items()}
         tensors |= {name: torch.from_numpy(np.ascontiguousarray(getattr(self, name))) for name in ARRAYS}
+        imputation = {} if self._imputation is None else vars(self._imputation)
+        tensors |= {
+            IMPUTATION + name: torch.from_numpy(np.ascontiguousarray(part)) for name, part in imputation.items()
+        }
         with value_errors():
             write_atomically(Path(path), save(tensors, metadata={KEY: json.dumps(about)}))
         return Path(path)
@@ -142,7 +147,8 @@ class StorageMixin(BaseEstimator):  # type: ignore[misc]
         Notes
         -----
         The graphs have the scaling inside and take any number of rows. Vectors are float64, in their own units. Images
-        are float32 (n, c, h, w) in [0, 1], which decoded ones may leave slightly.
+        are float32 (n, c, h, w) in [0, 1], which decoded ones may leave slightly. The graphs fill in no missing
+        entries: an item with NaN has codes of NaN, so items go through `impute` first.
         """
         from lorae.models.graphs import as_onnx, model_graphs, require_onnx
 
@@ -175,8 +181,13 @@ def _restored(cls: type, about: dict[str, Any], tensors: dict[str, torch.Tensor]
     estimator._item_shape = tuple(estimator._item_shape)
     for name in ARRAYS:
         setattr(estimator, name, tensors[name].numpy())
-    state = {name.removeprefix(MODEL): value for name, value in tensors.items() if name.startswith(MODEL)}
+    state, imputation = (
+        {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+        for prefix in (MODEL, IMPUTATION)
+    )
     estimator.model_ = rebuild(about["spec"], state, dtype=None if estimator._images else torch.float64)
+    parts = {name: value.numpy() for name, value in imputation.items()}
+    estimator._imputation = LinearImputation(**parts) if parts else None
     if "feature_names" in about:
         estimator.feature_names_in_ = np.asarray(about["feature_names"], object)
     return estimator

@@ -95,9 +95,10 @@ class Units:
         return cls(mean, np.where(deviation > 0, deviation, np.abs(mean).clip(min=1.0)))
 
     def scaled(self, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return scaled vectors (n, d), with zero for the rounding of a constant."""
+        """Return scaled vectors (n, d), with zero for the rounding of a constant, and NaN for NaN."""
         scaled: NDArray[np.float64] = (vectors - self.mean) / self.scale
-        scaled[:, np.abs(scaled).max(axis=0) < ROUNDING] = 0
+        constant = np.fmax.reduce(np.abs(scaled), axis=0) < ROUNDING
+        scaled[:, constant] = np.abs(scaled[:, constant]) * 0  # which leaves NaN
         return scaled
 
     def fold_into(self, scaling: Scaling) -> None:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lorae.models.autoencoder import Autoencoder
+from lorae.models.observed import squared_errors
 
 # Measurements in a training: often enough to find the smallest error of a curve that falls and rises.
 MEASURED = 60
@@ -22,13 +23,15 @@ PATIENCE = 0.35
 class BestWeights:
     """The weights of a model at its smallest error on held-out raw items (n, ...).
 
-    item_weights: weights of these items (n,); None weighs them alike
+    item_weights: weights of these items' errors (n,); None weighs them alike
+    targets: these items with NaN for entries of which no error is counted; None for none
     patience: share of all steps after which a smallest error is old
     """
 
     items: NDArray[Any]
     patience: float = PATIENCE
     item_weights: NDArray[np.float64] | None = None
+    targets: NDArray[Any] | None = None
     error: float = math.inf
     reached_at: float = 0.0
     _measured_at: float = 0.0
@@ -39,7 +42,8 @@ class BestWeights:
         if progress < 1 and progress - self._measured_at < 1 / MEASURED:
             return
         self._measured_at = progress
-        error = model.squared_error(self.items, self.item_weights)
+        errors = squared_errors(model, self.items, self.targets)
+        error = float(np.average(errors, weights=self.item_weights))
         if error < self.error:
             self.error, self.reached_at = error, progress
             self._weights = {name: value.detach().clone() for name, value in model.state_dict().items()}

@@ -13,6 +13,7 @@ from lorae.metrics.linear_dimension import linear_dimension
 from lorae.metrics.linear_floor import LinearFloor, as_vectors
 from lorae.models.autoencoder import Autoencoder, ModelSpec
 from lorae.models.linear_path import continued_as_pca, refit_linear_path, set_linear_path
+from lorae.models.observed import mean_squares
 from lorae.runs.store import InMemoryRun
 from lorae.system.hardware import thread_count
 from lorae.training.best_weights import PATIENCE, BestWeights
@@ -63,6 +64,8 @@ class ModelSelection:
         Vectors in units of their deviations, float64, or images, uint8 or float32.
     noises : tuple of float
         Deviations of the noise on latents to choose from.
+    targets : array of shape (n, ...), default=None
+        The items with NaN for entries that were filled in, of which no error is counted; None for none.
     weights : array of shape (n,), default=None
         Weights of the items, of mean 1: in the PCA, the batches, and the errors; None weighs them alike.
     folds : int, default=5
@@ -79,6 +82,7 @@ class ModelSelection:
         items: NDArray[Any],
         noises: tuple[float, ...],
         *,
+        targets: NDArray[Any] | None = None,
         weights: NDArray[np.float64] | None = None,
         folds: int = FOLDS,
         patience: float = PATIENCE,
@@ -87,12 +91,11 @@ class ModelSelection:
         self.settings = settings
         self.items = items
         self.noises = noises
-        self.weights = weights
         self.folds = folds
         self.patience = patience
         self.quiet = quiet
         self.order = np.random.default_rng(settings.seed).permutation(len(items))
-        self.all = Split(items, weights=weights)
+        self.all = Split(items, weights=weights, targets=targets)
         self.kept, self.held = map(self.all.at, self._fold(0))
         assert settings.latent_dim is not None
         self.width = settings.latent_dim
@@ -113,7 +116,7 @@ class ModelSelection:
         if self.failure is not None and not candidates:
             raise self.failure
         best = min(candidates, key=lambda candidate: candidate.error, default=None)
-        linear_model = Judgment(self.floor.at(rank), self.floor.at(rank), self.floor.at(0), self.held.weights)
+        linear_model = Judgment(self.floor.at(rank), self.floor.at(rank), self.floor.at(0), self.held.error_weights)
         judged = None if best is None or self._hopeless(best, rank) else self._judged(best, rank)
         curved = judged is not None and judged.pays
         used = judged if judged is not None and judged.pays else linear_model
@@ -207,7 +210,7 @@ class ModelSelection:
             if not isinstance(rank, int):
                 self.search = trainer.schedule.result()
             errors, history = _errors(finished(model, self.kept), self.held), _history(trainer.run)
-            error = float(np.average(errors, weights=self.held.weights))
+            error = float(np.average(errors, weights=self.held.error_weights))
         except MODEL_FAILURES as failure:
             self.failure = failure
             return None
@@ -224,11 +227,12 @@ class ModelSelection:
         )
 
     def _best_weights(self) -> BestWeights:
-        return BestWeights(as_inputs(self.held.inputs), self.patience, self.held.weights)
+        held = as_inputs(self.held)
+        return BestWeights(held.inputs, self.patience, held.error_weights, held.targets)
 
     def _trainer(self, settings: Settings, kept: Split, best: BestWeights) -> Trainer:
-        train = Split(as_inputs(kept.inputs), weights=kept.weights)
-        dataset = Dataset(ARRAY, train, Split(best.items), "array", "")
+        test = Split(best.items, targets=best.targets)
+        dataset = Dataset(ARRAY, as_inputs(kept), test, "array", "")
         objective = build(settings, dataset)
         run = InMemoryRun(settings, thread_count(settings.batch_size, objective.model))
         return Trainer(run, dataset, objective, best=best, quiet=self.quiet)
@@ -252,7 +256,7 @@ class ModelSelection:
             weight = (len(kept) + len(self.kept)) / (len(kept) + n)
             judgments.append((errors, weight * floor.at(rank) + (1 - weight) * seen, floor.at(0)))
             rows.append(self._held(number))
-        weights = None if self.weights is None else self.weights[np.concatenate(rows)]
+        weights = self.all.at(np.concatenate(rows)).error_weights
         network, pca, mean = (np.concatenate(parts) for parts in zip(*judgments, strict=True))
         return Judgment(network, pca, mean, weights)
 
@@ -272,22 +276,19 @@ class ModelSelection:
 
 def finished(model: Autoencoder, items: Split) -> Autoencoder:
     """Return a trained network with codes as wide as its rank, a fitted linear path, and PCA beyond the items."""
-    small = model.truncate(as_inputs(items.inputs), weights=items.weights)
-    some = items.at(linear_path_rows(items.inputs.shape))
-    inputs = as_inputs(some.inputs)
-    refit_linear_path(small, inputs, some.weights)
-    return continued_as_pca(small, inputs, some.weights)
+    small = model.truncate(as_inputs(items).inputs, weights=items.weights)
+    some = as_inputs(items.at(linear_path_rows(items.inputs.shape)))
+    refit_linear_path(small, some.inputs, some.weights, some.targets)
+    return continued_as_pca(small, some.inputs, some.weights)
 
 
 def _floor(kept: Split, held: Split, most: int) -> LinearFloor:
-    return LinearFloor.fit(kept.inputs, held.inputs, most, kept.weights, held.weights)
+    return LinearFloor.fit(kept.inputs, held.inputs, most, kept.weights, held.error_weights, held.targets)
 
 
 def _errors(model: Autoencoder, held: Split) -> NDArray[np.float64]:
-    items = held.inputs
-    difference = as_vectors(model.reconstruct(as_inputs(items))) - as_vectors(items)
-    errors: NDArray[np.float64] = np.square(difference).mean(axis=1)
-    return errors
+    difference = as_vectors(model.reconstruct(as_inputs(held).inputs)) - as_vectors(held.inputs)
+    return mean_squares(difference, held.targets)
 
 
 def _history(run: Any) -> list[dict[str, Any]]:
@@ -295,6 +296,9 @@ def _history(run: Any) -> list[dict[str, Any]]:
     return [{"epoch": row["epoch"], "mse": row["test_mse"], "rank": row["rank"]} for row in epochs]
 
 
-def as_inputs(items: NDArray[Any]) -> NDArray[Any]:
+def as_inputs(items: Split) -> Split:
     """Return items as networks take them: vectors in float32."""
-    return items.astype(np.float32) if items.dtype == np.float64 else items
+    if items.inputs.dtype != np.float64:
+        return items
+    targets = None if items.targets is None else items.targets.astype(np.float32)
+    return Split(items.inputs.astype(np.float32), weights=items.weights, targets=targets)
