@@ -238,7 +238,7 @@ class ModelSelection:
         return Trainer(run, dataset, objective, best=best, quiet=self.quiet)
 
     def _judged(self, candidate: Candidate, rank: int) -> Judgment | None:
-        """Return errors of a network and of PCA on held-out items; None if it diverges or collapses.
+        """Return errors of a network and of PCA on held-out items; None if it diverges, collapses or gains nothing.
 
         PCA of all items has seen the held-out ones. Its error on new ones follows from two errors on these: e + c/k of
         the PCA of the k items that the network had, and e - c/n of the PCA of all n. A network that is trained anew has
@@ -256,9 +256,12 @@ class ModelSelection:
             weight = (len(kept) + len(self.kept)) / (len(kept) + n)
             judgments.append((errors, weight * floor.at(rank) + (1 - weight) * seen, floor.at(0)))
             rows.append(self._held(number))
-        weights = self.all.at(np.concatenate(rows)).error_weights
-        network, pca, mean = (np.concatenate(parts) for parts in zip(*judgments, strict=True))
-        return Judgment(network, pca, mean, weights)
+            weights = self.all.at(np.concatenate(rows)).error_weights
+            network, pca, mean = (np.concatenate(parts) for parts in zip(*judgments, strict=True))
+            judgment = Judgment(network, pca, mean, weights)
+            if judgment.gain <= 0:  # more folds would hardly change that, and each of them is a training
+                return None
+        return judgment
 
     def _again(self, candidate: Candidate, kept: Split, held: Split, rank: int) -> NDArray[np.float64] | None:
         """Return the errors on other held-out items of a network trained like the candidate.
