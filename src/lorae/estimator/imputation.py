@@ -13,8 +13,11 @@ Array = NDArray[np.float64]
 
 # Items that the components are fitted to: more hardly change them.
 FITTED = 2000
-# Share of the observed entries that are hidden to choose the number of components, and the numbers that are tried.
+# Share of the observed entries that are hidden to choose the number of components.
 HIDDEN = 0.1
+# Seed of the entries that are hidden; 0 would hide those that a user removed by the same seed.
+SEED = 5_280_911
+# Numbers that are tried.
 NUMBERS = (0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
 # The choice ends after this many numbers in a row without a smaller error.
 WORSE = 2
@@ -51,7 +54,7 @@ class LinearImputation:
         rows = even_rows(len(items), FITTED)
         items = items[rows]
         weights = np.ones(len(items)) if weights is None else weights[rows]
-        hidden = ~np.isnan(items) & (np.random.default_rng(0).random(items.shape) < HIDDEN)
+        hidden = ~np.isnan(items) & (np.random.default_rng(SEED).random(items.shape) < HIDDEN)
         shown, entry_weights = np.where(hidden, np.nan, items), np.broadcast_to(weights[:, None], items.shape)[hidden]
         best, smallest, worse, found = 0, np.inf, 0, None
         for number in NUMBERS:
@@ -86,7 +89,7 @@ class LinearImputation:
         centered = np.where(missing, 0.0, (items - self.mean) / self.scale)
         count = self.loadings.shape[1]
         products = (self.loadings[:, :, None] * self.loadings[:, None, :]).reshape(len(self.mean), count**2)
-        gram = ((~missing).astype(float) @ products).reshape(-1, count, count) + self.noise * np.eye(count)
+        gram = ((~missing).astype(float) @ products).reshape(len(items), count, count) + self.noise * np.eye(count)
         codes = np.linalg.solve(gram, (centered @ self.loadings)[:, :, None])[:, :, 0]
         return np.where(missing, self.mean + self.scale * (codes @ self.loadings.T), items)
 

@@ -21,10 +21,11 @@ from lorae.system.faults import reason_of
 from lorae.system.files import write_atomically
 
 # Raised when a file of this version can no longer be read by earlier ones.
-SCHEMA = 2  # 2: `handle_missing`
+SCHEMA = 2  # 2: `handle_missing`, `warm_start`
 
 MODEL, IMPUTATION = "model.", "imputation."
 ARRAYS = ("_codes", "_centre", "explained_variance_", "singular_values_", "explained_variance_ratio_")
+LATER = ("_seen",)  # arrays that files of schema 1 lack
 PLAIN = (
     *("rank_", "curved_", "score_", "pca_score_", "search_", "history_", "threshold_"),
     *("n_features_in_", "_item_shape", "_images"),
@@ -78,7 +79,11 @@ class StorageMixin(BaseEstimator):  # type: ignore[misc]
         if hasattr(self, "feature_names_in_"):
             about["feature_names"] = self.feature_names_in_.tolist()
         tensors = {MODEL + name: value.contiguous().cpu() for name, value in self.model_.state_dict().items()}
-        tensors |= {name: torch.from_numpy(np.ascontiguousarray(getattr(self, name))) for name in ARRAYS}
+        tensors |= {
+            name: torch.from_numpy(np.ascontiguousarray(getattr(self, name)))
+            for name in (*ARRAYS, *LATER)
+            if getattr(self, name) is not None
+        }
         imputation = {} if self._imputation is None else vars(self._imputation)
         tensors |= {
             IMPUTATION + name: torch.from_numpy(np.ascontiguousarray(part)) for name, part in imputation.items()
@@ -179,7 +184,7 @@ def _restored(cls: type, about: dict[str, Any], tensors: dict[str, torch.Tensor]
     for name in PLAIN:
         setattr(estimator, name, about["fitted"][name])
     estimator._item_shape = tuple(estimator._item_shape)
-    for name in ARRAYS:
+    for name in (*ARRAYS, *(name for name in LATER if name in tensors)):
         setattr(estimator, name, tensors[name].numpy())
     state, imputation = (
         {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

@@ -13,6 +13,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from lorae import validation as rules
 from lorae.errors import LoraeWarning
 from lorae.estimator.anomalies import AnomalyMixin
+from lorae.estimator.continuing import ContinuingMixin
 from lorae.estimator.display import SpectrumDisplay
 from lorae.estimator.generation import GenerationMixin
 from lorae.estimator.imputation import LinearImputation
@@ -36,6 +37,7 @@ class LoRAE(
     ClassNamePrefixFeaturesOutMixin,  # type: ignore[misc]
     TransformerMixin,  # type: ignore[misc]
     AnomalyMixin,
+    ContinuingMixin,
     GenerationMixin,
     MissingMixin,
     StorageMixin,
@@ -85,6 +87,9 @@ class LoRAE(
     handle_missing : {"error", "mask"}, default="error"
         Refuse vectors with NaN, which mostly is a mistake in the data, or take NaN as missing: filled in for the
         encoder, and left out of all errors (see `impute`).
+    warm_start : bool, default=False
+        Go on from the network of the previous `fit`, with its rank, instead of from PCA. Items of the same features are
+        required; those that the network was trained on are not held out again.
 
     Attributes
     ----------
@@ -140,6 +145,7 @@ class LoRAE(
         validation_fraction: float = HELD_OUT,
         early_stopping: bool = True,
         handle_missing: str = "error",
+        warm_start: bool = False,
     ) -> None:
         self.rank = rank
         self.n_components = n_components
@@ -157,6 +163,7 @@ class LoRAE(
         self.validation_fraction = validation_fraction
         self.early_stopping = early_stopping
         self.handle_missing = handle_missing
+        self.warm_start = warm_start
 
     @isolated()
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> "LoRAE":  # noqa: ARG002
@@ -173,23 +180,26 @@ class LoRAE(
         units = None if self._images else units_of(items, by_columns=bool(self.standardize), weights=weights)
         with value_errors():
             contamination = rules.real(0.0, 0.5).check("contamination", self.contamination, "parameter of LoRAE")
-            settings = settings_of(self.get_params(), items.shape)
+            settings = self._continued(settings_of(self.get_params(), items.shape))
             scaled = items if units is None else units.scaled(items)
             imputation = LinearImputation.fit(scaled, weights) if self._masks and units is not None else None
             known = completed(scaled, weights, imputation)
             settings = with_width(settings, known.inputs)
             noises = NOISES if self.noise is None else (float(self.noise),)
             stopping = rules.switch().check("early_stopping", self.early_stopping, "parameter of LoRAE")
-            chosen = ModelSelection(
+            start = self._continuation(items, units)
+            selection = ModelSelection(
                 settings,
                 known.inputs,
                 noises,
                 targets=known.targets,
                 weights=weights,
+                start=start,
                 folds=folds_of(self.validation_fraction),
                 patience=PATIENCE if stopping else math.inf,
                 quiet=not self.verbose,
-            ).select()
+            )
+            chosen = selection.select()
             model = chosen.model
         missed = unmet_target(settings, chosen.search)
         if missed is not None:
@@ -200,6 +210,7 @@ class LoRAE(
         self.model_, self._imputation = model, imputation
         self.curved_ = chosen.curved
         self.score_, self.pca_score_ = chosen.score, chosen.pca_score
+        self._remember_seen(items, selection.trained_on, start)
         self.search_ = chosen.search
         self.history_ = chosen.history
         known = completed(items, weights, imputation)
@@ -287,7 +298,7 @@ class LoRAE(
         """Return items as training takes them: float vectors (n, d), or images (n, c, h, w)."""
         items: NDArray[Any]
         X = plain(X)
-        least = 3 if fitting else 1
+        least, fitting = 3 if fitting else 1, fitting and not self._continues
         if np.asarray(X).ndim <= 2:  # from the array: not every input of scikit-learn has `ndim`
             finite = "allow-nan" if self._masks else True
             rules_of_rows = {"ensure_min_samples": least, "ensure_all_finite": finite}

@@ -119,6 +119,31 @@ def continued_as_pca(
     return continued
 
 
+def without_continuation(model: Autoencoder) -> Autoencoder:
+    """Return a copy of a `residual` network without PCA beyond its items and without limits, for another training."""
+    single = copy.deepcopy(model)
+    for module in single.modules():
+        if isinstance(module, Limits):
+            module.forget()
+    if not model.spec.pca_beyond:
+        return single
+    single.spec = dataclasses.replace(model.spec, pca_beyond=False)
+    encoder, decoder, inputs = single.encoder, single.decoder, math.prod(model.spec.shape)
+    assert isinstance(encoder, Encoder)
+    assert isinstance(encoder.features, ConcatInput)
+    assert isinstance(decoder.features, LinearSkip)
+    with torch.no_grad():
+        beyond, path, rest = encoder.output.weight.tensor_split([inputs, 2 * inputs], dim=1)
+        output = layer_like(encoder.output, torch.cat([beyond + path, rest], dim=1), encoder.output.bias)
+        parts = []
+        for part in (decoder.input.weight, decoder.input.bias):
+            features, path, beyond = part.tensor_split([-2 * inputs, -inputs])
+            parts.append(torch.cat([features, path + beyond]))
+    single.encoder = Encoder(encoder.features.network, output)
+    single.decoder = Decoder(layer_like(decoder.input, *parts), decoder.features.network)
+    return single.train(model.training)
+
+
 @dataclass(frozen=True)
 class PCAContinuation:
     """Linear maps from items to codes and back, whose product is the projection of PCA, in float64.

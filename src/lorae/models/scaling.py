@@ -101,6 +101,10 @@ class Units:
         scaled[:, constant] = np.abs(scaled[:, constant]) * 0  # which leaves NaN
         return scaled
 
+    def inverse(self) -> "Units":
+        """Return the units by which scaled vectors become unscaled ones."""
+        return Units(-self.mean / self.scale, 1 / self.scale)
+
     def fold_into(self, scaling: Scaling) -> None:
         """Change a float64 scaling of scaled vectors to the equivalent one of unscaled vectors."""
         mean, scale = torch.from_numpy(self.mean), torch.from_numpy(self.scale)

@@ -17,8 +17,9 @@ from lorae.models.observed import mean_squares
 from lorae.runs.store import InMemoryRun
 from lorae.system.hardware import thread_count
 from lorae.training.best_weights import PATIENCE, BestWeights
-from lorae.training.builders import build, linear_path_rows
+from lorae.training.builders import build, build_objective, linear_path_rows
 from lorae.training.candidates import Candidate, Judgment, Selection
+from lorae.training.continuation import Continuation
 from lorae.training.rank_search import automatic_bound
 from lorae.training.schedule_context import MOST_ASIDE
 from lorae.training.trainer import Trainer
@@ -68,6 +69,8 @@ class ModelSelection:
         The items with NaN for entries that were filled in, of which no error is counted; None for none.
     weights : array of shape (n,), default=None
         Weights of the items, of mean 1: in the PCA, the batches, and the errors; None weighs them alike.
+    start : Continuation, default=None
+        A network that the candidates go on from, whose width is the rank that is asked for; None starts as PCA.
     folds : int, default=5
         Parts of the items, of which the first one is held out; at least 3, since a network may be judged by others.
     patience : float, default=0.35
@@ -84,6 +87,7 @@ class ModelSelection:
         *,
         targets: NDArray[Any] | None = None,
         weights: NDArray[np.float64] | None = None,
+        start: Continuation | None = None,
         folds: int = FOLDS,
         patience: float = PATIENCE,
         quiet: bool = True,
@@ -91,11 +95,16 @@ class ModelSelection:
         self.settings = settings
         self.items = items
         self.noises = noises
+        self.start = start
         self.folds = folds
         self.patience = patience
         self.quiet = quiet
         self.order = np.random.default_rng(settings.seed).permutation(len(items))
         self.all = Split(items, weights=weights, targets=targets)
+        self.choosing = self.judging = self._held(0)
+        if start is not None:
+            most = min(MOST_ASIDE, len(self.order[:: self.folds]))
+            self.choosing, self.judging = start.set_aside(self.order, most)
         self.kept, self.held = map(self.all.at, self._fold(0))
         assert settings.latent_dim is not None
         self.width = settings.latent_dim
@@ -144,13 +153,18 @@ class ModelSelection:
         set_linear_path(model, floor.mean, np.where(largest < 0, -1.0, 1.0) * floor.axes)
         return model.eval()
 
+    @property
+    def trained_on(self) -> NDArray[np.int64]:
+        """Rows of the items that the chosen network is trained on."""
+        return self._fold(0)[0]
+
     def _fold(self, number: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return the rows to train on and those held out, if a fold is held out.
 
-        Nothing is trained on the first fold, which chooses among weights.
+        Nothing is trained on the items that choose among weights, by default the first fold.
         """
-        held = self._held(number)
-        return np.setdiff1d(self.order, np.concatenate([self._held(0), held])), held
+        held = self._held(number) if number else self.judging
+        return np.setdiff1d(self.order, np.concatenate([self.choosing, held])), held
 
     def _held(self, number: int) -> NDArray[np.int64]:
         return np.sort(self.order[number :: self.folds][:MOST_ASIDE])
@@ -187,6 +201,8 @@ class ModelSelection:
         needed = self.linear_dimension or self.floor.smallest_rank(UNUSED * self.variance)
         wide = max(rank, min(needed, self.floor.directions))
         plans = [(noise, wide) for noise in self.noises[:-1]] + [(self.noises[-1], rank)]
+        if self.start is not None:
+            plans = [(noise, rank) for noise in self.noises]
         trials = [self._train(noise, TRIAL, width, rank) for noise, width in plans]
         trained = [trial for trial in trials if trial is not None]
         best = min(trained, key=lambda candidate: candidate.error, default=None)
@@ -227,13 +243,17 @@ class ModelSelection:
         )
 
     def _best_weights(self) -> BestWeights:
-        held = as_inputs(self.held)
+        held = as_inputs(self.all.at(self.choosing))
         return BestWeights(held.inputs, self.patience, held.error_weights, held.targets)
 
     def _trainer(self, settings: Settings, kept: Split, best: BestWeights) -> Trainer:
         test = Split(best.items, targets=best.targets)
         dataset = Dataset(ARRAY, as_inputs(kept), test, "array", "")
-        objective = build(settings, dataset)
+        if self.start is None:
+            objective = build(settings, dataset)
+        else:
+            objective = build_objective(settings, self.start.restarted(settings, dataset.train.inputs))
+            best.start_from(objective.model)
         run = InMemoryRun(settings, thread_count(settings.batch_size, objective.model))
         return Trainer(run, dataset, objective, best=best, quiet=self.quiet)
 
@@ -247,15 +267,17 @@ class ModelSelection:
         n = len(self.items)
         everything = _floor(self.all, self.all, rank)
         judgments, rows = [], []
-        for number in range(1, min(self.folds, FOLDS)) if n < FEW else (0,):
-            kept, held = map(self.all.at, self._fold(number))
+        # A network that goes on has been trained on the other folds before.
+        for number in range(1, min(self.folds, FOLDS)) if n < FEW and self.start is None else (0,):
+            kept_rows, held_rows = self._fold(number)
+            kept, held = self.all.at(kept_rows), self.all.at(held_rows)
             errors = self._again(candidate, kept, held, rank) if number else candidate.errors
             if errors is None:
                 return None
-            floor, seen = _floor(kept, held, rank), everything.at(rank)[self._held(number)]
+            floor, seen = _floor(kept, held, rank), everything.at(rank)[held_rows]
             weight = (len(kept) + len(self.kept)) / (len(kept) + n)
             judgments.append((errors, weight * floor.at(rank) + (1 - weight) * seen, floor.at(0)))
-            rows.append(self._held(number))
+            rows.append(held_rows)
             weights = self.all.at(np.concatenate(rows)).error_weights
             network, pca, mean = (np.concatenate(parts) for parts in zip(*judgments, strict=True))
             judgment = Judgment(network, pca, mean, weights)
