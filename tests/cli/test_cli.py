@@ -262,6 +262,8 @@ def test_bad_input_is_one_line_and_exit_code_2_and_touches_nothing(case, run_cli
         ("penalties: {nuclear: -1}", "penalties.nuclear: got -1"),
         ("penalties: {nope: 1}", "got 'nope'"),
         ("1: 2", "expected settings by name"),
+        ("a: &a [1, 2]\nb: *a", "it uses an alias, expected plain settings"),
+        ("[" * 10_000, "not YAML"),
     ],
 )
 def test_bad_config_file_is_named(content, expected, run_cli, image_file, tmp_path):
@@ -345,3 +347,30 @@ def test_an_interrupt_before_anything_is_stored_says_so(run_cli, monkeypatch, im
     monkeypatch.setattr("lorae.api.training.load_dataset", interrupted)
     code, _, errors = run_cli("train", image_file)
     assert (code, errors) == (130, "lorae: interrupted before anything was stored; run the command again\n")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError("Unable to allocate 15 GiB"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 15 bytes\nat line 3"),
+    ],
+)
+def test_a_lack_of_memory_is_one_line(error, run_cli, monkeypatch, image_file):
+    def load(*args, **options):
+        raise error
+
+    monkeypatch.setattr("lorae.api.training.load_dataset", load)
+    code, _, errors = run_cli("train", image_file)
+    assert code == 2
+    assert errors.count("\n") == 1
+    assert errors.startswith("lorae: not enough memory: ")
+
+
+def test_other_errors_of_the_run_time_are_bugs_with_a_traceback(run_cli, monkeypatch, image_file):
+    def load(*args, **options):
+        raise RuntimeError("shapes differ")
+
+    monkeypatch.setattr("lorae.api.training.load_dataset", load)
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        run_cli("train", image_file)

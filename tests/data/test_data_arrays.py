@@ -209,6 +209,12 @@ def test_npz_with_other_keys_lists_them(tmp_path):
         load(tmp_path / "a.npz")
 
 
+def test_labels_beyond_int64_are_refused_instead_of_negative(tmp_path):
+    np.savez(tmp_path / "a.npz", x=BYTES, y=np.full(10, 2**63, np.uint64))
+    with pytest.raises(LoraeError, match=r"label of 9223372036854775808, expected at most 9223372036854775807"):
+        load(tmp_path / "a.npz")
+
+
 @pytest.mark.parametrize("labels", [np.arange(9), np.arange(10) / 2, np.zeros((10, 4), int)])
 def test_labels_that_do_not_fit(tmp_path, labels):
     np.savez(tmp_path / "a.npz", x=BYTES, y=labels)

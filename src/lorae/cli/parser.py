@@ -11,7 +11,7 @@ from lorae.cli import derive, inspect, reproduce, train
 from lorae.cli.arguments import Parser, join_negative_numbers, show_warning
 from lorae.cli.output import Output, accept_all_characters, flush, show
 from lorae.errors import LoraeError, LoraeWarning, as_flags
-from lorae.system.faults import reason_of
+from lorae.system.faults import is_out_of_memory, reason_of
 
 TRUST = "import the file in RUN/network, for a run with networks of your own; it can do anything that you can"
 
@@ -47,6 +47,11 @@ def _run(words: list[str]) -> int:
     except OSError as error:  # a folder or disk that no code expects to fail
         where = f" {str(error.filename)!r}" if error.filename else ""
         print(f"lorae: cannot read or write{where}: {reason_of(error)}", file=sys.stderr)
+        return 2
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        print(f"lorae: not enough memory: {reason_of(error)}; use fewer or smaller items", file=sys.stderr)
         return 2
     except KeyboardInterrupt as interrupt:
         print(

@@ -15,6 +15,12 @@ def reason_of(error: BaseException) -> str:
     return " ".join(str(reason).split())[:160] or type(error).__name__
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether NumPy, Python or torch could not get the memory that it asked for."""
+    # torch raises RuntimeError on a CPU.
+    return isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error)
+
+
 @contextlib.contextmanager
 def tolerated(lost: str) -> Iterator[None]:
     """Turn any error inside the block into a warning of one line, which says what is lost by it."""
