@@ -24,6 +24,14 @@ found = (model.predict(shuffled) == -1).mean(), (model.predict(new) == -1).mean(
 print(f"called anomalies: {found[0]:.0%} of shuffled digits, {found[1]:.0%} of new ones")
 assert found[0] > 2 * found[1]
 
+# Pixels that are missing: filled in by the decoder, and left out of all errors.
+missing = np.random.default_rng(1).random(X.shape) < 0.1
+gaps = np.where(missing, np.nan, X)[:1200]
+imputed = LoRAE(16, handle_missing="mask", epochs=3, random_state=0).fit(gaps[:1000]).impute(gaps)
+error, of_mean = (np.square(each - X[:1200])[missing[:1200]].mean() for each in (imputed, X.mean(0)))
+print(f"missing pixels are off by {error:.1f} squared, by the mean {of_mean:.1f}")
+assert error < 0.6 * of_mean
+
 with tempfile.TemporaryDirectory() as folder:
     again = LoRAE.load(model.save(Path(folder) / "digits.safetensors"))
 assert (again.transform(new) == model.transform(new)).all()

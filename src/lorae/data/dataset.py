@@ -32,11 +32,13 @@ class Split:
         a copy-on-write memory map.
     labels: int64 (n,), or None where the source has none.
     weights: float64 (n,) of mean 1, or None for items that weigh the same.
+    targets: the inputs with NaN for entries that were filled in, of which no error is counted; None for none.
     """
 
     inputs: NDArray[Any]
     labels: NDArray[np.int64] | None = None
     weights: NDArray[np.float64] | None = None
+    targets: NDArray[Any] | None = None
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -45,7 +47,18 @@ class Split:
         """Return the items of some rows: a copy for indices, a view for a slice."""
         labels = None if self.labels is None else self.labels[rows]
         weights = None if self.weights is None else self.weights[rows] / self.weights[rows].mean()
-        return Split(self.inputs[rows], labels, weights)
+        targets = None if self.targets is None else self.targets[rows]
+        return Split(self.inputs[rows], labels, weights, targets)
+
+    @property
+    def error_weights(self) -> NDArray[np.float64] | None:
+        """Weights of the mean errors of items (n,), of mean 1: an item counts as often as it has observed entries."""
+        if self.targets is None:
+            return self.weights
+        counts = (~np.isnan(self.targets)).reshape(len(self), -1).sum(axis=1)
+        weights = counts if self.weights is None else self.weights * counts
+        found: NDArray[np.float64] = weights / weights.mean()
+        return found
 
     def first(self, n: int) -> "Split":
         """Return a view of the first n items."""

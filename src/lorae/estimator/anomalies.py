@@ -9,6 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from lorae.estimator.inputs import weighted_quantile
 from lorae.isolation import isolated
+from lorae.models.observed import squared_errors
 from lorae.models.scaling import ROUNDING
 
 
@@ -29,9 +30,9 @@ class AnomalyMixin(BaseEstimator):  # type: ignore[misc]
         Returns
         -------
         scores : array of shape (n_samples,)
-            Minus the mean over its entries of the squared error of an item. Entries of vectors are in deviations of
-            their columns in the training items (with `standardize=False`, in the root of the mean variance), so that
-            -1 is about the error of the mean; entries of images are in [0, 1].
+            Minus the mean over its observed entries of the squared error of an item, 0 if all are missing. Entries of
+            vectors are in deviations of their columns in the training items (with `standardize=False`, in the root of
+            the mean variance), so that -1 is about the error of the mean; entries of images are in [0, 1].
 
         Notes
         -----
@@ -46,8 +47,8 @@ class AnomalyMixin(BaseEstimator):  # type: ignore[misc]
         True
         """
         check_is_fitted(self)
-        errors: NDArray[np.float64] = self.model_.squared_errors(self._validated(X, fitting=False))
-        return -errors
+        items = self._completed(self._validated(X, fitting=False))
+        return -squared_errors(self.model_, items.inputs, items.targets)
 
     def anomaly_score(self, X: Any) -> NDArray[np.float64]:
         """Return the reconstruction error of each item relative to the threshold; above 1 an item is an anomaly.

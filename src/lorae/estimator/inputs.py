@@ -71,8 +71,7 @@ class WeightedItems:
             raise ValueError("sample_weight: got zeros only, expected positive weights")
         items, weights = items[weights > 0], weights[weights > 0]
         numbers: dict[bytes, int] = {}
-        hashes = (hashlib.blake2b(np.ascontiguousarray(row).data, digest_size=16).digest() for row in items)
-        groups = np.array([numbers.setdefault(each, len(numbers)) for each in hashes])
+        groups = np.array([numbers.setdefault(each, len(numbers)) for each in digests(items, 16)])
         total = np.bincount(groups, weights)
         first = np.unique(groups, return_index=True)[1]
         count = max(float(weights.sum()), 2.0)
@@ -83,6 +82,11 @@ class WeightedItems:
         if len(order) == 2:  # of which none could be held out
             order = np.repeat(order, 2)
         return cls(items[first[order]], None if equal else total[order] / total[order].mean(), count)
+
+
+def digests(items: NDArray[Any], size: int) -> Iterator[bytes]:
+    """Yield the hash of each item in bytes of some size."""
+    return (hashlib.blake2b(np.ascontiguousarray(row).data, digest_size=size).digest() for row in items)
 
 
 def weighted_quantile(values: NDArray[np.float64], share: float, weights: NDArray[np.float64] | None) -> float:

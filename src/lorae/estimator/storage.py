@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from lorae import __version__
 from lorae.errors import LoraeError
+from lorae.estimator.imputation import LinearImputation
 from lorae.estimator.inputs import value_errors
 from lorae.isolation import isolated
 from lorae.models.graphs import KEY
@@ -21,10 +22,11 @@ from lorae.system.files import read_file, write_atomically
 from lorae.system.tensor_file import DamagedFileError, check_seal, sealed
 
 # Raised when a file of this version can no longer be read by earlier ones.
-SCHEMA = 1
+SCHEMA = 2  # 2: `handle_missing`, `warm_start`
 
-MODEL = "model."
+MODEL, IMPUTATION = "model.", "imputation."
 ARRAYS = ("_codes", "_centre", "explained_variance_", "singular_values_", "explained_variance_ratio_")
+LATER = ("_seen",)  # arrays that files of schema 1 lack
 PLAIN = (
     *("rank_", "curved_", "score_", "pca_score_", "search_", "history_", "threshold_"),
     *("n_features_in_", "_item_shape", "_images"),
@@ -78,7 +80,15 @@ class StorageMixin(BaseEstimator):  # type: ignore[misc]
         if hasattr(self, "feature_names_in_"):
             about["feature_names"] = self.feature_names_in_.tolist()
         tensors = {MODEL + name: value.contiguous().cpu() for name, value in self.model_.state_dict().items()}
-        tensors |= {name: torch.from_numpy(np.ascontiguousarray(getattr(self, name))) for name in ARRAYS}
+        tensors |= {
+            name: torch.from_numpy(np.ascontiguousarray(getattr(self, name)))
+            for name in (*ARRAYS, *LATER)
+            if getattr(self, name) is not None
+        }
+        imputation = {} if self._imputation is None else vars(self._imputation)
+        tensors |= {
+            IMPUTATION + name: torch.from_numpy(np.ascontiguousarray(part)) for name, part in imputation.items()
+        }
         with value_errors():
             write_atomically(Path(path), sealed(save(tensors, metadata={KEY: json.dumps(about)})))
         return Path(path)
@@ -144,7 +154,8 @@ class StorageMixin(BaseEstimator):  # type: ignore[misc]
         Notes
         -----
         The graphs have the scaling inside and take any number of rows. Vectors are float64, in their own units. Images
-        are float32 (n, c, h, w) in [0, 1], which decoded ones may leave slightly.
+        are float32 (n, c, h, w) in [0, 1], which decoded ones may leave slightly. The graphs fill in no missing
+        entries: an item with NaN has codes of NaN, so items go through `impute` first.
         """
         from lorae.models.graphs import as_onnx, model_graphs, require_onnx
 
@@ -175,10 +186,15 @@ def _restored(cls: type, about: dict[str, Any], tensors: dict[str, torch.Tensor]
     for name in PLAIN:
         setattr(estimator, name, about["fitted"][name])
     estimator._item_shape = tuple(estimator._item_shape)
-    for name in ARRAYS:
+    for name in (*ARRAYS, *(name for name in LATER if name in tensors)):
         setattr(estimator, name, tensors[name].numpy())
-    state = {name.removeprefix(MODEL): value for name, value in tensors.items() if name.startswith(MODEL)}
+    state, imputation = (
+        {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+        for prefix in (MODEL, IMPUTATION)
+    )
     estimator.model_ = rebuild(about["spec"], state, dtype=None if estimator._images else torch.float64)
+    parts = {name: value.numpy() for name, value in imputation.items()}
+    estimator._imputation = LinearImputation(**parts) if parts else None
     if "feature_names" in about:
         estimator.feature_names_in_ = np.asarray(about["feature_names"], object)
     return estimator

@@ -2,11 +2,9 @@
 
 import math
 import warnings
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_array
@@ -15,20 +13,22 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from lorae import validation as rules
 from lorae.errors import LoraeWarning
 from lorae.estimator.anomalies import AnomalyMixin
+from lorae.estimator.continuing import ContinuingMixin
 from lorae.estimator.display import SpectrumDisplay
 from lorae.estimator.generation import GenerationMixin
+from lorae.estimator.imputation import LinearImputation
 from lorae.estimator.inputs import WeightedItems, floating, plain, value_errors
+from lorae.estimator.missing import MissingMixin, are_equal, completed, observed_weights, units_of
 from lorae.estimator.parameters import BATCH_SIZE, folds_of, settings_of, with_width
 from lorae.estimator.storage import StorageMixin
+from lorae.estimator.summary import SummaryMixin
 from lorae.isolation import isolated
-from lorae.models.autoencoder import CHUNK
-from lorae.models.scaling import Units, as_images, channels_last
+from lorae.models.observed import squared_errors
+from lorae.models.scaling import as_images, channels_last
 from lorae.training.best_weights import PATIENCE
 from lorae.training.model_selection import HELD_OUT, NOISES, ModelSelection
 from lorae.training.schedule_factory import unmet_target
 
-# Codes kept for fitting a density: more would change it by less than the noise of a sample.
-MOST_CODES = 10_000
 # Share of the training items above the threshold of anomalies, as in scikit-learn's EllipticEnvelope.
 CONTAMINATION = 0.1
 
@@ -37,8 +37,11 @@ class LoRAE(
     ClassNamePrefixFeaturesOutMixin,  # type: ignore[misc]
     TransformerMixin,  # type: ignore[misc]
     AnomalyMixin,
+    ContinuingMixin,
     GenerationMixin,
+    MissingMixin,
     StorageMixin,
+    SummaryMixin,
 ):
     """Low-rank autoencoder as a scikit-learn transformer: PCA's interface with a nonlinear encoder and decoder.
 
@@ -81,6 +84,12 @@ class LoRAE(
     early_stopping : bool, default=True
         Stop a training whose held-out error has not fallen for a third of the steps; False makes all of them. The
         weights with the smallest error are kept in both cases.
+    handle_missing : {"error", "mask"}, default="error"
+        Refuse vectors with NaN, which mostly is a mistake in the data, or take NaN as missing: filled in for the
+        encoder, and left out of all errors (see `impute`).
+    warm_start : bool, default=False
+        Go on from the network of the previous `fit`, with its rank, instead of from PCA. Items of the same features are
+        required; those that the network was trained on are not held out again.
 
     Attributes
     ----------
@@ -135,6 +144,8 @@ class LoRAE(
         contamination: float = CONTAMINATION,
         validation_fraction: float = HELD_OUT,
         early_stopping: bool = True,
+        handle_missing: str = "error",
+        warm_start: bool = False,
     ) -> None:
         self.rank = rank
         self.n_components = n_components
@@ -151,6 +162,8 @@ class LoRAE(
         self.contamination = contamination
         self.validation_fraction = validation_fraction
         self.early_stopping = early_stopping
+        self.handle_missing = handle_missing
+        self.warm_start = warm_start
 
     @isolated()
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> "LoRAE":  # noqa: ARG002
@@ -162,39 +175,48 @@ class LoRAE(
         for other data and for parameters that do not fit.
         """
         items, weights, count = self._weighted(self._validated(X, fitting=True), sample_weight)
-        if (items == items[:1]).all():
+        if are_equal(items):
             raise ValueError("X: all items are the same, expected different ones")
-        units = None if self._images else Units.of(items, by_columns=bool(self.standardize), weights=weights)
+        units = None if self._images else units_of(items, by_columns=bool(self.standardize), weights=weights)
         with value_errors():
             contamination = rules.real(0.0, 0.5).check("contamination", self.contamination, "parameter of LoRAE")
-            settings = settings_of(self.get_params(), items.shape)
+            settings = self._continued(settings_of(self.get_params(), items.shape))
             scaled = items if units is None else units.scaled(items)
-            settings = with_width(settings, scaled)
+            imputation = LinearImputation.fit(scaled, weights) if self._masks and units is not None else None
+            known = completed(scaled, weights, imputation)
+            settings = with_width(settings, known.inputs)
             noises = NOISES if self.noise is None else (float(self.noise),)
             stopping = rules.switch().check("early_stopping", self.early_stopping, "parameter of LoRAE")
-            chosen = ModelSelection(
+            start = self._continuation(items, units)
+            selection = ModelSelection(
                 settings,
-                scaled,
+                known.inputs,
                 noises,
+                targets=known.targets,
                 weights=weights,
+                start=start,
                 folds=folds_of(self.validation_fraction),
                 patience=PATIENCE if stopping else math.inf,
                 quiet=not self.verbose,
-            ).select()
+            )
+            chosen = selection.select()
             model = chosen.model
         missed = unmet_target(settings, chosen.search)
         if missed is not None:
             warnings.warn(f"{missed}; raise epochs or latent_dim, or ask for less", LoraeWarning, stacklevel=3)
         if units is not None:
             units.fold_into(model.double().scaling)
-        self.model_ = model
+            imputation = imputation and imputation.in_units(units)
+        self.model_, self._imputation = model, imputation
         self.curved_ = chosen.curved
         self.score_, self.pca_score_ = chosen.score, chosen.pca_score
+        self._remember_seen(items, selection.trained_on, start)
         self.search_ = chosen.search
         self.history_ = chosen.history
-        errors = self.model_.squared_errors(items)
+        known = completed(items, weights, imputation)
+        errors = squared_errors(model, known.inputs, known.targets)
         self._set_threshold(errors, weights, contamination)
-        self._remember(items, weights, count, errors, settings.seed)
+        self._remember(known, count, errors, settings.seed)
         return self
 
     @isolated()
@@ -225,8 +247,11 @@ class LoRAE(
     def score(self, X: Any, y: Any = None) -> float:  # noqa: ARG002
         """Return the share of the variance of X, about the training mean, that reconstructions keep; 1 is perfect."""
         check_is_fitted(self)
-        items = self._validated(X, fitting=False)
-        return float(1 - self.model_.squared_error(items) / self._spread(items))
+        items = self._completed(self._validated(X, fitting=False))
+        if items.targets is not None and np.isnan(items.targets).all():
+            raise ValueError("X: got NaN alone, expected observed entries")
+        errors = squared_errors(self.model_, items.inputs, items.targets)
+        return float(1 - np.average(errors, weights=items.error_weights) / self._spread(items))
 
     def plot_spectrum(self, *, ax: Any = None, **style: Any) -> SpectrumDisplay:
         """Draw the shares of the variance that codes keep, as by `SpectrumDisplay.from_estimator`, and return it."""
@@ -248,6 +273,7 @@ class LoRAE(
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        tags.input_tags.allow_nan = self.handle_missing == "mask"
         return tags
 
     def _weighted(
@@ -256,51 +282,13 @@ class LoRAE(
         """Return different items, their weights, and the number of items that they stand for."""
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, items, dtype=np.float64, ensure_non_negative=True)
-        merged = WeightedItems.of(items, sample_weight)
+        merged = WeightedItems.of(items, observed_weights(items, sample_weight))
         return merged.items, merged.weights, merged.count
-
-    def _remember(
-        self,
-        items: NDArray[Any],
-        weights: NDArray[np.float64] | None,
-        count: float,
-        errors: NDArray[np.float64],
-        seed: int,
-    ) -> None:
-        """Set the fitted attributes; codes of vectors are computed in float64."""
-        codes = self._encode(items).astype(np.float64)
-        generator = np.random.default_rng(seed)
-        if weights is None:
-            kept = generator.permutation(len(codes))[:MOST_CODES]
-        else:
-            kept = generator.choice(len(codes), min(len(codes), MOST_CODES), p=weights / weights.sum())
-        self._codes = codes[np.sort(kept)].astype(np.float32)
-        shares = np.full(len(items), 1 / len(items)) if weights is None else weights / weights.sum()
-        starts = range(0, len(items), CHUNK)
-        parts = zip(starts, self._scaled(items), strict=True)
-        self._centre = sum(np.tensordot(shares[start : start + CHUNK], part, 1) for start, part in parts)
-        self.rank_ = codes.shape[1]
-        variances = np.average(np.square(codes - np.average(codes, axis=0, weights=weights)), axis=0, weights=weights)
-        self.explained_variance_ = variances * count / (count - 1)
-        self.singular_values_ = np.sqrt(variances * count)
-        share = 1 - float(np.average(errors, weights=weights)) / self._spread(items, weights)
-        self.explained_variance_ratio_ = share * variances / variances.sum()
 
     def _encode(self, items: NDArray[Any]) -> NDArray[Any]:
         with value_errors():
-            codes: NDArray[Any] = self.model_.encode(items)
+            codes: NDArray[Any] = self.model_.encode(self._completed(items).inputs)
         return codes
-
-    def _spread(self, items: NDArray[Any], weights: NDArray[np.float64] | None = None) -> float:
-        """Return the mean squared distance of scaled items from the training mean, the error of that mean."""
-        parts = [np.square(part - self._centre).reshape(len(part), -1).mean(axis=1) for part in self._scaled(items)]
-        return max(float(np.average(np.concatenate(parts), weights=weights)), float(np.finfo(np.float64).tiny))
-
-    def _scaled(self, items: NDArray[Any]) -> Iterator[NDArray[np.float64]]:
-        """Yield scaled items, a few at once."""
-        for start in range(0, len(items), CHUNK):
-            part = torch.as_tensor(np.array(items[start : start + CHUNK]))
-            yield self.model_.scaling(part).double().numpy()
 
     @property
     def _dtype(self) -> type:
@@ -310,9 +298,11 @@ class LoRAE(
         """Return items as training takes them: float vectors (n, d), or images (n, c, h, w)."""
         items: NDArray[Any]
         X = plain(X)
-        least = 3 if fitting else 1
+        least, fitting = 3 if fitting else 1, fitting and not self._continues
         if np.asarray(X).ndim <= 2:  # from the array: not every input of scikit-learn has `ndim`
-            items = validate_data(self, X, reset=fitting, dtype=np.float64, order="C", ensure_min_samples=least)
+            finite = "allow-nan" if self._masks else True
+            rules_of_rows = {"ensure_min_samples": least, "ensure_all_finite": finite}
+            items = validate_data(self, X, reset=fitting, dtype=np.float64, order="C", **rules_of_rows)
         else:
             items = check_array(X, dtype=None, allow_nd=True, ensure_min_samples=least)
         shape = items.shape[1:]

@@ -15,7 +15,7 @@ NEGLIGIBLE = 0.01
 
 @dataclass
 class LinearFloor:
-    """PCA of some items, and its squared errors (m, ranks + 1) on others, with their weights (m,) or None."""
+    """PCA of some items, and its squared errors (m, ranks + 1) on others, with weights of these (m,) or None."""
 
     mean: NDArray[np.float64]
     axes: NDArray[np.float64]
@@ -31,14 +31,21 @@ class LinearFloor:
         most: int,
         weights: NDArray[np.float64] | None = None,
         held_weights: NDArray[np.float64] | None = None,
+        targets: NDArray[Any] | None = None,
     ) -> "LinearFloor":
-        """Return the PCA of at most `most` components of items (n, ...) with weights (n,), and errors on held ones."""
+        """Return the PCA of at most `most` components of items (n, ...) with weights (n,), and errors on held ones.
+
+        targets: the held items with NaN for entries of which no error is counted; None for none
+        """
         rows = as_vectors(kept)
         mean, axes, variances = leading_components(rows, most, weights)
         rounding = np.finfo(np.float64).eps * max(rows.shape)
         real = variances > rounding**2 * variances.max(initial=0.0)
         axes, variances = axes[real], variances[real]
         centered = as_vectors(held) - mean
+        if targets is not None:
+            errors = _observed_errors(centered, axes, ~np.isnan(as_vectors(targets)))
+            return cls(mean, axes, variances, errors, held_weights)
         kept_squares = np.cumsum(np.square(centered @ axes.T), axis=1)
         total = np.square(centered).sum(axis=1, keepdims=True)
         left = total - np.hstack([np.zeros_like(total), kept_squares])
@@ -62,6 +69,18 @@ class LinearFloor:
         """Return the smallest number of components whose error is within a bound, all of them if none is."""
         within = np.flatnonzero(np.average(self.errors, axis=0, weights=self.weights) <= bound)
         return max(1, int(within[0]) if len(within) else len(self.axes))
+
+
+def _observed_errors(
+    centered: NDArray[np.float64], axes: NDArray[np.float64], seen: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """Return the errors (m, ranks + 1) of centered rows over the entries that were seen, with ever more axes."""
+    left, counts = centered.copy(), seen.sum(axis=1).clip(min=1)
+    errors = [np.square(np.where(seen, left, 0.0)).sum(axis=1) / counts]
+    for axis in axes:
+        left -= np.outer(centered @ axis, axis)
+        errors.append(np.square(np.where(seen, left, 0.0)).sum(axis=1) / counts)
+    return np.stack(errors, axis=1)
 
 
 def as_vectors(items: NDArray[Any]) -> NDArray[np.float64]:

@@ -48,12 +48,18 @@ def set_linear_path(model: Autoencoder, mean: NDArray[np.float64], axes: NDArray
         model.decoder.input.bias[-inputs:] = torch.from_numpy(mean)
 
 
-def refit_linear_path(model: Autoencoder, items: NDArray[Any], weights: NDArray[np.float64] | None = None) -> None:
+def refit_linear_path(
+    model: Autoencoder,
+    items: NDArray[Any],
+    weights: NDArray[np.float64] | None = None,
+    targets: NDArray[Any] | None = None,
+) -> None:
     """Set the decoder's linear path of a `residual` network by least squares, given latents and corrections.
 
     Gradient steps leave that path a few percent away from its optimum on the training items (raw, (n, ...)), which
     items far from the mean suffer from: on breast cancer the held-out error of 20 directions falls by a fifth.
     weights: of these items (n,); None weighs them alike
+    targets: these items with NaN for entries that are left out of the least squares; None for none
     """
     outputs = math.prod(model.spec.shape)
 
@@ -66,7 +72,12 @@ def refit_linear_path(model: Autoencoder, items: NDArray[Any], weights: NDArray[
     found = np.asarray(model.in_chunks(codes_and_residuals, items, model.spec.shape))
     if weights is not None:
         found = found * np.sqrt(weights)[:, None]
-    change = np.linalg.lstsq(found[:, :-outputs], found[:, -outputs:], rcond=ROUNDING)[0]
+    codes, residuals = found[:, :-outputs], found[:, -outputs:]
+    change = np.linalg.lstsq(codes, residuals, rcond=ROUNDING)[0]
+    missing = np.zeros(residuals.shape, bool) if targets is None else np.isnan(targets.reshape(residuals.shape))
+    for column in np.flatnonzero(missing.any(axis=0)):
+        seen = ~missing[:, column]
+        change[:, column] = np.linalg.lstsq(codes[seen], residuals[seen, column], rcond=ROUNDING)[0]
     with torch.no_grad():
         model.decoder.input.weight[-outputs:] += torch.from_numpy(change[:-1].T.copy())
         model.decoder.input.bias[-outputs:] += torch.from_numpy(change[-1])
@@ -106,6 +117,31 @@ def continued_as_pca(
     continued.to(model.scaling.scale.device).train(model.training)
     limit_corrections(continued, items)
     return continued
+
+
+def without_continuation(model: Autoencoder) -> Autoencoder:
+    """Return a copy of a `residual` network without PCA beyond its items and without limits, for another training."""
+    single = copy.deepcopy(model)
+    for module in single.modules():
+        if isinstance(module, Limits):
+            module.forget()
+    if not model.spec.pca_beyond:
+        return single
+    single.spec = dataclasses.replace(model.spec, pca_beyond=False)
+    encoder, decoder, inputs = single.encoder, single.decoder, math.prod(model.spec.shape)
+    assert isinstance(encoder, Encoder)
+    assert isinstance(encoder.features, ConcatInput)
+    assert isinstance(decoder.features, LinearSkip)
+    with torch.no_grad():
+        beyond, path, rest = encoder.output.weight.tensor_split([inputs, 2 * inputs], dim=1)
+        output = layer_like(encoder.output, torch.cat([beyond + path, rest], dim=1), encoder.output.bias)
+        parts = []
+        for part in (decoder.input.weight, decoder.input.bias):
+            features, path, beyond = part.tensor_split([-2 * inputs, -inputs])
+            parts.append(torch.cat([features, path + beyond]))
+    single.encoder = Encoder(encoder.features.network, output)
+    single.decoder = Decoder(layer_like(decoder.input, *parts), decoder.features.network)
+    return single.train(model.training)
 
 
 @dataclass(frozen=True)

@@ -75,6 +75,11 @@ class Limits(nn.Module):
             return x
         return torch.minimum(torch.maximum(x, self.low), self.high)
 
+    def forget(self) -> None:
+        """Clamp nothing, as before the range was known."""
+        self.low.fill_(-LARGEST)
+        self.high.fill_(LARGEST)
+
     @contextlib.contextmanager
     def renewed(self) -> Iterator[None]:
         """Take as the range that of all x in the block."""

@@ -95,10 +95,15 @@ class Units:
         return cls(mean, np.where(deviation > 0, deviation, np.abs(mean).clip(min=1.0)))
 
     def scaled(self, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return scaled vectors (n, d), with zero for the rounding of a constant."""
+        """Return scaled vectors (n, d), with zero for the rounding of a constant, and NaN for NaN."""
         scaled: NDArray[np.float64] = (vectors - self.mean) / self.scale
-        scaled[:, np.abs(scaled).max(axis=0) < ROUNDING] = 0
+        constant = np.fmax.reduce(np.abs(scaled), axis=0) < ROUNDING
+        scaled[:, constant] = np.abs(scaled[:, constant]) * 0  # which leaves NaN
         return scaled
+
+    def inverse(self) -> "Units":
+        """Return the units by which scaled vectors become unscaled ones."""
+        return Units(-self.mean / self.scale, 1 / self.scale)
 
     def fold_into(self, scaling: Scaling) -> None:
         """Change a float64 scaling of scaled vectors to the equivalent one of unscaled vectors."""

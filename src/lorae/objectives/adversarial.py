@@ -58,9 +58,9 @@ class WAEGANObjective(Objective):
         adversary = OptimizerTarget("adversary", list(self.modules.parameters()), self._compute_adversary_loss)
         return [*super().targets(), adversary]
 
-    def compute_loss(self, x: Tensor) -> LossOutput:
+    def compute_loss(self, x: Tensor, targets: Tensor | None = None) -> LossOutput:
         """Return the loss of the autoencoder."""
-        output = super().compute_loss(x)
+        output = super().compute_loss(x, targets)
         self._latents = output.latents.detach()
         generator = {"generator": self.losses.generator(self._score(output.latents))}
         return LossOutput(output.loss + self.total(generator), output.terms | generator, output.latents)
@@ -94,7 +94,7 @@ class GANObjective(Objective):
             OptimizerTarget("generator", generator, self.compute_loss),
         ]
 
-    def compute_loss(self, x: Tensor) -> LossOutput:
+    def compute_loss(self, x: Tensor, targets: Tensor | None = None) -> LossOutput:  # noqa: ARG002 - no reconstruction
         """Return the loss of the generator."""
         z = self._draw(x)
         with self.autocast(x):

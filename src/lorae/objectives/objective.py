@@ -32,7 +32,7 @@ class OptimizerTarget:
 
     name: str
     parameters: list[nn.Parameter]
-    compute_loss: Callable[[Tensor], LossOutput]
+    compute_loss: Callable[..., LossOutput]
     # The matrix whose nuclear norm is minimized by proximal steps, if any.
     matrix: nn.Parameter | None = None
 
@@ -111,13 +111,16 @@ class Objective:
         """Return the loss of the model on a scaled batch."""
         return self.compute_loss(x)
 
-    def compute_loss(self, x: Tensor) -> LossOutput:
-        """Return loss, terms and latents of a scaled batch."""
+    def compute_loss(self, x: Tensor, targets: Tensor | None = None) -> LossOutput:
+        """Return loss, terms and latents of a scaled batch.
+
+        targets: scaled, compared with reconstructions in place of x; entries of NaN are left out of the mean.
+        """
         noisy = x + self.noise * randn_like(x) if self.noise > 0 else x
         with self.autocast(x):
             result = self.model(noisy)
         x_hat = result.x_hat.float()
-        terms = {"reconstruction": self._error(x_hat, x)} | result.latent.terms
+        terms = {"reconstruction": self._error(x_hat, x, targets)} | result.latent.terms
         context = PenaltyContext(
             self.model.encoder, self.model.decoder, self.model.bottleneck, x, result.h, result.latent.z, x_hat
         )
@@ -187,9 +190,16 @@ class Objective:
         # one every step would use the weights of the first.
         return torch.autocast(x.device.type, torch.bfloat16, enabled=self.bfloat16, cache_enabled=False)
 
-    def _error(self, x_hat: Tensor, x: Tensor) -> Tensor:
+    def _error(self, x_hat: Tensor, x: Tensor, targets: Tensor | None = None) -> Tensor:
+        seen = None if targets is None else ~targets.isnan()
+        if targets is not None and seen is not None:
+            x = torch.where(seen, targets, x)
         if self.likelihood == "bernoulli":
             error = binary_cross_entropy(x_hat, x, reduction="none")
         else:
             error = (x_hat - x).square()
-        return error.mean() if self.reconstruction == "mean" else error.sum() / len(x)
+        if seen is not None:
+            error = error * seen
+        if self.reconstruction == "mean":
+            return error.mean() if seen is None else error.sum() / seen.sum()
+        return error.sum() / len(x)

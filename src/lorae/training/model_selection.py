@@ -13,11 +13,13 @@ from lorae.metrics.linear_dimension import linear_dimension
 from lorae.metrics.linear_floor import LinearFloor, as_vectors
 from lorae.models.autoencoder import Autoencoder, ModelSpec
 from lorae.models.linear_path import continued_as_pca, refit_linear_path, set_linear_path
+from lorae.models.observed import mean_squares
 from lorae.runs.store import InMemoryRun
 from lorae.system.hardware import thread_count
 from lorae.training.best_weights import PATIENCE, BestWeights
-from lorae.training.builders import build, linear_path_rows
+from lorae.training.builders import build, build_objective, linear_path_rows
 from lorae.training.candidates import Candidate, Judgment, Selection
+from lorae.training.continuation import Continuation
 from lorae.training.rank_search import automatic_bound
 from lorae.training.schedule_context import MOST_ASIDE
 from lorae.training.trainer import Trainer
@@ -63,8 +65,12 @@ class ModelSelection:
         Vectors in units of their deviations, float64, or images, uint8 or float32.
     noises : tuple of float
         Deviations of the noise on latents to choose from.
+    targets : array of shape (n, ...), default=None
+        The items with NaN for entries that were filled in, of which no error is counted; None for none.
     weights : array of shape (n,), default=None
         Weights of the items, of mean 1: in the PCA, the batches, and the errors; None weighs them alike.
+    start : Continuation, default=None
+        A network that the candidates go on from, whose width is the rank that is asked for; None starts as PCA.
     folds : int, default=5
         Parts of the items, of which the first one is held out; at least 3, since a network may be judged by others.
     patience : float, default=0.35
@@ -79,7 +85,9 @@ class ModelSelection:
         items: NDArray[Any],
         noises: tuple[float, ...],
         *,
+        targets: NDArray[Any] | None = None,
         weights: NDArray[np.float64] | None = None,
+        start: Continuation | None = None,
         folds: int = FOLDS,
         patience: float = PATIENCE,
         quiet: bool = True,
@@ -87,12 +95,16 @@ class ModelSelection:
         self.settings = settings
         self.items = items
         self.noises = noises
-        self.weights = weights
+        self.start = start
         self.folds = folds
         self.patience = patience
         self.quiet = quiet
         self.order = np.random.default_rng(settings.seed).permutation(len(items))
-        self.all = Split(items, weights=weights)
+        self.all = Split(items, weights=weights, targets=targets)
+        self.choosing = self.judging = self._held(0)
+        if start is not None:
+            most = min(MOST_ASIDE, len(self.order[:: self.folds]))
+            self.choosing, self.judging = start.set_aside(self.order, most)
         self.kept, self.held = map(self.all.at, self._fold(0))
         assert settings.latent_dim is not None
         self.width = settings.latent_dim
@@ -113,7 +125,7 @@ class ModelSelection:
         if self.failure is not None and not candidates:
             raise self.failure
         best = min(candidates, key=lambda candidate: candidate.error, default=None)
-        linear_model = Judgment(self.floor.at(rank), self.floor.at(rank), self.floor.at(0), self.held.weights)
+        linear_model = Judgment(self.floor.at(rank), self.floor.at(rank), self.floor.at(0), self.held.error_weights)
         judged = None if best is None or self._hopeless(best, rank) else self._judged(best, rank)
         curved = judged is not None and judged.pays
         used = judged if judged is not None and judged.pays else linear_model
@@ -141,13 +153,18 @@ class ModelSelection:
         set_linear_path(model, floor.mean, np.where(largest < 0, -1.0, 1.0) * floor.axes)
         return model.eval()
 
+    @property
+    def trained_on(self) -> NDArray[np.int64]:
+        """Rows of the items that the chosen network is trained on."""
+        return self._fold(0)[0]
+
     def _fold(self, number: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return the rows to train on and those held out, if a fold is held out.
 
-        Nothing is trained on the first fold, which chooses among weights.
+        Nothing is trained on the items that choose among weights, by default the first fold.
         """
-        held = self._held(number)
-        return np.setdiff1d(self.order, np.concatenate([self._held(0), held])), held
+        held = self._held(number) if number else self.judging
+        return np.setdiff1d(self.order, np.concatenate([self.choosing, held])), held
 
     def _held(self, number: int) -> NDArray[np.int64]:
         return np.sort(self.order[number :: self.folds][:MOST_ASIDE])
@@ -184,6 +201,8 @@ class ModelSelection:
         needed = self.linear_dimension or self.floor.smallest_rank(UNUSED * self.variance)
         wide = max(rank, min(needed, self.floor.directions))
         plans = [(noise, wide) for noise in self.noises[:-1]] + [(self.noises[-1], rank)]
+        if self.start is not None:
+            plans = [(noise, rank) for noise in self.noises]
         trials = [self._train(noise, TRIAL, width, rank) for noise, width in plans]
         trained = [trial for trial in trials if trial is not None]
         best = min(trained, key=lambda candidate: candidate.error, default=None)
@@ -207,7 +226,7 @@ class ModelSelection:
             if not isinstance(rank, int):
                 self.search = trainer.schedule.result()
             errors, history = _errors(finished(model, self.kept), self.held), _history(trainer.run)
-            error = float(np.average(errors, weights=self.held.weights))
+            error = float(np.average(errors, weights=self.held.error_weights))
         except MODEL_FAILURES as failure:
             self.failure = failure
             return None
@@ -224,12 +243,17 @@ class ModelSelection:
         )
 
     def _best_weights(self) -> BestWeights:
-        return BestWeights(as_inputs(self.held.inputs), self.patience, self.held.weights)
+        held = as_inputs(self.all.at(self.choosing))
+        return BestWeights(held.inputs, self.patience, held.error_weights, held.targets)
 
     def _trainer(self, settings: Settings, kept: Split, best: BestWeights) -> Trainer:
-        train = Split(as_inputs(kept.inputs), weights=kept.weights)
-        dataset = Dataset(ARRAY, train, Split(best.items), "array", "")
-        objective = build(settings, dataset)
+        test = Split(best.items, targets=best.targets)
+        dataset = Dataset(ARRAY, as_inputs(kept), test, "array", "")
+        if self.start is None:
+            objective = build(settings, dataset)
+        else:
+            objective = build_objective(settings, self.start.restarted(settings, dataset.train.inputs))
+            best.start_from(objective.model)
         run = InMemoryRun(settings, thread_count(settings.batch_size, objective.model))
         return Trainer(run, dataset, objective, best=best, quiet=self.quiet)
 
@@ -243,16 +267,18 @@ class ModelSelection:
         n = len(self.items)
         everything = _floor(self.all, self.all, rank)
         judgments, rows = [], []
-        for number in range(1, min(self.folds, FOLDS)) if n < FEW else (0,):
-            kept, held = map(self.all.at, self._fold(number))
+        # A network that goes on has been trained on the other folds before.
+        for number in range(1, min(self.folds, FOLDS)) if n < FEW and self.start is None else (0,):
+            kept_rows, held_rows = self._fold(number)
+            kept, held = self.all.at(kept_rows), self.all.at(held_rows)
             errors = self._again(candidate, kept, held, rank) if number else candidate.errors
             if errors is None:
                 return None
-            floor, seen = _floor(kept, held, rank), everything.at(rank)[self._held(number)]
+            floor, seen = _floor(kept, held, rank), everything.at(rank)[held_rows]
             weight = (len(kept) + len(self.kept)) / (len(kept) + n)
             judgments.append((errors, weight * floor.at(rank) + (1 - weight) * seen, floor.at(0)))
-            rows.append(self._held(number))
-            weights = None if self.weights is None else self.weights[np.concatenate(rows)]
+            rows.append(held_rows)
+            weights = self.all.at(np.concatenate(rows)).error_weights
             network, pca, mean = (np.concatenate(parts) for parts in zip(*judgments, strict=True))
             judgment = Judgment(network, pca, mean, weights)
             if judgment.gain <= 0:  # more folds would hardly change that, and each of them is a training
@@ -275,22 +301,19 @@ class ModelSelection:
 
 def finished(model: Autoencoder, items: Split) -> Autoencoder:
     """Return a trained network with codes as wide as its rank, a fitted linear path, and PCA beyond the items."""
-    small = model.truncate(as_inputs(items.inputs), weights=items.weights)
-    some = items.at(linear_path_rows(items.inputs.shape))
-    inputs = as_inputs(some.inputs)
-    refit_linear_path(small, inputs, some.weights)
-    return continued_as_pca(small, inputs, some.weights)
+    small = model.truncate(as_inputs(items).inputs, weights=items.weights)
+    some = as_inputs(items.at(linear_path_rows(items.inputs.shape)))
+    refit_linear_path(small, some.inputs, some.weights, some.targets)
+    return continued_as_pca(small, some.inputs, some.weights)
 
 
 def _floor(kept: Split, held: Split, most: int) -> LinearFloor:
-    return LinearFloor.fit(kept.inputs, held.inputs, most, kept.weights, held.weights)
+    return LinearFloor.fit(kept.inputs, held.inputs, most, kept.weights, held.error_weights, held.targets)
 
 
 def _errors(model: Autoencoder, held: Split) -> NDArray[np.float64]:
-    items = held.inputs
-    difference = as_vectors(model.reconstruct(as_inputs(items))) - as_vectors(items)
-    errors: NDArray[np.float64] = np.square(difference).mean(axis=1)
-    return errors
+    difference = as_vectors(model.reconstruct(as_inputs(held).inputs)) - as_vectors(held.inputs)
+    return mean_squares(difference, held.targets)
 
 
 def _history(run: Any) -> list[dict[str, Any]]:
@@ -298,6 +321,9 @@ def _history(run: Any) -> list[dict[str, Any]]:
     return [{"epoch": row["epoch"], "mse": row["test_mse"], "rank": row["rank"]} for row in epochs]
 
 
-def as_inputs(items: NDArray[Any]) -> NDArray[Any]:
+def as_inputs(items: Split) -> Split:
     """Return items as networks take them: vectors in float32."""
-    return items.astype(np.float32) if items.dtype == np.float64 else items
+    if items.inputs.dtype != np.float64:
+        return items
+    targets = None if items.targets is None else items.targets.astype(np.float32)
+    return Split(items.inputs.astype(np.float32), weights=items.weights, targets=targets)

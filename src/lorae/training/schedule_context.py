@@ -11,6 +11,7 @@ from torch import Tensor
 from lorae.data import subsample_evenly
 from lorae.errors import LoraeError
 from lorae.linalg import principal_axes
+from lorae.models.observed import mean_squares, squared_errors
 from lorae.objectives.objective import Objective
 from lorae.optim.proximal_adam import ProximalAdam
 from lorae.runs.store import RunStore
@@ -47,6 +48,7 @@ class ScheduleContext:
     items: NDArray[Any]
     aside: NDArray[Any] | None
     aside_weights: NDArray[np.float64] | None = None
+    aside_targets: NDArray[Any] | None = None
 
     def __post_init__(self) -> None:
         self.model = self.objective.model
@@ -61,7 +63,8 @@ class ScheduleContext:
     def error(self) -> float:
         """Return the mean squared error on the held-out items."""
         assert self.aside is not None
-        return self.model.squared_error(self.aside, self.aside_weights)
+        errors = squared_errors(self.model, self.aside, self.aside_targets)
+        return float(np.average(errors, weights=self.aside_weights))
 
     def held_out_loss(self) -> float:
         """Return the loss of the held-out items: reconstruction, the bottleneck's terms and weighted penalties."""
@@ -71,7 +74,7 @@ class ScheduleContext:
     def variance(self) -> float:
         """Return the mean variance of an entry of the held-out items: the error of the best constant."""
         assert self.aside is not None
-        return self._variance(self.aside, self.aside_weights)
+        return self._variance(self.aside, self.aside_weights, self.aside_targets)
 
     def explained(self) -> float:
         """Return the share of the variance of some training items that the model explains."""
@@ -121,15 +124,20 @@ class ScheduleContext:
         variance = self._variance(items)
         return 1 - self.model.squared_error(items) / variance if variance > 0 else 1.0
 
-    def _variance(self, items: NDArray[Any], weights: NDArray[np.float64] | None = None) -> float:
+    def _variance(
+        self,
+        items: NDArray[Any],
+        weights: NDArray[np.float64] | None = None,
+        targets: NDArray[Any] | None = None,
+    ) -> float:
         with torch.inference_mode():
             scaling = self.model.scaling
             scaled = scaling(torch.as_tensor(np.array(items), device=scaling.scale.device)).double()
-        if weights is None:
+        if weights is None and targets is None:
             return float(scaled.var(0, correction=0).mean())
-        rows = scaled.cpu().numpy()
+        rows = scaled.flatten(1).cpu().numpy()
         centered = rows - np.average(rows, axis=0, weights=weights)
-        return float(np.average(np.square(centered), axis=0, weights=weights).mean())
+        return float(np.average(mean_squares(centered, targets), weights=weights))
 
     def _tensors(self) -> list[Tensor]:
         """Return all tensors that training changes, in a fixed order."""

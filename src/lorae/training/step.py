@@ -1,8 +1,7 @@
 """One optimization step: eager on a CPU, a CUDA graph on a GPU, where kernel launches dominate batches of 32."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -25,8 +24,12 @@ class StepResult:
         return self.values[self.names.index(name)]
 
 
-# Takes raw items (n, ...) on the device of the model.
-TakeStep = Callable[[Tensor], StepResult]
+class TakeStep(Protocol):
+    """A step on raw items (n, ...) on the device of the model, compared with targets in place of the items if given."""
+
+    def __call__(self, items: Tensor, targets: Tensor | None = None) -> StepResult:
+        """Take one step."""
+        ...
 
 
 def build_step(
@@ -72,18 +75,19 @@ class EagerStep:
         self.concurrent = self.objective.compute_concurrently()
         self.names = ("loss", *self.objective.weights)
 
-    def __call__(self, items: Tensor) -> StepResult:
-        """Take one step on raw items, (n, ...)."""
+    def __call__(self, items: Tensor, targets: Tensor | None = None) -> StepResult:
+        """Take one step on raw items, (n, ...), see `TakeStep`."""
         x = self.objective.model.scaling(items)
         if x.ndim == 4:
             x = x.contiguous(memory_format=self.memory_format)
+        compared = () if targets is None else (self.objective.model.scaling(targets),)
         losses: list[Tensor] = []
         latents: list[Tensor] = []
         values: dict[str, Tensor] = {}
         if self.concurrent is not None:
             self.concurrent.start()
         for target, optimizer in zip(self.targets, self.optimizers, strict=True):
-            output = target.compute_loss(x)
+            output = target.compute_loss(x, *compared)
             optimizer.zero_grad(set_to_none=True)
             # A single target moves all parameters that have a gradient.
             inputs = target.parameters if len(self.targets) > 1 else None
@@ -123,10 +127,10 @@ class CapturedStep:
     graphs: dict[bool, tuple[torch.cuda.CUDAGraph, StepResult]] = field(default_factory=dict)
     items: Tensor = field(default_factory=lambda: torch.empty(0))
 
-    def __call__(self, items: Tensor) -> StepResult:
-        """Take one step on raw items on the GPU, (n, ...)."""
-        if len(items) != self.batch_size:
-            return self.eager(items)
+    def __call__(self, items: Tensor, targets: Tensor | None = None) -> StepResult:
+        """Take one step on raw items on the GPU, (n, ...); eagerly with targets, which are rare."""
+        if targets is not None or len(items) != self.batch_size:
+            return self.eager(items, targets)
         if self.warm < self.WARMUP:
             self.warm += 1
             return self._on_side_stream(items)

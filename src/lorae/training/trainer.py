@@ -17,6 +17,7 @@ from lorae.errors import LoraeError, shell_command
 from lorae.isolation import isolated
 from lorae.models.autoencoder import Autoencoder
 from lorae.models.linear_path import limit_corrections
+from lorae.models.observed import squared_errors
 from lorae.objectives.objective import Objective
 from lorae.optim.adam import FLUSH_EVERY, flush_denormal_moments, set_learning_rate
 from lorae.optim.proximal_adam import SHRINK_EVERY
@@ -109,8 +110,10 @@ class Trainer:
         if self.settings.holds_out:
             inputs, aside = set_aside(inputs, self.settings.split_seed) if best is None else (inputs, best.items)
         self.items = torch.from_numpy(inputs)
-        aside_weights = None if best is None else best.item_weights
-        self.context = ScheduleContext(run, self.objective, self.optimizers, inputs, aside, aside_weights)
+        targets = dataset.train.targets
+        self.targets = None if targets is None else torch.from_numpy(np.asarray(targets)).to(self.device)
+        of_aside = () if best is None else (best.item_weights, best.targets)
+        self.context = ScheduleContext(run, self.objective, self.optimizers, inputs, aside, *of_aside)
         if self.device.type == "cuda":
             self.items = self.items.to(self.device)
         else:
@@ -203,9 +206,10 @@ class Trainer:
     def _one_step(self) -> None:
         config = self._follow_schedule()
         self.objective.before_step(self.step)
-        items = self._batch()
+        rows = self._rows()
+        items = self.items[rows]
         try:
-            result = self.take_step(items)
+            result = self.take_step(items) if self.targets is None else self.take_step(items, self.targets[rows])
         except torch.OutOfMemoryError as error:
             raise self._out_of_memory(len(items)) from error
         self.step += 1
@@ -248,15 +252,15 @@ class Trainer:
                 self.proximal.weight.fill_(self.settings.penalties["nuclear"] * config.penalty)
         return config
 
-    def _batch(self) -> Tensor:
-        """Return the raw items of the next step."""
+    def _rows(self) -> Tensor:
+        """Return the rows of the items of the next step."""
         epoch, position = divmod(self.step, self.steps_per_epoch)
         if self._order is None or self._order[0] != epoch:
             generator = torch.Generator("cpu").manual_seed(self.settings.seed * 1_000_003 + epoch)
             order = epoch_order(len(self.items), self.dataset.train.weights, generator)
             self._order = epoch, order.to(self.device)
         start = position * self.settings.batch_size
-        return self.items[self._order[1][start : start + self.settings.batch_size]]
+        return self._order[1][start : start + self.settings.batch_size]
 
     def _log(self) -> None:
         note = self.statistics.write_steps(self.step)
@@ -267,8 +271,10 @@ class Trainer:
         """Write statistics, and a checkpoint where one is due; DivergedError for a model that is not finite."""
         self._log()
         # The last update may have broken the model after its loss was computed.
-        monitored = self.dataset.test.inputs[: MONITORED if end_of_epoch else self.settings.batch_size]
-        error = self.model.squared_error(monitored) if self.model.spec.encodes else None
+        test, count = self.dataset.test, MONITORED if end_of_epoch else self.settings.batch_size
+        monitored, targets = test.inputs[:count], None if test.targets is None else test.targets[:count]
+        encodes = self.model.spec.encodes
+        error = float(squared_errors(self.model, monitored, targets).mean()) if encodes else None
         finite = all(bool(parameter.isfinite().all()) for parameter in self.model.parameters())
         if not finite or (error is not None and not math.isfinite(error)):
             raise self.statistics.diverged(self.step, f"test error {error}")
