@@ -19,7 +19,7 @@ from lorae.models.graphs import KEY
 from lorae.runs.model_files import rebuild
 from lorae.system.faults import reason_of
 from lorae.system.files import read_file, write_atomically
-from lorae.system.tensor_file import DamagedFileError, check_seal, sealed
+from lorae.system.tensor_file import check_seal, sealed
 
 # Raised when a file of this version can no longer be read by earlier ones.
 SCHEMA = 2  # 2: `handle_missing`, `warm_start`
@@ -117,10 +117,10 @@ class StorageMixin(BaseEstimator):  # type: ignore[misc]
 
         try:
             content = read_file(Path(path))
-            check_seal(content)
-        except (OSError, DamagedFileError) as error:
+        except OSError as error:
             raise ValueError(f"{path}: {reason_of(error)}") from None
         try:
+            check_seal(content)
             tensors = load(content)
             # A size, then as many bytes of JSON.
             header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
