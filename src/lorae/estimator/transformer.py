@@ -24,7 +24,8 @@ from lorae.isolation import isolated
 from lorae.models.autoencoder import CHUNK
 from lorae.models.scaling import Units, as_images, channels_last
 from lorae.training.best_weights import PATIENCE
-from lorae.training.model_selection import HELD_OUT, NOISES, ModelSelection
+from lorae.training.judging import HELD_OUT
+from lorae.training.model_selection import NOISES, ModelSelection
 from lorae.training.schedule_factory import unmet_target
 
 # Codes kept for fitting a density: more would change it by less than the noise of a sample.

@@ -10,7 +10,7 @@ from lorae.config.settings import ARRAY, Settings
 from lorae.data import Dataset, Split, even_rows
 from lorae.errors import MODEL_FAILURES, CollapsedError, DivergedError
 from lorae.metrics.linear_dimension import linear_dimension
-from lorae.metrics.linear_floor import LinearFloor, as_vectors
+from lorae.metrics.linear_floor import as_vectors
 from lorae.models.autoencoder import Autoencoder, ModelSpec
 from lorae.models.linear_path import continued_as_pca, refit_linear_path, set_linear_path
 from lorae.runs.store import InMemoryRun
@@ -18,16 +18,9 @@ from lorae.system.hardware import thread_count
 from lorae.training.best_weights import PATIENCE, BestWeights
 from lorae.training.builders import build, linear_path_rows
 from lorae.training.candidates import Candidate, Judgment, Selection
+from lorae.training.judging import FEW, FOLDS, MOST_ASIDE, Folds, fit_floor, judge
 from lorae.training.rank_search import automatic_bound
-from lorae.training.schedule_context import MOST_ASIDE
 from lorae.training.trainer import Trainer
-
-# Folds of the items by default, of which the first one is held out; of more than 10,000 items, `MOST_ASIDE` give a mean
-# error to about 2%.
-FOLDS = 5
-HELD_OUT = 1 / FOLDS
-# With fewer items too few are held out to judge a network: the model is PCA.
-FEWEST = 20
 
 # Deviations of the noise on latents of deviation one that are tried. Noise keeps a decoder smooth between few items: on
 # scikit-learn's digits 0.3 takes a fifth off the held-out error at 24 dimensions, on breast cancer it adds a fifth. A
@@ -43,10 +36,6 @@ UNUSED = 0.01
 # An error of PCA below this share of the variance is float32's rounding in a network: nothing is left to learn.
 EXACT = 1e-10
 
-# With fewer items the other folds decide, in which the network is trained anew for as many steps: the fold that chose
-# among networks and steps has too few items not to flatter the choice. On 22 irises, 60% below PCA were 60% above it on
-# new ones.
-FEW = 1000
 # A smaller rank than PCA needs must be carried by curvature: by a network whose error is below this share of PCA's at
 # that rank.
 CURVED = 0.9
@@ -88,15 +77,14 @@ class ModelSelection:
         self.items = items
         self.noises = noises
         self.weights = weights
-        self.folds = folds
         self.patience = patience
         self.quiet = quiet
-        self.order = np.random.default_rng(settings.seed).permutation(len(items))
+        self.folds = Folds(len(items), settings.seed, folds)
         self.all = Split(items, weights=weights)
-        self.kept, self.held = map(self.all.at, self._fold(0))
+        self.kept, self.held = self.all.at(self.folds.kept(0)), self.all.at(self.folds.held(0))
         assert settings.latent_dim is not None
         self.width = settings.latent_dim
-        self.floor = _floor(self.kept, self.held, self.width)
+        self.floor = fit_floor(self.kept, self.held, self.width)
         self.variance = self.floor.error(0)
         some = self.all.at(even_rows(len(items), MOST_ASIDE))
         self.linear_dimension = linear_dimension(as_vectors(some.inputs), self.width, some.weights)
@@ -133,7 +121,7 @@ class ModelSelection:
 
     def pca(self, rank: int) -> Autoencoder:
         """Return the PCA of all items as a model without hidden layers."""
-        floor = _floor(self.all, self.held, rank)
+        floor = fit_floor(self.all, self.held, rank)
         largest = np.take_along_axis(floor.axes, np.abs(floor.axes).argmax(axis=1)[:, None], axis=1)
         model = Autoencoder.initialized(ModelSpec("linear", self.items.shape[1:], rank))
         if self.items.dtype == np.float64:
@@ -141,20 +129,9 @@ class ModelSelection:
         set_linear_path(model, floor.mean, np.where(largest < 0, -1.0, 1.0) * floor.axes)
         return model.eval()
 
-    def _fold(self, number: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return the rows to train on and those held out, if a fold is held out.
-
-        Nothing is trained on the first fold, which chooses among weights.
-        """
-        held = self._held(number)
-        return np.setdiff1d(self.order, np.concatenate([self._held(0), held])), held
-
-    def _held(self, number: int) -> NDArray[np.int64]:
-        return np.sort(self.order[number :: self.folds][:MOST_ASIDE])
-
     @property
     def _can_judge(self) -> bool:
-        return len(self.items) >= FEWEST and len(self.held) >= FEWEST // FOLDS and self.variance > 0
+        return self.folds.can_judge and self.variance > 0
 
     def _chosen_rank(self) -> tuple[int, list[Candidate]]:
         """Return the rank, and the model of a search for it if that has this rank."""
@@ -228,33 +205,16 @@ class ModelSelection:
 
     def _trainer(self, settings: Settings, kept: Split, best: BestWeights) -> Trainer:
         train = Split(as_inputs(kept.inputs), weights=kept.weights)
-        dataset = Dataset(ARRAY, train, Split(best.items), "array", "")
+        dataset = Dataset(ARRAY, train, Split(best.items), "array", "", aside=best.items)
         objective = build(settings, dataset)
         run = InMemoryRun(settings, thread_count(settings.batch_size, objective.model))
         return Trainer(run, dataset, objective, best=best, quiet=self.quiet)
 
     def _judged(self, candidate: Candidate, rank: int) -> Judgment | None:
-        """Return errors of a network and of PCA on held-out items; None if it diverges or collapses.
-
-        PCA of all items has seen the held-out ones. Its error on new ones follows from two errors on these: e + c/k of
-        the PCA of the k items that the network had, and e - c/n of the PCA of all n. A network that is trained anew has
-        fewer items than the candidate had, and is compared with the PCA of as many fewer.
-        """
-        n = len(self.items)
-        everything = _floor(self.all, self.all, rank)
-        judgments, rows = [], []
-        for number in range(1, min(self.folds, FOLDS)) if n < FEW else (0,):
-            kept, held = map(self.all.at, self._fold(number))
-            errors = self._again(candidate, kept, held, rank) if number else candidate.errors
-            if errors is None:
-                return None
-            floor, seen = _floor(kept, held, rank), everything.at(rank)[self._held(number)]
-            weight = (len(kept) + len(self.kept)) / (len(kept) + n)
-            judgments.append((errors, weight * floor.at(rank) + (1 - weight) * seen, floor.at(0)))
-            rows.append(self._held(number))
-        weights = None if self.weights is None else self.weights[np.concatenate(rows)]
-        network, pca, mean = (np.concatenate(parts) for parts in zip(*judgments, strict=True))
-        return Judgment(network, pca, mean, weights)
+        """Return errors of a network and of PCA on held-out items; None if it diverges or collapses."""
+        return judge(
+            self.all, self.folds, rank, candidate.errors, lambda kept, held: self._again(candidate, kept, held, rank)
+        )
 
     def _again(self, candidate: Candidate, kept: Split, held: Split, rank: int) -> NDArray[np.float64] | None:
         """Return the errors on other held-out items of a network trained like the candidate.
@@ -277,10 +237,6 @@ def finished(model: Autoencoder, items: Split) -> Autoencoder:
     inputs = as_inputs(some.inputs)
     refit_linear_path(small, inputs, some.weights)
     return continued_as_pca(small, inputs, some.weights)
-
-
-def _floor(kept: Split, held: Split, most: int) -> LinearFloor:
-    return LinearFloor.fit(kept.inputs, held.inputs, most, kept.weights, held.weights)
 
 
 def _errors(model: Autoencoder, held: Split) -> NDArray[np.float64]:

@@ -29,7 +29,7 @@ from lorae.training.best_weights import BestWeights
 from lorae.training.builders import build
 from lorae.training.callbacks import CallbackError, Callbacks, Progress
 from lorae.training.checkpointing import Checkpoints
-from lorae.training.schedule_context import ScheduleContext, set_aside
+from lorae.training.schedule_context import ScheduleContext, split_training_items
 from lorae.training.schedule_factory import schedule_of
 from lorae.training.schedules import StepConfig
 from lorae.training.statistics import Statistics
@@ -101,9 +101,7 @@ class Trainer:
             clip_gradients=self.settings.clip_gradients,
             capture=self.settings.capture == "auto" and not self.objective.reads_back,
         )
-        inputs, aside = np.asarray(dataset.train.inputs), None
-        if self.settings.holds_out:
-            inputs, aside = set_aside(inputs, self.settings.split_seed) if best is None else (inputs, best.items)
+        inputs, aside = split_training_items(self.settings, dataset)
         self.items = torch.from_numpy(inputs)
         aside_weights = None if best is None else best.item_weights
         self.context = ScheduleContext(run, self.objective, self.optimizers, inputs, aside, aside_weights)
