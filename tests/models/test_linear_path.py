@@ -15,6 +15,7 @@ from lorae.models.linear_path import (
     refit_linear_path,
     start_as_principal_components,
 )
+from lorae.models.networks import Limits
 
 
 def trained_like(shape, items):
@@ -64,6 +65,17 @@ def test_a_limited_network_continues_linearly_far_from_the_items(trained_and_ite
         h = model.encoder(along)
         linear = along.flatten(1) @ model.encoder.output.weight[:, : along[0].numel()].T
         np.testing.assert_allclose(h[2] - h[1], linear[2] - linear[1], rtol=1e-3, atol=1e-3 * float(h.abs().max()))
+
+
+def test_limits_come_with_the_weights_and_cost_nothing_before(trained_and_items):
+    model, items = trained_and_items
+    assert [module.known for module in model.modules() if isinstance(module, Limits)] == [False, False]
+    limit_corrections(model, items)
+    other = Autoencoder(model.spec).eval()
+    other.load_state_dict(model.state_dict())
+    np.testing.assert_array_equal(other.reconstruct(1.6 * items), model.reconstruct(1.6 * items))
+    limitless = trained_like(model.spec.shape, items)
+    assert not np.array_equal(other.reconstruct(1.6 * items), limitless.reconstruct(1.6 * items))
 
 
 def test_a_model_without_a_linear_path_has_no_limits(vectors):

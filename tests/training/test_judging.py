@@ -36,6 +36,7 @@ def test_a_network_with_the_errors_of_pca_does_not_pay():
     judged = judge(items, Folds(50, 0), RANK, np.ones(10), lambda kept, held: fit_floor(kept, held, RANK).at(RANK))
     assert not judged.pays
     assert judged.errors[1] < judged.errors[0]  # as PCA will have more items
+    assert len(judged.network) == 10  # the first judging fold is enough
 
 
 def test_a_training_that_fails_judges_nothing():

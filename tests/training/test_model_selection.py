@@ -147,6 +147,20 @@ def test_many_items_are_judged_by_one_fold_and_few_by_the_others(curved, monkeyp
     assert set(trained) == {0.8}
 
 
+def test_judging_ends_at_the_first_fold_without_a_gain(curved, monkeypatch):
+    selection = select(curved, 1)
+    (candidate, *_) = selection._trials(1)
+    judged = []
+
+    def no_better_than_the_mean(self, candidate, kept, held, rank):
+        judged.append(len(held))
+        return np.full(len(held), np.square(curved).mean())
+
+    monkeypatch.setattr(ModelSelection, "_again", no_better_than_the_mean)
+    assert not selection._judged(candidate, 1).pays
+    assert judged == [len(curved) // 5]
+
+
 def test_few_items_are_not_judged(linear):
     chosen = select(linear[: FEWEST - 1], 2).select()
     assert not chosen.curved

@@ -101,7 +101,7 @@ class LoRAE(
     n_features_in_ : int
         Entries of an item.
     history_ : list of dict
-        For each epoch of the best network its number, `mse` on the held-out items, and `rank`.
+        For some epochs of the best network (about every 50 steps) number, `mse` on the held-out items, and `rank`.
     model_ : Autoencoder
         The truncated model.
     search_ : dict or None

@@ -63,12 +63,15 @@ class Limits(nn.Module):
         self.register_buffer("low", torch.full(shape, -LARGEST))
         self.register_buffer("high", torch.full(shape, LARGEST))
         self.observing = False
+        self.known = False
 
     def forward(self, x: Tensor) -> Tensor:
         """Clamp x, float (n, ...); while `observing`, extend the range to it instead."""
         if self.observing:
             self.low.copy_(torch.minimum(self.low, x.amin(0)))
             self.high.copy_(torch.maximum(self.high, x.amax(0)))
+            return x
+        if not self.known:
             return x
         return torch.minimum(torch.maximum(x, self.low), self.high)
 
@@ -77,7 +80,7 @@ class Limits(nn.Module):
         """Take as the range that of all x in the block."""
         self.low.fill_(LARGEST)
         self.high.fill_(-LARGEST)
-        self.observing = True
+        self.observing = self.known = True
         try:
             yield
         finally:
@@ -87,6 +90,7 @@ class Limits(nn.Module):
         for name, value in self.named_buffers():  # weights of earlier versions have no limits
             state_dict.setdefault(prefix + name, value)
         super()._load_from_state_dict(state_dict, prefix, *others)
+        self.known = not self.low.is_meta and bool((self.low > -LARGEST).any() or (self.high < LARGEST).any())
 
 
 class ConcatInput(nn.Module):

@@ -82,10 +82,15 @@ class Judgment:
         return network, pca, mean
 
     @property
+    def gain(self) -> float:
+        """PCA's mean error less the network's."""
+        network, pca, _ = self.errors
+        return pca - network
+
+    @property
     def pays(self) -> bool:
         """Whether the network's error is below PCA's by more than chance."""
-        network, pca, _ = self.errors
         weights = np.ones(len(self.pca)) if self.weights is None else self.weights
         # Of a weighted mean: the root of the summed squares of its terms.
-        deviations = weights * (self.pca - self.network - (pca - network)) / weights.sum()
-        return pca - network > max(GAIN * pca, SIGMAS * float(np.linalg.norm(deviations)))
+        deviations = weights * (self.pca - self.network - self.gain) / weights.sum()
+        return self.gain > max(GAIN * self.errors[1], SIGMAS * float(np.linalg.norm(deviations)))

@@ -66,7 +66,9 @@ def judge(
     errors: NDArray[np.float64],
     again: Callable[[Split, Split], NDArray[np.float64] | None],
 ) -> Judgment | None:
-    """Return errors of a network and of PCA on the folds that judge; None if a training diverges or collapses.
+    """Return errors of a network and of PCA on the folds that judge, up to one after which nothing is gained.
+
+    None if a training diverges or collapses.
 
     PCA of all items has seen the held-out ones. Its error on new ones follows from two errors on these: e + c/k of the
     PCA of the k items that the network had, and e - c/n of the PCA of all n. A network that is trained anew has fewer
@@ -87,6 +89,9 @@ def judge(
         weight = (len(kept) + usual) / (len(kept) + n)
         judgments.append((found, weight * floor.at(rank) + (1 - weight) * seen, floor.at(0)))
         rows.append(folds.held(number))
-    weights = None if items.weights is None else items.weights[np.concatenate(rows)]
-    network, pca, mean = (np.concatenate(parts) for parts in zip(*judgments, strict=True))
-    return Judgment(network, pca, mean, weights)
+        weights = None if items.weights is None else items.weights[np.concatenate(rows)]
+        network, pca, mean = (np.concatenate(parts) for parts in zip(*judgments, strict=True))
+        judgment = Judgment(network, pca, mean, weights)
+        if judgment.gain <= 0:  # more folds would hardly change that, and each of them is a training
+            break
+    return judgment

@@ -53,7 +53,7 @@ def _judged(trainer: Trainer, model: Autoencoder, rows: Split, folds: Folds, ran
     kept, held = rows.at(folds.kept(0)), rows.at(folds.held(0))
     errors = _errors(model, trainer.dataset.train.inputs, folds.kept(0), folds.held(0), rank)
     first = Judgment(errors, fit_floor(kept, held, rank).at(rank), fit_floor(kept, held, rank).at(0))
-    if first.errors[0] >= first.errors[1]:
+    if first.gain <= 0:
         return first
     aside = held.inputs.astype(np.float32)
 

@@ -38,6 +38,10 @@ from lorae.training.step import build_optimizers, build_step
 # Test items measured after every epoch: enough to show the trend, about 1% of an epoch's time.
 MONITORED = 2000
 
+# Steps between two records of a training with items aside of its own, one of many whose errors are measured otherwise.
+# A short training has this number of records.
+RECORDED, SHORT = 50, 10
+
 # Training items that set the limits of the corrections to a linear path.
 LIMITING = 10_000
 
@@ -113,6 +117,10 @@ class Trainer:
         self.step = 0
         self.generator = torch.Generator("cpu").manual_seed(self.settings.seed)
         self.schedule = schedule_of(self.settings, self.steps_per_epoch)
+        # Of few items an epoch is a few steps, which take less time than measuring the model.
+        apart = 1 if dataset.aside is None else min(RECORDED, self.total_steps // SHORT)
+        epochs = max(1, math.ceil(apart / self.steps_per_epoch))
+        self.steps_per_record = epochs * self.steps_per_epoch
         self.statistics = Statistics(run, self.objective, self.proximal, self.steps_per_epoch)
         self.checkpoints = Checkpoints(run, dataset, self.objective, self.optimizers, self.schedule, self.generator)
         self._config: StepConfig | None = None
@@ -206,7 +214,7 @@ class Trainer:
         if self.step % FLUSH_EVERY == 0 and self.device.type == "cpu":
             for optimizer in self.optimizers:
                 flush_denormal_moments(optimizer)
-        end_of_epoch = self.step % self.steps_per_epoch == 0
+        end_of_epoch = self.step % self.steps_per_record == 0 or self.step == self.total_steps
         schedule_changes = self.schedule.needs_update(self.step)
         shrinks = schedule_changes or end_of_epoch or self.step % SHRINK_EVERY == 0
         if self.proximal is not None and shrinks:

@@ -44,7 +44,7 @@ class Normalizer(nn.Module):
         if self.kind == "none":
             return h
         if self.training and len(h) > 1:  # one item has no deviation
-            h = self._with_gradient_of_batch(h)
+            return self._with_gradient_of_batch(h)
         return (h - self.mean) / (self.variance + EPSILON).sqrt()
 
     def affine(self) -> tuple[Tensor, Tensor]:
@@ -54,15 +54,23 @@ class Normalizer(nn.Module):
         return (self.variance + EPSILON).rsqrt().expand_as(self.mean), self.mean
 
     def _with_gradient_of_batch(self, h: Tensor) -> Tensor:
-        """Return h itself, but with the gradient that does not change the batch's mean and deviation."""
-        mean = h.mean(0)
-        variance = (h - mean).square().mean(0)
-        if self.kind == "scale":
-            variance = variance.mean(0, keepdim=True)
+        """Update mean and variance; return n(h) with the gradient that does not change the batch's mean and scale."""
+        if self.kind == "coordinates":
+            # One kernel for what is a dozen below; it returns h in the batch's own units, their mean and deviation.
+            units, mean, inverse = torch.native_batch_norm(h, None, None, None, None, True, 0.0, EPSILON)
+            mean, deviation = mean.detach(), inverse.detach().reciprocal()
+            variance = (deviation.square() - EPSILON).clamp_min(0.0)
+        else:
+            mean = h.mean(0)
+            variance = (h - mean).square().mean()[None]
+            deviation = (variance + EPSILON).sqrt()
+            units = (h - mean) / deviation
+            mean, deviation, variance = mean.detach(), deviation.detach(), variance.detach()
         with torch.no_grad():
             self.steps += 1
             share = (1 / self.steps).clamp_min(MOMENTUM)
-            self.mean += share * (mean - self.mean)
-            self.variance += share * (variance - self.variance)
-        deviation = (variance + EPSILON).sqrt()
-        return (h - mean) / deviation * deviation.detach() + mean.detach()
+            self.mean.lerp_(mean, share)
+            self.variance.lerp_(variance, share)
+            scale = (self.variance + EPSILON).sqrt()
+            offset = (mean - self.mean) / scale
+        return torch.addcmul(offset, units, deviation / scale)
