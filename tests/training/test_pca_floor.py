@@ -13,22 +13,28 @@ from lorae.api.loading import as_run
 from lorae.api.training import _plan
 from lorae.config.resolution import has_pca_floor
 from lorae.models.linear_path import refit_linear_path
+from lorae.runs.store import InMemoryRun
 from lorae.system.signals import Interrupted
 from lorae.training import pca_floor
 from lorae.training.builders import build_model
 from lorae.training.candidates import Judgment
 from lorae.training.judging import FEWEST, Folds
-from lorae.training.pca_floor import pca_of
+from lorae.training.pca_floor import pca_of, with_pca_floor
 from lorae.training.schedule_context import split_training_items
-from tests.training.test_trainer import assert_same_weights
+from lorae.training.trainer import Trainer
 
 # A small network, and a rate at which it fits noise and curves in few steps.
-FAST = {"epochs": "auto", "patience": 40, "lr": 1e-2, "width": 0.1, "quiet": True}
+FAST = {"epochs": "auto", "patience": 40, "lr": 1e-2, "width": 0.1}
 
 
-def planned(items, **settings):
-    settings, dataset, _ = _plan(items, None, {"epochs": "auto", "method": "lorae+"} | settings)
+def planned(items, **options):
+    settings, dataset, _ = _plan(items, None, {"epochs": "auto", "method": "lorae+"} | options)
     return settings, dataset
+
+
+def trainer_of(items, **options):
+    settings, dataset = planned(items, **options)
+    return Trainer(InMemoryRun(settings, 1), dataset, quiet=True)
 
 
 @pytest.fixture
@@ -78,7 +84,7 @@ def test_the_start_has_not_seen_the_held_out_items(noise, items):
 @pytest.mark.usefixtures("fifty_epochs")
 def test_a_network_that_fits_noise_ends_as_pca(noise, tmp_path, run_cli):
     np.save(tmp_path / "x.npy", noise)
-    options = {name: value for name, value in FAST.items() if name != "quiet"} | {"latent_dim": 2, "rank": 2}
+    options = {"latent_dim": 2, "rank": 2, **FAST}
     words = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
     code, printed, _ = run_cli("train", tmp_path / "x.npy", "--out", tmp_path / "run", *words)
     assert code == 0
@@ -90,15 +96,14 @@ def test_a_network_that_fits_noise_ends_as_pca(noise, tmp_path, run_cli):
 
 
 @pytest.mark.usefixtures("fifty_epochs")
-def test_a_network_that_is_better_is_kept_with_a_fitted_linear_path(parabola, tmp_path):
-    run = lorae.train(parabola, out=tmp_path / "run", rank=1, latent_dim=1, **FAST)
-    floor = run.evaluation()["stopping"]["floor"]
+def test_a_network_that_is_better_is_kept_with_a_fitted_linear_path(parabola):
+    trainer = trainer_of(parabola, rank=1, latent_dim=1, **FAST)
+    model, stopping = with_pca_floor(trainer, trainer.fit(), quiet=True)
+    floor = stopping["floor"]
     assert floor["kept"] == "network"
     assert floor["error"] < floor["pca_error"]
     assert floor["items"] == 108  # four fifths of nine tenths of 150
-    evaluation = run.evaluation()["explained"]
-    assert evaluation["mse"] < evaluation["pca_mse"]
-    model, train = run.load_model(), _plan(parabola, None, {})[1].train.inputs
+    train = trainer.dataset.train.inputs
     before = model.reconstruct(train)
     refit_linear_path(model, train)  # already the least squares of all training items
     np.testing.assert_allclose(model.reconstruct(train), before, atol=1e-4)
@@ -108,23 +113,29 @@ def test_a_network_that_is_better_is_kept_with_a_fitted_linear_path(parabola, tm
 def test_an_interruption_of_the_comparison_costs_nothing(parabola, tmp_path, monkeypatch):
     options = {"rank": 1, "latent_dim": 1, **FAST}
     better = Judgment(np.zeros(9), np.ones(9), np.ones(9))  # in place of networks that are trained anew
-    monkeypatch.setattr(pca_floor, "_judged", lambda *_: better)
-    whole = lorae.train(parabola, out=tmp_path / "whole", **options)
     with monkeypatch.context() as patch:
         patch.setattr(pca_floor, "_judged", lambda *_: signal.raise_signal(signal.SIGINT))
         with pytest.raises(Interrupted, match="compare it with PCA by `lorae resume"):
-            lorae.train(parabola, out=tmp_path / "cut", **options)
+            lorae.train(parabola, out=tmp_path / "cut", quiet=True, **options)
+    monkeypatch.setattr(pca_floor, "_judged", lambda *_: better)
     resumed = lorae.resume(tmp_path / "cut", data=parabola, quiet=True)
-    assert resumed.evaluation()["stopping"] == whole.evaluation()["stopping"]
-    assert_same_weights(whole, resumed)
-    for name, value in whole.load_model().state_dict().items():
-        assert torch.equal(resumed.load_model().state_dict()[name], value)
+    trainer = trainer_of(parabola, **options)
+    whole, stopping = with_pca_floor(trainer, trainer.fit(), quiet=True)
+    assert resumed.evaluation()["stopping"] == stopping
+    found = resumed.load_model().state_dict()
+    for name, value in whole.state_dict().items():
+        assert torch.equal(found[name], value)
 
 
 @pytest.mark.usefixtures("fifty_epochs")
-def test_too_few_items_to_judge_end_as_pca(noise, tmp_path):
-    run = lorae.train(noise[: FEWEST - 1], out=tmp_path / "run", rank=2, latent_dim=2, **FAST)
-    assert run.evaluation()["stopping"]["floor"] == {"kept": "pca", "rank": 2}
+def test_too_few_items_to_judge_end_as_pca(noise):
+    trainer = trainer_of(noise[: FEWEST - 1], rank=2, latent_dim=2, **FAST)
+    model, stopping = with_pca_floor(trainer, trainer.fit(), quiet=True)
+    assert stopping["floor"] == {"kept": "pca", "rank": 2}
+    items = trainer.dataset.train.inputs
+    np.testing.assert_allclose(
+        model.reconstruct(items), pca_of(trainer.settings, trainer.dataset, 2).reconstruct(items)
+    )
 
 
 @pytest.mark.parametrize(
