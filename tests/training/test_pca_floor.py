@@ -138,6 +138,14 @@ def test_too_few_items_to_judge_end_as_pca(noise):
     )
 
 
+@pytest.mark.usefixtures("fifty_epochs")
+def test_a_latent_that_a_penalty_empties_stays_empty(noise):
+    trainer = trainer_of(noise, penalty=1e4, **FAST)
+    model, stopping = with_pca_floor(trainer, trainer.fit(), quiet=True)
+    assert model.matrix_rank() == 0
+    assert "floor" not in stopping
+
+
 @pytest.mark.parametrize(
     ("settings", "floor"),
     [

@@ -14,7 +14,7 @@ from lorae.errors import MODEL_FAILURES
 from lorae.models.autoencoder import Autoencoder
 from lorae.models.linear_path import refit_linear_path, scaled_rows
 from lorae.runs.store import InMemoryRun
-from lorae.training.builders import build, build_model, linear_path_rows
+from lorae.training.builders import PRINCIPAL_ENTRIES, build, build_model, linear_path_rows
 from lorae.training.candidates import Judgment
 from lorae.training.judging import Folds, fit_floor, judge
 from lorae.training.trainer import Trainer, limited
@@ -25,13 +25,16 @@ def with_pca_floor(trainer: Trainer, model: Autoencoder, *, quiet: bool) -> tupl
 
     For settings with a floor, this is the network with its linear path fitted to all training items if it is better
     than PCA of its rank by more than chance, and else the PCA of all training items. Both depend on the weights and the
-    settings alone, so that they are the same after an interruption.
+    settings alone, so that they are the same after an interruption. A latent without a direction stays as it is, and
+    so does a network for more items than a PCA of all of them should take: these are hard to overfit.
     """
     stopping, settings = trainer.schedule.stopping(), trainer.settings
     if stopping is None or not has_pca_floor(settings, trainer.dataset.kind):
         return model, stopping
     inputs = trainer.dataset.train.inputs
-    rank = settings.rank if isinstance(settings.rank, int) else max(1, model.spectrum(inputs).rank)
+    rank = settings.rank if isinstance(settings.rank, int) else model.spectrum(inputs).rank
+    if rank == 0 or inputs.size > PRINCIPAL_ENTRIES:
+        return model, stopping
     rows = Split(scaled_rows(model, inputs))
     folds = Folds(len(rows), settings.split_seed)
     judged = _judged(trainer, model, rows, folds, rank, quiet) if folds.can_judge else None
@@ -52,7 +55,8 @@ def _judged(trainer: Trainer, model: Autoencoder, rows: Split, folds: Folds, ran
     """
     kept, held = rows.at(folds.kept(0)), rows.at(folds.held(0))
     errors = _errors(model, trainer.dataset.train.inputs, folds.kept(0), folds.held(0), rank)
-    first = Judgment(errors, fit_floor(kept, held, rank).at(rank), fit_floor(kept, held, rank).at(0))
+    floor = fit_floor(kept, held, rank)
+    first = Judgment(errors, floor.at(rank), floor.at(0))
     if first.gain <= 0:
         return first
     aside = held.inputs.astype(np.float32)
