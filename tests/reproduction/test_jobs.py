@@ -17,6 +17,7 @@ from lorae.errors import LoraeError
 from lorae.reproduction.jobs import pool, store
 from lorae.reproduction.jobs.pool import run_jobs
 from lorae.reproduction.jobs.store import Job, ResultStore
+from lorae.system.files import CannotWriteError
 
 ROOT = Path(__file__).parents[2]
 JOBS = [Job(f"job {number}", {"number": number}) for number in range(5)]
@@ -174,16 +175,55 @@ def test_an_interrupted_study_goes_on_where_it_was(tmp_path):
     assert again.seen == [2, 3, 4]
 
 
-def test_an_error_names_its_job_and_costs_no_other(tmp_path):
+@pytest.mark.parametrize(
+    ("failing", "message"),
+    [
+        ([1], r"^job 1: data: gone; 4 of 5 jobs are finished, and the same command runs the rest$"),
+        ([0, 2, 3], r"^job 0: data: gone \(2 more failed: job 2; job 3\); 2 of 5 jobs are finished"),
+    ],
+)
+def test_an_error_names_its_job_and_costs_no_other(failing, message, tmp_path):
     def fail(number):
-        if number == 3:
-            raise LoraeError("disk: full")
+        if number in failing:
+            raise LoraeError("data: gone")
 
-    with pytest.raises(LoraeError, match=r"^job 3: disk: full$"):
+    with pytest.raises(LoraeError, match=message):
         run_jobs(JOBS, Measure(fail), tmp_path)
+    assert len(ResultStore(tmp_path).records()) == 5 - len(failing)  # what there is can be drawn
     again = Measure()
     run_jobs(JOBS, again, tmp_path)
-    assert again.seen == [3, 4]
+    assert again.seen == failing
+
+
+def test_an_error_that_nobody_foresaw_is_raised_as_it_is_after_the_other_jobs(tmp_path):
+    def fail(number):
+        if number < 2:
+            raise LoraeError("data: gone") if number == 0 else ZeroDivisionError("a bug")
+
+    with pytest.raises(ZeroDivisionError, match="a bug"):
+        run_jobs(JOBS, Measure(fail), tmp_path)
+    assert len(ResultStore(tmp_path).records()) == 3
+
+
+def fail_on_even_numbers(configuration):
+    if configuration["number"] % 2 == 0:
+        raise LoraeError("data: gone")
+    return {}
+
+
+def test_a_failed_job_of_a_worker_leaves_the_one_beside_it_alone(tmp_path):
+    with pytest.raises(LoraeError, match=r"^job \d: data: gone \(2 more failed: .*; 2 of 5 jobs are finished"):
+        run_jobs(JOBS, fail_on_even_numbers, tmp_path, workers=2)
+    assert {record["name"] for record in ResultStore(tmp_path).records()} == {"job 1", "job 3"}
+
+
+def test_a_disk_that_cannot_be_written_ends_a_study_at_once(tmp_path):
+    def fail(number):
+        raise CannotWriteError("cannot write file: no room")
+
+    measure = Measure(fail)
+    with pytest.raises(CannotWriteError, match="no room"):
+        run_jobs(JOBS, measure, tmp_path)
 
 
 def test_a_job_that_another_process_works_on_is_left_to_it(tmp_path, monkeypatch):

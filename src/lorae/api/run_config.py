@@ -15,6 +15,8 @@ from lorae.config.settings import ARRAY, MODULES, RANK_GOALS, Settings
 from lorae.errors import LoraeError, flag
 from lorae.runs.run import Run
 from lorae.runs.schema import SCHEMA, Config, upgrade
+from lorae.system.faults import reason_of
+from lorae.system.files import LARGEST_RECORD, read_file
 
 if TYPE_CHECKING:
     from lorae.data.dataset import Dataset
@@ -37,14 +39,23 @@ def merge_settings(from_file: dict[str, Any], arguments: dict[str, Any]) -> dict
     return merged
 
 
+class _PlainLoader(yaml.SafeLoader):
+    """Safe loader without aliases, nine levels of which stand for a value of a billion entries."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("it uses an alias, expected plain settings")
+        return super().compose_node(parent, index)
+
+
 def read_config(path: Path) -> dict[str, Any]:
     """Read settings from a YAML file or from the `config.json` of a run."""
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = yaml.load(read_file(path, LARGEST_RECORD), _PlainLoader)
     except OSError as error:
-        raise LoraeError(f"config: cannot read {str(path)!r}: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise LoraeError(f"config: {str(path)!r} is not YAML: {' '.join(str(error).split())}") from None
+        raise LoraeError(f"config: cannot read {str(path)!r}: {reason_of(error)}") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise LoraeError(f"config: {str(path)!r} is not YAML: {reason_of(error)}") from None
     if isinstance(values, dict) and isinstance(values.get("settings"), dict):
         values = upgrade("config", values, path)["settings"]  # the config.json of a run
     if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):

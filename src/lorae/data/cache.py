@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import warnings
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,16 @@ from numpy.typing import DTypeLike, NDArray
 
 from lorae.data.dataset import Dataset, Split
 from lorae.errors import LoraeError, LoraeWarning
-from lorae.system.files import CannotWriteError, staged_folder, temporary_cache, wait_for_lock
+from lorae.system.faults import reason_of
+from lorae.system.files import (
+    LARGEST_RECORD,
+    CannotWriteError,
+    read_file,
+    staged_folder,
+    temporary_cache,
+    wait_for_lock,
+    write_atomically,
+)
 from lorae.system.files import cache_root as cache_root
 from lorae.system.progress import progress_bar
 
@@ -100,14 +110,17 @@ class DatasetBuilder:
         """Return the largest value of the inputs of all splits."""
         return max(int(self.arrays[part].max()) for part in PARTS if part in self.arrays)
 
-    def finish(self, folder: Path) -> None:
-        """Write all arrays and close the memory maps, so that the folder can be renamed."""
+    def finish(self, folder: Path) -> dict[str, str]:
+        """Write all arrays and close the memory maps, so that the folder can be renamed; return checksums by name."""
+        sums = {}
         for name, array in self.arrays.items():
+            sums[name] = _checksum(array)
             if isinstance(array, np.memmap):
                 array.flush()
             else:
                 np.save(folder / f"{name}.npy", array)
         self.arrays.clear()
+        return sums
 
     def _new(self, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
         if self.folder is None:
@@ -138,9 +151,11 @@ def cached(name: str, key: str, prepare: Callable[[DatasetBuilder], DatasetInfo]
 
     def build(partial: Path) -> None:
         workspace = DatasetBuilder(partial)
-        facts = prepare(workspace)
-        workspace.finish(partial)
-        (partial / "info.json").write_text(json.dumps({"name": name, **vars(facts)}, indent=1) + "\n")
+        facts = vars(prepare(workspace))
+        sums = workspace.finish(partial)
+        write_atomically(
+            partial / "info.json", (json.dumps({"name": name, **facts, "arrays": sums}, indent=1) + "\n").encode()
+        )
 
     return _read(name, key, build_folder(folder, build))
 
@@ -153,13 +168,42 @@ def stored(name: str, key: str) -> Dataset | None:
 
 def _read(name: str, key: str, folder: Path) -> tuple[Dataset, DatasetInfo]:
     try:
-        info = json.loads((folder / "info.json").read_text())
+        info = json.loads(read_file(folder / "info.json", LARGEST_RECORD))
         info.pop("name")
+        sums = info.pop("arrays", None)  # caches of earlier versions have none
         facts = DatasetInfo(**info)
         arrays = {path.stem: _read_array(path) for path in folder.glob("*.npy")}
+        if sums is not None:
+            _check(folder, arrays, sums)
         return _dataset(name, key, arrays, facts), facts
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError) as error:
-        raise LoraeError(f"cache: {folder} is damaged ({error}); delete this folder and run again") from error
+    except Exception as error:  # NumPy raises many kinds for a damaged file
+        raise LoraeError(
+            f"cache: {folder} is damaged ({reason_of(error)}); delete this folder and run again"
+        ) from error
+
+
+# Files, with size and time of change, whose arrays have been compared with their checksums in this process.
+_checked: set[tuple[Path, int, int]] = set()
+
+
+def _check(folder: Path, arrays: dict[str, NDArray[Any]], sums: dict[str, str]) -> None:
+    """Raise ValueError for arrays that are not those that were written; each is read once in a process for that."""
+    if set(arrays) != set(sums):
+        raise ValueError(f"holds {', '.join(sorted(arrays))}, expected {', '.join(sorted(sums))}")
+    for name, array in sorted(arrays.items()):
+        path = folder / f"{name}.npy"
+        known = path, path.stat().st_size, path.stat().st_mtime_ns
+        if known not in _checked and _checksum(array) != sums[name]:
+            raise ValueError(f"{path.name} has changed since it was written")
+        _checked.add(known)
+
+
+def _checksum(array: NDArray[Any]) -> str:
+    """Return a checksum of the values, shape and dtype of an array, read some items at a time."""
+    total = zlib.crc32(repr((array.shape, array.dtype.str)).encode())
+    for start in range(0, len(array), ROWS):
+        total = zlib.crc32(np.ascontiguousarray(array[start : start + ROWS]).data.cast("B"), total)
+    return f"{total:08x}"
 
 
 def remembered(name: str, cls: type[Facts], find: Callable[[], Facts]) -> Facts:
@@ -167,13 +211,15 @@ def remembered(name: str, cls: type[Facts], find: Callable[[], Facts]) -> Facts:
     folder = cache_root() / "facts" / name
 
     def build(partial: Path) -> None:
-        (partial / "facts.json").write_text(json.dumps(vars(find())) + "\n")
+        write_atomically(partial / "facts.json", (json.dumps(vars(find())) + "\n").encode())
 
     folder = build_folder(folder, build)
     try:
-        return cls(**json.loads((folder / "facts.json").read_text()))
-    except (OSError, ValueError, TypeError) as error:
-        raise LoraeError(f"cache: {folder} is damaged ({error}); delete this folder and run again") from error
+        return cls(**json.loads(read_file(folder / "facts.json", LARGEST_RECORD)))
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        raise LoraeError(
+            f"cache: {folder} is damaged ({reason_of(error)}); delete this folder and run again"
+        ) from error
 
 
 def prepared_in_memory(
@@ -211,6 +257,8 @@ def build_folder(folder: Path, build: Callable[[Path], None]) -> Path:
 
 
 def _read_array(path: Path) -> NDArray[Any]:
+    if not path.is_file():
+        raise OSError(f"{path.name} is no regular file")
     # Copy-on-write keeps the file as it is, yet gives PyTorch the writable array that it expects.
     mode: Literal["c"] | None = "c" if path.stat().st_size > MEMORY_MAP_BYTES else None
     array: NDArray[Any] = np.load(path, mmap_mode=mode, allow_pickle=False)

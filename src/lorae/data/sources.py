@@ -107,7 +107,7 @@ def read_array_file(path: Path) -> NDArray[Any] | dict[str, NDArray[Any]]:
             loaded = np.load(file, allow_pickle=False)
             return loaded if isinstance(loaded, np.ndarray) else dict(loaded)
     except Exception as error:  # NumPy raises many kinds for a damaged file
-        raise LoraeError(f"{path}: not a readable {path.suffix} file ({error})") from error
+        raise LoraeError(f"{path}: not a readable {path.suffix} file ({reason(error)})") from error
 
 
 def _by_key(arrays: dict[str, NDArray[Any]], path: Path) -> dict[Part | None, RawItems]:

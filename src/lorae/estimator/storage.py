@@ -17,7 +17,8 @@ from lorae.isolation import isolated
 from lorae.models.graphs import KEY
 from lorae.runs.model_files import rebuild
 from lorae.system.faults import reason_of
-from lorae.system.files import write_atomically
+from lorae.system.files import read_file, write_atomically
+from lorae.system.tensor_file import DamagedFileError, check_seal, sealed
 
 # Raised when a file of this version can no longer be read by earlier ones.
 SCHEMA = 1
@@ -79,7 +80,7 @@ class StorageMixin(BaseEstimator):  # type: ignore[misc]
         tensors = {MODEL + name: value.contiguous().cpu() for name, value in self.model_.state_dict().items()}
         tensors |= {name: torch.from_numpy(np.ascontiguousarray(getattr(self, name))) for name in ARRAYS}
         with value_errors():
-            write_atomically(Path(path), save(tensors, metadata={KEY: json.dumps(about)}))
+            write_atomically(Path(path), sealed(save(tensors, metadata={KEY: json.dumps(about)})))
         return Path(path)
 
     @classmethod
@@ -105,9 +106,10 @@ class StorageMixin(BaseEstimator):  # type: ignore[misc]
         from safetensors.torch import load
 
         try:
-            content = Path(path).read_bytes()
-        except OSError as error:
-            raise ValueError(f"{path}: {error.strerror or error}") from None
+            content = read_file(Path(path))
+            check_seal(content)
+        except (OSError, DamagedFileError) as error:
+            raise ValueError(f"{path}: {reason_of(error)}") from None
         try:
             tensors = load(content)
             # A size, then as many bytes of JSON.

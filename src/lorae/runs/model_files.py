@@ -3,14 +3,17 @@
 import contextlib
 import dataclasses
 import io
-from collections.abc import Callable, Mapping
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from lorae.errors import LoraeError
 from lorae.isolation import isolated
 from lorae.runs.schema import read_record, rename_weights, write_record
-from lorae.system.files import write_atomically
+from lorae.system.faults import reason_of
+from lorae.system.files import read_file, write_atomically
+from lorae.system.tensor_file import DamagedFileError, check_seal, sealed
 
 if TYPE_CHECKING:
     import torch
@@ -38,12 +41,23 @@ def save_tensors_atomically(
     write_atomically(path, content if digest is None else digest(content) + content)
 
 
+def check_archive(content: bytes) -> None:
+    """Raise ValueError for a file of `torch.save`, an archive, whose members are not what was written.
+
+    torch reads changed numbers without an error, although the archive has checksums.
+    """
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        damaged = archive.testzip()
+    if damaged is not None:
+        raise ValueError(f"the file is damaged: {damaged} has another checksum")
+
+
 def write_weights(model: "Autoencoder", folder: Path, metadata: dict[str, str] | None = None) -> None:
-    """Write `model.safetensors`, with metadata of one key at most: safetensors writes several in random order."""
+    """Write `model.safetensors`, with a checksum beside the metadata."""
     from safetensors.torch import save
 
     tensors = {name: value.contiguous().cpu() for name, value in model.state_dict().items()}
-    write_atomically(folder / "model.safetensors", save(tensors, metadata))
+    write_atomically(folder / "model.safetensors", sealed(save(tensors, metadata)))
 
 
 def write_spec(model: "Autoencoder", folder: Path) -> None:
@@ -56,7 +70,8 @@ def write_kept(kind: Kept, array: "NDArray[Any]", folder: Path) -> None:
     import numpy as np
     from safetensors.numpy import save
 
-    write_atomically(folder / f"{kind}.safetensors", save({_KEPT[kind][0]: np.ascontiguousarray(array)}))
+    content = sealed(save({_KEPT[kind][0]: np.ascontiguousarray(array)}))
+    write_atomically(folder / f"{kind}.safetensors", content)
 
 
 def read_kept(kind: Kept, folder: Path) -> "NDArray[Any] | None":
@@ -68,24 +83,29 @@ def read_kept(kind: Kept, folder: Path) -> "NDArray[Any] | None":
     if not path.exists():
         return None
     try:
-        array: NDArray[Any] = load(path.read_bytes())[key]
-    except (OSError, SafetensorError, KeyError) as error:
-        raise LoraeError(f"{path}: does not hold {words} ({error}); delete it") from None
+        content = read_file(path)
+        check_seal(content)
+        array: NDArray[Any] = load(content)[key]
+    except (OSError, SafetensorError, DamagedFileError, KeyError, ValueError) as error:
+        raise LoraeError(f"{path}: does not hold {words} ({reason_of(error)}); delete it") from None
     return array
 
 
 def load_weights(model: "Autoencoder", folder: Path) -> None:
     """Load the weights of a folder into a model."""
-    weights = _read_weights(folder)
-    check_shapes(weights, model)
-    model.load_state_dict(weights)
+    with _refused(folder / "model.safetensors", "these weights", "train a new run"):
+        weights = _read_weights(folder)
+        check_shapes(weights, model)
+        model.load_state_dict(weights)
 
 
 def _read_weights(folder: Path) -> dict[str, Any]:
     from safetensors.torch import load
 
     # Not `load_file`, which takes no path with bytes that are not UTF-8.
-    return rename_weights(load((folder / "model.safetensors").read_bytes()))
+    content = read_file(folder / "model.safetensors")
+    check_seal(content)
+    return rename_weights(load(content))
 
 
 def check_shapes(weights: Mapping[str, Any], model: "Autoencoder") -> None:
@@ -101,19 +121,25 @@ def check_shapes(weights: Mapping[str, Any], model: "Autoencoder") -> None:
 
 def read_model(folder: Path, advice: str, networks: "OwnNetworks | None" = None) -> "Autoencoder":
     """Return the model of a folder, on the CPU; `advice` says what to do if its two files do not fit together."""
-    from safetensors import SafetensorError
-
     spec = read_record("model", folder / "model.json")
     del spec["schema"]
     path = folder / "model.safetensors"
     if not path.exists():
         raise LoraeError(f"{path}: not found, but model.json is there")
+    with _refused(path, "the model of model.json", advice), isolated():
+        return rebuild(spec, _read_weights(folder), networks=networks)
+
+
+@contextlib.contextmanager
+def _refused(path: Path, expected: str, advice: str) -> Iterator[None]:
+    """Raise LoraeError in place of whatever reading the weights of a path raises."""
+    from safetensors import SafetensorError
+
+    kinds = (SafetensorError, DamagedFileError, OSError, KeyError, TypeError, ValueError, AttributeError, RuntimeError)
     try:
-        with isolated():
-            return rebuild(spec, _read_weights(folder), networks=networks)
-    except (SafetensorError, KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise LoraeError(f"{path}: does not hold the model of model.json ({reason}); {advice}") from None
+        yield
+    except kinds as error:
+        raise LoraeError(f"{path}: does not hold {expected} ({reason_of(error)}); {advice}") from None
 
 
 def rebuild(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from lorae.errors import LoraeError
 from lorae.runs.schema import Config
-from lorae.system.files import write_atomically
+from lorae.system.files import read_file, write_atomically
 
 if TYPE_CHECKING:
     from lorae.models.own_networks import OwnNetworks
@@ -53,7 +53,7 @@ def _read(folder: Path, name: str, digest: str) -> bytes:
     path = folder / FOLDER / name
     try:
         # A record of a stranger's run may name a file elsewhere.
-        content = path.read_bytes() if Path(name).name == name else b""
+        content = read_file(path) if Path(name).name == name else b""
     except OSError as error:
         raise LoraeError(f"{path}: cannot be read: {error.strerror}") from None
     found = hashlib.sha256(content).hexdigest()

@@ -1,6 +1,7 @@
 """The run folder: everything that a run reads and writes. Only checkpoints and weights need torch."""
 
 import contextlib
+import io
 import os
 import shlex
 import shutil
@@ -14,6 +15,7 @@ from lorae.config.settings import Settings
 from lorae.errors import LoraeError, shell_command
 from lorae.runs.model_files import (
     Kept,
+    check_archive,
     load_weights,
     read_kept,
     read_model,
@@ -26,8 +28,8 @@ from lorae.runs.network_files import open_networks, write_networks
 from lorae.runs.schema import SCHEMA, Checkpoint, Config, TrainingState, read_record, upgrade, write_record
 from lorae.runs.statistics_file import StatisticsFile
 from lorae.runs.summary import summarize
-from lorae.system.faults import tolerated
-from lorae.system.files import CannotWriteError, staged_folder, try_lock
+from lorae.system.faults import reason_of, tolerated
+from lorae.system.files import CannotWriteError, read_file, staged_folder, try_lock
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -202,15 +204,18 @@ class Run:
         if not self.checkpoint_path.exists():
             return None
         try:
-            state = torch.load(self.checkpoint_path, map_location="cpu", weights_only=True)
+            content = read_file(self.checkpoint_path)
+            check_archive(content)
+            state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
             checkpoint = cast(Checkpoint, upgrade("checkpoint", state, self.checkpoint_path))
             # A setting that is younger than the checkpoint had its default.
             theirs, ours = Settings().to_json() | checkpoint["settings"], self.settings.to_json()
         except LoraeError:
             raise
         except Exception as error:  # torch raises many kinds for a damaged file
-            reason = str(error).splitlines()[0]
-            raise LoraeError(f"{self.checkpoint_path}: not a readable checkpoint ({reason})") from None
+            raise LoraeError(
+                f"{self.checkpoint_path}: not a readable checkpoint ({reason_of(error)}); delete it to train anew"
+            ) from None
         # The folder of the data may change: the data are identified by their fingerprint.
         free = {"data_root"}
         if {"epochs": theirs["epochs"]} in self.config.get("extended", []):

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, Literal, TypedDict
 
 from lorae.errors import LoraeError
-from lorae.system.files import write_atomically
+from lorae.system.faults import reason_of
+from lorae.system.files import LARGEST_RECORD, read_file, write_atomically
 
 SCHEMA = 1
 
@@ -73,9 +74,9 @@ class Checkpoint(TrainingState):
 def read_record(kind: Kind, path: Path) -> Record:
     """Read a JSON record in the current schema."""
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = json.loads(read_file(path, LARGEST_RECORD))
     except (OSError, ValueError, RecursionError) as error:
-        raise LoraeError(f"{path}: not readable as JSON ({error})") from None
+        raise LoraeError(f"{path}: not readable as JSON ({reason_of(error)})") from None
     if not isinstance(record, dict):
         raise LoraeError(f"{path}: holds {type(record).__name__}, expected a JSON object")
     return upgrade(kind, record, path)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lorae.errors import LoraeError
-from lorae.system.files import write_atomically
+from lorae.system.files import read_file, write_atomically
 
 
 class StatisticsFile:
@@ -32,7 +32,7 @@ class StatisticsFile:
 
     def read(self, event: str | None = None) -> Iterator[dict[str, Any]]:
         """Yield the records, or those of one event."""
-        content = self.path.read_bytes() if self.path.exists() else b""
+        content = read_file(self.path) if self.path.exists() else b""
         # A kill may have cut off the last line, which is left out, even within a character: hence bytes.
         *lines, _ = (content + "".join(self._unwritten).encode()).split(b"\n")
         for number, line in enumerate(lines, start=1):

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from lorae.errors import CollapsedError, DivergedError, LoraeError, NotApplicableError
 from lorae.isolation import isolated
 from lorae.linalg import principal_axes
-from lorae.system.files import write_atomically
+from lorae.system.faults import reason_of
+from lorae.system.files import read_file, write_atomically
 
 Array = NDArray[np.float64]
 
@@ -113,10 +114,11 @@ class Density:
     def load(cls, path: Path) -> "Density":
         """Read the density that `save` wrote."""
         try:
-            # Opened here, since NumPy leaves a damaged file open.
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            with np.load(io.BytesIO(read_file(path)), allow_pickle=False) as arrays:
                 space = Subspace(arrays["origin"], arrays["basis"], float(arrays["scale"]), float(arrays["dropped"]))
                 weights, means, factors = arrays["weights"], arrays["means"], arrays["factors"]
                 return cls(str(arrays["sampler"]), space, weights, means, factors, json.loads(str(arrays["notes"])))
         except Exception as error:  # NumPy raises many kinds for a damaged file
-            raise LoraeError(f"{path}: not a density that lorae saved ({error}); delete it to fit it anew") from None
+            raise LoraeError(
+                f"{path}: not a density that lorae saved ({reason_of(error)}); delete it to fit it anew"
+            ) from None

@@ -2,9 +2,11 @@
 
 import atexit
 import contextlib
+import errno
 import functools
 import os
 import shutil
+import stat
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -21,6 +23,10 @@ if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
+
+
+# Bytes of a file that is read as a whole: of weights and checkpoints, and of records, which are text.
+LARGEST, LARGEST_RECORD = 16 * 2**30, 64 * 2**20
 
 
 class CannotWriteError(LoraeError):
@@ -50,6 +56,26 @@ def temporary_cache() -> Path:
     folder = tempfile.mkdtemp(prefix="lorae-cache-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return Path(folder)
+
+
+def read_file(path: Path, most: int = LARGEST) -> bytes:
+    """Return the content of a regular file of at most so many bytes.
+
+    OSError with its reason otherwise; a pipe or device is refused instead of waited for.
+    """
+    # Without O_NONBLOCK the opening of a pipe waits for a writer.
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    descriptor = os.open(path, flags)
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", str(path))
+        if found.st_size > most:
+            raise OSError(errno.EFBIG, f"has {found.st_size} bytes, expected at most {most}", str(path))
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            return file.read(most)
+    finally:
+        os.close(descriptor)
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -106,7 +132,7 @@ def try_lock(path: Path, refused: str) -> FileLock | None:
     except Timeout:
         return None
     except OSError as error:
-        raise LoraeError(f"{refused}: {error.strerror or error}") from None
+        raise CannotWriteError(f"{refused}: {error.strerror or error}") from None
 
 
 @contextlib.contextmanager

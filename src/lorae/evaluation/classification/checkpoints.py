@@ -17,7 +17,8 @@ from torch import nn
 from lorae.errors import LoraeError
 from lorae.evaluation.classification.protocol import LEARNING_RATE, LabeledData, Plan
 from lorae.runs.model_files import save_tensors_atomically
-from lorae.system.files import try_lock
+from lorae.system.faults import reason_of
+from lorae.system.files import read_file, try_lock
 
 # Seconds between two writes: about an epoch of all 55,000 labeled digits from the images on. A write takes 20 ms for
 # heads on latents, 70 ms for a network on images.
@@ -43,9 +44,9 @@ class TrainingCheckpoint:
         if self.path is None or not self.path.exists():
             return None
         try:
-            content = self.path.read_bytes()
+            content = read_file(self.path)
         except OSError as error:
-            raise LoraeError(f"{self.path}: cannot be read ({error.strerror}); {self.WAY_OUT}") from None
+            raise LoraeError(f"{self.path}: cannot be read ({reason_of(error)}); {self.WAY_OUT}") from None
         if content[:CHECK] != _digest(content[CHECK:]):
             raise LoraeError(f"{self.path}: the file is damaged; {self.WAY_OUT}")
         state: dict[str, Any] = torch.load(io.BytesIO(content[CHECK:]), weights_only=True)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from lorae.errors import LoraeError
 from lorae.reproduction.jobs.store import BusyError, Job, Measure, Record, ResultStore
+from lorae.system.files import CannotWriteError
 from lorae.system.progress import progress_bar
 
 # Seconds between two checks of jobs that other invocations run; a job takes several.
@@ -33,12 +34,14 @@ def run_jobs(
     """Measure the jobs that have no record yet, each in one thread of one process.
 
     Several calls with one folder share the work. A single worker is this process itself; for several, `measure` is
-    imported by name. Returns the records of all jobs, in their order. Raises the first error of a job, LoraeError if a
-    worker dies, and KeyboardInterrupt after SIGINT or SIGTERM; finished jobs are kept.
+    imported by name. Returns the records of all jobs, in their order. A job that fails does not stop the others: its
+    error is raised after them. Raises LoraeError if a worker dies, and KeyboardInterrupt after SIGINT or SIGTERM;
+    finished jobs are kept, and the same call goes on from there.
     """
     store = ResultStore(folder)
     finished = store.finished()
     left = [job for job in jobs if job.key not in finished]
+    failed: dict[str, Exception] = {}
     work = functools.partial(_work_on, measure, store.folder)
     with progress_bar(quiet) as bar, _pool(min(workers, len(left))) as pool:
         task = bar.add_task(title, total=len(jobs), completed=len(jobs) - len(left), note="")
@@ -49,9 +52,12 @@ def run_jobs(
         try:
             while left:
                 busy = []
-                for job, done in _outcomes(pool, workers, work, left, show):
-                    bar.update(task, advance=int(done))
-                    busy += [] if done else [job]
+                for job, outcome in _outcomes(pool, workers, work, left, show):
+                    if isinstance(outcome, Exception):
+                        failed[job.name] = outcome
+                    else:
+                        bar.update(task, advance=int(outcome))
+                        busy += [] if outcome else [job]
                 if len(busy) == len(left):
                     time.sleep(PAUSE)
                 left = busy
@@ -62,7 +68,22 @@ def run_jobs(
             raise KeyboardInterrupt(
                 f"with {done_now} of {len(jobs)} jobs finished; the same command goes on from there"
             ) from None
-    return store.gather(jobs)
+    records = store.gather(jobs)
+    if failed:
+        raise _failure(failed, len(jobs))
+    return records
+
+
+def _failure(failed: dict[str, Exception], jobs: int) -> Exception:
+    """Return the error for jobs that failed, by name: the first that nobody foresaw, else one for all of them."""
+    for error in failed.values():
+        if not isinstance(error, LoraeError):
+            return error
+    (name, first), *others = failed.items()
+    more = f" ({len(others)} more failed: {'; '.join(other for other, _ in others)})" if others else ""
+    return LoraeError(
+        f"{name}: {first}{more}; {jobs - len(failed)} of {jobs} jobs are finished, and the same command runs the rest"
+    )
 
 
 def _work_on(measure: Measure, folder: Path, job: Job) -> bool:
@@ -80,8 +101,6 @@ def _work_on(measure: Measure, folder: Path, job: Job) -> bool:
                 result = measure(job.configuration)
             except BusyError:
                 return False
-            except LoraeError as error:
-                raise LoraeError(f"{job.name}: {error}") from None
             finally:
                 torch.set_num_threads(threads)
             store.write(job, result, time.perf_counter() - started)
@@ -94,12 +113,12 @@ def _outcomes(
     work: Callable[[Job], bool],
     jobs: Sequence[Job],
     show: Callable[[Sequence[Job]], None],
-) -> Iterator[tuple[Job, bool]]:
-    """Yield jobs with the result of `work` as they finish; call `show` with the running ones."""
+) -> Iterator[tuple[Job, bool | Exception]]:
+    """Yield jobs with the result of `work`, or its error, as they finish; call `show` with the running ones."""
     if pool is None:
         for job in jobs:
             show([job])
-            yield job, work(job)
+            yield job, _outcome(functools.partial(work, job))
         return
     waiting = list(reversed(jobs))
     running: dict[Future[bool], Job] = {}
@@ -111,12 +130,22 @@ def _outcomes(
                 running[pool.submit(work, job)] = job
             show(list(running.values()))
             for future in wait(running, return_when=FIRST_COMPLETED).done:
-                yield running.pop(future), future.result()
+                yield running.pop(future), _outcome(future.result)
     except BrokenProcessPool:
         raise LoraeError(
             "workers: a worker process died, perhaps for lack of memory; the same command goes on, try workers=1",
             settings={"workers": 1},
         ) from None
+
+
+def _outcome(result: Callable[[], bool]) -> bool | Exception:
+    """Return the result of a job or its error; raise those that the other jobs would meet as well."""
+    try:
+        return result()
+    except (BrokenProcessPool, CannotWriteError):
+        raise
+    except Exception as error:  # the other jobs are worth no less
+        return error
 
 
 def available_cores() -> int:

@@ -19,7 +19,8 @@ from typing import Any
 from lorae import __version__
 from lorae.config.settings import RENAMED
 from lorae.errors import LoraeError
-from lorae.system.files import try_lock, write_atomically
+from lorae.system.faults import reason_of
+from lorae.system.files import LARGEST_RECORD, read_file, try_lock, write_atomically
 from lorae.system.hardware import card
 
 Configuration = dict[str, Any]
@@ -101,13 +102,13 @@ class ResultStore:
     def records(self) -> list[Record]:
         """Return the records of `records.jsonl`; raise LoraeError if it is missing or not readable."""
         try:
-            lines = self.records_path.read_text(encoding="utf-8").splitlines()
+            lines = read_file(self.records_path).decode().splitlines()
             records: list[Record] = [json.loads(line) for line in lines]
         except FileNotFoundError:
             hint = "it is written when a study ends or is interrupted"
             raise LoraeError(f"out: {str(self.folder)!r} holds no {self.records_path.name}; {hint}") from None
-        except (OSError, ValueError) as error:
-            raise LoraeError(f"{self.records_path}: not readable as lines of JSON ({error})") from None
+        except (OSError, ValueError, RecursionError) as error:
+            raise LoraeError(f"{self.records_path}: not readable as lines of JSON ({reason_of(error)})") from None
         for number, record in enumerate(records, start=1):
             if not _is_record(record):
                 raise LoraeError(f"{self.records_path}: line {number} is no record of a job")
@@ -183,8 +184,8 @@ class ResultStore:
 
 def _read(path: Path) -> Record | None:
     try:
-        record: Record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        record: Record = json.loads(read_file(path, LARGEST_RECORD))
+    except (OSError, ValueError, RecursionError):
         return None
     return migrate(record) if _is_record(record) else None
 
