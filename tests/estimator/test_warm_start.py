@@ -166,7 +166,7 @@ def test_a_selection_goes_on_with_every_noise(fitted, plane, monkeypatch):
     monkeypatch.setattr(model_selection, "FEW", 10_000)
     start = Continuation(fitted.model_, np.arange(400) >= 80)
     selection = ModelSelection(settings_for(plane, 3), plane, (0.1, 0.0), start=start)
-    assert len(selection.choosing) == len(selection.judging) == 40
+    assert len(selection.folds.choosing) == len(selection.folds.held(0)) == 40
     trials = selection._trials(3)
     assert [(trial.noise, trial.latent_dim) for trial in trials] == [(0.1, 3), (0.0, 3)]
 

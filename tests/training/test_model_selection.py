@@ -15,7 +15,8 @@ from lorae.models.autoencoder import Autoencoder, ModelSpec
 from lorae.models.linear_path import continued_as_pca, refit_linear_path, set_linear_path
 from lorae.training.best_weights import PATIENCE, BestWeights
 from lorae.training.candidates import Judgment
-from lorae.training.model_selection import FEW, FEWEST, ModelSelection
+from lorae.training.judging import FEW, FEWEST
+from lorae.training.model_selection import ModelSelection
 from lorae.training.trainer import epoch_order
 
 NOISES = (0.1, 0.0)
@@ -156,7 +157,7 @@ def test_judging_ends_at_the_first_fold_without_a_gain(curved, monkeypatch):
         return np.full(len(held), np.square(curved).mean())
 
     monkeypatch.setattr(ModelSelection, "_again", no_better_than_the_mean)
-    assert selection._judged(candidate, 1) is None
+    assert not selection._judged(candidate, 1).pays
     assert judged == [len(curved) // 5]
 
 
@@ -210,10 +211,10 @@ def test_settings_are_not_changed(linear):
 def test_folds_are_disjoint_and_nothing_is_trained_on_the_first(linear, folds):
     selection = ModelSelection(settings_for(linear, 2), linear, NOISES, folds=folds)
     assert len(selection.held) == 120 // folds
-    parts = [selection._held(number) for number in range(folds)]
+    parts = [selection.folds.held(number) for number in range(folds)]
     assert sorted(np.concatenate(parts)) == list(range(120))
-    kept, held = selection._fold(1)
-    assert sorted(np.concatenate([kept, held, selection._held(0)])) == list(range(120))
+    kept, held = selection.folds.kept(1), selection.folds.held(1)
+    assert sorted(np.concatenate([kept, held, selection.folds.held(0)])) == list(range(120))
 
 
 def test_too_few_held_out_items_judge_nothing(linear):

@@ -1,5 +1,6 @@
 """Trackers receive the numbers of stats.jsonl, and go on with the same record after an interruption."""
 
+import contextlib
 import sys
 
 import pytest
@@ -61,6 +62,18 @@ def test_mlflow_keeps_one_run_in_a_folder(image_file, small, tmp_path, monkeypat
     assert record.data.params["method"] == "lorae"
     history = client.get_metric_history(record.info.run_id, "test/test_mse")
     assert {metric.step: metric.value for metric in history} == pytest.approx(expected_errors(run))
+
+
+def test_a_folder_that_mlflow_refuses_is_refused_before_the_training(image_file, small, tmp_path, monkeypatch):
+    mlflow = pytest.importorskip("mlflow")
+    monkeypatch.delenv("MLFLOW_ALLOW_FILE_STORE", raising=False)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", (tmp_path / "store").as_uri())
+    with contextlib.suppress(mlflow.exceptions.MlflowException):
+        mlflow.MlflowClient()
+        pytest.skip("this version takes folders")
+    with pytest.raises(LoraeError, match=r"track: got 'mlflow', .* MLFLOW_ALLOW_FILE_STORE=true"):
+        lorae.train(image_file, out=tmp_path / "run", track="mlflow", **small)
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("name", ["wandb", "mlflow"])

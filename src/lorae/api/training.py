@@ -25,6 +25,7 @@ from lorae.errors import LoraeError, LoraeWarning, shell_command
 from lorae.runs.run import Run, write_config
 from lorae.runs.schema import Config
 from lorae.system.files import write_atomically
+from lorae.system.signals import Interrupted
 from lorae.validation import whole
 
 if TYPE_CHECKING:
@@ -280,22 +281,28 @@ def _fit(
     run: Run, dataset: "Dataset", quiet: bool, callbacks: "Callbacks", objective: "Objective | None" = None
 ) -> Run:
     from lorae.evaluation.figures import explained_warning
+    from lorae.training.pca_floor import with_pca_floor
     from lorae.training.schedule_factory import unmet_target
     from lorae.training.trainer import Trainer
 
     trainer = Trainer(run, dataset, objective, callbacks=callbacks, quiet=quiet)
-    model = trainer.fit()
+    trained = trainer.fit()
+    try:
+        model, stopping = with_pca_floor(trainer, trained, quiet=quiet)
+    except KeyboardInterrupt:  # of any part of it
+        command = shell_command("resume", run.path)
+        raise Interrupted(f"after the training, which is saved; compare it with PCA by `{command}`") from None
     found = trainer.schedule.result()
 
     def finish_schedule(run: Run) -> None:
-        run.add_to_evaluation({"schedule": found, "stopping": trainer.schedule.stopping()})
+        run.add_to_evaluation({"schedule": found, "stopping": stopping})
         if run.settings.penalty_path is not None:
             _finish_points(run, dataset)
 
     run = finish(run, model, dataset, finish_schedule)
     searched = "lower penalty, raise latent_dim, or set an easier goal"
     other = "or go on to larger penalties" if run.settings.penalty_path else searched
-    died = trainer.context.death(trainer.step)
+    died = trainer.context.death(trainer.step) if model is trained else None
     for complaint, advice in (
         (unmet_target(run.settings, found), f"raise epochs, {other}"),
         (died, "try a lower lr or another seed in a new run"),

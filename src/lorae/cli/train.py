@@ -80,9 +80,17 @@ def _explain_rank(run: Run, choice: Choice | None) -> str:
 def _explain_stop(found: dict[str, Any]) -> str:
     """Return where and why a training with `epochs` auto ended, in words."""
     kept = f"weights of epoch {found['best_epoch']} kept (held-out loss {found['loss']:.4g})"
-    if found["reason"] == "longest":
-        return f"after epoch {found['epochs']}, the last one allowed; {kept}"
-    return f"after epoch {found['epochs']}: no smaller held-out loss in {found['patience']} epochs; {kept}"
+    why = f": no smaller held-out loss in {found['patience']} epochs"
+    return f"after epoch {found['epochs']}{', the last one allowed' if found['reason'] == 'longest' else why}; {kept}"
+
+
+def _explain_floor(found: dict[str, Any]) -> str:
+    """Return which model a training with a floor ended with, in words."""
+    chosen = "network" if found["kept"] == "network" else "PCA of all training items"
+    if "error" not in found:
+        return f"{chosen}: too few items to judge a network"
+    errors = f"error {found['error']:.4g} of the network, {found['pca_error']:.4g} of PCA of rank {found['rank']}"
+    return f"{chosen} ({errors} on {found['items']} items held out)"
 
 
 def _finished(run: Run) -> Output:
@@ -103,6 +111,8 @@ def _finished(run: Run) -> Output:
         ]
     if summary["stopping"] is not None:
         shown.append(f"stopped     {_explain_stop(summary['stopping'])}")
+        if "floor" in summary["stopping"]:
+            shown.append(f"kept        {_explain_floor(summary['stopping']['floor'])}")
     shown.append(f"time        {summary['seconds']:.0f} s, {summary['images_per_second']:,.0f} items a second")
     if choice is not None and choice.is_path:
         shown.append(f"models      {summary['run']}/path")

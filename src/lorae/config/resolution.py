@@ -156,6 +156,17 @@ def can_hold_out(settings: Settings, method: Method) -> bool:
     return method.adversary is None and method.encodes and not settings.measures_ranks
 
 
+def has_pca_floor(settings: Settings, kind: str) -> bool:
+    """Return whether a training ends as the PCA of its items unless it is better on held-out ones: few overfit.
+
+    It chooses its own end, and PCA is a model of its kind: a linear path, one matrix M, no penalty but that of M.
+    """
+    method = get_method(settings.method)
+    one_matrix = method.bottleneck == "linear" and method.bottleneck_options.get("layers", 1) == 1
+    of_matrix = all(name == "nuclear" for name, weight in settings.penalties.items() if weight > 0)
+    return settings.epochs == AUTO and settings.network == "residual" and kind == "vectors" and one_matrix and of_matrix
+
+
 def _check_epochs(settings: Settings, method: Method) -> None:
     if settings.patience is not None and settings.epochs != AUTO:
         raise LoraeError(

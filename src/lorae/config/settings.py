@@ -117,8 +117,9 @@ class Settings(DataSettings):
     epochs: int | str | None = setting(
         None,
         rules.whole_or(1, "auto"),
-        "passes over the training data, or auto: until the loss of held-out training items has stopped falling; by "
-        "default the paper's 100 for celeba and its 50 for MNIST otherwise, or more until they make 2,000 steps",
+        "passes over the training data, or auto: until the loss of held-out training items has stopped falling, for "
+        "vectors then PCA unless the network is better; by default the paper's 100 for celeba and its 50 for MNIST "
+        "otherwise, or more until they make 2,000 steps",
     )
     patience: int | None = setting(
         None,

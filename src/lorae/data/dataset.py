@@ -75,6 +75,7 @@ class Dataset:
     tensors: whether items are plain numbers of two or more axes, such as signals (c, t).
     left_out: sentences on what was not read: files that are no images, broken files, frames after the first.
     columns: names of the columns of a table, if all have one.
+    aside: inputs that choose the rank or the end of a training; None lets the training take some of `train`.
     """
 
     name: str
@@ -86,6 +87,7 @@ class Dataset:
     intrinsic_dimension: int | None = None
     left_out: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
+    aside: NDArray[Any] | None = None
     tensors: bool = False
 
     @property

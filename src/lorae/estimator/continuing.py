@@ -13,7 +13,7 @@ from lorae.config.settings import Settings
 from lorae.estimator.inputs import digests, value_errors
 from lorae.models.scaling import Units
 from lorae.training.continuation import Continuation
-from lorae.training.model_selection import FEWEST, FOLDS
+from lorae.training.judging import FEWEST, FOLDS
 
 # With fewer items that a network was not trained on, none could be chosen and judged by them.
 FEWEST_UNSEEN = 2 * (FEWEST // FOLDS)

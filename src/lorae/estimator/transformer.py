@@ -26,7 +26,8 @@ from lorae.isolation import isolated
 from lorae.models.observed import squared_errors
 from lorae.models.scaling import as_images, channels_last
 from lorae.training.best_weights import PATIENCE
-from lorae.training.model_selection import HELD_OUT, NOISES, ModelSelection
+from lorae.training.judging import HELD_OUT
+from lorae.training.model_selection import NOISES, ModelSelection
 from lorae.training.schedule_factory import unmet_target
 
 # Share of the training items above the threshold of anomalies, as in scikit-learn's EllipticEnvelope.

@@ -97,7 +97,8 @@ def explained_warning(explained: dict[str, Any] | None, network: str | None) -> 
         complaint = "less than PCA"
         advice = "train longer (epochs=N), lower the penalty, or start as PCA (network=residual)"
         if network in WITH_LINEAR_PATH:  # it started as PCA, and training made it worse
-            advice = "lower the penalty, train less long (epochs=N), or fit lorae.LoRAE, which keeps PCA as a floor"
+            advice = "lower the penalty, train less long (epochs=N, or auto for vectors, which falls back to PCA), "
+            advice += "or fit lorae.LoRAE, which keeps PCA as a floor"
     elif explained["model"] < 0.5:
         complaint, advice = "under half", "lower the penalty, or allow more directions"
     else:

@@ -25,7 +25,7 @@ def start_as_principal_components(model: Autoencoder, items: NDArray[Any]) -> No
 
     Requires M to be the identity, if there is one. Latent coordinates beyond the components start at zero.
     """
-    scaled = _scaled_rows(model, items)
+    scaled = scaled_rows(model, items)
     mean, axes, _ = leading_components(scaled, model.spec.latent_dim)
     set_linear_path(model, mean, axes)
 
@@ -106,7 +106,7 @@ def continued_as_pca(
     each entry, plus a rest; PCA of the same rank codes and decodes that rest. So an item far outside has about the
     error that PCA has on it, whichever directions the network has learned.
     """
-    maps = find_continuation(_scaled_rows(model, items), np.asarray(model.encode(items), np.float64), weights)
+    maps = find_continuation(scaled_rows(model, items), np.asarray(model.encode(items), np.float64), weights)
     continued = copy.deepcopy(model)
     continued.spec = dataclasses.replace(model.spec, pca_beyond=True)
     encoder, decoder = continued.encoder, continued.decoder
@@ -202,7 +202,7 @@ def find_continuation(
     return PCAContinuation(torch.from_numpy(encoding), torch.from_numpy(decoding))
 
 
-def _scaled_rows(model: Autoencoder, items: NDArray[Any]) -> NDArray[np.float64]:
+def scaled_rows(model: Autoencoder, items: NDArray[Any]) -> NDArray[np.float64]:
     """Return raw items as the network takes them, float64 (n, d)."""
     rows: NDArray[np.float64] = model.scaling(torch.as_tensor(np.array(items))).double().flatten(1).numpy()
     return rows

@@ -18,6 +18,7 @@ from lorae.objectives.adversarial import build_adversarial_objective
 from lorae.objectives.objective import Objective
 from lorae.randomness import drawing_from
 from lorae.system.hardware import memory_format, set_memory_format
+from lorae.training.schedule_context import split_training_items
 
 # Training items for `Autoencoder.calibrate`, if the encoder's outputs are normalized.
 CALIBRATED = 512
@@ -94,7 +95,7 @@ def build_model(settings: Settings, dataset: Dataset, networks: OwnNetworks | No
     if settings.vector_scale != "none":
         model.scaling.fit(dataset.train.inputs, by_columns=settings.vector_scale == "columns")
     if settings.network in WITH_LINEAR_PATH and model.spec.encodes:
-        inputs = dataset.train.inputs
+        inputs, _ = split_training_items(settings, dataset)
         start_as_principal_components(model, inputs[linear_path_rows(inputs.shape)])
     if settings.normalize not in (None, "none"):
         model.calibrate(subsample_evenly(dataset.train.inputs, CALIBRATED))

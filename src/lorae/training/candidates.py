@@ -88,9 +88,14 @@ class Judgment:
         return pca - network
 
     @property
-    def pays(self) -> bool:
-        """Whether the network's error is below PCA's by more than chance."""
+    def gain_error(self) -> float:
+        """Standard error of the gain."""
         weights = np.ones(len(self.pca)) if self.weights is None else self.weights
         # Of a weighted mean: the root of the summed squares of its terms.
         deviations = weights * (self.pca - self.network - self.gain) / weights.sum()
-        return self.gain > max(GAIN * self.errors[1], SIGMAS * float(np.linalg.norm(deviations)))
+        return float(np.linalg.norm(deviations))
+
+    @property
+    def pays(self) -> bool:
+        """Whether the network's error is below PCA's by more than chance."""
+        return self.gain > max(GAIN * self.errors[1], SIGMAS * self.gain_error)

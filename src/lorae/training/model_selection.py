@@ -10,7 +10,7 @@ from lorae.config.settings import ARRAY, Settings
 from lorae.data import Dataset, Split, even_rows
 from lorae.errors import MODEL_FAILURES, CollapsedError, DivergedError
 from lorae.metrics.linear_dimension import linear_dimension
-from lorae.metrics.linear_floor import LinearFloor, as_vectors
+from lorae.metrics.linear_floor import as_vectors
 from lorae.models.autoencoder import Autoencoder, ModelSpec
 from lorae.models.linear_path import continued_as_pca, refit_linear_path, set_linear_path
 from lorae.models.observed import mean_squares
@@ -20,16 +20,9 @@ from lorae.training.best_weights import PATIENCE, BestWeights
 from lorae.training.builders import build, build_objective, linear_path_rows
 from lorae.training.candidates import Candidate, Judgment, Selection
 from lorae.training.continuation import Continuation
+from lorae.training.judging import FEW, FOLDS, MOST_ASIDE, Folds, fit_floor, judge
 from lorae.training.rank_search import automatic_bound
-from lorae.training.schedule_context import MOST_ASIDE
 from lorae.training.trainer import Trainer
-
-# Folds of the items by default, of which the first one is held out; of more than 10,000 items, `MOST_ASIDE` give a mean
-# error to about 2%.
-FOLDS = 5
-HELD_OUT = 1 / FOLDS
-# With fewer items too few are held out to judge a network: the model is PCA.
-FEWEST = 20
 
 # Deviations of the noise on latents of deviation one that are tried. Noise keeps a decoder smooth between few items: on
 # scikit-learn's digits 0.3 takes a fifth off the held-out error at 24 dimensions, on breast cancer it adds a fifth. A
@@ -45,10 +38,6 @@ UNUSED = 0.01
 # An error of PCA below this share of the variance is float32's rounding in a network: nothing is left to learn.
 EXACT = 1e-10
 
-# With fewer items the other folds decide, in which the network is trained anew for as many steps: the fold that chose
-# among networks and steps has too few items not to flatter the choice. On 22 irises, 60% below PCA were 60% above it on
-# new ones.
-FEW = 1000
 # A smaller rank than PCA needs must be carried by curvature: by a network whose error is below this share of PCA's at
 # that rank.
 CURVED = 0.9
@@ -96,19 +85,16 @@ class ModelSelection:
         self.items = items
         self.noises = noises
         self.start = start
-        self.folds = folds
         self.patience = patience
         self.quiet = quiet
-        self.order = np.random.default_rng(settings.seed).permutation(len(items))
-        self.all = Split(items, weights=weights, targets=targets)
-        self.choosing = self.judging = self._held(0)
+        self.folds = Folds(len(items), settings.seed, folds)
         if start is not None:
-            most = min(MOST_ASIDE, len(self.order[:: self.folds]))
-            self.choosing, self.judging = start.set_aside(self.order, most)
-        self.kept, self.held = map(self.all.at, self._fold(0))
+            self.folds.set_aside(*start.set_aside(self.folds.order, len(self.folds.held(0))))
+        self.all = Split(items, weights=weights, targets=targets)
+        self.kept, self.held = self.all.at(self.folds.kept(0)), self.all.at(self.folds.held(0))
         assert settings.latent_dim is not None
         self.width = settings.latent_dim
-        self.floor = _floor(self.kept, self.held, self.width)
+        self.floor = fit_floor(self.kept, self.held, self.width)
         self.variance = self.floor.error(0)
         some = self.all.at(even_rows(len(items), MOST_ASIDE))
         self.linear_dimension = linear_dimension(as_vectors(some.inputs), self.width, some.weights)
@@ -145,7 +131,7 @@ class ModelSelection:
 
     def pca(self, rank: int) -> Autoencoder:
         """Return the PCA of all items as a model without hidden layers."""
-        floor = _floor(self.all, self.held, rank)
+        floor = fit_floor(self.all, self.held, rank)
         largest = np.take_along_axis(floor.axes, np.abs(floor.axes).argmax(axis=1)[:, None], axis=1)
         model = Autoencoder.initialized(ModelSpec("linear", self.items.shape[1:], rank))
         if self.items.dtype == np.float64:
@@ -156,22 +142,11 @@ class ModelSelection:
     @property
     def trained_on(self) -> NDArray[np.int64]:
         """Rows of the items that the chosen network is trained on."""
-        return self._fold(0)[0]
-
-    def _fold(self, number: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return the rows to train on and those held out, if a fold is held out.
-
-        Nothing is trained on the items that choose among weights, by default the first fold.
-        """
-        held = self._held(number) if number else self.judging
-        return np.setdiff1d(self.order, np.concatenate([self.choosing, held])), held
-
-    def _held(self, number: int) -> NDArray[np.int64]:
-        return np.sort(self.order[number :: self.folds][:MOST_ASIDE])
+        return self.folds.kept(0)
 
     @property
     def _can_judge(self) -> bool:
-        return len(self.items) >= FEWEST and len(self.held) >= FEWEST // FOLDS and self.variance > 0
+        return self.folds.can_judge and self.variance > 0
 
     def _chosen_rank(self) -> tuple[int, list[Candidate]]:
         """Return the rank, and the model of a search for it if that has this rank."""
@@ -243,12 +218,12 @@ class ModelSelection:
         )
 
     def _best_weights(self) -> BestWeights:
-        held = as_inputs(self.all.at(self.choosing))
+        held = as_inputs(self.all.at(self.folds.choosing))
         return BestWeights(held.inputs, self.patience, held.error_weights, held.targets)
 
     def _trainer(self, settings: Settings, kept: Split, best: BestWeights) -> Trainer:
         test = Split(best.items, targets=best.targets)
-        dataset = Dataset(ARRAY, as_inputs(kept), test, "array", "")
+        dataset = Dataset(ARRAY, as_inputs(kept), test, "array", "", aside=best.items)
         if self.start is None:
             objective = build(settings, dataset)
         else:
@@ -258,32 +233,10 @@ class ModelSelection:
         return Trainer(run, dataset, objective, best=best, quiet=self.quiet)
 
     def _judged(self, candidate: Candidate, rank: int) -> Judgment | None:
-        """Return errors of a network and of PCA on held-out items; None if it diverges, collapses or gains nothing.
-
-        PCA of all items has seen the held-out ones. Its error on new ones follows from two errors on these: e + c/k of
-        the PCA of the k items that the network had, and e - c/n of the PCA of all n. A network that is trained anew has
-        fewer items than the candidate had, and is compared with the PCA of as many fewer.
-        """
-        n = len(self.items)
-        everything = _floor(self.all, self.all, rank)
-        judgments, rows = [], []
-        # A network that goes on has been trained on the other folds before.
-        for number in range(1, min(self.folds, FOLDS)) if n < FEW and self.start is None else (0,):
-            kept_rows, held_rows = self._fold(number)
-            kept, held = self.all.at(kept_rows), self.all.at(held_rows)
-            errors = self._again(candidate, kept, held, rank) if number else candidate.errors
-            if errors is None:
-                return None
-            floor, seen = _floor(kept, held, rank), everything.at(rank)[held_rows]
-            weight = (len(kept) + len(self.kept)) / (len(kept) + n)
-            judgments.append((errors, weight * floor.at(rank) + (1 - weight) * seen, floor.at(0)))
-            rows.append(held_rows)
-            weights = self.all.at(np.concatenate(rows)).error_weights
-            network, pca, mean = (np.concatenate(parts) for parts in zip(*judgments, strict=True))
-            judgment = Judgment(network, pca, mean, weights)
-            if judgment.gain <= 0:  # more folds would hardly change that, and each of them is a training
-                return None
-        return judgment
+        """Return errors of a network and of PCA on held-out items; None if it diverges or collapses."""
+        return judge(
+            self.all, self.folds, rank, candidate.errors, lambda kept, held: self._again(candidate, kept, held, rank)
+        )
 
     def _again(self, candidate: Candidate, kept: Split, held: Split, rank: int) -> NDArray[np.float64] | None:
         """Return the errors on other held-out items of a network trained like the candidate.
@@ -305,10 +258,6 @@ def finished(model: Autoencoder, items: Split) -> Autoencoder:
     some = as_inputs(items.at(linear_path_rows(items.inputs.shape)))
     refit_linear_path(small, some.inputs, some.weights, some.targets)
     return continued_as_pca(small, some.inputs, some.weights)
-
-
-def _floor(kept: Split, held: Split, most: int) -> LinearFloor:
-    return LinearFloor.fit(kept.inputs, held.inputs, most, kept.weights, held.error_weights, held.targets)
 
 
 def _errors(model: Autoencoder, held: Split) -> NDArray[np.float64]:

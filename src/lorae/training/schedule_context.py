@@ -8,16 +8,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lorae.data import subsample_evenly
+from lorae.config.resolution import has_pca_floor
+from lorae.config.settings import Settings
+from lorae.data import Dataset, subsample_evenly
 from lorae.errors import LoraeError
 from lorae.linalg import principal_axes
 from lorae.models.observed import mean_squares, squared_errors
 from lorae.objectives.objective import Objective
 from lorae.optim.proximal_adam import ProximalAdam
 from lorae.runs.store import RunStore
+from lorae.training.judging import FOLDS, MOST_ASIDE, Folds
 
 # Items set aside to measure the errors that decide on a rank: a tenth, at most as many as give a mean to about 2%.
-ASIDE_SHARE, MOST_ASIDE = 0.1, 2000
+ASIDE_SHARE = 0.1
 
 # Items to measure whether a model explains half of the variance: few suffice, as training soon passes that share.
 PROBED = 256
@@ -27,6 +30,17 @@ STEPS_TO_JUDGE = 200
 # A model has died if its error is this many times that of the mean of all items. A collapsed latent is as good as the
 # mean, and may be intended; a small network that learns slowly may be a quarter worse; saturated outputs are far worse.
 WORSE_THAN_THE_MEAN = 2.0
+
+
+def split_training_items(settings: Settings, dataset: Dataset) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    """Return the inputs to train on, and those that choose the rank or the end of the training, if there are any."""
+    inputs = np.asarray(dataset.train.inputs)
+    if dataset.aside is not None or not settings.holds_out:
+        return inputs, dataset.aside
+    if has_pca_floor(settings, dataset.kind) and len(inputs) >= FOLDS:
+        folds = Folds(len(inputs), settings.split_seed)
+        return inputs[folds.kept(0)], inputs[folds.held(0)]
+    return set_aside(inputs, settings.split_seed)
 
 
 def set_aside(inputs: NDArray[Any], seed: int) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -7,6 +7,7 @@ from types import ModuleType
 from typing import Any
 
 from lorae.errors import LoraeError
+from lorae.system.faults import reason_of
 from lorae.training.callbacks import Progress
 
 # Name of the tracker -> the module that it needs.
@@ -109,9 +110,18 @@ class WeightsAndBiases(Tracker):
 class MLflow(Tracker):
     """A run of MLflow, in the store and experiment of MLFLOW_TRACKING_URI and MLFLOW_EXPERIMENT_NAME."""
 
+    def __init__(self, module: ModuleType) -> None:
+        super().__init__(module)
+        try:
+            self.client = self.module.MlflowClient()
+        except self.module.exceptions.MlflowException as error:  # before anything is trained
+            raise LoraeError(
+                f"track: got 'mlflow', whose store cannot be used ({reason_of(error)}); for a folder set the variables "
+                "MLFLOW_TRACKING_URI=file:FOLDER and, since MLflow 3, MLFLOW_ALLOW_FILE_STORE=true"
+            ) from None
+
     def connect(self, progress: Progress) -> None:
         """See `Tracker.connect`; the tag `lorae.run` finds the record of a resumed run."""
-        self.client = self.module.MlflowClient()
         name = os.environ.get("MLFLOW_EXPERIMENT_NAME", "lorae")
         experiment = self.client.get_experiment_by_name(name)
         place = experiment.experiment_id if experiment else self.client.create_experiment(name)

@@ -30,7 +30,7 @@ from lorae.training.best_weights import BestWeights
 from lorae.training.builders import build
 from lorae.training.callbacks import CallbackError, Callbacks, Progress
 from lorae.training.checkpointing import Checkpoints
-from lorae.training.schedule_context import ScheduleContext, set_aside
+from lorae.training.schedule_context import ScheduleContext, split_training_items
 from lorae.training.schedule_factory import schedule_of
 from lorae.training.schedules import StepConfig
 from lorae.training.statistics import Statistics
@@ -39,7 +39,7 @@ from lorae.training.step import build_optimizers, build_step
 # Test items measured after every epoch: enough to show the trend, about 1% of an epoch's time.
 MONITORED = 2000
 
-# Steps between two records of a training that keeps its best weights, whose error it measures more often anyway.
+# Steps between two records of a training with items aside of its own, one of many whose errors are measured otherwise.
 # A short training has this number of records.
 RECORDED, SHORT = 50, 10
 
@@ -106,9 +106,7 @@ class Trainer:
             clip_gradients=self.settings.clip_gradients,
             capture=self.settings.capture == "auto" and not self.objective.reads_back,
         )
-        inputs, aside = np.asarray(dataset.train.inputs), None
-        if self.settings.holds_out:
-            inputs, aside = set_aside(inputs, self.settings.split_seed) if best is None else (inputs, best.items)
+        inputs, aside = split_training_items(self.settings, dataset)
         self.items = torch.from_numpy(inputs)
         targets = dataset.train.targets
         self.targets = None if targets is None else torch.from_numpy(np.asarray(targets)).to(self.device)
@@ -123,7 +121,7 @@ class Trainer:
         self.generator = torch.Generator("cpu").manual_seed(self.settings.seed)
         self.schedule = schedule_of(self.settings, self.steps_per_epoch)
         # Of few items an epoch is a few steps, which take less time than measuring the model.
-        apart = 1 if best is None else min(RECORDED, self.total_steps // SHORT)
+        apart = 1 if dataset.aside is None else min(RECORDED, self.total_steps // SHORT)
         epochs = max(1, math.ceil(apart / self.steps_per_epoch))
         self.steps_per_record = epochs * self.steps_per_epoch
         self.statistics = Statistics(run, self.objective, self.proximal, self.steps_per_epoch)
