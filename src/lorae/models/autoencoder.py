@@ -15,6 +15,7 @@ from lorae.errors import LoraeError
 from lorae.isolation import isolated
 from lorae.metrics.ranks import rank_at
 from lorae.metrics.spectrum import TOLERANCE, Spectrum, latent_spectrum
+from lorae.models.accepted_items import accepted_items
 from lorae.models.bottlenecks import IdentityBottleneck, Latent, get_bottleneck
 from lorae.models.low_rank import numerical_rank
 from lorae.models.networks import Encoder, MissingEncoder, apply_spectral_norm
@@ -23,7 +24,6 @@ from lorae.models.scaling import Scaling as Scaling
 from lorae.models.spec import ModelSpec as ModelSpec
 from lorae.models.spec import build_pair
 from lorae.models.truncation import PrincipalTruncation, find_truncation
-from lorae.plain_arrays import plain_array
 from lorae.randomness import drawing_from
 from lorae.validation import whole
 
@@ -319,24 +319,7 @@ class Autoencoder(nn.Module):
         return latent.z
 
     def _accepted(self, items: Array) -> Array:
-        """Return items of the model's shape and range; others are prepared as in training, or refused."""
-        if self.read is not None and not isinstance(items, (np.ndarray, Tensor, list)):
-            items = self.read(items)
-        given = plain_array(items, "items")
-        items = items if isinstance(items, Tensor) else given
-        images, floats = self.spec.images, given.dtype.kind == "f"
-        outside = floats and images and len(given) > 0 and not (given.min() >= 0 and given.max() <= 1)
-        prepared_type = not images or given.dtype == np.uint8 or (floats and not outside)
-        as_in_training = given.shape[1:] == self.spec.shape and prepared_type
-        if self.prepare is not None and not as_in_training:
-            prepared = self.prepare(given)
-            return torch.from_numpy(prepared) if isinstance(items, Tensor) else prepared
-        if floats and not np.isfinite(given).all():
-            raise LoraeError("items: got values that are not finite, expected finite ones")
-        if outside:
-            found = f"from {given.min():g}" if given.min() < 0 else f"up to {given.max():g}"
-            raise LoraeError(f"images: got values {found}, expected uint8, or floats in [0, 1]")
-        return items
+        return accepted_items(items, self.spec, self.prepare, self.read)
 
     def in_chunks(self, function: Callable[[Tensor], Tensor], items: Array, shape: tuple[int, ...]) -> Array:
         """Return a function's results on items (n, *shape), computed chunk by chunk in evaluation mode, on the CPU."""
