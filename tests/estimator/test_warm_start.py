@@ -56,9 +56,7 @@ def test_a_rank_that_was_found_is_kept_and_another_one_refused(plane, rank):
     assert model.fit(plane[:300]).rank_ == found
     assert model.search_ is None
     model.set_params(rank=found + 1)
-    with pytest.raises(
-        ValueError, match=rf"rank: got {found + 1}, but warm_start goes on from a model of rank {found}"
-    ):
+    with pytest.raises(ValueError, match=rf"rank: got {found + 1}, but this fit goes on from a model of rank {found}"):
         model.fit(plane)
     assert model.set_params(warm_start=False).fit(plane).rank_ == found + 1
 

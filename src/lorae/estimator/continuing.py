@@ -25,26 +25,30 @@ class ContinuingMixin(BaseEstimator):  # type: ignore[misc]
     # Short hashes of the items that the network was trained on; None in files and pickles of earlier versions.
     _seen: NDArray[np.int64] | None = None
 
-    @property
-    def _continues(self) -> bool:
+    def _continues(self, share: float | None) -> bool:
         with value_errors():
             asked = rules.switch().check("warm_start", self.warm_start, "parameter of LoRAE")
-        return bool(asked and hasattr(self, "model_"))
+        return bool((asked or share is not None) and hasattr(self, "model_"))
 
-    def _continued(self, settings: Settings) -> Settings:
-        """Return settings with the rank of the fitted model; ValueError where another number is asked for."""
-        if not self._continues:
+    def _continued(self, settings: Settings, share: float | None) -> Settings:
+        """Return settings with the rank of the fitted model, for a share of the epochs in a further batch.
+
+        ValueError where another number is asked for.
+        """
+        if not self._continues(share):
             return settings
         if isinstance(settings.rank, int) and settings.rank != self.rank_:
             raise ValueError(
-                f"rank: got {settings.rank}, but warm_start goes on from a model of rank {self.rank_}; ask for that or "
+                f"rank: got {settings.rank}, but this fit goes on from a model of rank {self.rank_}; ask for that or "
                 "'auto', or set warm_start=False"
             )
-        return dataclasses.replace(settings, rank=self.rank_)
+        assert isinstance(settings.epochs, int)
+        epochs = max(1, round((share or 1.0) * settings.epochs))
+        return dataclasses.replace(settings, rank=self.rank_, epochs=epochs)
 
-    def _continuation(self, items: NDArray[Any], units: Units | None) -> Continuation | None:
+    def _continuation(self, items: NDArray[Any], units: Units | None, share: float | None) -> Continuation | None:
         """Return what a fit of items goes on from; None for a first fit, and for PCA, from which every fit starts."""
-        if not self._continues or not self.curved_:
+        if not self._continues(share) or not self.curved_:
             return None
         if self._seen is None:
             raise ValueError(
@@ -58,6 +62,12 @@ class ContinuingMixin(BaseEstimator):  # type: ignore[misc]
         if units is not None:
             units.inverse().fold_into(model.scaling)
         return Continuation(model, seen)
+
+    def _has_enough(self, items: NDArray[Any]) -> bool:
+        """Return whether there are items to judge by whether the network goes on, or to replace a PCA."""
+        if not self.curved_ or self._seen is None:
+            return len(items) >= FEWEST
+        return int((~np.isin(_hashes(items), self._seen)).sum()) >= FEWEST_UNSEEN
 
     def _remember_seen(self, items: NDArray[Any], rows: NDArray[np.int64], start: Continuation | None) -> None:
         """Keep the hashes of the items in rows, on which the network was trained, and of those before."""

@@ -21,6 +21,7 @@ from lorae.estimator.inputs import WeightedItems, floating, plain, value_errors
 from lorae.estimator.missing import MissingMixin, are_equal, completed, observed_weights, units_of
 from lorae.estimator.parameters import BATCH_SIZE, folds_of, settings_of, with_width
 from lorae.estimator.storage import StorageMixin
+from lorae.estimator.streaming import StreamingMixin
 from lorae.estimator.summary import SummaryMixin
 from lorae.isolation import isolated
 from lorae.models.observed import squared_errors
@@ -42,6 +43,7 @@ class LoRAE(
     GenerationMixin,
     MissingMixin,
     StorageMixin,
+    StreamingMixin,
     SummaryMixin,
 ):
     """Low-rank autoencoder as a scikit-learn transformer: PCA's interface with a nonlinear encoder and decoder.
@@ -175,20 +177,26 @@ class LoRAE(
         training and in held-out errors; a whole number is the same as so many copies of the item. Raises ValueError
         for other data and for parameters that do not fit.
         """
-        items, weights, count = self._weighted(self._validated(X, fitting=True), sample_weight)
+        self._learn(self._validated(X, fitting=True), sample_weight)
+        self._sample = None
+        return self
+
+    def _learn(self, items: NDArray[Any], sample_weight: Any, share: float | None = None) -> None:
+        """Learn from validated items; go on from the fitted model, for a share of the epochs, if that is given."""
+        items, weights, count = self._weighted(items, sample_weight)
         if are_equal(items):
             raise ValueError("X: all items are the same, expected different ones")
         units = None if self._images else units_of(items, by_columns=bool(self.standardize), weights=weights)
         with value_errors():
             contamination = rules.real(0.0, 0.5).check("contamination", self.contamination, "parameter of LoRAE")
-            settings = self._continued(settings_of(self.get_params(), items.shape))
+            settings = self._continued(settings_of(self.get_params(), items.shape), share)
             scaled = items if units is None else units.scaled(items)
             imputation = LinearImputation.fit(scaled, weights) if self._masks and units is not None else None
             known = completed(scaled, weights, imputation)
             settings = with_width(settings, known.inputs)
             noises = NOISES if self.noise is None else (float(self.noise),)
             stopping = rules.switch().check("early_stopping", self.early_stopping, "parameter of LoRAE")
-            start = self._continuation(items, units)
+            start = self._continuation(items, units, share)
             selection = ModelSelection(
                 settings,
                 known.inputs,
@@ -204,7 +212,7 @@ class LoRAE(
             model = chosen.model
         missed = unmet_target(settings, chosen.search)
         if missed is not None:
-            warnings.warn(f"{missed}; raise epochs or latent_dim, or ask for less", LoraeWarning, stacklevel=3)
+            warnings.warn(f"{missed}; raise epochs or latent_dim, or ask for less", LoraeWarning, stacklevel=4)
         if units is not None:
             units.fold_into(model.double().scaling)
             imputation = imputation and imputation.in_units(units)
@@ -218,7 +226,6 @@ class LoRAE(
         errors = squared_errors(model, known.inputs, known.targets)
         self._set_threshold(errors, weights, contamination)
         self._remember(known, count, errors, settings.seed)
-        return self
 
     @isolated()
     def transform(self, X: Any) -> NDArray[Any]:
@@ -299,7 +306,7 @@ class LoRAE(
         """Return items as training takes them: float vectors (n, d), or images (n, c, h, w)."""
         items: NDArray[Any]
         X = plain(X)
-        least, fitting = 3 if fitting else 1, fitting and not self._continues
+        least, fitting = 3 if fitting else 1, fitting and not self._continues(None)
         if np.asarray(X).ndim <= 2:  # from the array: not every input of scikit-learn has `ndim`
             finite = "allow-nan" if self._masks else True
             rules_of_rows = {"ensure_min_samples": least, "ensure_all_finite": finite}

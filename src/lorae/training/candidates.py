@@ -66,12 +66,14 @@ class Judgment:
     """Squared errors on held-out items (m,) of a network, of PCA of the same rank, and of the mean.
 
     weights: of these items (m,); None weighs them alike
+    proven: whether the network goes on from one that other items have proven better than PCA
     """
 
     network: NDArray[np.float64]
     pca: NDArray[np.float64]
     mean: NDArray[np.float64]
     weights: NDArray[np.float64] | None = None
+    proven: bool = False
 
     @property
     def errors(self) -> tuple[float, float, float]:
@@ -97,5 +99,5 @@ class Judgment:
 
     @property
     def pays(self) -> bool:
-        """Whether the network's error is below PCA's by more than chance."""
-        return self.gain > max(GAIN * self.errors[1], SIGMAS * self.gain_error)
+        """Whether the network's error is below PCA's, by more than chance unless that is proven."""
+        return self.gain > 0 if self.proven else self.gain > max(GAIN * self.errors[1], SIGMAS * self.gain_error)

@@ -234,9 +234,10 @@ class ModelSelection:
 
     def _judged(self, candidate: Candidate, rank: int) -> Judgment | None:
         """Return errors of a network and of PCA on held-out items; None if it diverges or collapses."""
-        return judge(
+        judged = judge(
             self.all, self.folds, rank, candidate.errors, lambda kept, held: self._again(candidate, kept, held, rank)
         )
+        return judged and dataclasses.replace(judged, proven=self.start is not None)
 
     def _again(self, candidate: Candidate, kept: Split, held: Split, rank: int) -> NDArray[np.float64] | None:
         """Return the errors on other held-out items of a network trained like the candidate.
