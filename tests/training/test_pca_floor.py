@@ -109,7 +109,15 @@ def test_a_network_that_is_better_is_kept_with_a_fitted_linear_path(parabola):
     np.testing.assert_allclose(model.reconstruct(train), before, atol=1e-4)
 
 
-@pytest.mark.usefixtures("fifty_epochs")
+@pytest.fixture
+def heeds_interrupts():
+    """Python's own handler of SIGINT, which a shell lets its background jobs ignore."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("fifty_epochs", "heeds_interrupts")
 def test_an_interruption_of_the_comparison_costs_nothing(parabola, tmp_path, monkeypatch):
     options = {"rank": 1, "latent_dim": 1, **FAST}
     better = Judgment(np.zeros(9), np.ones(9), np.ones(9))  # in place of networks that are trained anew
