@@ -178,7 +178,7 @@ class LoRAE(
         for other data and for parameters that do not fit.
         """
         self._learn(self._validated(X, fitting=True), sample_weight)
-        self._sample = None
+        self.__dict__.pop("_sample", None)  # of batches before
         return self
 
     def _learn(self, items: NDArray[Any], sample_weight: Any, share: float | None = None) -> None:
