@@ -13,10 +13,10 @@ from lorae import LoRAE
 from lorae.data import Split
 from lorae.estimator.imputation import LinearImputation
 from lorae.estimator.missing import units_of
-from lorae.metrics.linear_floor import LinearFloor
+from lorae.metrics.linear_floor import LinearFloor, mean_squares
 from lorae.models.autoencoder import Autoencoder, ModelSpec
 from lorae.models.linear_path import refit_linear_path
-from lorae.models.observed import mean_squares, squared_errors
+from lorae.models.observed import squared_errors
 from lorae.models.scaling import Units
 from lorae.objectives.objective import Objective
 

@@ -56,7 +56,7 @@ class ContinuingMixin(BaseEstimator):  # type: ignore[misc]
                 "warm_start=False"
             )
         seen = np.isin(_hashes(items), self._seen)
-        if (~seen).sum() < FEWEST_UNSEEN:
+        if not _are_enough(seen):
             return None
         model = copy.deepcopy(self.model_)
         if units is not None:
@@ -67,12 +67,16 @@ class ContinuingMixin(BaseEstimator):  # type: ignore[misc]
         """Return whether there are items to judge by whether the network goes on, or to replace a PCA."""
         if not self.curved_ or self._seen is None:
             return len(items) >= FEWEST
-        return int((~np.isin(_hashes(items), self._seen)).sum()) >= FEWEST_UNSEEN
+        return _are_enough(np.isin(_hashes(items), self._seen))
 
     def _remember_seen(self, items: NDArray[Any], rows: NDArray[np.int64], start: Continuation | None) -> None:
         """Keep the hashes of the items in rows, on which the network was trained, and of those before."""
         earlier = self._seen if start is not None and self._seen is not None else np.zeros(0, np.int64)
         self._seen = np.union1d(_hashes(items[rows]), earlier)
+
+
+def _are_enough(seen: NDArray[np.bool_]) -> bool:
+    return int((~seen).sum()) >= FEWEST_UNSEEN
 
 
 def _hashes(items: NDArray[Any]) -> NDArray[np.int64]:

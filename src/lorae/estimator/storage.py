@@ -18,8 +18,8 @@ from lorae.isolation import isolated
 from lorae.models.graphs import KEY
 from lorae.runs.model_files import rebuild
 from lorae.system.faults import reason_of
-from lorae.system.files import read_file, write_atomically
-from lorae.system.tensor_file import check_seal, sealed
+from lorae.system.files import write_atomically
+from lorae.system.tensor_file import metadata_of, read_sealed, sealed
 
 # Raised when a file of this version can no longer be read by earlier ones.
 SCHEMA = 2  # 2: `handle_missing`, `warm_start`
@@ -116,20 +116,16 @@ class StorageMixin(BaseEstimator):  # type: ignore[misc]
         from safetensors.torch import load
 
         try:
-            content = read_file(Path(path))
-        except OSError as error:
-            raise ValueError(f"{path}: {reason_of(error)}") from None
-        try:
-            check_seal(content)
+            content = read_sealed(Path(path))
             tensors = load(content)
-            # A size, then as many bytes of JSON.
-            header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-            about = json.loads(header["__metadata__"][KEY])
+            about = json.loads(metadata_of(content)[KEY])
             if about["kind"] != "LoRAE":
                 raise KeyError("kind")
             if about["schema"] > SCHEMA:
                 raise ValueError(f"schema {about['schema']}, of a later version of lorae; upgrade lorae")
             return _restored(cls, about, tensors)
+        except OSError as error:
+            raise ValueError(f"{path}: {reason_of(error)}") from None
         except (SafetensorError, LoraeError, KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
             raise ValueError(f"{path}: not a file that LoRAE.save wrote, or damaged ({reason_of(error)})") from None
 

@@ -36,7 +36,7 @@ class Sample:
     fitted_at: int = 0
 
     def add(self, items: NDArray[Any], weights: NDArray[np.float64], generator: np.random.Generator) -> None:
-        """Add items (n, ...) with weights (n,)."""
+        """Add items (n, ...) with weights (n,); arrays from before are left as they are."""
         room = max(0, self.most - len(self.items))
         self.items = np.concatenate([self.items, items[:room]])
         self.weights = np.concatenate([self.weights, weights[:room]])
@@ -95,7 +95,7 @@ class StreamingMixin(BaseEstimator):  # type: ignore[misc]
         first = not hasattr(self, "model_")
         items = self._validated(X, fitting=first)
         weights = _check_sample_weight(sample_weight, items, dtype=np.float64, ensure_non_negative=True)
-        sample = Sample(items[:0], weights[:0], KEPT) if self._sample is None else copy.deepcopy(self._sample)
+        sample = Sample(items[:0], weights[:0], KEPT) if self._sample is None else copy.copy(self._sample)
         sample.add(items, weights, np.random.default_rng([seed_of(self.random_state), sample.seen]))
         share = len(items) / len(sample.items)
         if first or self._has_enough(sample.items):

@@ -10,8 +10,8 @@ from sklearn.base import BaseEstimator
 
 from lorae.data import Split
 from lorae.estimator.imputation import column_means
+from lorae.metrics.linear_floor import mean_squares
 from lorae.models.autoencoder import CHUNK
-from lorae.models.observed import mean_squares
 
 # Codes kept for fitting a density: more would change it by less than the noise of a sample.
 MOST_CODES = 10_000

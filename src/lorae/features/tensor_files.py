@@ -7,8 +7,7 @@ from torch import Tensor, nn
 
 from lorae.errors import LoraeError, NotApplicableError
 from lorae.system.faults import reason_of
-from lorae.system.files import read_file
-from lorae.system.tensor_file import DamagedFileError, check_seal
+from lorae.system.tensor_file import DamagedFileError, read_sealed
 
 # Other formats of weights are pickles or contain some, torch.export's included, or programs, such as TorchScript.
 REFUSED = "a .pt, .pth, .bin or .pt2 file is not accepted, because reading it can execute code"
@@ -21,9 +20,7 @@ def read_tensors(path: str | Path, name: str, expected: str) -> dict[str, Tensor
 
     path = Path(path).expanduser()
     try:
-        content = read_file(path)
-        check_seal(content)
-        return load(content)  # not `load_file`, which takes no path with bytes that are not UTF-8
+        return load(read_sealed(path))  # not `load_file`, which takes no path with bytes that are not UTF-8
     except (OSError, DamagedFileError) as error:
         reason = f"cannot read {path} ({reason_of(error)})"
     except SafetensorError as error:

@@ -44,7 +44,7 @@ class LinearFloor:
         axes, variances = axes[real], variances[real]
         centered = as_vectors(held) - mean
         if targets is not None:
-            errors = _observed_errors(centered, axes, ~np.isnan(as_vectors(targets)))
+            errors = _observed_errors(centered, axes, as_vectors(targets))
             return cls(mean, axes, variances, errors, held_weights)
         kept_squares = np.cumsum(np.square(centered @ axes.T), axis=1)
         total = np.square(centered).sum(axis=1, keepdims=True)
@@ -72,15 +72,30 @@ class LinearFloor:
 
 
 def _observed_errors(
-    centered: NDArray[np.float64], axes: NDArray[np.float64], seen: NDArray[np.bool_]
+    centered: NDArray[np.float64], axes: NDArray[np.float64], targets: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Return the errors (m, ranks + 1) of centered rows over the entries that were seen, with ever more axes."""
-    left, counts = centered.copy(), seen.sum(axis=1).clip(min=1)
-    errors = [np.square(np.where(seen, left, 0.0)).sum(axis=1) / counts]
+    """Return the errors (m, ranks + 1) of centered rows over the entries that targets have, with ever more axes."""
+    left = centered.copy()
+    errors = [mean_squares(left, targets)]
     for axis in axes:
         left -= np.outer(centered @ axis, axis)
-        errors.append(np.square(np.where(seen, left, 0.0)).sum(axis=1) / counts)
+        errors.append(mean_squares(left, targets))
     return np.stack(errors, axis=1)
+
+
+def mean_squares(differences: NDArray[np.float64], targets: NDArray[Any] | None) -> NDArray[np.float64]:
+    """Return the mean square of each row of differences (n, d) over the entries that its targets have, zero for none.
+
+    >>> mean_squares(np.array([[1.0, 3.0], [2.0, 5.0]]), np.array([[0.0, 0.0], [0.0, np.nan]]))
+    array([5., 4.])
+    """
+    squares = np.square(differences)
+    if targets is None:
+        means: NDArray[np.float64] = squares.mean(axis=1)
+    else:
+        seen = ~np.isnan(targets).reshape(squares.shape)
+        means = np.where(seen, squares, 0.0).sum(axis=1) / seen.sum(axis=1).clip(min=1)
+    return means
 
 
 def as_vectors(items: NDArray[Any]) -> NDArray[np.float64]:

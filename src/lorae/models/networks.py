@@ -79,6 +79,7 @@ class Limits(nn.Module):
         """Clamp nothing, as before the range was known."""
         self.low.fill_(-LARGEST)
         self.high.fill_(LARGEST)
+        self.known = False
 
     @contextlib.contextmanager
     def renewed(self) -> Iterator[None]:

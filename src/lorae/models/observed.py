@@ -28,18 +28,3 @@ def squared_errors(model: Autoencoder, items: NDArray[Any], targets: NDArray[Any
         return means
 
     return np.asarray(model.in_chunks(errors, pairs, (2, *model.spec.shape)))
-
-
-def mean_squares(differences: NDArray[np.float64], targets: NDArray[Any] | None) -> NDArray[np.float64]:
-    """Return the mean square of each row of differences (n, d) over the entries that its targets have, zero for none.
-
-    >>> mean_squares(np.array([[1.0, 3.0], [2.0, 5.0]]), np.array([[0.0, 0.0], [0.0, np.nan]]))
-    array([5., 4.])
-    """
-    squares = np.square(differences)
-    if targets is None:
-        means: NDArray[np.float64] = squares.mean(axis=1)
-    else:
-        seen = ~np.isnan(targets).reshape(squares.shape)
-        means = np.where(seen, squares, 0.0).sum(axis=1) / seen.sum(axis=1).clip(min=1)
-    return means

@@ -12,8 +12,8 @@ from lorae.errors import LoraeError
 from lorae.isolation import isolated
 from lorae.runs.schema import read_record, rename_weights, write_record
 from lorae.system.faults import reason_of
-from lorae.system.files import read_file, write_atomically
-from lorae.system.tensor_file import DamagedFileError, check_seal, sealed
+from lorae.system.files import write_atomically
+from lorae.system.tensor_file import DamagedFileError, read_sealed, sealed
 
 if TYPE_CHECKING:
     import torch
@@ -83,9 +83,7 @@ def read_kept(kind: Kept, folder: Path) -> "NDArray[Any] | None":
     if not path.exists():
         return None
     try:
-        content = read_file(path)
-        check_seal(content)
-        array: NDArray[Any] = load(content)[key]
+        array: NDArray[Any] = load(read_sealed(path))[key]
     except (OSError, SafetensorError, DamagedFileError, KeyError, ValueError) as error:
         raise LoraeError(f"{path}: does not hold {words} ({reason_of(error)}); delete it") from None
     return array
@@ -103,9 +101,7 @@ def _read_weights(folder: Path) -> dict[str, Any]:
     from safetensors.torch import load
 
     # Not `load_file`, which takes no path with bytes that are not UTF-8.
-    content = read_file(folder / "model.safetensors")
-    check_seal(content)
-    return rename_weights(load(content))
+    return rename_weights(load(read_sealed(folder / "model.safetensors")))
 
 
 def check_shapes(weights: Mapping[str, Any], model: "Autoencoder") -> None:

@@ -10,10 +10,9 @@ from lorae.config.settings import ARRAY, Settings
 from lorae.data import Dataset, Split, even_rows
 from lorae.errors import MODEL_FAILURES, CollapsedError, DivergedError
 from lorae.metrics.linear_dimension import linear_dimension
-from lorae.metrics.linear_floor import as_vectors
+from lorae.metrics.linear_floor import as_vectors, mean_squares
 from lorae.models.autoencoder import Autoencoder, ModelSpec
 from lorae.models.linear_path import continued_as_pca, refit_linear_path, set_linear_path
-from lorae.models.observed import mean_squares
 from lorae.runs.store import InMemoryRun
 from lorae.system.hardware import thread_count
 from lorae.training.best_weights import PATIENCE, BestWeights

@@ -13,7 +13,8 @@ from lorae.config.settings import Settings
 from lorae.data import Dataset, subsample_evenly
 from lorae.errors import LoraeError
 from lorae.linalg import principal_axes
-from lorae.models.observed import mean_squares, squared_errors
+from lorae.metrics.linear_floor import mean_squares
+from lorae.models.observed import squared_errors
 from lorae.objectives.objective import Objective
 from lorae.optim.proximal_adam import ProximalAdam
 from lorae.runs.store import RunStore
