@@ -2,15 +2,15 @@ import numpy as np
 import pytest
 import torch
 
-from lorae import linalg
 from lorae.errors import LoraeError
 from lorae.linalg import (
-    POLAR,
     column_deviations,
     nuclear_norm,
     principal_axes,
     threshold_singular_values,
+    thresholding,
 )
+from lorae.linalg.polar import POLAR
 from lorae.metrics.ranks import energy_rank, entropy_rank, rank_at, stable_rank
 
 METHODS = ["svd", "eigh", "polar"]
@@ -243,9 +243,9 @@ def wide_layer(noise, kept=20, width=256, seed=0):
 def test_thresholding_of_a_wide_layer_by_a_few_directions_is_that_by_all(monkeypatch, threshold, bound, rows, columns):
     M = torch.zeros(rows, columns, dtype=torch.float64)
     M[:256, :256] = wide_layer(noise=0.003)
-    assert linalg._leading_directions(M.mT @ M if rows >= columns else M @ M.mT, threshold, bound) is not None
+    assert thresholding._leading_directions(M.mT @ M if rows >= columns else M @ M.mT, threshold, bound) is not None
     few, some = threshold_singular_values(M, threshold, bound)
-    monkeypatch.setattr(linalg, "SKETCHED_FROM", 1000)
+    monkeypatch.setattr(thresholding, "SKETCHED_FROM", 1000)
     every, all_values = threshold_singular_values(M, threshold, bound)
     torch.testing.assert_close(some, all_values, atol=1e-9, rtol=0)
     assert torch.linalg.matrix_norm(few - every, 2) < 1e-7
@@ -253,7 +253,7 @@ def test_thresholding_of_a_wide_layer_by_a_few_directions_is_that_by_all(monkeyp
 
 def test_directions_that_could_stay_are_not_left_out():
     def directions(M, threshold, bound=None):
-        return linalg._leading_directions(M.mT @ M, threshold, bound)
+        return thresholding._leading_directions(M.mT @ M, threshold, bound)
 
     assert directions(wide_layer(noise=0.003), 0.01) is not None
     assert directions(wide_layer(noise=0.003), 0.0) is None  # all stay

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -32,6 +32,7 @@ NEEDED = {
     "matplotlib": "matplotlib",
     "filelock": "filelock",
     "platformdirs": "platformdirs",
+    "pooch": "pooch",
     "sklearn": "scikit-learn",
     "pytest": "pytest",
     "efficientnet_lite_pytorch": "efficientnet-lite-pytorch",
@@ -56,12 +57,12 @@ PARTS = (
     Part("profile", 30),
     Part("penalties", 75),
     Part("alone", 95, needs="mnist"),
+    Part("several", 60),
     Part("digits", 240, needs="mnist"),
     Part("celeba-steps", 75),
     Part("faces", 290, needs="faces"),
     Part("evaluation", 45),
     Part("compiled", 32),
-    Part("several", 90),
 )
 # In a smoke run one process does all but the tests: starting a process takes longer than what it does.
 SMOKE = ("tests", "mnist-steps,profile,penalties,celeba-steps,evaluation,compiled,several,alone,digits,faces")
@@ -74,6 +75,10 @@ def main() -> None:
         from benchmarks.gpu.page import draw
 
         draw()
+    elif options.adopt is not None:
+        from benchmarks.gpu.paper import adopt
+
+        adopt(options.adopt, ROOT / "runs" / "paper-paper")
     elif options.one_process is not None:
         from benchmarks.gpu.several import one_process
 
@@ -96,8 +101,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--faces", type=Path, help="tar with img_align_celeba/*.jpg")
     parser.add_argument("--wheels", type=Path, help="folder with wheels of packages that may be missing")
     parser.add_argument("--work", type=Path, help="folder for models and prepared data; a temporary one by default")
-    parser.add_argument("--only", default="", help="some parts in this order, with commas between")
+    parser.add_argument("--only", default="", help="NAME[:SECONDS],...: some parts in this order")
     parser.add_argument("--smoke", action="store_true", help="tiny sizes, on any machine")
+    parser.add_argument("--adopt", type=Path, help="folder of trained models to measure on with `lorae reproduce`")
     parser.add_argument("--draw-only", action="store_true", help="measure nothing")
     parser.add_argument("--part", help=argparse.SUPPRESS)
     parser.add_argument("--seconds", type=float, default=60.0, help=argparse.SUPPRESS)
@@ -118,7 +124,8 @@ def run_all(options: argparse.Namespace) -> None:
     chosen = list(PARTS)
     if options.only:
         by_name = {part.name: part for part in PARTS}
-        chosen = [by_name[name] for name in options.only.split(",")]
+        asked = [word.partition(":") for word in options.only.split(",")]
+        chosen = [replace(by_name[name], seconds=float(s or by_name[name].seconds)) for name, _, s in asked]
     if options.smoke and not options.only:
         chosen = [Part(names, 600) for names in SMOKE]
     with (options.out / "log.txt").open("ab") as log:
@@ -214,9 +221,9 @@ def run_one(part: str, options: argparse.Namespace, deadline: float) -> None:
         case "tests":
             run_tests(records, options)
         case "alone":
-            paper.alone(records, study("digits"))
+            paper.alone(records, study("digits"), smoke=smoke)
         case "digits" | "faces":
-            paper.work_through(records, study(part), deadline - 5)
+            paper.work_through(records, study(part), deadline - 5, paper.together(records, part))
         case "mnist-steps" | "celeba-steps":
             speed.steps(records, part.split("-")[0], smoke=smoke)
         case "several":

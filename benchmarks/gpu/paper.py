@@ -1,9 +1,14 @@
-"""The paper's models at its own length, by the cells of `lorae reproduce`: digits, then faces at full width."""
+"""The paper's models at its own length, by the cells of `lorae reproduce`: digits, then faces at full width.
+
+Models of digits are small: they are trained here, come back as archives and are measured wherever there is time:
+`python -m benchmarks.gpu --adopt OUT` puts them beside the models of `lorae reproduce all --preset paper`. Models of
+faces have 130 MB each and are measured at once.
+"""
 
 import os
 import tarfile
 import time
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,7 +16,9 @@ from typing import Any
 
 import lorae
 from benchmarks.gpu.records import Records
-from benchmarks.gpu.together import prepared, train_together
+from benchmarks.gpu.several import TOGETHER
+from benchmarks.gpu.together import StoppableTrainer, prepared, train_together
+from lorae.api.finishing import finish
 from lorae.reproduction.jobs.pool import run_jobs
 from lorae.reproduction.jobs.store import Job, ResultStore
 from lorae.reproduction.runner import measure
@@ -19,21 +26,26 @@ from lorae.reproduction.tables.measurements import model_key
 from lorae.reproduction.tables.plan import PROTOCOL, planned
 from lorae.reproduction.tables.presets import StudyConfig
 from lorae.reproduction.tables.published import System, tables
+from lorae.runs.run import Run
 
 # Rows of table 3, then of table 7, each for all seeds; and of faces, those of tables 3, 5 and 8, with one seed.
-DIGITS = (("AE", "VAE", "IRMAE", "LoRAE", "LoRAE+, rank 12"), ("1e-1", "1e-2", "1e-4", "1e-5"))
+DIGITS = (("LoRAE+, rank 12", "LoRAE", "IRMAE", "VAE", "AE"), ("1e-1", "1e-2", "1e-4", "1e-5"))
 FACES = (("LoRAE", "AE", "VAE", "IRMAE"), ("LoRAE, weight 1e-3", "GAN", "LS-GAN", "NS-GAN", "VAE + Flow"))
-# What is measured of digits while a model is there; of table 6 the numbers of labels that take seconds.
-STUDIES, LABELS = ("table3", "figure2", "figure3", "table7", "table6"), ("10", "100")
+# The studies whose models of digits are trained, if they have no record.
+STUDIES = ("table3", "figure2", "table7")
 # Inception's weights are not in the package: faces are compared as in the preset `quick`.
 FACE_MEASURES = ("fid", "rank", "pictures")
 # Checkpoints of many models at once would cost more than their steps do.
 KEPT = {"checkpoint_every": 20_000}
-# Models that are trained at once, in threads. More than one only where `several` says that they come to the weights of
-# each alone: on an H100, when all graphs were recorded on one stream, models that trained at once learned badly.
-AT_ONCE = 1
-# Share of a wave's time that training gets; the rest is for measuring.
-TRAINING = 0.72
+# Models of digits and of faces that are trained at once, in threads: more than one only where `several` has found that
+# two models at once come to the weights of each alone.
+AT_ONCE = {"digits": 8, "faces": 4}
+# Share of the time that the training of faces gets; the rest is for measuring.
+TRAINING = 0.8
+# Largest archive that is written, in bytes: what comes back from a machine is often limited.
+ARCHIVE = 16 * 2**20
+# Where the records of the preset `paper` are; only what is missing there is trained.
+RECORDED = Path(__file__).parents[2] / "results" / "paper-full"
 
 
 @dataclass(frozen=True)
@@ -47,24 +59,22 @@ class Study:
     data_root: str | None
     waves: list[list[Job]]
 
+    @property
+    def measured(self) -> bool:
+        """Whether models are measured on this machine."""
+        return self.name == "faces"
+
 
 def row(name: str) -> System:
     """A row of any table of the paper."""
     return next(system for table in tables().values() for system in table.rows if system.name == name)
 
 
-def digit_cells(scale: StudyConfig, rows: Iterable[str], *, smoke: bool) -> list[Job]:
-    """The cells of table and figures that are of these rows' own models."""
-    names = set(rows)
-    found = [entry for name in STUDIES[: 1 if smoke else None] for entry in planned(tables()[name], scale)]
-    cells = [
-        entry.job
-        for entry in found
-        if entry.row in names
-        and entry.data == "mnist"
-        and entry.job.configuration["measure"].get("labels", ["10"])[0] in LABELS
-    ]
-    return list({cell.key: cell for cell in cells}.values())
+def digit_cells(scale: StudyConfig, rows: Iterable[str], *, recorded: Container[str] = ()) -> list[Job]:
+    """The cells of tables and figures that are of these rows' own models and not recorded, in the order of the rows."""
+    found = [entry for name in STUDIES for entry in planned(tables()[name], scale) if entry.data == "mnist"]
+    cells = [entry.job for row in rows for entry in found if entry.row == row]
+    return list({cell.key: cell for cell in cells if cell.key not in recorded}.values())
 
 
 def face_cells(scale: StudyConfig, rows: Iterable[str], *, smoke: bool) -> list[Job]:
@@ -88,10 +98,16 @@ def face_cells(scale: StudyConfig, rows: Iterable[str], *, smoke: bool) -> list[
 
 def digits(work: Path, out: Path, *, smoke: bool) -> Study:
     """Models of digits."""
-    scale = StudyConfig("smoke" if smoke else "paper", "paper", 1 if smoke else 3)
+    scale = digit_scale(smoke=smoke)
+    recorded = {} if smoke else ResultStore(RECORDED).finished()
     rows = (("LoRAE",),) if smoke else DIGITS
-    waves = [digit_cells(scale, names, smoke=smoke) for names in rows]
+    waves = [digit_cells(scale, names, recorded=recorded) for names in rows]
     return Study("digits", "mnist", work / "digits", out / "digits.tar.gz", None, waves)
+
+
+def digit_scale(*, smoke: bool) -> StudyConfig:
+    """The length of the trainings of digits."""
+    return StudyConfig("smoke" if smoke else "paper", "paper", 1 if smoke else 3)
 
 
 def faces(work: Path, out: Path, root: Path, *, smoke: bool) -> Study:
@@ -103,24 +119,24 @@ def faces(work: Path, out: Path, root: Path, *, smoke: bool) -> Study:
     return Study("faces", "celeba", work / "faces", out / "faces.tar.gz", str(root), waves)
 
 
-def alone(records: Records, study: Study) -> None:
-    """LoRAE's first model with nothing beside it: all epochs, statistics and checkpoints included."""
-    name = "LoRAE" if study.data == "mnist" else "AE"
+def alone(records: Records, study: Study, *, smoke: bool) -> None:
+    """LoRAE's first model of digits with nothing beside it: all epochs, statistics and checkpoints included."""
 
     def take() -> dict[str, Any]:
-        cell = next(cell for cell in study.waves[0] if f" {name} seed 0" in cell.name)
-        (trainer,) = build(study, {model_key(cell.configuration["model"]): cell.configuration["model"]}).values()
+        model = digit_cells(digit_scale(smoke=smoke), ["LoRAE"])[0].configuration["model"]
+        (trainer,) = build(study, {model_key(model): model}).values()
         start = time.perf_counter()
-        trainer.fit()
+        trainer.trained = trainer.fit()
         seconds = time.perf_counter() - start
-        mark(study, model_key(cell.configuration["model"]))
+        keep_trained(trainer)
+        mark(study, model_key(model))
         return {"steps": trainer.step, "training": round(seconds, 2), "milliseconds": 1000 * seconds / trainer.step}
 
     records.measure(f"{study.name}: one model alone", take)
 
 
-def work_through(records: Records, study: Study, deadline: float) -> None:
-    """Train the models of a wave and measure each; then the next wave, while there is time."""
+def work_through(records: Records, study: Study, deadline: float, together: int) -> None:
+    """Train the models of a wave and pack or measure each; then the next wave, while there is time."""
     for number, cells in enumerate(study.waves, start=1):
         finished = ResultStore(study.folder).finished()
         left = {cell.key: cell for cell in cells if cell.key not in finished}
@@ -130,12 +146,15 @@ def work_through(records: Records, study: Study, deadline: float) -> None:
         models = {model_key(cell.configuration["model"]): cell for cell in left.values()}
         untrained = {key: c.configuration["model"] for key, c in models.items() if not marked(study, key)}
 
-        until = time.monotonic() + TRAINING * time_left
-        for start in range(0, len(untrained), AT_ONCE):
-            group = dict(list(untrained.items())[start : start + AT_ONCE])
+        until = time.monotonic() + (TRAINING if study.measured else 1.0) * time_left
+        for start in range(0, len(untrained), together):
+            group = dict(list(untrained.items())[start : start + together])
             names = ", ".join(models[key].name.split(":")[0] for key in group)
             if time.monotonic() < until:
                 records.measure(f"{study.name}: {names}", partial(train, study, group, until), again=True)
+        if not study.measured:
+            records.measure(f"{study.name}, wave {number}: archives", partial(archive, study), again=True)
+            continue
 
         def take(left: dict[str, Job] = left) -> dict[str, Any]:
             chosen = [cell for cell in left.values() if marked(study, model_key(cell.configuration["model"]))]
@@ -149,6 +168,12 @@ def work_through(records: Records, study: Study, deadline: float) -> None:
         records.measure(f"{study.name}, wave {number}: measures", take, again=True)
 
 
+def together(records: Records, name: str) -> int:
+    """Return the number of models of a study that are trained at once."""
+    found = next((r["result"] for r in records.all() if r["name"] == TOGETHER and "result" in r), None)
+    return AT_ONCE[name] if found is not None and found["at once"] <= found["twice alone"] else 1
+
+
 def train(study: Study, models: dict[str, dict[str, Any]], until: float) -> dict[str, Any]:
     """Train models at once, and mark those that come to their ends."""
     trainers = build(study, models)
@@ -156,11 +181,20 @@ def train(study: Study, models: dict[str, dict[str, Any]], until: float) -> dict
     found = train_together(trainers, until)
     for key, outcome in found.items():
         if outcome["error"] is None:
+            if not study.measured:
+                keep_trained(trainers[key])
             mark(study, key)
     return {"training": time.monotonic() - built, "each": found}
 
 
-def build(study: Study, models: dict[str, dict[str, Any]]) -> dict[str, Any]:
+def keep_trained(trainer: StoppableTrainer) -> None:
+    """Write the model and the result of its schedule, for `adopt`."""
+    assert trainer.trained is not None
+    trainer.run.add_to_evaluation({"schedule": trainer.schedule.result(), "stopping": None})
+    trainer.run.save_model(trainer.trained)
+
+
+def build(study: Study, models: dict[str, dict[str, Any]]) -> dict[str, StoppableTrainer]:
     """Trainings by the keys of their models, in the folders where `lorae reproduce` looks for them."""
     root = {} if study.data_root is None else {"data_root": study.data_root}
     dataset = lorae.load_data(study.data, **root)
@@ -194,6 +228,40 @@ def pack(study: Study) -> None:
         for path in sorted([store.records_path, *study.folder.glob("pictures/*.png")]):
             archive.add(path, path.relative_to(study.folder))
     unfinished.replace(study.out)
+
+
+def archive(study: Study) -> dict[str, Any]:
+    """Write the folders of trained models, without their checkpoints, as archives of limited size."""
+    archives: list[tuple[tarfile.TarFile, int]] = []
+    names = []
+    for mark in sorted((study.folder / "models").glob("*.trained")):
+        folder = mark.with_suffix("")
+        files = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.suffix != ".pt"]
+        size = sum(path.stat().st_size + 2048 for path in files)
+        if not archives or archives[-1][1] + size > ARCHIVE:
+            archives.append((tarfile.open(study.out.with_name(f"models-{len(archives)}.tar"), "w"), 0))  # noqa: SIM115
+        tar, used = archives[-1]
+        for path in files:
+            tar.add(path, path.relative_to(study.folder / "models"))
+        archives[-1] = tar, used + size
+        names.append(folder.name)
+    for tar, _ in archives:
+        tar.close()
+    return {"models": names}
+
+
+def adopt(out: Path, folder: Path) -> None:
+    """Finish the runs of archives in `out` as models of a study of `lorae reproduce` in `folder`."""
+    dataset = lorae.load_data("mnist")
+    for path in sorted(out.glob("models-*.tar")):
+        with tarfile.open(path) as packed:
+            packed.extractall(folder / "models", filter="data")
+            names = sorted({name.split("/")[0] for name in packed.getnames()})
+        for name in names:
+            run = Run(folder / "models" / name)
+            schedule = run.evaluation()
+            finish(run, run.load_model(), dataset, lambda run, found=schedule: run.add_to_evaluation(found))
+            print(f"{run.path}: {run.settings.method}, seed {run.settings.seed}, {run.summary()}")
 
 
 def unpack(study: Study) -> None:

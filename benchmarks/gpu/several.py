@@ -13,6 +13,9 @@ from benchmarks.gpu.records import Records
 from benchmarks.gpu.speed import PENALTY, build_trainer, our_loop, random_items, wait
 from lorae.training.trainer import Trainer
 
+# Name of the record on which it depends whether models are trained at once.
+TOGETHER = "weights of two at once against each alone"
+
 
 def captured_loop(*, smoke: bool) -> Any:
     """A captured step of LoRAE on digits at batch 32, warm."""
@@ -49,7 +52,7 @@ def rate_of(steps: list[Any], seconds: float) -> float:
 
 def at_once(records: Records, *, smoke: bool) -> None:
     """Steps a second by the number of models, and whether they learn the same as each alone."""
-    records.measure("weights of two at once against each alone", partial(weights_at_once, smoke=smoke))
+    records.measure(TOGETHER, partial(weights_at_once, smoke=smoke))
     steps: list[Any] = []
     seconds = 0.2 if smoke else 2.0
     for count in (1, 2) if smoke else (1, 2, 4, 8, 16):

@@ -14,6 +14,7 @@ import torch
 
 import lorae
 from lorae.data import Dataset
+from lorae.models.autoencoder import Autoencoder
 from lorae.runs.run import Run
 from lorae.system.signals import Interrupted
 from lorae.training.step import CapturedStep
@@ -29,6 +30,7 @@ class StoppableTrainer(Trainer):
     """A training that another thread can stop."""
 
     stopped = False
+    trained: Autoencoder | None = None
     go: threading.Event | None = None
 
     def _one_step(self) -> None:
@@ -96,7 +98,7 @@ def _fit(name: str, trainer: StoppableTrainer, found: dict[str, dict[str, Any]])
     error = None
     try:
         with stream:
-            trainer.fit()
+            trainer.trained = trainer.fit()
     except BaseException as caught:  # of one model of several
         traceback.print_exc()
         error = f"{type(caught).__name__}: {str(caught).splitlines()[0]}"

@@ -139,7 +139,7 @@ def test_too_little_memory_is_said_in_one_line_with_a_batch_size_to_try(capture,
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("width", [64, 128, 512])
+@pytest.mark.parametrize("width", [1, 16, 64, 100, 128, 512, 1000, 1024, 1100])
 def test_polar_agrees_with_the_cpu(width):
     generator = torch.Generator().manual_seed(0)
     U, V = (torch.linalg.qr(torch.randn(width, width, generator=generator))[0] for _ in range(2))

@@ -6,15 +6,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from lorae.objectives.linearized_penalty import LinearizedPenalty
+from lorae.objectives.linearized_penalty import LinearizedPenalty, value_and_slope
 
 
 @dataclass
 class ConcurrentPenalty:
     """Value and gradient of a weighted sum of penalties of M, computed on a stream of its own.
 
-    M is known when a step starts, so its polar factor, some thirty products of small matrices, can be computed while
-    the networks go forward and backward; a step then waits for one addition. A CUDA graph records both streams.
+    M is known when a step starts, so its polar factor can be computed while the networks go forward and backward; a
+    step then waits for one addition. A CUDA graph records both streams.
     """
 
     penalties: Mapping[str, LinearizedPenalty]
@@ -32,19 +32,29 @@ class ConcurrentPenalty:
     def start(self) -> None:
         """Begin the computation at the current M."""
         self.stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(self.stream):
-            if self.linearizes:
-                for penalty in self.penalties.values():
-                    penalty.relinearize(self.matrix)
-            with torch.no_grad():
-                weights = {name: self.weights[name] * self.scale for name in self.penalties}
-                self.terms = {
-                    name: penalty.value if self.linearizes else penalty(self.matrix)
+        with torch.cuda.stream(self.stream), torch.no_grad():
+            weights = {name: self.weights[name] * self.scale for name in self.penalties}
+            if self.every_step:  # nothing to keep for later steps: few kernels
+                found = {
+                    name: value_and_slope(penalty.function, self.matrix, weights[name])
                     for name, penalty in self.penalties.items()
                 }
-                self.total = torch.stack([weights[name] * term for name, term in self.terms.items()]).sum()
+                self.terms = {name: value for name, (value, _) in found.items()}
+                gradients = [slope for _, slope in found.values()]
+            else:
+                self.terms = {name: self._tangent(penalty) for name, penalty in self.penalties.items()}
                 gradients = [weights[name] * penalty.slope for name, penalty in self.penalties.items()]
-                self.gradient = sum(gradients[1:], gradients[0])
+            weighted = [weights[name] * term for name, term in self.terms.items()]
+            self.total = sum(weighted[1:], weighted[0])
+            self.gradient = sum(gradients[1:], gradients[0])
+
+    def _tangent(self, penalty: LinearizedPenalty) -> Tensor:
+        """Return the value of a penalty at the current M, linearized there first if this step does so."""
+        if not self.linearizes:
+            value: Tensor = penalty(self.matrix)
+            return value
+        penalty.relinearize(self.matrix)
+        return penalty.value
 
     def finish(self) -> None:
         """Wait for the result and add its gradient to that of the loss."""

@@ -6,6 +6,17 @@ import torch
 from torch import Tensor, nn
 
 
+def value_and_slope(
+    function: Callable[[Tensor], Tensor], matrix: Tensor, weight: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Return a function's value at a matrix, and its gradient times a weight (a scalar; by default 1)."""
+    matrix = matrix.detach().requires_grad_()
+    with torch.enable_grad():
+        value = function(matrix)
+    (slope,) = torch.autograd.grad(value, matrix, None if weight is None else weight.to(value.dtype))
+    return value.detach(), slope
+
+
 class LinearizedPenalty(nn.Module):
     """Tangent of a function of M at the M of the last `relinearize`.
 
@@ -28,11 +39,9 @@ class LinearizedPenalty(nn.Module):
 
     def relinearize(self, matrix: Tensor) -> None:
         """Set the tangent to that at a matrix, (m, n)."""
-        matrix = matrix.detach().clone().requires_grad_()
-        value = self.function(matrix)
-        (slope,) = torch.autograd.grad(value, matrix)
+        value, slope = value_and_slope(self.function, matrix)
         self.at.copy_(matrix.detach())
-        self.value.copy_(value.detach())
+        self.value.copy_(value)
         self.slope.copy_(slope)
 
     def forward(self, matrix: Tensor) -> Tensor:
