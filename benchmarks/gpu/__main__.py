@@ -78,7 +78,7 @@ def main() -> None:
     elif options.adopt is not None:
         from benchmarks.gpu.paper import adopt
 
-        adopt(options.adopt, ROOT / "runs" / "paper-paper")
+        adopt(options.adopt, ROOT / "results" / "paper-full")
     elif options.one_process is not None:
         from benchmarks.gpu.several import one_process
 
@@ -103,7 +103,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--work", type=Path, help="folder for models and prepared data; a temporary one by default")
     parser.add_argument("--only", default="", help="NAME[:SECONDS],...: some parts in this order")
     parser.add_argument("--smoke", action="store_true", help="tiny sizes, on any machine")
-    parser.add_argument("--adopt", type=Path, help="folder of trained models to measure on with `lorae reproduce`")
+    parser.add_argument("--adopt", type=Path, help="measure the models of digits in this OUT of another machine")
     parser.add_argument("--draw-only", action="store_true", help="measure nothing")
     parser.add_argument("--part", help=argparse.SUPPRESS)
     parser.add_argument("--seconds", type=float, default=60.0, help=argparse.SUPPRESS)

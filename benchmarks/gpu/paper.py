@@ -5,6 +5,7 @@ Models of digits are small: they are trained here, come back as archives and are
 faces have 130 MB each and are measured at once.
 """
 
+import gzip
 import os
 import tarfile
 import time
@@ -28,6 +29,9 @@ from lorae.reproduction.tables.presets import StudyConfig
 from lorae.reproduction.tables.published import System, tables
 from lorae.runs.run import Run
 
+# The studies that measure adopted models, and the numbers of labels: the paper's 60,000 take hours.
+MEASURED = ("table3", "figure2", "figure3", "table6", "table6-authors")
+LABELS = ("10", "100", "1000", "10000")
 # Rows of table 3, then of table 7, each for all seeds; and of faces, those of tables 3, 5 and 8, with one seed.
 DIGITS = (("LoRAE+, rank 12", "LoRAE", "IRMAE", "VAE", "AE"), ("1e-1", "1e-2", "1e-4", "1e-5"))
 FACES = (("LoRAE", "AE", "VAE", "IRMAE"), ("LoRAE, weight 1e-3", "GAN", "LS-GAN", "NS-GAN", "VAE + Flow"))
@@ -231,37 +235,48 @@ def pack(study: Study) -> None:
 
 
 def archive(study: Study) -> dict[str, Any]:
-    """Write the folders of trained models, without their checkpoints, as archives of limited size."""
-    archives: list[tuple[tarfile.TarFile, int]] = []
-    names = []
-    for mark in sorted((study.folder / "models").glob("*.trained")):
-        folder = mark.with_suffix("")
-        files = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.suffix != ".pt"]
-        size = sum(path.stat().st_size + 2048 for path in files)
-        if not archives or archives[-1][1] + size > ARCHIVE:
-            archives.append((tarfile.open(study.out.with_name(f"models-{len(archives)}.tar"), "w"), 0))  # noqa: SIM115
-        tar, used = archives[-1]
-        for path in files:
-            tar.add(path, path.relative_to(study.folder / "models"))
-        archives[-1] = tar, used + size
-        names.append(folder.name)
-    for tar, _ in archives:
-        tar.close()
-    return {"models": names}
+    """Write the folders of trained models, without their checkpoints, as a few compressed archives of limited size."""
+    models = study.folder / "models"
+    archives: list[list[Path]] = []
+    used = ARCHIVE
+    for marked_as in sorted(models.glob("*.trained")):
+        files = [p for p in sorted(marked_as.with_suffix("").rglob("*")) if p.is_file() and p.suffix != ".pt"]
+        size = sum(len(gzip.compress(path.read_bytes(), 1)) + 1024 for path in files)
+        if used + size > ARCHIVE:
+            archives.append([])
+            used = 0
+        archives[-1] += files
+        used += size
+    for number, files in enumerate(archives):
+        with tarfile.open(study.out.with_name(f"models-{number}.tar.gz"), "w:gz") as packed:
+            for path in files:
+                packed.add(path, path.relative_to(models))
+    return {"models": [path.stem for path in models.glob("*.trained")], "archives": len(archives)}
 
 
 def adopt(out: Path, folder: Path) -> None:
-    """Finish the runs of archives in `out` as models of a study of `lorae reproduce` in `folder`."""
+    """Finish the runs of archives in `out` as models of `lorae reproduce --preset paper` in `folder`; measure them."""
     dataset = lorae.load_data("mnist")
-    for path in sorted(out.glob("models-*.tar")):
+    adopted = set()
+    for path in sorted(out.glob("models-*.tar.gz")):
         with tarfile.open(path) as packed:
+            names = {name.split("/")[0] for name in packed.getnames()} - adopted
             packed.extractall(folder / "models", filter="data")
-            names = sorted({name.split("/")[0] for name in packed.getnames()})
-        for name in names:
+        for name in sorted(names):
             run = Run(folder / "models" / name)
             schedule = run.evaluation()
-            finish(run, run.load_model(), dataset, lambda run, found=schedule: run.add_to_evaluation(found))
-            print(f"{run.path}: {run.settings.method}, seed {run.settings.seed}, {run.summary()}")
+            finish(run, run.load_model(), dataset, partial(Run.add_to_evaluation, results=schedule))
+            print(f"{run.path}: {run.settings.method}, seed {run.settings.seed}, {run.summary()['test_mse']:.5f}")
+        adopted |= names
+    found = (entry.job for name in MEASURED for entry in planned(tables()[name], digit_scale(smoke=False)))
+    jobs = {
+        job.key: job
+        for job in found
+        if model_key(job.configuration["model"]) in adopted
+        and job.configuration["measure"].get("labels", LABELS[:1])[0] in LABELS
+    }
+    run_jobs(list(jobs.values()), partial(measure, folder=folder, data_root=None), folder, workers=1, title="digits")
+    ResultStore(folder).gather([])
 
 
 def unpack(study: Study) -> None:

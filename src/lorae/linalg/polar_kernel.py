@@ -35,7 +35,7 @@ def run_polar_kernel(
     """
     width, device = len(matrix), matrix.device
     if launch is None:
-        launch = Launch(32) if width <= 256 else Launch(64)
+        launch = Launch(32) if width <= 256 else Launch(64) if width <= 512 else Launch(128, warps=8)
     tiles = triton.cdiv(width, launch.block)
     padded = tiles * launch.block
     processors = torch.cuda.get_device_properties(device).multi_processor_count
