@@ -56,6 +56,7 @@ PARTS = (
     Part("mnist-steps", 75),
     Part("profile", 30),
     Part("penalties", 75),
+    Part("kernel", 40),
     Part("alone", 95, needs="mnist"),
     Part("several", 60),
     Part("digits", 240, needs="mnist"),
@@ -65,7 +66,7 @@ PARTS = (
     Part("compiled", 32),
 )
 # In a smoke run one process does all but the tests: starting a process takes longer than what it does.
-SMOKE = ("tests", "mnist-steps,profile,penalties,celeba-steps,evaluation,compiled,several,alone,digits,faces")
+SMOKE = ("tests", "mnist-steps,profile,penalties,kernel,celeba-steps,evaluation,compiled,several,alone,digits,faces")
 
 
 def main() -> None:
@@ -199,7 +200,7 @@ def run_part(options: argparse.Namespace) -> None:
 
 def run_one(part: str, options: argparse.Namespace, deadline: float) -> None:
     """A part by its name."""
-    from benchmarks.gpu import paper, several, speed
+    from benchmarks.gpu import kernel, paper, several, speed
     from benchmarks.gpu.records import Records
 
     records, smoke = Records(options.out, part), options.smoke
@@ -226,6 +227,8 @@ def run_one(part: str, options: argparse.Namespace, deadline: float) -> None:
             paper.work_through(records, study(part), deadline - 5, paper.together(records, part))
         case "mnist-steps" | "celeba-steps":
             speed.steps(records, part.split("-")[0], smoke=smoke)
+        case "kernel":
+            kernel.compare(records, smoke=smoke)
         case "several":
             several.at_once(records, smoke=smoke)
         case name:

@@ -12,7 +12,14 @@ PAGE, RESULTS = "docs/performance.md", "docs/results.md"
 FOLDER = Path("results") / "benchmarks" / "gpu"
 CONTESTANTS = ("plain loop", "ours, eager", "ours, captured", "ours, captured, lorae")
 PRECISIONS = {"float32": "float32", "tf32": "TF32", "bfloat16": "bfloat16"}
-ROUTES = ("polar", "polar, within the loss", "slope held for 10 steps", "proximal steps")
+# Ways to the nuclear norm in records of the part `penalties`, and in those of the part `kernel`.
+ROUTES = {"polar, within the loss": "separate products, within the loss", "proximal steps": "proximal steps"}
+KERNEL = {
+    "kernel": "one kernel",
+    "kernel, held": "one kernel, slope held for 10 steps",
+    "products": "separate products",
+    "products, held": "separate products, slope held for 10 steps",
+}
 
 
 def draw() -> None:
@@ -22,10 +29,14 @@ def draw() -> None:
     sections: dict[str, Callable[[dict[Any, Any]], str]] = {
         "gpu-card": lambda _: card(found.values()),
         "gpu-steps": steps,
+        "gpu-kernel": kernel,
+        "gpu-kernel-alone": kernel_alone,
         "gpu-penalties": penalties,
         "gpu-alone": alone,
         "gpu-routes": routes,
         "gpu-evaluation": evaluation,
+        "gpu-several": several,
+        "gpu-faces": faces,
     }
     for mark, section in sections.items():
         common.write_section(PAGE, mark, section(measured))
@@ -33,11 +44,12 @@ def draw() -> None:
 
 
 def card(records: Iterable[dict[str, Any]]) -> str:
-    """Return the line that describes the card."""
-    rows = {(r["card"], r["memory_gib"], r["multiprocessors"], r["torch"], r["python"]) for r in records}
+    """Return a line for each card."""
+    rows = {(r["card"], r["multiprocessors"], r["torch"], r["python"]): r.get("memory_gib") for r in records}
     return "\n".join(
-        f"Card: {name}, {memory:g} GiB, {count} multiprocessors; torch {torch}, Python {python}."
-        for name, memory, count, torch, python in sorted(rows)
+        f"- {name}{'' if memory is None else f', {memory:g} GiB'}, {count} multiprocessors; "
+        f"torch {torch}, Python {python}"
+        for (name, count, torch, python), memory in sorted(rows.items())
     )
 
 
@@ -60,8 +72,31 @@ def steps(measured: dict[tuple[str, str], Any]) -> str:
     return common.markdown_table(header, found)
 
 
+def kernel(measured: dict[tuple[str, str], Any]) -> str:
+    """Return the table of the cost of the nuclear norm, as a share of the step without a penalty."""
+    found = []
+    for latent_dim in (128, 512, 1024):
+        for precision in ("bfloat16", "tf32"):
+            result = measured["kernel", f"l = {latent_dim}, {precision}: within a step"]
+            shares = [f"{result['shares'][name]:.1%}" for name in KERNEL]
+            found.append([f"{latent_dim:,}", PRECISIONS[precision], f"{result['milliseconds']:.2f}", *shares])
+    return common.markdown_table(["latent", "precision", "step without a penalty, ms", *KERNEL.values()], found)
+
+
+def kernel_alone(measured: dict[tuple[str, str], Any]) -> str:
+    """Return the table of the polar factor by itself."""
+    found = []
+    for latent_dim in (128, 512, 1024):
+        result = measured["kernel", f"l = {latent_dim}: by itself"]
+        pairs = [result[name] for name in ("kernel", "products")]
+        times, errors = [f"{pair['microseconds']:,.0f}" for pair in pairs], [f"{pair['error']:.1e}" for pair in pairs]
+        found.append([f"{latent_dim:,}", *times, *errors])
+    titles = ("one kernel, microseconds", "separate products, microseconds", "error, one kernel", "error, products")
+    return common.markdown_table(["latent", *titles], found)
+
+
 def penalties(measured: dict[tuple[str, str], Any]) -> str:
-    """Return the table of the cost of each way to the nuclear norm, as a share of the step without a penalty."""
+    """Return the table of the cost of other ways to a low nuclear norm, as a share of the step without a penalty."""
     found = []
     for latent_dim in (128, 512, 1024):
         for precision in ("bfloat16", "tf32"):
@@ -70,7 +105,34 @@ def penalties(measured: dict[tuple[str, str], Any]) -> str:
             costs = [measured["penalties", prefix + name]["milliseconds"] / base - 1 for name in ROUTES]
             shares = [f"{cost:.1%}" for cost in costs]
             found.append([f"{latent_dim:,}", PRECISIONS[precision], f"{base:.2f}", *shares])
-    return common.markdown_table(["latent", "precision", "step without a penalty, ms", *ROUTES], found)
+    return common.markdown_table(["latent", "precision", "step without a penalty, ms", *ROUTES.values()], found)
+
+
+def several(measured: dict[tuple[str, str], Any]) -> str:
+    """Return the lines about models that are trained at once."""
+    weights = measured["several", "weights of two at once against each alone"]
+    counts = {found["models"]: found["steps_per_second"] for key, found in measured.items() if "models" in found}
+    rates = ", ".join(f"{count} at once {rate:,.0f}" for count, rate in sorted(counts.items()))
+    return (
+        f"Steps a second of all models together: {rates}. Largest difference of a weight between two models at once "
+        f"and each alone after 500 steps: {weights['at once']:g}; between two runs alone: {weights['twice alone']:g}."
+    )
+
+
+def faces(measured: dict[tuple[str, str], Any]) -> str:
+    """Return the table of the models of faces."""
+    found = [(name, result) for (part, name), result in measured.items() if part == "faces" and "test_mse" in result]
+    rows = [
+        [
+            name.removeprefix("celeba ").partition(" seed")[0],
+            str(result["epochs"]),
+            f"{result['test_mse']:.5f}",
+            str(result["rank"]),
+            f"{result['training']:.0f}",
+        ]
+        for name, result in found
+    ]
+    return common.markdown_table(["model", "epochs", "test error", "rank", "seconds"], rows)
 
 
 def alone(measured: dict[tuple[str, str], Any]) -> str:

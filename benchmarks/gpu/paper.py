@@ -194,6 +194,7 @@ def train(study: Study, models: dict[str, dict[str, Any]], until: float) -> dict
 def keep_trained(trainer: StoppableTrainer) -> None:
     """Write the model and the result of its schedule, for `adopt`."""
     assert trainer.trained is not None
+    assert isinstance(trainer.run, Run)
     trainer.run.add_to_evaluation({"schedule": trainer.schedule.result(), "stopping": None})
     trainer.run.save_model(trainer.trained)
 
@@ -257,7 +258,7 @@ def archive(study: Study) -> dict[str, Any]:
 def adopt(out: Path, folder: Path) -> None:
     """Finish the runs of archives in `out` as models of `lorae reproduce --preset paper` in `folder`; measure them."""
     dataset = lorae.load_data("mnist")
-    adopted = set()
+    adopted: set[str] = set()
     for path in sorted(out.glob("models-*.tar.gz")):
         with tarfile.open(path) as packed:
             names = {name.split("/")[0] for name in packed.getnames()} - adopted

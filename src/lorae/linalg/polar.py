@@ -1,13 +1,17 @@
 """The polar factor of a matrix by matrix products alone."""
 
-from functools import cache
+import warnings
 from importlib.metadata import PackageNotFoundError, version
 
 import torch
 from torch import Tensor
 
+from lorae.errors import LoraeWarning
+
 # Largest width for which one kernel was measured to be faster than separate matrix products.
 ONE_KERNEL = 1024
+# Largest error of an entry of a factor that is not a defect: twenty times that of the kernel on an H200.
+CLOSE = 1e-5
 
 # Coefficients (a, b, c) of odd quintics whose composition maps [1e-4, 1] to 1 within 1e-7. Each minimizes the largest
 # |1 - (a x + b x^3 + c x^5)| on the interval that those before leave (Amsel et al., Polar Express, arXiv:2505.16932).
@@ -55,15 +59,30 @@ def _fits_one_kernel(matrix: Tensor) -> bool:
     return (
         matrix.is_cuda
         and matrix.dtype == torch.float32
-        and matrix.shape[0] == matrix.shape[1] <= ONE_KERNEL
+        and 0 < matrix.shape[0] == matrix.shape[1] <= ONE_KERNEL
         and not torch.compiler.is_compiling()
-        and _has_kernel(matrix.device)
+        and _kernel_works(matrix.device, len(matrix))
     )
 
 
-@cache
-def _has_kernel(device: torch.device) -> bool:
-    """Whether a GPU and its Triton run the kernel: Ampere or later, and launches whose blocks wait for each other."""
+# (device, width) -> whether the kernel was built there and gave the right factor of a known matrix.
+_tried: dict[tuple[torch.device, int], bool] = {}
+
+
+def _kernel_works(device: torch.device, width: int) -> bool:
+    """Whether a GPU runs the kernel at a width; tried once, as Triton needs a compiler, and the kernel fast memory.
+
+    A stream that is being recorded as a CUDA graph cannot try.
+    """
+    if (device, width) not in _tried:
+        if torch.cuda.is_current_stream_capturing():
+            return False
+        _tried[device, width] = _has_triton(device) and _try_kernel(device, width)
+    return _tried[device, width]
+
+
+def _has_triton(device: torch.device) -> bool:
+    """Whether the GPU is of Nvidia's Ampere or later, and Triton knows launches whose blocks wait for each other."""
     if torch.version.hip is not None or torch.cuda.get_device_capability(device) < (8, 0):
         return False
     try:
@@ -71,3 +90,23 @@ def _has_kernel(device: torch.device) -> bool:
     except PackageNotFoundError:
         return False
     return tuple(map(int, release.split(".")[:2])) >= (3, 3)
+
+
+def _try_kernel(device: torch.device, width: int) -> bool:
+    """Whether the kernel's polar factor of a positive matrix is the identity; a warning says why it cannot be built."""
+    identity = torch.eye(width, device=device)
+    try:
+        from lorae.linalg.polar_kernel import run_polar_kernel
+
+        _, factor = run_polar_kernel(identity + 1 / width, POLAR)
+        return bool((factor - identity).abs().max() < CLOSE)
+    except Exception as error:  # of a compiler, a driver or Triton
+        reason = str(error).strip().splitlines()[:1]
+        warnings.warn(
+            f"nuclear norms of width {width} take several times as long on {device}: Triton cannot build their kernel "
+            f"({type(error).__name__}: {''.join(reason)}), so separate matrix products take its place, with the same "
+            "results; Triton needs a C compiler and Python's headers",
+            LoraeWarning,
+            stacklevel=2,
+        )
+        return False
