@@ -7,6 +7,7 @@ import torch
 import lorae
 from lorae.config.methods import METHODS
 from lorae.linalg import nuclear_norm, threshold_singular_values
+from lorae.models.autoencoder import Autoencoder
 from lorae.objectives.objective import Objective
 from lorae.optim.adam import restore_optimizer
 from lorae.runs.run import Run
@@ -120,6 +121,20 @@ def test_a_checkpoint_of_a_gpu_is_read_on_a_cpu_and_back(image_file, images, tmp
     for _ in range(5):  # the last of them captured
         result = back.take_step(back.items[:16])
     assert result.values.isfinite().all()
+
+
+def test_a_finished_training_is_measured_on_the_gpu(image_file, tmp_path, monkeypatch):
+    places = []
+    real = Autoencoder.in_chunks
+
+    def in_chunks(self, *arguments):
+        places.append(self.scaling.scale.device.type)
+        return real(self, *arguments)
+
+    monkeypatch.setattr(Autoencoder, "in_chunks", in_chunks)
+    run = lorae.train(image_file, out=tmp_path / "run", latent_dim=8, width=0.125, batch_size=16, epochs=1, quiet=True)
+    assert set(places) == {"cuda"}
+    assert run.load_model().scaling.scale.device.type == "cpu"
 
 
 @pytest.mark.parametrize("capture", ["auto", "off"])

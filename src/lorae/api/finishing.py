@@ -1,7 +1,8 @@
 """The end of a training: weights, measurements, figures, report; a fault of the environment does not cost the model."""
 
+import contextlib
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from lorae.errors import LoraeError, LoraeWarning, shell_command
@@ -23,8 +24,9 @@ KEPT = 10_000
 def finish(run: Run, model: "Autoencoder", dataset: "Dataset", then: Callable[[Run], Any] = lambda _: None) -> Run:
     """Store a trained model with encoder outputs, measurements, figures and report, and return its run.
 
-    `then(run)` is called between the measurements and the report. Where the folder cannot be written, the run is
-    finished in another one, with a warning.
+    A model that was trained on a GPU is measured there, and on the CPU again afterwards. `then(run)` is called between
+    the measurements and the report. Where the folder cannot be written, the run is finished in another one, with a
+    warning.
     """
     from lorae.evaluation.evaluator import evaluate_training
     from lorae.evaluation.figures import PICTURED
@@ -33,7 +35,23 @@ def finish(run: Run, model: "Autoencoder", dataset: "Dataset", then: Callable[[R
         evaluate_training(run, model, dataset)
         then(run)
 
-    return _stored(run, model, lambda: encoder_outputs(model, dataset), dataset.test.inputs[:PICTURED], measure)
+    with _on_gpu_of(run, model):
+        return _stored(run, model, lambda: encoder_outputs(model, dataset), dataset.test.inputs[:PICTURED], measure)
+
+
+@contextlib.contextmanager
+def _on_gpu_of(run: Run, model: "Autoencoder") -> Iterator[None]:
+    """Have the model of a run on the GPU while it is measured, if the run was trained on one and one is here."""
+    from torch import cuda
+
+    if run.settings.device != "cuda" or not cuda.is_available():
+        yield
+        return
+    model.to("cuda")
+    try:
+        yield
+    finally:
+        model.to("cpu")
 
 
 def finish_without_data(
