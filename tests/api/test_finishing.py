@@ -1,11 +1,12 @@
 """Where a trained model is measured."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 import torch
 
-import lorae
 from lorae.api import finishing
-from lorae.runs.run import Run
 
 
 class MovedModel:
@@ -20,11 +21,10 @@ class MovedModel:
     ("trained_on", "gpu_here", "moves"),
     [("cuda", True, ["cuda", "cpu"]), ("cuda", False, []), ("cpu", True, [])],
 )
-def test_a_model_is_measured_on_the_gpu_that_trained_it(trained_on, gpu_here, moves, image_file, tmp_path, monkeypatch):
-    run = Run.create(tmp_path / "run", lorae.plan(image_file, out=tmp_path / "run", latent_dim=4, width=0.125))
-    monkeypatch.setattr(Run, "settings", run.settings.with_machine(trained_on, "float32"))
+def test_a_model_is_measured_on_the_gpu_that_trained_it(trained_on, gpu_here, moves, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu_here)
-    model = MovedModel()
+    run: Any = SimpleNamespace(settings=SimpleNamespace(device=trained_on))
+    model: Any = MovedModel()
     with finishing._on_gpu_of(run, model):
         assert model.places == moves[:1]
     assert model.places == moves
