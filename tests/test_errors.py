@@ -1,10 +1,11 @@
 """Messages that name settings: as Python writes them, and as flags."""
 
 import pickle
+import subprocess
 
 import pytest
 
-from lorae.errors import DivergedError, LoraeError, LoraeWarning, as_flags
+from lorae.errors import DivergedError, LoraeError, LoraeWarning, as_flags, shell_command
 
 
 @pytest.mark.parametrize(
@@ -34,3 +35,19 @@ def test_the_argument_becomes_a_flag_and_another_origin_stays():
 def test_errors_of_other_processes_keep_their_settings():
     error = pickle.loads(pickle.dumps(LoraeError("pass size=24", argument="size", settings={"size": 24})))
     assert (str(error), error.argument, error.settings) == ("pass size=24", "size", {"size": 24})
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("runs/it's", b"runs/it's"),
+        ("[/v2] $HOME", b"[/v2] $HOME"),
+        ("-dash", b"./-dash"),
+        ("new\nline", b"new\nline"),
+        (b"o\xe9 'x' $HOME".decode("utf-8", "surrogateescape"), b"o\xe9 'x' $HOME"),
+    ],
+)
+def test_a_command_can_be_pasted_into_a_shell(name, expected):
+    script = f"lorae() {{ printf '%s\\0' \"$@\"; }}; {shell_command('resume', name)}"
+    found = subprocess.run(["bash", "-c", script], capture_output=True, check=True).stdout
+    assert found == b"resume\0" + expected + b"\0"

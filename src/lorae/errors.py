@@ -1,7 +1,9 @@
 """Exceptions and warnings, of which studies record those of models that fail, and the commands that they advise."""
 
 import difflib
+import os
 import shlex
+import string
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -106,5 +108,19 @@ def flag(name: str) -> str:
 
 
 def shell_command(command: str, path: str | Path) -> str:
-    """Return a command of `lorae` on a run folder, as it can be pasted into a shell."""
-    return shlex.join(["lorae", command, str(path)])
+    """Return a command of `lorae` on a run folder, as it can be pasted into a shell.
+
+    >>> print(shell_command("resume", "runs/it's"))
+    lorae resume 'runs/it'"'"'s'
+    """
+    name = f"./{path}" if str(path).startswith("-") else str(path)  # no option
+    try:
+        name.encode()
+    except UnicodeEncodeError:  # bytes that are no UTF-8, which Python writes as lone surrogates
+        readable = "".join(chr(byte) if chr(byte) in _PLAIN else f"\\x{byte:02x}" for byte in os.fsencode(name))
+        return f"lorae {command} $'{readable}'"
+    return shlex.join(["lorae", command, name])
+
+
+# Characters that mean themselves in bash's $'...'.
+_PLAIN = string.ascii_letters + string.digits + "/._-+=,@ "

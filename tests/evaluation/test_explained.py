@@ -89,7 +89,12 @@ def explained(mse, pca_mse):
         ),
         (0.6, 0.61, "keeps 40.0% of the variance of test items, under half: PCA with its 26 directions keeps 39.0%"),
         (1e-7, 1e-30, None),  # exact PCA, and a model in float32
-        (1e-4, 1e-30, "less than PCA"),
+        (
+            1e-4,
+            1e-30,
+            "keeps 99.99% of",
+        ),
+        (1e-4, 1e-30, "directions keeps 100.00%; "),
     ],
 )
 def test_a_model_below_pca_or_half_of_the_variance_is_warned_of(mse, pca_mse, complaint):

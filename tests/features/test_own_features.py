@@ -2,6 +2,7 @@
 
 import hashlib
 import inspect
+import json
 from typing import Any
 
 import numpy as np
@@ -108,3 +109,29 @@ def test_fid_and_evaluate_take_a_function(trained, images, tmp_path):
         LoraeError, match=r"features: got 3, expected a name, FILE\.py:NAME, a torch module or a function"
     ):
         lorae.evaluate(trained, only="cmmd", features=3, **options)
+
+
+@pytest.mark.parametrize(
+    ("function", "said"),
+    [
+        (lambda x: x.nothing, "AttributeError: 'Tensor' object has no attribute 'nothing'"),
+        (lambda x: x @ torch.zeros(5, 2), r"RuntimeError: .*"),
+        (json.dumps, "TypeError: Object of type Tensor is not JSON serializable"),
+        (spread, "IndexError: Dimension out of range"),
+    ],
+)
+def test_a_function_that_raises_is_said_in_one_line_with_what_it_got(function, said):
+    extractor = build_extractor(function)
+    pattern = rf"^features: .* failed on torch.float32 of shape \(4, 6\): {said}.*; expected features \(n, d\)$"
+    with pytest.raises(LoraeError, match=pattern) as caught:
+        extractor(np.ones((4, 6), np.float32))
+    assert "\n" not in str(caught.value)
+    assert caught.value.__cause__ is not None  # the user's own traceback
+
+
+def test_a_lack_of_memory_in_a_function_stays_one():
+    def greedy(x):
+        raise MemoryError("too much")
+
+    with pytest.raises(MemoryError, match="too much"):
+        build_extractor(greedy)(np.ones((4, 6), np.float32))

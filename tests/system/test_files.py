@@ -4,7 +4,14 @@ import pytest
 
 from lorae.errors import LoraeError, LoraeWarning
 from lorae.system.faults import tolerated
-from lorae.system.files import cache_root, staged_folder, temporary_cache, try_lock, write_atomically
+from lorae.system.files import (
+    cache_root,
+    home_expanded,
+    staged_folder,
+    temporary_cache,
+    try_lock,
+    write_atomically,
+)
 
 
 def test_parents_are_made_and_old_content_is_replaced(tmp_path):
@@ -90,3 +97,13 @@ def test_a_tolerated_error_is_a_warning_of_one_line(error, reason):
 def test_an_interrupt_is_not_tolerated():
     with pytest.raises(KeyboardInterrupt), tolerated("figures: not drawn"):
         raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("path", ["~no-such-user/x.npy", "~no-such-user", "plain/~", "~\x00"])
+def test_a_home_that_is_not_there_stays_as_it_is(path):
+    assert str(home_expanded(path)) == path
+
+
+def test_a_home_is_expanded(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert home_expanded("~/x.npy") == tmp_path / "x.npy"

@@ -1,6 +1,7 @@
 """Generate items with trained runs: samples and interpolations."""
 
 import dataclasses
+import math
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +19,8 @@ from lorae.validation import choice, optional, whole
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from lorae.models.autoencoder import Autoencoder
 
 
 def sample(
@@ -79,6 +82,7 @@ def sample(
     sampler = sampler or default_sampler(run)
     asked = EvaluationSettings.from_values(settings, origin_of_argument)
     model = on_device(run.load_model(), choose_device(asked.device))
+    _refuse_beyond_memory(n, model)
     kind = "images" if model.spec.images else "vectors"
     name = str(run.config["data"]["name"])
     asked = dataclasses.replace(asked, samplers=(sampler,)).resolve(name, kind, run.settings.method)
@@ -107,6 +111,21 @@ def sample(
     with into_run() if target is None else tolerated("figures: the samples are not drawn"):
         picture_samples(run, sampler, items[:PICTURED])
     return items
+
+
+def _refuse_beyond_memory(n: int, model: "Autoencoder") -> None:
+    """Refuse a number of items that do not fit in memory together with their latents."""
+    from lorae.system.hardware import memory
+
+    # Latents in float64, items as parts and as one array in float32.
+    needed = 8 * n * (model.spec.latent_dim + math.prod(model.spec.shape))
+    available = memory()
+    if available is not None and needed > available:
+        raise LoraeError(
+            f"n: got {n}, which needs {needed / 2**30:,.0f} GiB of the {available / 2**30:,.0f} GiB of memory; draw "
+            "fewer at a time, each time with another seed",
+            argument="n",
+        )
 
 
 def default_sampler(run: Run) -> str:

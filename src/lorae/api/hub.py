@@ -11,6 +11,7 @@ from lorae.errors import LoraeError
 from lorae.runs.model_files import read_model
 from lorae.runs.run import Run
 from lorae.system.faults import reason_of
+from lorae.system.files import home_expanded
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -128,7 +129,7 @@ def from_pretrained(
     """
     from lorae.models.own_networks import OwnNetworks
 
-    folder = Path(repo_id_or_path).expanduser()
+    folder = home_expanded(repo_id_or_path)
     if not folder.is_dir():
         folder = _downloaded(str(repo_id_or_path), revision, token)
     elif revision is not None:

@@ -12,6 +12,7 @@ from lorae.config.settings import MODULES
 from lorae.errors import LoraeError, LoraeWarning, MissingDataError
 from lorae.isolation import isolated
 from lorae.runs.run import Run
+from lorae.system.files import home_expanded
 from lorae.validation import Rule
 
 if TYPE_CHECKING:
@@ -156,7 +157,7 @@ def axes_of(data: Any) -> int | None:
 
     if not isinstance(data, (str, Path)):
         return len(data.shape) if hasattr(data, "shape") else None
-    path = Path(data).expanduser()
+    path = home_expanded(data)
     if not path.is_file() or path.suffix.lower() not in (".npy", ".npz"):
         return None
     found = read_array_file(path)
@@ -170,7 +171,7 @@ def columns_of(run: Run) -> tuple[str, ...]:
 
 def absolute_path(path: str | Path) -> str:
     """Return the absolute path of an existing file; any other unchanged, so that an error shows the input."""
-    found = Path(path).expanduser()
+    found = home_expanded(path)
     return str(found.absolute()) if str(path) and found.exists() else str(path)
 
 

@@ -2,13 +2,14 @@
 
 import contextlib
 import io
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lorae.errors import LoraeError
 from lorae.runs.run import Run
-from lorae.system.files import CannotWriteError, write_atomically
+from lorae.system.files import CannotWriteError, staged_folder, write_atomically
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -45,10 +46,10 @@ def write_items(items: "NDArray[Any]", path: Path, key: str = "images") -> None:
     elif items.dtype != np.uint8:
         raise LoraeError(f"out: got the folder {str(path)!r}, but the items are no images; expected a file of arrays")
     else:
-        path.mkdir(parents=True, exist_ok=True)
-        for index, image in enumerate(items):
-            pixels = image[0] if len(image) == 1 else image.transpose(1, 2, 0)
-            Image.fromarray(np.ascontiguousarray(pixels)).save(path / f"{index:06d}.png")
+        with staged_folder(path, f"{os.getpid()}-") as folder:
+            for index, image in enumerate(items):
+                pixels = image[0] if len(image) == 1 else image.transpose(1, 2, 0)
+                Image.fromarray(np.ascontiguousarray(pixels)).save(folder / f"{index:06d}.png")
 
 
 def csv_lines(rows: "NDArray[Any]") -> Iterator[str]:

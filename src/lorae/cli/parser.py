@@ -51,7 +51,10 @@ def _run(words: list[str]) -> int:
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
-        print(f"lorae: not enough memory: {reason_of(error)}; use fewer or smaller items", file=sys.stderr)
+        print(
+            f"lorae: not enough memory: {reason_of(error)}; use fewer or smaller items, or a smaller model",
+            file=sys.stderr,
+        )
         return 2
     except KeyboardInterrupt as interrupt:
         print(

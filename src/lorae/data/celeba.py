@@ -11,6 +11,7 @@ from lorae.data.folder import Names, load_store, seeded_names
 from lorae.data.image_files import left_out_files, open_store
 from lorae.data.splits import refuse_seeded_split
 from lorae.errors import LoraeError
+from lorae.system.files import home_expanded
 
 PICTURES = "img_align_celeba"
 PARTITION = "list_eval_partition.txt"
@@ -25,7 +26,7 @@ def load_celeba(settings: DataSettings) -> Dataset:
             f"data_root: celeba needs the folder of its files, pass data_root=FOLDER; {LAYOUT}",
             settings={"data_root": "FOLDER"},
         )
-    place, pictures = _find(Path(settings.data_root).expanduser())
+    place, pictures = _find(home_expanded(settings.data_root))
     with open_store(pictures) as store:
         names = _split(store.names, place, settings)
         dataset = load_store("celeba", store, names, None, settings, DATASETS["celeba"], left_out_files(store))

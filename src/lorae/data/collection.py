@@ -21,6 +21,7 @@ from lorae.data.registry import load_data, source_names
 from lorae.data.sources import RawItems, in_order, is_items_file, read_items
 from lorae.errors import LoraeError
 from lorae.plain_arrays import check_columns
+from lorae.system.files import home_expanded
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def read_collection(
     if name in source_names() and split in PARTS:
         dataset = load_data(DataSettings(data=name, size=preparation.size))
         return RawItems(getattr(dataset, split).inputs, title), True
-    path = Path(source).expanduser()
+    path = home_expanded(source)
     if holds_images(path):
         with open_store(path) as store:
             return RawItems(_load_pictures(store, path, preparation, skip_bad, limits), title), True

@@ -23,6 +23,7 @@ from lorae.data.preprocessing import Preparation, prepare_pictures
 from lorae.data.splits import refuse_seeded_split
 from lorae.errors import LoraeError
 from lorae.system.download import download
+from lorae.system.files import home_expanded
 
 TIMEOUT_SECONDS = 10
 ORIGIN_FILE = "origin.txt"
@@ -92,7 +93,7 @@ def load_idx(name: str, settings: DataSettings) -> Dataset:
     # The checksums identify the content, so a prepared copy is found without the raw files.
     key = content_key(name, json.dumps(source.md5, sort_keys=True), **vars(preparation))
     # A folder of the user is checked even then, so that its faults are not hidden.
-    given = None if settings.data_root is None else _user_folder(name, source, Path(settings.data_root).expanduser())
+    given = None if settings.data_root is None else _user_folder(name, source, home_expanded(settings.data_root))
     given_files = given and _read_files(given, source)
 
     def prepare(workspace: DatasetBuilder) -> DatasetInfo:

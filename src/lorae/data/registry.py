@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from lorae.config.data_settings import FILES_OF_ITEMS, DataSettings
@@ -16,6 +15,7 @@ from lorae.data.mnist import load_idx
 from lorae.data.shapes import load_shapes
 from lorae.data.sources import is_items_file
 from lorae.errors import LoraeError, did_you_mean
+from lorae.system.files import home_expanded
 
 
 class NamedSource(NamedTuple):
@@ -74,7 +74,7 @@ def _load_all(settings: DataSettings, array: Any) -> Dataset:
         return load_array(settings, array)
     if source is not None:
         return source.load(settings)
-    data, path = settings.data, Path(settings.data).expanduser()
+    data, path = settings.data, home_expanded(settings.data)
     if holds_images(path):
         return load_folder(settings, path)
     if is_items_file(path):

@@ -103,11 +103,21 @@ def explained_warning(explained: dict[str, Any] | None, network: str | None) -> 
         complaint, advice = "under half", "lower the penalty, or allow more directions"
     else:
         return None
+    ours, pca = _shares_apart(explained["model"], explained["pca"])
     return ExplainedVarianceWarning(
-        f"explained variance: the model keeps {explained['model']:.1%} of the variance of test items, {complaint}: PCA "
-        f"with its {explained['rank']} directions keeps {explained['pca']:.1%}; {advice}",
+        f"explained variance: the model keeps {ours} of the variance of test items, {complaint}: PCA with its "
+        f"{explained['rank']} directions keeps {pca}; {advice}",
         settings={"epochs": "N", "network": "residual"},
     )
+
+
+def _shares_apart(one: float, other: float) -> tuple[str, str]:
+    """Return two shares in percent, with as many decimals as show that they differ."""
+    for decimals in range(1, 9):
+        shown = f"{one:.{decimals}%}", f"{other:.{decimals}%}"
+        if shown[0] != shown[1]:
+            break
+    return shown
 
 
 def _in_units_of(model: Autoencoder, items: NDArray[Any]) -> NDArray[np.float64]:

@@ -96,7 +96,7 @@ def _own_extractor(name: str, network: nn.Module) -> FeatureExtractor:
     protocol = {"input": "uint8 / 255, not resized"}
     if isinstance(network, OwnFunction):
         protocol["code"] = network.code_hash()
-    return FeatureExtractor(name, weights_hash(network.state_dict()), 0, network, _as_floats, protocol)
+    return FeatureExtractor(name, weights_hash(network.state_dict()), 0, network, _as_floats, protocol, own=True)
 
 
 class OwnFunction(nn.Module):

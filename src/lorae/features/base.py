@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from lorae.errors import LoraeError
 from lorae.isolation import isolated
+from lorae.system.faults import is_out_of_memory, reason_of
 
 # Images in a batch on a CPU: few enough for its caches (100 at 224 x 224 take three times as
 # long for each as 25). A GPU wants more.
@@ -35,6 +36,7 @@ class FeatureExtractor:
     prepare: Callable[[NDArray[Any]], Tensor]
     protocol: dict[str, Any] = field(default_factory=dict)
     batch: int = BATCH
+    own: bool = False  # code of the user, which may raise anything
 
     def __call__(
         self, items: NDArray[Any], device: str = "cpu", advance: Callable[[int], Any] | None = None
@@ -46,7 +48,7 @@ class FeatureExtractor:
         with isolated(), torch.inference_mode():
             for start in range(0, len(items), batch):
                 part = items[start : start + batch]
-                result = network(self.prepare(part).to(device)).float().cpu().numpy()
+                result = self._of_batch(network, self.prepare(part).to(device)).float().cpu().numpy()
                 if result.ndim != 2 or len(result) != len(part) or self.dim not in (0, result.shape[1]):
                     raise LoraeError(
                         f"features: {self.name!r} gave shape {result.shape} for {len(part)} items, "
@@ -59,6 +61,18 @@ class FeatureExtractor:
         if not np.isfinite(features).all():
             raise LoraeError(f"features: {self.name!r} gave values that are not finite, expected finite ones")
         return features
+
+    def _of_batch(self, network: nn.Module, x: Tensor) -> Tensor:
+        try:
+            result: Tensor = network(x)
+        except Exception as error:
+            if not self.own or isinstance(error, LoraeError) or is_out_of_memory(error):
+                raise
+            raise LoraeError(
+                f"features: {self.name!r} failed on {x.dtype} of shape {tuple(x.shape)}: {type(error).__name__}: "
+                f"{reason_of(error)}; expected features (n, d)"
+            ) from error
+        return result
 
     def describe(self) -> dict[str, Any]:
         """Return name, weights and protocol, to record with numbers, as plain JSON values."""

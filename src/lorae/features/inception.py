@@ -16,7 +16,7 @@ from lorae.errors import LoraeError, NotApplicableError
 from lorae.features.base import FeatureExtractor
 from lorae.features.resize import color_input
 from lorae.system.download import download
-from lorae.system.files import read_file, write_atomically
+from lorae.system.files import home_expanded, read_file, write_atomically
 
 FILE_NAME = "pt_inception-2015-12-05-6726825d.pth"
 URL = f"https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/{FILE_NAME}"
@@ -187,7 +187,7 @@ def _weights_file(weights: str | Path | None) -> bytes:
     """Return the checked content of the weights file from the given path, else from the first place that has it."""
     for origin, given in (("argument features_weights", weights), (VARIABLE, os.environ.get(VARIABLE))):
         if given:
-            return _read(Path(given).expanduser(), f"from {origin}")
+            return _read(home_expanded(given), f"from {origin}")
     cached = Path(torch.hub.get_dir()) / "checkpoints" / FILE_NAME
     if cached.exists():
         return _read(cached, "from torch's cache; delete it to fetch it anew")

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from lorae.errors import LoraeError, NotApplicableError
 from lorae.system.faults import reason_of
+from lorae.system.files import home_expanded
 from lorae.system.tensor_file import DamagedFileError, read_sealed
 
 # Other formats of weights are pickles or contain some, torch.export's included, or programs, such as TorchScript.
@@ -18,7 +19,7 @@ def read_tensors(path: str | Path, name: str, expected: str) -> dict[str, Tensor
     from safetensors import SafetensorError
     from safetensors.torch import load
 
-    path = Path(path).expanduser()
+    path = home_expanded(path)
     try:
         return load(read_sealed(path))  # not `load_file`, which takes no path with bytes that are not UTF-8
     except (OSError, DamagedFileError) as error:

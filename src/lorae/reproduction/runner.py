@@ -17,6 +17,7 @@ from lorae.reproduction.run import PRESETS, PROTOCOLS, STUDIES
 from lorae.reproduction.studies import WITHOUT_MODELS, Study, studies
 from lorae.reproduction.tables import measurements, presets
 from lorae.reproduction.tables.plan import by_seed, distinct
+from lorae.system.files import home_expanded
 
 
 def measure(configuration: Configuration, folder: Path, data_root: str | None) -> dict[str, Any]:
@@ -108,7 +109,7 @@ def select(
     folder = Path("runs") / "-".join(parts) if out is None else Path(out)
     if folder.exists() and not folder.is_dir():
         raise LoraeError(f"out: got {str(folder)!r}, which is a file, expected a folder")
-    store, root = ResultStore(folder), None if data_root is None else str(Path(data_root).expanduser().absolute())
+    store, root = ResultStore(folder), None if data_root is None else str(home_expanded(data_root).absolute())
     # CelebA takes part if its files are given, or if only its records are drawn.
     faces = _find_faces(store) if draw_only else None
     if data_root is not None:

@@ -29,7 +29,7 @@ from lorae.runs.schema import SCHEMA, Checkpoint, Config, TrainingState, read_re
 from lorae.runs.statistics_file import StatisticsFile
 from lorae.runs.summary import summarize
 from lorae.system.faults import reason_of, tolerated
-from lorae.system.files import CannotWriteError, read_file, staged_folder, try_lock
+from lorae.system.files import CannotWriteError, read_file, staged_folder, try_lock, wait_for_lock
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -299,9 +299,16 @@ class Run:
         return {name: entry for name, entry in entries.items() if entry is not None}
 
     def add_to_evaluation(self, results: Mapping[str, Any]) -> None:
-        """Add or replace entries of `evaluation.json`; None removes one. What cannot be written, this object keeps."""
+        """Add or replace entries of `evaluation.json`; None removes one. What cannot be written, this object keeps.
+
+        Processes that add at the same time wait for each other.
+        """
         self._unwritten_results |= results
-        write_record(self.path / "evaluation.json", self.evaluation())
+        with contextlib.ExitStack() as stack:
+            with contextlib.suppress(CannotWriteError):  # the write below says it in its own words
+                place = self.path / "checkpoints" / ".evaluation.lock"
+                stack.enter_context(wait_for_lock(place, f"run: cannot write to {str(self.path)!r}", ""))
+            write_record(self.path / "evaluation.json", self.evaluation())
         self._unwritten_results.clear()
 
     def copied(self) -> "Run":

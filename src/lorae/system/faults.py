@@ -1,6 +1,7 @@
 """Faults of the environment, such as a full disk, that must not cost the result of a long computation."""
 
 import contextlib
+import re
 import warnings
 from collections.abc import Iterator
 
@@ -10,6 +11,9 @@ from lorae.errors import LoraeWarning
 def reason_of(error: BaseException) -> str:
     """Return the reason of an error in one line."""
     reason = getattr(error, "reason", None) or error  # urllib wraps the error of the network
+    refused = re.search(r"you tried to allocate (\d+) bytes", str(reason))  # torch on a CPU, within its own words
+    if refused:
+        return f"an array of {int(refused[1]) / 2**30:,.1f} GiB"
     if isinstance(reason, OSError) and reason.strerror:
         reason = reason.strerror
     return " ".join(str(reason).split())[:160] or type(error).__name__

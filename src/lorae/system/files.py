@@ -33,6 +33,14 @@ class CannotWriteError(LoraeError):
     """A file that the system refuses to write: no room, no permission, no folder."""
 
 
+def home_expanded(path: str | Path) -> Path:
+    """Return a path with the home folder in place of `~`; as it is if there is no such user, as a shell does."""
+    try:
+        return Path(path).expanduser()
+    except (RuntimeError, ValueError):  # the latter for a null character, which no path has
+        return Path(path)
+
+
 def cache_root() -> Path:
     """Return the folder that prepared data and downloaded files are kept in.
 
@@ -41,7 +49,7 @@ def cache_root() -> Path:
     """
     chosen = os.environ.get("LORAE_CACHE")
     if chosen:
-        return Path(chosen).expanduser()
+        return home_expanded(chosen)
     base = os.environ.get("XDG_CACHE_HOME")
     try:
         earlier = (Path(base) if base else Path.home() / ".cache") / "lorae"

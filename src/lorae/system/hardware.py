@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import torch
 
@@ -24,6 +25,17 @@ def _use_one_thread() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_use_one_thread)
+
+
+def memory() -> int | None:
+    """Return the bytes of the machine's memory, or of the share that its container may use; None if not known."""
+    try:
+        found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    except (AttributeError, ValueError, OSError):  # not on Windows
+        return None
+    with contextlib.suppress(OSError, ValueError):  # "max" without a limit
+        found.append(int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    return min(found)
 
 
 def choose_device(name: str, origin: str = "argument device") -> str:
