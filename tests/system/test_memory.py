@@ -33,7 +33,7 @@ def test_samples_beyond_the_memory_are_refused_before_they_are_drawn(trained, mo
     assert error.startswith("lorae: n: got 1000000000000, which needs ")
     assert "GiB of memory; draw fewer at a time" in error
     assert error.count("\n") == 1
-    monkeypatch.setattr(hardware, "memory", lambda: 10 * 8 * (8 + 32 * 32) - 1)
+    monkeypatch.setattr(hardware, "memory", lambda: 10 * 8 * (8 + 16 * 16) - 1)
     with pytest.raises(LoraeError, match="n: got 10, which needs 0 GiB"):
         lorae.sample(trained, 10)
 
