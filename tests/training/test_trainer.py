@@ -359,3 +359,18 @@ def test_too_little_memory_on_a_gpu_is_said_in_one_line(batch_size, advice, imag
     with pytest.raises(LoraeError, match=f"batch_size: got {batch_size}, .* try {advice}") as caught:
         lorae.train(image_file, out=tmp_path / "run", **small | {"batch_size": batch_size})
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kept", [0, 1, 2])
+def test_a_cut_file_of_statistics_is_said_when_a_run_goes_on(kept, image_file, small, tmp_path, train_until):
+    options = small | {"epochs": 4, "checkpoint_every": 1, "out": tmp_path / "run"}
+    items = len(lorae.load_data(image_file).train)
+    steps = -(-items // small["batch_size"])
+    train_until(3 * steps + 1, image_file, **options)
+    path = tmp_path / "run" / "stats.jsonl"
+    epochs = [line for line in path.read_text().splitlines(keepends=True) if '"epoch",' in line]
+    path.write_text("".join(epochs[:kept]))
+    said = rf"{3 - kept} of 3 epochs before step {3 * steps + 1} have no record, from step {(kept + 1) * steps} on"
+    with pytest.warns(LoraeWarning, match=said):
+        lorae.resume(tmp_path / "run", quiet=True)
+    assert len(list(Run(tmp_path / "run").stats("epoch"))) == kept + 1

@@ -1,5 +1,6 @@
 """Storage of a training: the interface, and a run in memory."""
 
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -41,6 +42,9 @@ class RunStore(Protocol):
     def append_stats(self, record: dict[str, Any]) -> None:
         """Append a line of statistics."""
 
+    def stats(self, event: str | None = None) -> Iterator[dict[str, Any]]:
+        """Yield the statistics, or those of one event (`step` or `epoch`)."""
+
     def truncate_stats(self, step: int) -> None:
         """Drop the statistics of steps after `step`, which a resumed training takes again."""
 
@@ -77,6 +81,10 @@ class InMemoryRun:
     def append_stats(self, record: dict[str, Any]) -> None:
         """Append a line of statistics to `records`."""
         self.records.append(record)
+
+    def stats(self, event: str | None = None) -> Iterator[dict[str, Any]]:
+        """Yield the records, or those of one event."""
+        return (record for record in self.records if event in (None, record["event"]))
 
     def truncate_stats(self, step: int) -> None:
         """No-op: in-memory runs cannot resume."""
