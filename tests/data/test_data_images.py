@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import lorae
 from lorae.data import DataSettings, load_data
 from lorae.data import decode as decode_module
 from lorae.errors import LoraeError
@@ -379,3 +380,14 @@ def test_unreadable_content_never_escapes_as_another_error(tmp_path):
             content[place] = random.integers(256)
         (folder / f"bad{number:02}.tif").write_bytes(bytes(content))
     assert len(load(folder, skip_bad=True).train) >= 3
+
+
+@pytest.mark.parametrize("top", ["", "animals/"])
+@pytest.mark.parametrize("read", [lorae.load_data, lambda path: lorae.fid(path, path, features="raw", quiet=True)])
+def test_a_zip_with_two_images_of_one_name_is_refused(read, top, tmp_path):
+    path = zipped(fill(tmp_path / "pictures", 4), tmp_path / "pictures.zip", top=top)
+    with zipfile.ZipFile(path, "a") as archive, pytest.warns(UserWarning, match="Duplicate name"):
+        archive.writestr(f"{top}02.png", archive.read(f"{top}01.png"))
+    said = rf"data: .*pictures.zip: 1 names of images occur more than once, the first is '{top}02.png'"
+    with pytest.raises(LoraeError, match=said):
+        read(path)

@@ -116,6 +116,12 @@ class ZipStore:
     def __init__(self, archive: zipfile.ZipFile) -> None:
         self.archive = archive
         members, others = _sorted_out([name for name in archive.namelist() if _is_visible(name)], self._start)
+        repeated = sorted(name for name, count in Counter(members).items() if count > 1)
+        if repeated:
+            raise LoraeError(
+                f"data: {archive.filename}: {len(repeated)} names of images occur more than once, the first is "
+                f"{repeated[0]!r}; make the zip file anew with a name for each image"
+            )
         tops = {PurePosixPath(name).parts[0] for name in members if "/" in name}
         wrapped = len(tops) == 1 and all("/" in name for name in members)
         skipped = len(tops.pop()) + 1 if wrapped else 0
