@@ -8,6 +8,7 @@ import threading
 import pytest
 import torch
 
+from lorae import isolation
 from lorae.isolation import isolated
 from tests.process_states import STATES, observed
 
@@ -75,3 +76,33 @@ def test_a_child_of_a_process_whose_other_thread_holds_the_lock_does_not_wait_fo
     )
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=200)
     assert found.stdout == "0\n"
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_a_model_measures_with_exact_convolutions_and_restores_the_setting(allowed, trained, images, monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", allowed)
+    model, seen = trained.load_model(), []
+    model.encoder.register_forward_hook(lambda *_: seen.append(torch.backends.cudnn.allow_tf32))
+    model.encode(images)
+    assert set(seen) == {False}
+    assert torch.backends.cudnn.allow_tf32 is allowed
+
+
+def test_a_setting_is_restored_by_the_last_block_of_several_threads(monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    inside, leave = threading.Event(), threading.Event()
+
+    def hold():
+        with isolation.full_convolutions:
+            inside.set()
+            leave.wait(30)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    inside.wait(30)
+    with isolation.full_convolutions:
+        pass
+    assert not torch.backends.cudnn.allow_tf32  # the other block still needs it
+    leave.set()
+    thread.join()
+    assert torch.backends.cudnn.allow_tf32

@@ -3,7 +3,8 @@
 import contextlib
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 
 @contextlib.contextmanager
@@ -46,38 +47,62 @@ def _denormal_numbers() -> Iterator[None]:
             torch.set_flush_denormal(True)
 
 
-class _FullPrecision:
-    """Products of float32 matrices in float32: a setting of the process, restored when the last block is left."""
+class _ProcessSetting:
+    """A setting of the process with another value inside blocks, restored when the last of them is left."""
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._blocks = 0
-        self._before = "highest"
+    def __init__(self, read: Callable[[], Any], write: Callable[[Any], None], inside: Any) -> None:
+        self._read, self._write, self._inside = read, write, inside
+        self._before = inside
+        self._lock, self._blocks = threading.Lock(), 0
 
     def __enter__(self) -> None:
-        import torch
-
         with self._lock:
             if not self._blocks:
-                self._before = torch.get_float32_matmul_precision()
-                if self._before != "highest":
-                    torch.set_float32_matmul_precision("highest")
+                self._before = self._read()
+                if self._before != self._inside:
+                    self._write(self._inside)
             self._blocks += 1
 
     def __exit__(self, *_: object) -> None:
-        import torch
-
         with self._lock:
             self._blocks = max(0, self._blocks - 1)  # 0 already in a child that was forked inside a block
-            if not self._blocks and self._before != "highest":
-                torch.set_float32_matmul_precision(self._before)
+            if not self._blocks and self._before != self._inside:
+                self._write(self._before)
 
     def forget(self) -> None:
         """Start anew in a forked process, where no thread holds the lock of its parent any more."""
         self._lock, self._blocks = threading.Lock(), 0
 
 
-_full_precision = _FullPrecision()
+def _read_products() -> str:
+    import torch
+
+    return torch.get_float32_matmul_precision()
+
+
+def _write_products(precision: str) -> None:
+    import torch
+
+    torch.set_float32_matmul_precision(precision)
+
+
+def _read_convolutions() -> bool:
+    import torch
+
+    return torch.backends.cudnn.allow_tf32
+
+
+def _write_convolutions(allowed: bool) -> None:
+    import torch
+
+    torch.backends.cudnn.allow_tf32 = allowed
+
+
+# Products of float32 matrices in float32.
+_full_precision = _ProcessSetting(_read_products, _write_products, "highest")
+# Convolutions of float32 images on a GPU in float32 instead of TF32, torch's default: for measurements, not for steps.
+full_convolutions = _ProcessSetting(_read_convolutions, _write_convolutions, False)
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_full_precision.forget)
+    os.register_at_fork(after_in_child=full_convolutions.forget)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lorae.errors import LoraeError
-from lorae.isolation import isolated
+from lorae.isolation import full_convolutions, isolated
 from lorae.metrics.ranks import rank_at
 from lorae.metrics.spectrum import TOLERANCE, Spectrum, latent_spectrum
 from lorae.models.accepted_items import accepted_items
@@ -329,7 +329,7 @@ class Autoencoder(nn.Module):
         training, device = self.training, self.scaling.scale.device
         self.eval()
         try:
-            with isolated(), torch.inference_mode():
+            with isolated(), full_convolutions, torch.inference_mode():
                 parts = [
                     function(torch.as_tensor(np.array(part) if isinstance(part, np.ndarray) else part).to(device)).cpu()
                     for part in (items[start : start + CHUNK] for start in range(0, len(items), CHUNK))
