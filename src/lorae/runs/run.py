@@ -299,10 +299,7 @@ class Run:
         return {name: entry for name, entry in entries.items() if entry is not None}
 
     def add_to_evaluation(self, results: Mapping[str, Any]) -> None:
-        """Add or replace entries of `evaluation.json`; None removes one. What cannot be written, this object keeps.
-
-        Processes that add at the same time wait for each other.
-        """
+        """Add or replace entries of `evaluation.json`, after other writers; None removes one, unwritten ones stay."""
         self._unwritten_results |= results
         with contextlib.ExitStack() as stack:
             with contextlib.suppress(CannotWriteError):  # the write below says it in its own words
