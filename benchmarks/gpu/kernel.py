@@ -1,29 +1,19 @@
 """The polar factor of M in one kernel against separate matrix products: by itself, within a step, and its error."""
 
 import contextlib
-import statistics
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import Any
-from unittest import mock
 
 import torch
 from torch import Tensor
 
 from benchmarks.gpu.records import Records
-from benchmarks.gpu.speed import ONE_LAYER, PENALTY, device, our_loop, timed, trained_matrix, wait
+from benchmarks.gpu.speed import ONE_LAYER, PENALTY, device, our_loop, separate_products, timed, trained_matrix
 from lorae.linalg import polar
 
 LORAE = {"method": "lorae", "penalty": PENALTY}
 HELD = 10
-
-
-@contextlib.contextmanager
-def separate_products() -> Iterator[None]:
-    """As on a GPU that has no kernel."""
-    with mock.patch.object(polar, "_fits_one_kernel", return_value=False):
-        yield
 
 
 def compare(records: Records, *, smoke: bool) -> None:
@@ -45,31 +35,23 @@ def by_itself(matrix: Tensor) -> dict[str, Any]:
     for name, context in (("products", separate_products()), ("kernel", contextlib.nullcontext())):
         with context:
             found[name] = {
-                "microseconds": repeated(partial(polar.polar_factor, matrix.to(device()))),
+                "microseconds": microseconds(partial(polar.polar_factor, matrix.to(device()))),
                 "error": float((polar.polar_factor(flat)[1] - U @ Vh).abs().max()),
             }
     return found
 
 
-def repeated(function: Callable[[], Any], count: int = 10) -> float:
-    """Median microseconds of a call, in a graph that holds some of them."""
+def microseconds(function: Callable[[], Any], count: int = 10) -> float:
+    """Median of a call, on a GPU in a graph that holds some of them."""
+    if not torch.cuda.is_available():
+        return 1000 * float(timed(lambda _: function(), warm=3, steps=1, rounds=7)["milliseconds"])
     for _ in range(3):
         function()
-    replay: Callable[[], Any] = function
-    if torch.cuda.is_available():
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, stream=torch.cuda.Stream()):
-            for _ in range(count):
-                function()
-        replay = graph.replay
-    times = []
-    for _ in range(7):
-        wait()
-        start = time.perf_counter()
-        replay()
-        wait()
-        times.append(time.perf_counter() - start)
-    return 1e6 * statistics.median(times) / (count if torch.cuda.is_available() else 1)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph, stream=torch.cuda.Stream()):
+        for _ in range(count):
+            function()
+    return 1000 * float(timed(lambda _: graph.replay(), warm=1, steps=1, rounds=7)["milliseconds"]) / count
 
 
 def within_a_step(matrix: Tensor, precision: str, *, smoke: bool) -> dict[str, Any]:

@@ -74,13 +74,23 @@ def steps(measured: dict[tuple[str, str], Any]) -> str:
 
 def kernel(measured: dict[tuple[str, str], Any]) -> str:
     """Return the table of the cost of the nuclear norm, as a share of the step without a penalty."""
+
+    def costs(setting: str) -> tuple[float, list[float]]:
+        result = measured["kernel", f"{setting}: within a step"]
+        return result["milliseconds"], [result["shares"][name] for name in KERNEL]
+
+    return _costs(costs, KERNEL.values())
+
+
+def _costs(costs_of: Callable[[str], tuple[float, list[float]]], titles: Iterable[str]) -> str:
+    """Return a table by latent and precision: milliseconds of the step alone, and what each way adds, as a share."""
     found = []
     for latent_dim in (128, 512, 1024):
         for precision in ("bfloat16", "tf32"):
-            result = measured["kernel", f"l = {latent_dim}, {precision}: within a step"]
-            shares = [f"{result['shares'][name]:.1%}" for name in KERNEL]
-            found.append([f"{latent_dim:,}", PRECISIONS[precision], f"{result['milliseconds']:.2f}", *shares])
-    return common.markdown_table(["latent", "precision", "step without a penalty, ms", *KERNEL.values()], found)
+            base, costs = costs_of(f"l = {latent_dim}, {precision}")
+            shares = [f"{cost:.1%}" for cost in costs]
+            found.append([f"{latent_dim:,}", PRECISIONS[precision], f"{base:.2f}", *shares])
+    return common.markdown_table(["latent", "precision", "step without a penalty, ms", *titles], found)
 
 
 def kernel_alone(measured: dict[tuple[str, str], Any]) -> str:
@@ -97,15 +107,14 @@ def kernel_alone(measured: dict[tuple[str, str], Any]) -> str:
 
 def penalties(measured: dict[tuple[str, str], Any]) -> str:
     """Return the table of the cost of other ways to a low nuclear norm, as a share of the step without a penalty."""
-    found = []
-    for latent_dim in (128, 512, 1024):
-        for precision in ("bfloat16", "tf32"):
-            prefix = f"l = {latent_dim}, {precision}: "
-            base = measured["penalties", f"{prefix}M without a penalty"]["milliseconds"]
-            costs = [measured["penalties", prefix + name]["milliseconds"] / base - 1 for name in ROUTES]
-            shares = [f"{cost:.1%}" for cost in costs]
-            found.append([f"{latent_dim:,}", PRECISIONS[precision], f"{base:.2f}", *shares])
-    return common.markdown_table(["latent", "precision", "step without a penalty, ms", *ROUTES.values()], found)
+
+    def costs(setting: str) -> tuple[float, list[float]]:
+        base, *others = (
+            measured["penalties", f"{setting}: {name}"]["milliseconds"] for name in ("M without a penalty", *ROUTES)
+        )
+        return base, [other / base - 1 for other in others]
+
+    return _costs(costs, ROUTES.values())
 
 
 def several(measured: dict[tuple[str, str], Any]) -> str:

@@ -112,16 +112,14 @@ def _polar(
         b = tl.load(coefficients + 3 * quintic + 1)
         c = tl.load(coefficients + 3 * quintic + 2)
         for tile in range(program, lower_triangle, programs):
-            i = ((tl.sqrt(8.0 * tile + 1.0) - 1.0) / 2.0).to(tl.int32)
-            j = tile - i * (i + 1) // 2
+            i, j = _place_in_triangle(tile)
             product = _multiply(X, X, i, j, padded, plane, True, BLOCK, INNER)
             _store_symmetric(gram, i, j, padded, plane, product, BLOCK)
         arrivals += programs
         _wait_for_all(arrived, arrivals)
 
         for tile in range(program, lower_triangle, programs):
-            i = ((tl.sqrt(8.0 * tile + 1.0) - 1.0) / 2.0).to(tl.int32)
-            j = tile - i * (i + 1) // 2
+            i, j = _place_in_triangle(tile)
             square = _multiply(gram, gram, i, j, padded, plane, True, BLOCK, INNER)
             rows, columns = i * BLOCK + within, j * BLOCK + within
             linear = _load_pair(gram + rows[:, None] * padded + columns[None, :], plane)
@@ -151,6 +149,13 @@ def _polar(
     if program == 0:
         total = tl.sum(tl.load(partial + parts, mask=parts < programs, other=0.0, cache_modifier=".cg"))
         tl.store(value, total.to(tl.float32))
+
+
+@triton.jit
+def _place_in_triangle(tile):
+    """Return row and column of a tile of a lower triangle that is counted row by row."""
+    i = ((tl.sqrt(8.0 * tile + 1.0) - 1.0) / 2.0).to(tl.int32)
+    return i, tile - i * (i + 1) // 2
 
 
 @triton.jit
