@@ -1,6 +1,8 @@
 """Corrections to a linear path stay within the range of the training items, and the path is a least-squares fit."""
 
+import copy
 import dataclasses
+import math
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from lorae.models.linear_path import (
     find_continuation,
     limit_corrections,
     refit_linear_path,
+    scale_corrections,
     start_as_principal_components,
 )
 from lorae.models.networks import Limits
@@ -109,6 +112,24 @@ def test_a_refitted_path_leaves_no_error_that_the_latents_could_explain(trained_
     assert (
         np.abs(known.T @ left).max() < 1e-3 * np.linalg.norm(known, axis=0).max() * np.linalg.norm(left, axis=0).max()
     )
+
+
+@pytest.mark.parametrize("factor", [1.0, 0.5, 0.0])
+def test_scaled_corrections_keep_the_linear_path(trained_and_items, factor):
+    model, items = trained_and_items
+    scaled = copy.deepcopy(model)
+    scale_corrections(scaled, factor)
+    inputs = math.prod(model.spec.shape)
+    x = model.scaling(torch.from_numpy(items))
+    with torch.inference_mode():
+        features, weight = model.encoder.features(x), model.encoder.output.weight
+        linear = features[:, :inputs] @ weight[:, :inputs].mT + model.encoder.output.bias
+        corrected = linear + factor * (model.encoder(x) - linear)
+        torch.testing.assert_close(scaled.encoder(x), corrected, atol=1e-4, rtol=1e-4)
+        first = model.decoder.input(corrected)
+        path = first[:, -inputs:].view(x.shape)
+        whole = path + factor * (model.decoder(corrected) - path)
+        torch.testing.assert_close(scaled.decoder(corrected), whole, atol=1e-4, rtol=1e-4)
 
 
 def test_a_disturbed_path_of_a_linear_model_becomes_pca_again(vectors):

@@ -14,7 +14,7 @@ from lorae.metrics.linear_floor import LinearFloor, as_vectors
 from lorae.models.autoencoder import Autoencoder, ModelSpec
 from lorae.models.linear_path import continued_as_pca, refit_linear_path, set_linear_path
 from lorae.training.best_weights import PATIENCE, BestWeights
-from lorae.training.candidates import Judgment
+from lorae.training.candidates import STRENGTHS, Judgment
 from lorae.training.judging import FEW, FEWEST
 from lorae.training.model_selection import ModelSelection
 from lorae.training.trainer import epoch_order
@@ -154,11 +154,20 @@ def test_judging_ends_at_the_first_fold_without_a_gain(curved, monkeypatch):
 
     def no_better_than_the_mean(self, candidate, kept, held, rank):
         judged.append(len(held))
-        return np.full(len(held), np.square(curved).mean())
+        return np.full((len(held), len(STRENGTHS)), np.square(curved).mean())
 
     monkeypatch.setattr(ModelSelection, "_again", no_better_than_the_mean)
     assert not selection._judged(candidate, 1).pays
     assert judged == [len(curved) // 5]
+
+
+def test_a_network_without_corrections_is_not_judged(curved, monkeypatch):
+    selection = select(curved, 1)
+    (candidate, *_) = selection._trials(1)
+    monkeypatch.setattr(ModelSelection, "_again", lambda *_: pytest.fail("trained anew"))
+    assert candidate.is_curved
+    linear = dataclasses.replace(candidate, error=1.0, linear_error=1.01)
+    assert selection._judged(linear, 1) is None
 
 
 def test_few_items_are_not_judged(linear):

@@ -17,7 +17,7 @@ from lorae.linalg import leading_components
 from lorae.models.autoencoder import Autoencoder
 from lorae.models.layers import Linear, layer_like
 from lorae.models.low_rank import ROUNDING
-from lorae.models.networks import ConcatInput, Decoder, Encoder, Limits, LinearSkip
+from lorae.models.networks import ConcatInput, Decoder, Encoder, Limits, LinearSkip, last_layer
 
 
 def start_as_principal_components(model: Autoencoder, items: NDArray[Any]) -> None:
@@ -81,6 +81,19 @@ def refit_linear_path(
     with torch.no_grad():
         model.decoder.input.weight[-outputs:] += torch.from_numpy(change[:-1].T.copy())
         model.decoder.input.bias[-outputs:] += torch.from_numpy(change[-1])
+
+
+def scale_corrections(model: Autoencoder, factor: float) -> None:
+    """Multiply the corrections of a `residual` network to its linear path by a factor, in encoder and decoder.
+
+    Without PCA beyond its items, see `without_continuation`; 0 leaves the linear path.
+    """
+    assert isinstance(model.encoder, Encoder)
+    assert isinstance(model.decoder.features, LinearSkip)
+    with torch.no_grad():
+        model.encoder.output.weight[:, math.prod(model.spec.shape) :] *= factor
+        for part in last_layer(model.decoder.features.network).parameters():
+            part *= factor
 
 
 def limit_corrections(model: Autoencoder, items: NDArray[Any]) -> None:

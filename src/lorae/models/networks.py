@@ -267,14 +267,18 @@ def _mlp_pair(inputs: int, widths: list[int], latent_dim: int, outputs: int) -> 
     return Encoder(nn.Sequential(*encoder), last), Decoder(first, nn.Sequential(*decoder))
 
 
+def last_layer(network: nn.Module) -> nn.Module:
+    """Return the last layer of a decoder's network beside a linear path, whose outputs are the corrections."""
+    assert isinstance(network, nn.Sequential)
+    last = network[-1]
+    assert isinstance(last, nn.Linear | PixelwiseLinear)
+    return last
+
+
 def _start_at_zero(decoder: Decoder) -> None:
     """Set the last layer to zero: a correction that is added to a linear path starts without effect."""
-    assert isinstance(decoder.features, nn.Sequential)
-    last = decoder.features[-1]
-    assert isinstance(last, nn.Linear | PixelwiseLinear)
-    assert last.bias is not None
-    nn.init.zeros_(last.weight)
-    nn.init.zeros_(last.bias)
+    for parameter in last_layer(decoder.features).parameters():
+        nn.init.zeros_(parameter)
 
 
 def _with_linear_path(encoder: Encoder, decoder: Decoder, shape: tuple[int, ...]) -> tuple[Encoder, Decoder]:

@@ -83,8 +83,8 @@ def judge(
     PCA of the k items that the network had, and e - c/n of the PCA of all n. A network that is trained anew has fewer
     items than the candidate had, and is compared with the PCA of as many fewer.
 
-    errors: of the network on the first fold (m,)
-    again: trains the network anew on some items, and returns its errors on others, or None if it diverges or collapses
+    errors: of the network on the first fold, for each of `STRENGTHS` (m, s)
+    again: trains the network anew on some items, and returns such errors on others, or None if it diverges or collapses
     """
     n, usual = len(items), len(folds.kept(0))
     everything = fit_floor(items, items, rank)
@@ -100,7 +100,8 @@ def judge(
         rows.append(folds.held(number))
         weights = items.at(np.concatenate(rows)).error_weights
         network, pca, mean = (np.concatenate(parts) for parts in zip(*judgments, strict=True))
-        judgment = Judgment(network, pca, mean, weights)
-        if judgment.gain < -judgment.gain_error:  # more folds would hardly change that, and each of them is a training
+        judgment = Judgment.of(network, pca, mean, weights)
+        gain, uncertainty = judgment.gain_over(pca)
+        if gain < -uncertainty:  # more folds would hardly change that, and each of them is a training
             break
     return judgment

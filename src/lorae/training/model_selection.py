@@ -12,12 +12,12 @@ from lorae.errors import MODEL_FAILURES, CollapsedError, DivergedError
 from lorae.metrics.linear_dimension import linear_dimension
 from lorae.metrics.linear_floor import as_vectors, mean_squares
 from lorae.models.autoencoder import Autoencoder, ModelSpec
-from lorae.models.linear_path import continued_as_pca, refit_linear_path, set_linear_path
+from lorae.models.linear_path import continued_as_pca, refit_linear_path, scale_corrections, set_linear_path
 from lorae.runs.store import InMemoryRun
 from lorae.system.hardware import thread_count
 from lorae.training.best_weights import PATIENCE, BestWeights
 from lorae.training.builders import build, build_objective, linear_path_rows
-from lorae.training.candidates import Candidate, Judgment, Selection
+from lorae.training.candidates import STRENGTHS, Candidate, Judgment, Selection
 from lorae.training.continuation import Continuation
 from lorae.training.judging import FEW, FOLDS, MOST_ASIDE, Folds, fit_floor, judge
 from lorae.training.rank_search import automatic_bound
@@ -118,7 +118,7 @@ class ModelSelection:
         if self.search is not None:
             self.search |= {"rank": rank, "mse": error, "reached": error <= self.search["bound"]}
         return Selection(
-            finished(best.model, self.all) if best is not None and curved else self.pca(rank),
+            finished(best.model, self.all, used.strength) if best is not None and curved else self.pca(rank),
             rank,
             curved,
             error,
@@ -199,12 +199,15 @@ class ModelSelection:
             model = trainer.fit()
             if not isinstance(rank, int):
                 self.search = trainer.schedule.result()
-            errors, history = _errors(finished(model, self.kept), self.held), _history(trainer.run)
-            error = float(np.average(errors, weights=self.held.error_weights))
+            errors, history = _errors(model, self.kept, self.held), _history(trainer.run)
+            means = np.average(errors, axis=0, weights=self.held.error_weights)
         except MODEL_FAILURES as failure:
             self.failure = failure
             return None
-        return Candidate(model, errors, error, noise, latent_dim, share, share * best.reached_at, history)
+        reached_at = share * best.reached_at
+        return Candidate(
+            model, errors, float(means[:-1].min()), float(means[-1]), noise, latent_dim, share, reached_at, history
+        )
 
     def _settings(self, noise: float, share: float, latent_dim: int, rank: int | float | str | None) -> Settings:
         assert isinstance(self.settings.epochs, int)
@@ -232,7 +235,9 @@ class ModelSelection:
         return Trainer(run, dataset, objective, best=best, quiet=self.quiet)
 
     def _judged(self, candidate: Candidate, rank: int) -> Judgment | None:
-        """Return errors of a network and of PCA on held-out items; None if it diverges or collapses."""
+        """Return errors of a network and of PCA on held-out items; None if it diverges, collapses or is linear."""
+        if self.start is None and not candidate.is_curved:
+            return None
         judged = judge(
             self.all, self.folds, rank, candidate.errors, lambda kept, held: self._again(candidate, kept, held, rank)
         )
@@ -247,22 +252,30 @@ class ModelSelection:
         settings = self._settings(candidate.noise, candidate.share, candidate.latent_dim, rank)
         try:
             model = self._trainer(settings, kept, self._best_weights()).fit()
-            return _errors(finished(model, kept), held)
+            return _errors(model, kept, held)
         except MODEL_FAILURES:
             return None
 
 
-def finished(model: Autoencoder, items: Split) -> Autoencoder:
-    """Return a trained network with codes as wide as its rank, a fitted linear path, and PCA beyond the items."""
+def finished(model: Autoencoder, items: Split, strength: float = 1.0) -> Autoencoder:
+    """Return a trained network with codes as wide as its rank, a fitted linear path, and PCA beyond the items.
+
+    strength: factor of the corrections to the linear path, before that is fitted
+    """
     small = model.truncate(as_inputs(items).inputs, weights=items.weights)
+    scale_corrections(small, strength)
     some = as_inputs(items.at(linear_path_rows(items.inputs.shape)))
     refit_linear_path(small, some.inputs, some.weights, some.targets)
     return continued_as_pca(small, some.inputs, some.weights)
 
 
-def _errors(model: Autoencoder, held: Split) -> NDArray[np.float64]:
-    difference = as_vectors(model.reconstruct(as_inputs(held).inputs)) - as_vectors(held.inputs)
-    return mean_squares(difference, held.targets)
+def _errors(model: Autoencoder, kept: Split, held: Split) -> NDArray[np.float64]:
+    """Return errors on held-out items of a network that was trained on kept ones, for each of `STRENGTHS` (m, s)."""
+    found = []
+    for strength in STRENGTHS:
+        restored = finished(model, kept, strength).reconstruct(as_inputs(held).inputs)
+        found.append(mean_squares(as_vectors(restored) - as_vectors(held.inputs), held.targets))
+    return np.stack(found, axis=1)
 
 
 def _history(run: Any) -> list[dict[str, Any]]:

@@ -12,10 +12,10 @@ from lorae.config.settings import ARRAY, Settings
 from lorae.data import Dataset, Split
 from lorae.errors import MODEL_FAILURES
 from lorae.models.autoencoder import Autoencoder
-from lorae.models.linear_path import refit_linear_path, scaled_rows
+from lorae.models.linear_path import refit_linear_path, scale_corrections, scaled_rows
 from lorae.runs.store import InMemoryRun
 from lorae.training.builders import PRINCIPAL_ENTRIES, build, build_model, linear_path_rows
-from lorae.training.candidates import Judgment
+from lorae.training.candidates import STRENGTHS, Judgment
 from lorae.training.judging import Folds, fit_floor, judge
 from lorae.training.trainer import Trainer, limited
 
@@ -38,11 +38,12 @@ def with_pca_floor(trainer: Trainer, model: Autoencoder, *, quiet: bool) -> tupl
     rows = Split(scaled_rows(model, inputs))
     folds = Folds(len(rows), settings.split_seed)
     judged = _judged(trainer, model, rows, folds, rank, quiet) if folds.can_judge else None
-    network = judged is not None and judged.pays
-    floor: dict[str, Any] = {"kept": "network" if network else "pca", "rank": rank}
+    floor: dict[str, Any] = {"kept": "network" if judged is not None and judged.pays else "pca", "rank": rank}
     if judged is not None:
         floor |= dict(zip(("error", "pca_error"), judged.errors, strict=False)) | {"items": len(judged.pca)}
-    if network:
+    if judged is not None and judged.pays:
+        floor["strength"] = judged.strength
+        scale_corrections(model, judged.strength)
         refit_linear_path(model, inputs[linear_path_rows(inputs.shape)])
         return model, stopping | {"floor": floor}
     return pca_of(settings, trainer.dataset, rank), stopping | {"floor": floor}
@@ -56,8 +57,8 @@ def _judged(trainer: Trainer, model: Autoencoder, rows: Split, folds: Folds, ran
     kept, held = rows.at(folds.kept(0)), rows.at(folds.held(0))
     errors = _errors(model, trainer.dataset.train.inputs, folds.kept(0), folds.held(0), rank)
     floor = fit_floor(kept, held, rank)
-    first = Judgment(errors, floor.at(rank), floor.at(0))
-    if first.gain <= 0:
+    first = Judgment.of(errors, floor.at(rank), floor.at(0))
+    if first.gain_over(first.pca)[0] <= 0:
         return first
     aside = held.inputs.astype(np.float32)
 
@@ -79,10 +80,14 @@ def _judged(trainer: Trainer, model: Autoencoder, rows: Split, folds: Folds, ran
 def _errors(
     model: Autoencoder, inputs: NDArray[Any], kept: NDArray[np.int64], held: NDArray[np.int64], rank: int
 ) -> NDArray[np.float64]:
-    """Return errors on held rows of a network that was trained on kept ones, cut to a rank."""
-    small = model.truncate(inputs[kept], rank)
-    refit_linear_path(small, inputs[kept][linear_path_rows(inputs[kept].shape)])
-    return small.squared_errors(inputs[held])
+    """Return errors on held rows of a network that was trained on kept ones, cut to a rank, by strength (m, s)."""
+    found = []
+    for strength in STRENGTHS:
+        small = model.truncate(inputs[kept], rank)
+        scale_corrections(small, strength)
+        refit_linear_path(small, inputs[kept][linear_path_rows(inputs[kept].shape)])
+        found.append(small.squared_errors(inputs[held]))
+    return np.stack(found, axis=1)
 
 
 def pca_of(settings: Settings, dataset: Dataset, rank: int) -> Autoencoder:
