@@ -91,9 +91,9 @@ def scale_corrections(model: Autoencoder, factor: float) -> None:
     assert isinstance(model.encoder, Encoder)
     assert isinstance(model.decoder.features, LinearSkip)
     with torch.no_grad():
-        model.encoder.output.weight[:, math.prod(model.spec.shape) :] *= factor
+        model.encoder.output.weight[:, math.prod(model.spec.shape) :].mul_(factor)
         for part in last_layer(model.decoder.features.network).parameters():
-            part *= factor
+            part.mul_(factor)
 
 
 def limit_corrections(model: Autoencoder, items: NDArray[Any]) -> None:
