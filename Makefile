@@ -10,7 +10,7 @@ STUDIES := $(subst _,-,$(filter-out __init__ common figures,$(basename $(notdir 
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo smoke test test-all coverage lint format bench gpu figures clean
+.PHONY: help install demo smoke test test-all coverage lint format bench gpu figures man dist clean
 
 help: ## print this list
 	@awk -F ' ## ' '/^[a-z%-]+:.* ## / { split($$1, target, ":"); sub("%", "NAME", target[1]); printf "make %-12s %s\n", target[1], $$2 }' Makefile
@@ -80,6 +80,15 @@ figures: $(VENV)/installed-dev ## draw all tables and pictures of README.md and 
 	$(BIN)/python -m benchmarks.pca --draw-only
 	$(BIN)/python -m benchmarks.throughput --draw-only
 	$(BIN)/python -m benchmarks.gpu --draw-only
+
+man: $(VENV)/installed ## write the manual page man/lorae.1 anew from the parser
+	$(BIN)/python -m lorae.cli.manual > man/lorae.1.new
+	mv man/lorae.1.new man/lorae.1
+
+dist: $(VENV)/installed-dev ## build the package in dist/, and check what an index would show of it
+	rm -rf dist
+	$(BIN)/python -m build
+	$(BIN)/twine check --strict dist/*
 
 clean: ## delete the environment, builds and caches
 	rm -rf $(VENV) build dist src/*.egg-info .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache

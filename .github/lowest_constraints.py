@@ -8,7 +8,11 @@ from pathlib import Path
 
 import tomllib
 
+# Releases after these warn about what the oldest matplotlib and scikit-learn do, and warnings are errors in the tests.
+COMPANIONS = ("pyparsing<3.3", "pytest<9")
+
 project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 extras = project["optional-dependencies"]
 for requirement in [*project["dependencies"], *extras["lite0"], *extras["onnx"]]:
     print(re.sub(">=", "==", requirement))
+print("\n".join(COMPANIONS))

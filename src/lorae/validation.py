@@ -15,11 +15,17 @@ INVALID = (ValueError, TypeError, OverflowError)
 
 @dataclass(frozen=True)
 class Rule:
-    """A rule of a setting: `expected` describes valid values, `parse` raises one of INVALID for others."""
+    """A rule of a setting: `expected` describes valid values, `parse` raises one of INVALID for others.
+
+    choices: names that are valid; all that are if `closed`
+    several: whether a value is a list of names, in a string with commas between them
+    """
 
     expected: str
     parse: Callable[[Any], Any]
     choices: tuple[str, ...] = ()
+    several: bool = False
+    closed: bool = True
 
     def check(self, name: str, value: Any, origin: str) -> Any:
         """Return the parsed value, or raise a LoraeError that names the setting, the value, the rule and the origin."""
@@ -105,7 +111,9 @@ def choice_or_function(*names: str) -> Rule:
         _require(value in names or (file.endswith(".py") and name.isidentifier()))
         return str(value)
 
-    return Rule(f"one of {', '.join(names)}, or FILE.py:NAME of a function (shape, latent_dim)", parse, names)
+    return Rule(
+        f"one of {', '.join(names)}, or FILE.py:NAME of a function (shape, latent_dim)", parse, names, closed=False
+    )
 
 
 def text() -> Rule:
@@ -131,8 +139,8 @@ def switch() -> Rule:
     return Rule("true or false", parse)
 
 
-def names() -> Rule:
-    """Return the rule of a list of names, or of one comma-separated string."""
+def names(*known: str) -> Rule:
+    """Return the rule of a list of names, or of one comma-separated string; some names are known."""
 
     def parse(value: Any) -> tuple[str, ...]:
         parts = value.split(",") if isinstance(value, str) else value
@@ -140,7 +148,7 @@ def names() -> Rule:
         _require(bool(result) and all(result))
         return result
 
-    return Rule("names with commas between them", parse)
+    return Rule("names with commas between them", parse, known, several=True, closed=False)
 
 
 def names_of(*known: str) -> Rule:
@@ -151,12 +159,12 @@ def names_of(*known: str) -> Rule:
         _require(all(name in known for name in result))
         return result
 
-    return Rule(f"some of {', '.join(known)}", parse)
+    return Rule(f"some of {', '.join(known)}", parse, known, several=True)
 
 
 def optional(rule: Rule) -> Rule:
     """Return the rule that accepts None as well."""
-    return Rule(rule.expected, lambda value: None if value is None else rule.parse(value), rule.choices)
+    return dataclasses.replace(rule, parse=lambda value: None if value is None else rule.parse(value))
 
 
 def mapping(title: str, words: str, known: Callable[[], list[str]], rule_of: Callable[[str], Rule]) -> Rule:

@@ -2,6 +2,7 @@
 
 import io
 import shlex
+import sys
 
 import numpy as np
 import pytest
@@ -126,6 +127,7 @@ def test_a_bar_fits_its_line_with_bar_count_and_times(width, monkeypatch):
     stream = io.StringIO()
     console = Console(file=stream, width=width, force_terminal=True, color_system=None)
     monkeypatch.setattr(progress, "Console", lambda stderr: console)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     bar = progress.progress_bar()
     note = "exact rank 26  12,345/s  reconstruction 0.0123  nuclear 12.3  [red]"
     bar.add_task("lorae+ epoch 12/150", total=9999, completed=1234, note=note)

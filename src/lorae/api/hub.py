@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from lorae.api.export import deployable, write_pretrained
 from lorae.api.loading import as_run
 from lorae.errors import LoraeError
+from lorae.extras import import_extra
 from lorae.runs.model_files import read_model
 from lorae.runs.run import Run
 from lorae.system.faults import reason_of
@@ -158,9 +159,5 @@ def _downloaded(repo_id: str, revision: str | None, token: str | None) -> Path:
 
 
 def _hub() -> ModuleType:
-    try:
-        import huggingface_hub
-    except ImportError as error:
-        raise LoraeError(f"hub: cannot import {error.name}: pip install 'lorae[hub]'") from None
-    found: ModuleType = huggingface_hub
+    found: ModuleType = import_extra("huggingface_hub", "hub")
     return found

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
+from lorae.cli.completion import suggest
 from lorae.config.data_settings import DataSettings
 from lorae.config.methods import TERMS, option_names, weight_names
 from lorae.config.settings import RENAMED, Settings
@@ -103,9 +104,9 @@ def add_settings(
         if default is False:
             options["action"] = "store_true"
         else:
-            listed = 0 < len(rule.choices) <= MOST_LISTED
+            listed = 0 < len(rule.choices) <= MOST_LISTED and rule.closed and not rule.several
             options["metavar"] = "{" + ",".join(rule.choices) + "}" if listed else name.upper()
-        group.add_argument(flag(name), **options)
+        suggest(group.add_argument(flag(name), **options), rule.choices, several=rule.several)
         for old in (old for old, new in RENAMED.items() if new == name):
             group.add_argument(f"--{old}", **options | {"dest": old, "help": argparse.SUPPRESS})
 

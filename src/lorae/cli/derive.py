@@ -10,9 +10,10 @@ from lorae.api.generation import default_sampler
 from lorae.api.truncation import describe_truncation, explain_width
 from lorae.api.writing import csv_lines
 from lorae.cli.arguments import add_moved_data, add_settings, run_of, settings_of
+from lorae.cli.completion import suggest
 from lorae.cli.output import Output, error_text, existing, table
 from lorae.config.data_settings import FILES_OF_ITEMS
-from lorae.config.evaluation_settings import EvaluationSettings
+from lorae.config.evaluation_settings import SAMPLER_NAMES, EvaluationSettings
 from lorae.errors import LoraeError
 from lorae.runs.run import Run
 
@@ -22,7 +23,8 @@ def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     meaning = "draw latents from a density fitted to the latents of a run, and decode them"
     sample = add("sample", _sample, meaning, "run")
     sample.add_argument("-n", "--n", metavar="N", default=64, help="number of items (default: 64)")
-    sample.add_argument("--sampler", metavar="NAME", help="gaussian (default), mixture or prior (default for GANs)")
+    meaning = "gaussian (default), mixture or prior (default for GANs)"
+    suggest(sample.add_argument("--sampler", metavar="NAME", help=meaning), SAMPLER_NAMES)
     meaning_of_out = "new .npy or .npz file, new folder of PNGs, or .csv file of vectors, for all items"
     sample.add_argument("--out", metavar="OUT", help=meaning_of_out)
     add_settings(sample, ("components", "fit_on", "seed", "device"), EvaluationSettings)
@@ -56,7 +58,8 @@ def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
 
     exported = add("export", _export, "write the model of a run, without M, for use in other programs", "run")
     meaning = "file format (default: safetensors)"
-    exported.add_argument("--format", metavar=f"{{{','.join(FORMATS)}}}", default="safetensors", help=meaning)
+    placeholder = f"{{{','.join(FORMATS)}}}"
+    suggest(exported.add_argument("--format", metavar=placeholder, default="safetensors", help=meaning), FORMATS)
     exported.add_argument("--out", metavar="FOLDER", help="a new folder; RUN-<format> by default")
     exported.add_argument("--rank", metavar="R", help="number of principal axes to keep, as in `lorae truncate`")
     add_moved_data(exported)

@@ -9,9 +9,11 @@ from rich.table import Table
 
 from lorae import api
 from lorae.cli.arguments import DATA_SETTINGS, MEANING_OF_DATA, add_moved_data, add_settings, run_of, settings_of
+from lorae.cli.completion import suggest
 from lorae.cli.output import Output, existing, table
 from lorae.config.data_settings import FILES_OF_ITEMS
-from lorae.config.evaluation_settings import EvaluationSettings
+from lorae.config.datasets import DATASETS
+from lorae.config.evaluation_settings import MEASURE_NAMES, EvaluationSettings
 from lorae.reports import comparison
 
 PAGE = "lorae-report.html"
@@ -20,7 +22,7 @@ PAGE = "lorae-report.html"
 def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     """Add the commands; `add(name, function, meaning)` makes a subparser."""
     data = add("data", _data, "load a data set and print its counts, shapes, source and checksums")
-    data.add_argument("data", metavar="DATA", help=MEANING_OF_DATA)
+    suggest(data.add_argument("data", metavar="DATA", help=MEANING_OF_DATA), DATASETS)
     add_settings(data, DATA_SETTINGS)
     add("methods", _methods, "list the methods and the penalties")
 
@@ -38,27 +40,27 @@ def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     report.add_argument("--out", metavar="FILE.html", help=f"the page; RUN/report.html, or {PAGE} for several runs")
 
     evaluate = add("evaluate", _evaluate, "measure a run, and write evaluation.json and the report", "run")
-    evaluate.add_argument(
+    only = evaluate.add_argument(
         "--only",
         metavar="NAMES",
-        help="measures, comma-separated: reconstruction, rank, explained, dimension, fid, kid, cmmd, prdc, "
-        "interpolation, probe, classification, supervised (takes an hour); all but supervised by default. If "
-        "interrupted, classification and supervised keep their trainings in RUN/unfinished-NAME; the same command "
+        help=f"measures, comma-separated: {', '.join(MEASURE_NAMES)} (takes an hour); all but supervised by default. "
+        "If interrupted, classification and supervised keep their trainings in RUN/unfinished-NAME; the same command "
         "continues them",
     )
+    suggest(only, MEASURE_NAMES, several=True)
     add_settings(evaluate, [field.name for field in dataclasses.fields(EvaluationSettings)], EvaluationSettings)
 
     add_moved_data(evaluate)
 
-    compare = add(
-        "compare", _compare, "print the numbers of several runs, and write one page with their figures", "runs"
-    )
+    meaning = "print the numbers of several runs, and write one page with their figures"
+    compare = add("compare", _compare, meaning, "runs")
     compare.add_argument("--out", metavar="FILE.html", help=f"the page; {PAGE} by default")
 
-    meaning = "compute Frechet and kernel distances between two collections of images or arrays"
+    meaning = "compute Frechet and kernel distances between two collections of items"
     fid = add("fid", _fid, meaning)
-    fid.add_argument("first", metavar="A", help=f"{FILES_OF_ITEMS}, or mnist:test")
-    fid.add_argument("second", metavar="B")
+    splits = [f"{name}:{split}" for name in DATASETS for split in ("train", "test")]
+    suggest(fid.add_argument("first", metavar="A", help=f"{FILES_OF_ITEMS}, or mnist:test"), splits)
+    suggest(fid.add_argument("second", metavar="B", help="the other collection"), splits)
     add_settings(fid, ("features", "features_weights", "seed", "device"), EvaluationSettings)
     fid.add_argument("--size", metavar="SIZE", help="side in pixels to which all images are resized first")
     fid.add_argument("--value-range", metavar="LOW:HIGH", help="values of black and white in both collections")

@@ -4,11 +4,12 @@ import argparse
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 from lorae import __version__
-from lorae.cli import derive, inspect, reproduce, train
+from lorae.cli import cite, completion, derive, inspect, reproduce, train
 from lorae.cli.arguments import Parser, join_negative_numbers, show_warning
+from lorae.cli.examples import EXAMPLES, FIRST_STEPS, described
 from lorae.cli.output import Output, accept_all_characters, flush, show
 from lorae.errors import LoraeError, LoraeWarning, as_flags
 from lorae.system.faults import is_out_of_memory, reason_of
@@ -34,6 +35,7 @@ def _run(words: list[str]) -> int:
             warnings.simplefilter("always", LoraeWarning)
             warnings.showwarning = show_warning
             parser = build_parser()
+            completion.complete_if_asked(parser)
             options = parser.parse_args(join_negative_numbers(words))
             if options.command is None:
                 parser.print_help()
@@ -67,7 +69,8 @@ def _run(words: list[str]) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """Build the parser of all commands; the flags of `lorae train` are the fields of `Settings`."""
-    parser = Parser(prog="lorae", description="Autoencoders that find their own latent dimension.")
+    summary = described("Autoencoders that find their own latent dimension.", FIRST_STEPS)
+    parser = Parser(prog="lorae", description=summary, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--version", action="version", version=f"lorae {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", parser_class=Parser)
     parser.set_defaults(command=None)
@@ -77,9 +80,16 @@ def build_parser() -> argparse.ArgumentParser:
         command: Callable[[argparse.Namespace], Output],
         meaning: str,
         takes: Literal["run", "runs"] | None = None,
-        **form: Any,
+        usage: str | None = None,
     ) -> argparse.ArgumentParser:
-        sub = commands.add_parser(name, help=meaning, allow_abbrev=False, **{"description": meaning, **form})
+        sub = commands.add_parser(
+            name,
+            help=meaning,
+            description=described(meaning, EXAMPLES.get(name, ())),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            usage=usage,
+            allow_abbrev=False,
+        )
         sub.set_defaults(command=command)
         sub.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
         if takes == "run":
@@ -88,6 +98,6 @@ def build_parser() -> argparse.ArgumentParser:
             sub.add_argument(takes, metavar="RUN", nargs="+" if takes == "runs" else None)
         return sub
 
-    for group in (train, inspect, derive, reproduce):
+    for group in (train, inspect, derive, reproduce, cite, completion):
         group.add_commands(add)
     return parser

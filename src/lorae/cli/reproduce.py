@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from lorae.cli.completion import suggest
 from lorae.cli.output import Output
 from lorae.reports.formatting import duration
 from lorae.reproduction import run as paper
@@ -16,18 +17,23 @@ if TYPE_CHECKING:
 def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     """Add the command; `add(name, function, meaning)` makes a subparser."""
     reproduce = add("reproduce", _reproduce, "run a table of the paper or another benchmark; only missing jobs run")
-    reproduce.add_argument(
+    study = reproduce.add_argument(
         "study",
         metavar="STUDY",
         help="table1 to table8, table6-authors (as the authors' code measures), figure2, figure3, theorem1, theorem2, "
         "proposition1, or all of these; dimension: comparison of estimated and known dimensions of synthetic data",
     )
+    suggest(study, paper.STUDIES)
     presets, protocols = (f"{{{','.join(words)}}}" for words in (paper.PRESETS, paper.PROTOCOLS))
     meaning = "smoke: a minute or two, to check that it runs; quick: an evening on 2 cores; paper: the paper's settings"
-    reproduce.add_argument("--preset", metavar=presets, default="quick", help=f"{meaning} (default: quick)")
+    preset = reproduce.add_argument("--preset", metavar=presets, default="quick", help=f"{meaning} (default: quick)")
+    suggest(preset, paper.PRESETS)
     reproduce.add_argument("--seeds", metavar="N", help="number of seeds, 0 to N - 1; 3 by default, 1 for smoke")
     meaning = "paper: as in its text; authors_code: as in its authors' code where that differs"
-    reproduce.add_argument("--protocol", metavar=protocols, default="paper", help=f"{meaning} (default: paper)")
+    protocol = reproduce.add_argument(
+        "--protocol", metavar=protocols, default="paper", help=f"{meaning} (default: paper)"
+    )
+    suggest(protocol, paper.PROTOCOLS)
     meaning = "folder with the files of CelebA; without it, MNIST only"
     reproduce.add_argument("--data-root", metavar="FOLDER", help=meaning)
     meaning = "the results; runs/paper-PRESET by default. An interrupted study continues, and studies share models"

@@ -11,7 +11,9 @@ from rich.table import Table
 from lorae import api
 from lorae.api.truncation import methods_with_matrix
 from lorae.cli.arguments import DATA_SETTINGS, MEANING_OF_DATA, PARTS, add_moved_data, add_settings, run_of, settings_of
+from lorae.cli.completion import suggest
 from lorae.cli.output import Output, error_text, table
+from lorae.config.datasets import DATASETS
 from lorae.config.settings import Settings
 from lorae.errors import shell_command
 from lorae.reports.rank_selection import Choice, read_choice
@@ -20,13 +22,6 @@ from lorae.runs.run import Run
 # The settings that most trainings need, which `lorae train --help` lists first.
 COMMON = ("method", "penalty", "rank", "latent_dim", "epochs", "batch_size", "lr", "size", "seed", "device")
 
-EXAMPLES = """train a method on data into a new run folder
-
-examples:
-  lorae train mnist --method lorae --penalty 1e-4 --epochs 3 --out runs/digits
-  lorae train path/to/images --size 64 --rank auto
-  lorae train vectors.npy --rank 0.95 --epochs 50"""
-
 
 def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     """Add the commands; `add(name, function, meaning)` makes a subparser."""
@@ -34,11 +29,9 @@ def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
         "train",
         _train,
         "train a method on data into a new run folder",
-        description=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
         usage="lorae train DATA [--out RUN] [--SETTING VALUE ...]",
     )
-    train.add_argument("data", metavar="DATA", help=MEANING_OF_DATA)
+    suggest(train.add_argument("data", metavar="DATA", help=MEANING_OF_DATA), DATASETS)
     add_settings(train, COMMON, title="settings that most trainings need")
     run = train.add_argument_group("run")
     run.add_argument("--out", metavar="RUN", help="the run folder; runs/DATA-METHOD-PENALTY by default")

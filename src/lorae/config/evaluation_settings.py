@@ -11,12 +11,31 @@ from lorae.config.methods import get_method
 from lorae.errors import LoraeError, unknown_name
 from lorae.validation import setting
 
+# What `lorae evaluate --only` takes; the functions are in `lorae.evaluation.measures`.
+MEASURE_NAMES = (
+    "reconstruction",
+    "rank",
+    "explained",
+    "dimension",
+    "fid",
+    "kid",
+    "cmmd",
+    "prdc",
+    "interpolation",
+    "probe",
+    "classification",
+    "supervised",
+)
+# The extractors are in `lorae.features`.
+FEATURE_NAMES = ("digits", "lite0", "inception", "dinov2", "clip", "raw")
 SAMPLER_NAMES = ("gaussian", "mixture", "prior")
 
 # A torch module is called as a function is, so that this module need not import torch.
 NAME_OR_FUNCTION = rules.Rule(
     "a name, FILE.py:NAME, a torch module or a function",
     lambda value: value if callable(value) else rules.text().parse(value),
+    FEATURE_NAMES,
+    closed=False,
 )
 
 
@@ -27,8 +46,8 @@ class EvaluationSettings:
     features: Any = setting(
         None,
         NAME_OR_FUNCTION,
-        "network whose features are compared: digits, lite0, inception, dinov2, clip, raw, or FILE.py:NAME of your "
-        "own; by default digits for mnist, raw for vectors, else inception",
+        f"network whose features are compared: {', '.join(FEATURE_NAMES)}, or FILE.py:NAME of your own; by default "
+        "digits for mnist, raw for vectors, else inception",
     )
     features_weights: str | None = setting(
         None,
@@ -38,7 +57,7 @@ class EvaluationSettings:
     )
     samplers: tuple[str, ...] | None = setting(
         None,
-        rules.names(),
+        rules.names(*SAMPLER_NAMES),
         "densities of latents to sample from, comma-separated; by default gaussian,mixture, and also prior for methods "
         "that train towards one; only prior for GANs",
     )

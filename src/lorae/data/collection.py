@@ -20,6 +20,7 @@ from lorae.data.preprocessing import Preparation
 from lorae.data.registry import load_data, source_names
 from lorae.data.sources import RawItems, in_order, is_items_file, read_items
 from lorae.errors import LoraeError
+from lorae.extras import import_extra
 from lorae.plain_arrays import check_columns
 from lorae.system.files import home_expanded
 
@@ -94,11 +95,8 @@ def for_scikit_learn(source: Any, title: str) -> Any:
     raw, _ = read_collection(source, title, Preparation(None, 0))
     if not raw.columns:
         return raw.inputs
-    try:
-        from pandas import DataFrame
-    except ImportError:
-        raise LoraeError(f"{title}: scikit-learn keeps names of columns by pandas: pip install 'lorae[data]'") from None
-    return DataFrame(raw.inputs, columns=list(raw.columns))
+    pandas = import_extra("pandas", f"{title}: scikit-learn keeps names of columns by pandas")
+    return pandas.DataFrame(raw.inputs, columns=list(raw.columns))
 
 
 def _load_pictures(

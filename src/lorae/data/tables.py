@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lorae.errors import LoraeError
+from lorae.extras import import_extra
 from lorae.plain_arrays import column_names, plain_array
 
 SUFFIXES = (".csv", ".tsv", ".parquet")
@@ -38,13 +39,10 @@ def read_table(path: Path) -> Table:
 
 def _read_parquet(path: Path) -> Table:
     """Read one Parquet file; an index that pandas stored beside the columns is left out, as pandas does."""
-    try:
-        from pyarrow.parquet import ParquetFile
-    except ImportError:
-        raise LoraeError(f"{path}: Parquet files need pyarrow: pip install 'lorae[data]'") from None
+    parquet = import_extra("pyarrow.parquet", str(path))
     try:
         # Of this file alone: other functions of pyarrow take columns from the names of folders, and further files.
-        with ParquetFile(path) as file:
+        with parquet.ParquetFile(path) as file:
             table = file.read()
     except Exception as error:  # pyarrow raises many kinds for a damaged file
         raise LoraeError(f"{path}: not a readable .parquet file ({' '.join(str(error).split())[:120]})") from None

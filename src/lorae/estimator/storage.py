@@ -145,7 +145,7 @@ class StorageMixin(BaseEstimator):  # type: ignore[misc]
         Raises
         ------
         ValueError
-            If the packages of ONNX are missing (`pip install 'lorae[onnx]'`).
+            If the packages of the extra `onnx` are missing; the message has the command that installs them.
 
         Notes
         -----

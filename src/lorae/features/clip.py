@@ -5,7 +5,7 @@ from typing import Any
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from lorae.errors import LoraeError
+from lorae.extras import import_extra
 from lorae.features.base import FeatureExtractor, weights_hash
 from lorae.features.resize import as_color, middle_square, resize_rounded, standardized
 from lorae.features.tensor_files import fill, not_downloaded, read_tensors
@@ -61,17 +61,13 @@ def build_clip(weights: str | None = None) -> FeatureExtractor:
     Weights of None are those of the Hugging Face hub or of its cache. Source: Radford et al., ICML 2021
     (arXiv:2103.00020); as an image metric Jayasumana et al., CVPR 2024 (arXiv:2401.09603).
     """
-    try:
-        from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
-    except ImportError as error:
-        raise LoraeError(
-            f"clip: cannot import {error.name}, expected transformers: pip install 'lorae[clip]'"
-        ) from None
+    transformers = import_extra("transformers", "clip")
+    vision_model = transformers.CLIPVisionModelWithProjection
     if weights is None:
-        model = _downloaded(CLIPVisionModelWithProjection)
+        model = _downloaded(vision_model)
     else:
         tensors = read_tensors(weights, "clip", EXPECTED)
-        model = CLIPVisionModelWithProjection(CLIPVisionConfig(**CONFIG))
+        model = vision_model(transformers.CLIPVisionConfig(**CONFIG))
         fill(model, tensors, "clip", EXPECTED)
     return FeatureExtractor(
         "clip", weights_hash(model.state_dict()), DIM, ImageEmbedding(model), prepare, dict(PROTOCOL)

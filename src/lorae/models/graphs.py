@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lorae.errors import LoraeError
+from lorae.extras import import_extra
 from lorae.models.autoencoder import Autoencoder
 
 OPSET = 20
@@ -24,12 +24,8 @@ ORIGINS = ("stack_trace", "nn_module_stack", "source_fn_stack", "from_node")
 
 def require_onnx(asked: str) -> None:
     """Raise LoraeError, with what was `asked` for in front, if the packages of ONNX are missing."""
-    try:
-        import onnx  # noqa: F401
-        import onnxscript  # noqa: F401
-    except ImportError as error:
-        reason = f"cannot import {error.name}, expected the packages of ONNX"
-        raise LoraeError(f'{asked}, but {reason}: pip install "lorae[onnx]"') from None
+    import_extra("onnx", asked)
+    import_extra("onnxscript", asked)
 
 
 class _Encoding(nn.Module):

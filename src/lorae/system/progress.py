@@ -24,6 +24,8 @@ def progress_bar(quiet: bool = False) -> Progress:
     columns leave of a line, and is cut off there.
     """
     console = Console(stderr=True)
+    hidden = quiet or not (sys.stderr.isatty() or console.is_jupyter)
+    console.quiet = hidden  # before rich 14.3, a hidden bar ends with an empty line
     return Progress(
         TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True)),
         BarColumn(bar_width=max(6, min(24, console.width - FIXED - 12))),
@@ -36,5 +38,5 @@ def progress_bar(quiet: bool = False) -> Progress:
         ),
         console=console,
         expand=True,
-        disable=quiet or not (sys.stderr.isatty() or console.is_jupyter),
+        disable=hidden,
     )

@@ -1,12 +1,12 @@
 """Trackers as callbacks: TensorBoard, Weights & Biases, MLflow. Their packages are imported when one is used."""
 
 import hashlib
-import importlib
 import os
 from types import ModuleType
 from typing import Any
 
 from lorae.errors import LoraeError
+from lorae.extras import import_extra
 from lorae.system.faults import reason_of
 from lorae.training.callbacks import Progress
 
@@ -16,13 +16,7 @@ MODULES = {"tensorboard": "torch.utils.tensorboard", "wandb": "wandb", "mlflow":
 
 def new_tracker(name: str) -> "Tracker":
     """Return the tracker of a name; LoraeError for one whose package is missing."""
-    try:
-        module = importlib.import_module(MODULES[name])
-    except ImportError as error:
-        raise LoraeError(
-            f"track: got {name!r}, whose package is not installed ({error}); run `pip install 'lorae[trackers]'`"
-        ) from None
-    return _TRACKERS[name](module)
+    return _TRACKERS[name](import_extra(MODULES[name], f"track: got {name!r}"))
 
 
 class Tracker:
