@@ -16,6 +16,7 @@ from starlette.routing import Route
 from lorae.data import even_rows
 from lorae.data.pictures import readable_formats
 from lorae.errors import MODEL_FAILURES, LoraeError, NotApplicableError
+from lorae.explorer.content import Points
 from lorae.explorer.description import describe
 from lorae.explorer.guard import Guard
 from lorae.explorer.requests import (
@@ -29,7 +30,7 @@ from lorae.explorer.requests import (
     parameter,
     rounded,
 )
-from lorae.explorer.session import PATHS, Items, Points, Scored, Session
+from lorae.explorer.session import PATHS, Items, Scored, Session
 from lorae.validation import choice, real, whole
 
 TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}

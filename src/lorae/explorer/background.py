@@ -6,7 +6,6 @@ from concurrent.futures import Future
 from typing import Any
 
 
-
 class Background:
     """Jobs by name, in their order, each with a future.
 
@@ -34,5 +33,3 @@ class Background:
                 self._futures[name].set_result(job())
             except Exception as error:  # it is raised where the result is asked for
                 self._futures[name].set_exception(error)
-
-

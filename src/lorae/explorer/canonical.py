@@ -46,7 +46,7 @@ class CanonicalAxes:
     @property
     def count(self) -> int:
         """Number of axes in use, r; 0 if all latents are the same."""
-        return self.axes.shape[1]
+        return int(self.axes.shape[1])
 
     def codes(self, latents: NDArray[Any]) -> Array:
         """Return the codes (n, r) of latents (n, l)."""

@@ -116,8 +116,8 @@ def _training_part(dataset: Dataset) -> Split:
 def _missing_words(count: int, kept: NDArray[Any] | None) -> str:
     items = "no test items are kept" if kept is None else f"the test items are the {len(kept)} that the run keeps"
     return (
-        f"The data of this run are no longer there: {items}, training items are decoded from the {count:,} latents that "
-        "it keeps, and labels are not known. If the data were moved, start the explorer with --data PATH."
+        f"The data of this run are no longer there: {items}, training items are decoded from the {count:,} latents "
+        "that it keeps, and labels are not known. If the data were moved, start the explorer with --data PATH."
     )
 
 
@@ -126,7 +126,7 @@ def _generator(run: Run, model: Autoencoder) -> Content:
     axes = CanonicalAxes.of_prior(width)
     start = Points(axes.codes(standard_normal(width).sample(DRAWS, draw_generator(0, 0))))
     note = (
-        f"The method {run.settings.method} only generates: it has no encoder, so that items have no codes. Axes are the "
-        "coordinates of its latent, and draws from its prior stand in the place of test items."
+        f"The method {run.settings.method} only generates: it has no encoder, so that items have no codes. Axes are "
+        "the coordinates of its latent, and draws from its prior stand in the place of test items."
     )
     return Content(run, model, axes, start, None, None, [note])

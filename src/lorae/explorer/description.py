@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 
 from lorae.data.pictures import readable_formats
+from lorae.explorer.content import Points
 from lorae.explorer.requests import MOST_PICTURE, rounded
-from lorae.explorer.session import MEASURED, MOST_PIXELS, PATHS, Points, Session
+from lorae.explorer.session import MEASURED, MOST_PIXELS, PATHS, Session
 from lorae.samplers import SAMPLERS
 
 VIEWS = ("axes", "paths", "samples", "spectrum", "latents", "own")

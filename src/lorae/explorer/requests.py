@@ -77,8 +77,8 @@ def item_json(item: NDArray[Any] | None) -> dict[str, str] | None:
     if item is None:
         return None
     if item.dtype == np.uint8:
-        return {"pixels": base64.b64encode(np.ascontiguousarray(item)).decode("ascii")}
-    return {"numbers": base64.b64encode(np.ascontiguousarray(item, dtype="<f8")).decode("ascii")}
+        return {"pixels": base64.b64encode(item.tobytes()).decode("ascii")}
+    return {"numbers": base64.b64encode(item.astype("<f8").tobytes()).decode("ascii")}
 
 
 def rounded(values: NDArray[np.float64]) -> list[float]:

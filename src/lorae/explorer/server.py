@@ -134,18 +134,28 @@ def server_of(app: Any) -> "uvicorn.Server":
 
 
 def _serve(server: "uvicorn.Server", listening: socket.socket, opened: str | None) -> None:
+    ended = threading.Event()
+
+    def run() -> None:
+        try:
+            server.run(sockets=[listening])
+        finally:
+            ended.set()
+
     # In a thread, so that it also runs where an event loop does already, as in a notebook.
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="lorae explorer server")
+    thread = threading.Thread(target=run, name="lorae explorer server")
     thread.start()
     try:
         if opened is not None and not webbrowser.open(opened):
             _say("no browser was found; open the address yourself")
-        while thread.is_alive():
-            thread.join(0.2)  # on Windows, an interrupt waits for the end of a join
+        # No join: an interrupt in it makes Python take the thread for ended (bpo-45274), and on Windows waits for it.
+        while not ended.wait(0.2):
+            pass
     except KeyboardInterrupt:
         _say("ended")
     finally:
         server.should_exit = True
+        ended.wait()
         thread.join()
 
 

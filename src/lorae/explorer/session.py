@@ -2,7 +2,7 @@
 
 import threading
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -86,8 +86,11 @@ class Session:
         self.content: Content = read_content(run, data)
         self._lock = threading.Lock()
         self._truncated: dict[int, Truncated] = {}
-        jobs: dict[str, Any] = {name: lambda name=name: self._fit(name) for name in self.samplers}
-        self.background = Background({"errors": self._errors} | jobs)
+        jobs: dict[str, Any] = {name: partial(self._fit, name) for name in self.samplers}
+        jobs["errors"] = self._errors
+        # Densities with components last: they take up to half a minute on wide latents.
+        slow = [name for name in self.samplers if SAMPLERS[name].takes_components]
+        self.background = Background({name: jobs[name] for name in sorted(jobs, key=slow.__contains__)})
 
     # What is there
 
@@ -220,7 +223,8 @@ class Session:
     def _errors(self) -> Array:
         """Return errors of training items, or of test items where those are not there."""
         train, start = self.content.train, self.content.start
-        items = next((points.items for points in (train, start) if points is not None and points.items is not None), None)
+        present = [points for points in (train, start) if points is not None and points.items is not None]
+        items = present[0].items if present else None
         if items is None:
             return np.zeros(0)
         items = items[:: max(1, -(-len(items) // COMPARED))]

@@ -1,7 +1,7 @@
 // Several items side by side: pictures, or for vectors a table of their columns.
 
 import { button, el, select, svg } from "./dom.js";
-import { columnName, decoded, figure, inUnits, standardized } from "./items.js";
+import { breakableName, decoded, figure, inUnits, standardized } from "./items.js";
 
 // Rows of the table before the others are asked for.
 const ROWS = 30;
@@ -53,21 +53,27 @@ export function columnTable(run, title) {
     const head = el(
       "tr",
       {},
-      ["column", ...entries.map(([name]) => name), "in devi\u00adations"].map((name) =>
-        el("th", { scope: "col" }, name.replace("reconstr", "recon\u00adstr")),
+      ["column", ...entries.map(([name]) => name), "in devi\u00adations"].map((name, place) =>
+        el("th", { scope: "col", class: classOf(place) }, name.replace("reconstr", "recon\u00adstr")),
       ),
     );
     const body = shown.map((index) =>
       el(
         "tr",
         {},
-        el("th", { scope: "row" }, columnName(run, index)),
+        el("th", { scope: "row" }, breakableName(run, index)),
         values.map((each) => el("td", {}, inUnits(each[index], run.units.scale[index]))),
         el("td", { class: "bars" }, barsOf([scaled[0][index], scaled[last][index]].slice(0, scaled.length), entries)),
       ),
     );
     place.replaceChildren(el("table", {}, el("thead", {}, head), el("tbody", {}, body)));
     more.hidden = all || size <= ROWS;
+  }
+
+  // The colors of the titles are those of the bars.
+  function classOf(place) {
+    if (place === 1) return "first";
+    return place === entries.length ? "other" : null;
   }
 
   return {

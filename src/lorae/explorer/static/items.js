@@ -26,6 +26,11 @@ export function columnName(run, index) {
   return run.columns[index] ?? `column ${index + 1}`;
 }
 
+// A column's name that may be broken after its separators, on a telephone.
+export function breakableName(run, index) {
+  return columnName(run, index).split(/(?<=[_/.\-])/).flatMap((part, place) => (place ? [el("wbr"), part] : [part]));
+}
+
 // A number with as many digits as its column's deviation asks for.
 export function inUnits(value, scale) {
   if (!Number.isFinite(value)) return "not finite";

@@ -2,7 +2,7 @@
 
 import { get, latest, report } from "../api.js";
 import { button, el } from "../dom.js";
-import { columnName, decoded } from "../items.js";
+import { breakableName, columnName, decoded } from "../items.js";
 import { picker } from "../picker.js";
 
 // Fields before the others are asked for; each is an element of the page.
@@ -32,7 +32,7 @@ export function numbersForm(run, onvalues) {
         onvalues(values);
       });
       inputs.push(input);
-      rows.append(el("tr", {}, el("th", { scope: "row" }, name), el("td", {}, input)));
+      rows.append(el("tr", {}, el("th", { scope: "row" }, breakableName(run, index)), el("td", {}, input)));
     }
     more.hidden = inputs.length === size;
   }
