@@ -24,6 +24,7 @@ from lorae.explorer.requests import (
     RefusedError,
     answer,
     body_of,
+    finite,
     item_json,
     json_of,
     numbers,
@@ -160,9 +161,9 @@ def _scored_json(scored: Scored) -> dict[str, Any]:
         "item": item_json(scored.item),
         "code": rounded(scored.code),
         "reconstruction": item_json(scored.reconstruction),
-        "error": scored.error,
-        "share": scored.share,
-        "anomaly": scored.anomaly,
+        "error": finite(scored.error),
+        "share": finite(scored.share),
+        "anomaly": finite(scored.anomaly),
     }
 
 
@@ -224,7 +225,7 @@ def _truncation(session: Session, request: Request) -> dict[str, Any]:
     return {
         "rank": rank,
         "variance": found.variance,
-        "error": found.error,
+        "error": finite(found.error),
         "items": _several(found.items[:TRUNCATIONS_SHOWN]),
     }
 

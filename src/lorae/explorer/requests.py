@@ -2,6 +2,7 @@
 
 import base64
 import json
+import math
 from typing import Any
 
 import numpy as np
@@ -79,6 +80,11 @@ def item_json(item: NDArray[Any] | None) -> dict[str, str] | None:
     if item.dtype == np.uint8:
         return {"pixels": base64.b64encode(item.tobytes()).decode("ascii")}
     return {"numbers": base64.b64encode(item.astype("<f8").tobytes()).decode("ascii")}
+
+
+def finite(value: float | None) -> float | None:
+    """Return a number as it is, and None for one that JSON cannot hold, of a model that has diverged."""
+    return value if value is not None and math.isfinite(value) else None
 
 
 def rounded(values: NDArray[np.float64]) -> list[float]:
