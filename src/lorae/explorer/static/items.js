@@ -44,6 +44,7 @@ export function short(value) {
 }
 
 export function percent(share) {
+  if (share > 0.99999 && share < 1) return "over 99.999%";
   return `${(100 * share).toFixed(share > 0.999 && share < 1 ? 3 : 1)}%`;
 }
 
@@ -52,9 +53,22 @@ export function picture(run, given, label) {
   if (run.kind === "images") return imageCanvas(run.shape, values, label);
   const scaled = standardized(run, values);
   if (run.kind === "vectors") return scaled.length > BARS ? lines([scaled], label) : bars(scaled, label);
-  const last = run.shape[run.shape.length - 1];
-  const rows = Array.from({ length: scaled.length / last }, (_, row) => scaled.slice(row * last, (row + 1) * last));
-  return rows.length <= LINES ? lines(rows, label) : heatMap(rows, label);
+  const [height, width] = run.shape.slice(-2);
+  const rows = Array.from({ length: scaled.length / width }, (_, row) => scaled.slice(row * width, (row + 1) * width));
+  if (run.shape.length === 2 && rows.length <= LINES) return lines(rows, label);
+  return heatMap(run.shape.length === 2 ? rows : sideBySide(rows, height, width), label);
+}
+
+// The slices of a tensor of three or more axes, given by their rows, as the rows of one nearly square map.
+function sideBySide(rows, height, width) {
+  const count = rows.length / height;
+  const across = Math.ceil(Math.sqrt((count * height) / width));
+  const empty = Array(width).fill(NaN);
+  return Array.from({ length: Math.ceil(count / across) * height }, (_, row) => {
+    const first = Math.floor(row / height) * across;
+    const slices = Array.from({ length: Math.min(across, count) }, (__, slice) => first + slice);
+    return slices.flatMap((slice) => rows[slice * height + (row % height)] ?? empty);
+  });
 }
 
 export function figure(run, given, caption, label = caption) {

@@ -17,15 +17,21 @@ export function numbersForm(run, onvalues) {
 
   function set(given) {
     values = given;
-    inputs.forEach((input, index) => { input.value = values[index]; });
+    inputs.forEach((input, index) => { input.value = shownValue(index); });
     onvalues(values);
+  }
+
+  // Seven digits, which float32 has; more for columns far from zero.
+  function shownValue(index) {
+    const far = Math.abs(run.units.mean[index]) > 1e4 * run.units.scale[index];
+    return Number((values[index] ?? 0).toPrecision(far ? 15 : 7));
   }
 
   function addFields(count) {
     while (inputs.length < Math.min(count, size)) {
       const index = inputs.length;
       const name = columnName(run, index);
-      const input = el("input", { type: "number", step: "any", value: values[index] ?? 0, "aria-label": name });
+      const input = el("input", { type: "number", step: "any", value: shownValue(index), "aria-label": name });
       input.addEventListener("input", () => {
         if (!Number.isFinite(input.valueAsNumber)) return;
         values[index] = input.valueAsNumber;
