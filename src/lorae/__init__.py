@@ -20,6 +20,7 @@ _API = {
     "decode": "api",
     "encode": "api",
     "evaluate": "api",
+    "explore": "explorer",
     "export_run": "api",
     "fid": "api",
     "from_pretrained": "api",

@@ -21,9 +21,11 @@ EXTRAS = {
     "onnxscript": "onnx",
     "pandas": "data",
     "pyarrow.parquet": "data",
+    "starlette": "explore",
     "timm": "dinov2",
     "torch.utils.tensorboard": "trackers",
     "transformers": "clip",
+    "uvicorn": "explore",
     "wandb": "trackers",
 }
 

@@ -21,6 +21,7 @@ EXAMPLES = {
         "lorae reconstruct runs/digits --data my-images --out mine.png",
     ),
     "report": ("lorae report runs/digits", "lorae report runs/digits runs/other --out both.html"),
+    "explore": ("lorae explore runs/digits", "lorae explore runs/digits --port 0 --open"),
     "evaluate": ("lorae evaluate runs/digits", "lorae evaluate runs/digits --only fid,rank"),
     "compare": ("lorae compare runs/digits runs/other",),
     "fid": (

@@ -1,4 +1,4 @@
-"""Commands that describe and measure: data, methods, spectrum, reconstruct, report, evaluate, compare, fid."""
+"""Commands that describe and measure: data, methods, spectrum, reconstruct, report, explore, evaluate, compare, fid."""
 
 import argparse
 import dataclasses
@@ -14,6 +14,7 @@ from lorae.cli.output import Output, existing, table
 from lorae.config.data_settings import FILES_OF_ITEMS
 from lorae.config.datasets import DATASETS
 from lorae.config.evaluation_settings import MEASURE_NAMES, EvaluationSettings
+from lorae.explorer.server import HOST, PORT, explore
 from lorae.reports import comparison
 
 PAGE = "lorae-report.html"
@@ -38,6 +39,13 @@ def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
 
     report = add("report", _report, "write one self-contained HTML page about one or several runs", "runs")
     report.add_argument("--out", metavar="FILE.html", help=f"the page; RUN/report.html, or {PAGE} for several runs")
+
+    explore = add("explore", _explore, "serve a page in which a run is explored, until Ctrl-C", "run")
+    meaning = "address that the server listens to; any other than of the loopback lets other machines use the run"
+    explore.add_argument("--host", metavar="HOST", default=HOST, help=f"{meaning} (default: {HOST})")
+    explore.add_argument("--port", metavar="PORT", help=f"port, 0 for a free one; {PORT} by default, if it is free")
+    explore.add_argument("--open", action="store_true", help="open the page in the browser")
+    add_moved_data(explore)
 
     evaluate = add("evaluate", _evaluate, "measure a run, and write evaluation.json and the report", "run")
     only = evaluate.add_argument(
@@ -115,6 +123,11 @@ def _reconstruct(options: argparse.Namespace) -> Output:
 def _report(options: argparse.Namespace) -> Output:
     path = str(api.write_report(options.runs, options.out))
     return {"report": path}, [path]
+
+
+def _explore(options: argparse.Namespace) -> Output:
+    given = {name: getattr(options, name) for name in ("host", "port", "data")}
+    return {"address": explore(run_of(options), open_browser=options.open, **given)}, []
 
 
 def _evaluate(options: argparse.Namespace) -> Output:

@@ -10,6 +10,8 @@ from lorae.config.data_settings import DataSettings
 from lorae.config.datasets import DATASETS
 from lorae.data.arrays import load_whole_array
 from lorae.data.collection import read_collection
+from lorae.data.pictures import decode_picture, read_sides
+from lorae.data.pixels import Limits
 from lorae.data.preprocessing import Preparation, prepare_pictures
 from lorae.data.sources import in_order
 from lorae.errors import LoraeError
@@ -61,6 +63,26 @@ def prepare_items(settings: DataSettings, shape: tuple[int, ...], given: Any) ->
     if items.ndim == 2 or items.shape[1:] == shape or len(shape) != 3 or settings.kind == "tensors":
         return items
     return prepare_pictures(items.transpose(0, 2, 3, 1), _preparation(settings, shape, settings.size))
+
+
+def picture_for_model(
+    settings: DataSettings, shape: tuple[int, ...], content: bytes, limits: Limits | None, most_pixels: int
+) -> NDArray[Any]:
+    """Return an image file's content as one image (1, c, h, w), prepared as the images of a training.
+
+    limits: values of black and white, as of `decode_picture`
+
+    Raises ValueError for a picture of more pixels, before it is decoded, and of another shape than the model's after
+    its preparation, LoraeError for one smaller than the crop, and the errors of `decode_picture`.
+    """
+    height, width = read_sides(content)
+    if height * width > most_pixels:
+        raise ValueError(f"got {height}x{width} pixels, expected at most {most_pixels:,}")
+    preparation = _preparation(settings, shape, shape[1] if shape[1] == shape[2] else None)
+    image = preparation.apply(decode_picture(content, limits))
+    if image.shape != shape:
+        raise ValueError(f"got an image of {height}x{width} pixels, expected {shape[1]}x{shape[2]}")
+    return image[None]
 
 
 def _preparation(settings: DataSettings, shape: tuple[int, ...], size: int | None) -> Preparation:

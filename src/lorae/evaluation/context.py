@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -151,20 +152,30 @@ def fitted_density(
     run: Run, sampler: str, settings: EvaluationSettings, latent_dim: int, latents: Callable[[], NDArray[Any]]
 ) -> Density:
     """Return a density of the run, read from `RUN/samplers/`, or fitted to the result of `latents` and kept there."""
+    kept = stored_density(run, sampler, settings)
+    if kept is not None:
+        return kept
     assert settings.components is not None
-    parts = [sampler, settings.fit_on]
-    if SAMPLERS[sampler].takes_components:
-        parts += [str(settings.components), f"seed{settings.seed}"]
-    path = run.path / "samplers" / f"{'-'.join(parts)}.npz"
-    if path.exists():
-        return Density.load(path)
     if sampler == "prior":  # needs only the width
         density = standard_normal(latent_dim)
     else:
         density = fit_density(sampler, latents(), components=settings.components, seed=settings.seed)
     with tolerated("sampler: it is fitted anew each time"):
-        density.save(path)
+        density.save(_density_path(run, sampler, settings))
     return density
+
+
+def stored_density(run: Run, sampler: str, settings: EvaluationSettings) -> Density | None:
+    """Return the density that `fitted_density` has kept in the run folder; None if there is none."""
+    path = _density_path(run, sampler, settings)
+    return Density.load(path) if path.exists() else None
+
+
+def _density_path(run: Run, sampler: str, settings: EvaluationSettings) -> Path:
+    parts = [sampler, settings.fit_on]
+    if SAMPLERS[sampler].takes_components:
+        parts += [str(settings.components), f"seed{settings.seed}"]
+    return run.path / "samplers" / f"{'-'.join(parts)}.npz"
 
 
 def draw_generator(seed: int, draw: int) -> np.random.Generator:
