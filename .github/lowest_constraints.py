@@ -9,7 +9,7 @@ from pathlib import Path
 import tomllib
 
 # Releases after these warn about what the oldest matplotlib and scikit-learn do, and warnings are errors in the tests.
-COMPANIONS = ("pyparsing<3.3", "pytest<9")
+COMPANIONS = ("pyparsing<3.3", "pytest<9", "scipy<1.16")
 
 project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 extras = project["optional-dependencies"]
