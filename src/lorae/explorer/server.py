@@ -66,8 +66,8 @@ def explore(
     >>> explore("runs/demo")   # doctest: +SKIP
     """
     port = optional(whole(0, 65535)).check("port", port, "argument port")
-    for module in ("starlette", "uvicorn"):
-        import_extra(module, "explore")
+    import_extra("starlette", "explore")
+    import_extra("uvicorn", "explore")
     from lorae.explorer.app import make_app
     from lorae.explorer.guard import is_loopback
     from lorae.explorer.session import Session
