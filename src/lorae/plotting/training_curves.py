@@ -6,16 +6,25 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from lorae.errors import LoraeError
-from lorae.plotting.style import COLORS, INK, MUTED, SMALL_TEXT, TEXT, log_axis, new_figure, save
+from lorae.plotting.style import COLORS, INK, MUTED, SMALL_TEXT, TEXT, WIDTH, log_axis, new_figure, save, shortened
+
+# A curve has at most twice as many points: finer than a page can show.
+POINTS = 300
 
 Series = tuple[list[float], list[float]]
 
 
-def plot_curves(records: Sequence[Mapping[str, Any]], path: str | Path, *, of_matrix: bool = False) -> Path:
-    """Draw the loss terms and the rank of `stats.jsonl` by epoch, or by step before one has ended, to a PNG.
+def plot_curves(records: Sequence[Mapping[str, Any]], path: str | Path, **options: Any) -> Path:
+    """Draw a `curves_figure` to a PNG."""
+    return save(curves_figure(records, **options), path)
+
+
+def curves_figure(records: Sequence[Mapping[str, Any]], *, of_matrix: bool = False, width: float = WIDTH) -> Figure:
+    """Draw the loss terms and the rank of `stats.jsonl` by epoch, or by step before one has ended.
 
     The rank of a step is that of M, if `of_matrix`, else that of recent latents; the rank of an epoch is of test items.
     """
@@ -29,14 +38,17 @@ def plot_curves(records: Sequence[Mapping[str, Any]], path: str | Path, *, of_ma
 
     def series(rows: list[Mapping[str, Any]], *keys: str) -> Series:
         kept = [(row["step"] / per_epoch, y) for row in rows if (y := _number(row, keys)) is not None]
+        kept = kept[:: max(1, len(kept) // POINTS)]
         return [x for x, _ in kept], [y for _, y in kept]
 
-    figure, panels = new_figure(2 + len(penalties), height=0.5 + 1.75 * (2 + len(penalties)))
+    figure, panels = new_figure(2 + len(penalties), height=0.5 + 1.75 * (2 + len(penalties)), width=width)
     errors = ("training batch", series(steps, "terms", "reconstruction")), ("test MSE", series(epochs, "test_mse"))
     _panel(panels[0], "reconstruction loss", *errors, log=True)
     for axes, name in zip(panels[1:-1], penalties, strict=True):
         weight = _number(steps[-1], ("weights", name))
         title = f"{name} penalty, unweighted" + ("" if weight is None else f" (its weight: {weight:g})")
+        if width < WIDTH:
+            title = f"{name}, unweighted" + ("" if weight is None else f" (weight {weight:g})")
         _panel(axes, title, ("", series(steps, "terms", name)))
     rank_axes = panels[-1]
     line = "M" if of_matrix else "training batches"
@@ -53,7 +65,7 @@ def plot_curves(records: Sequence[Mapping[str, Any]], path: str | Path, *, of_ma
     for axes in panels[:-1]:
         axes.tick_params(labelbottom=False)
     rank_axes.set_xlabel("epoch" if epochs else "step")
-    return save(figure, path)
+    return figure
 
 
 def _panel(
@@ -65,7 +77,10 @@ def _panel(
     log: bool | None = None,
 ) -> None:
     """Draw a line and dots, with the title above at the left and the legend at the right."""
-    axes.set_title(title, loc="left", fontsize=TEXT, color=INK, parse_math=False)
+    narrow = axes.figure.get_figwidth() < WIDTH
+    # On a narrow figure, title and legend do not fit beside each other.
+    above = SMALL_TEXT * 1.8 if narrow and points is not None else 6.0
+    axes.set_title(shortened(title, 44), loc="left", fontsize=TEXT, color=INK, parse_math=False, pad=above)
     handles, labels = [], []
     label, (x, y) = line
     heights = list(y)

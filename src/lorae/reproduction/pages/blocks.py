@@ -20,16 +20,34 @@ class Note:
 
 
 @dataclass(frozen=True)
+class Details:
+    """Paragraphs below a title, which are shown when the reader opens it; `code` in backquotes is the only markup."""
+
+    title: str
+    words: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Grid:
     """A table: caption, a title for each column, and rows with as many cells, all plain text.
 
-    `judges`: it compares our numbers with a claim of the paper.
+    `judges`: it compares our numbers with a claim of the paper; the last cells are then words of `ORDERS`.
     """
 
     caption: str
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     judges: bool = False
+
+    def without_empty_columns(self, empty: str = "–") -> "Grid":
+        """Return the table without columns whose cells are all empty, apart from the first column."""
+        kept = [
+            place
+            for place in range(len(self.header))
+            if place == 0 or any(row[place] not in ("", empty) for row in self.rows)
+        ]
+        rows = tuple(tuple(row[place] for place in kept) for row in self.rows)
+        return replace(self, header=tuple(self.header[place] for place in kept), rows=rows)
 
 
 @dataclass(frozen=True)
@@ -48,8 +66,11 @@ class Gallery:
     shown: tuple[tuple[str, Path], ...]
 
 
-# Words for the outcome of a claim.
+# Words for the outcome of a claim, and for a comparison of two orders.
 OUTCOMES = {True: "holds", False: "does not hold", None: "not measured"}
+ORDERS = {True: "same", False: "different", None: "too close to tell"}
+# Signs beside these words in Markdown, where they have no color.
+SIGNS = {True: "✅", False: "❌", None: "➖"}
 
 
 @dataclass(frozen=True)
@@ -62,7 +83,7 @@ class ClaimResult:
     judges: bool = True
 
 
-Block = Text | Note | Grid | Picture | Gallery | ClaimResult
+Block = Text | Note | Details | Grid | Picture | Gallery | ClaimResult
 
 
 @dataclass(frozen=True)

@@ -154,11 +154,14 @@ def _grid(
     for weight in weights:
         found = [{"weight": weight, **row} for row in _of(rows, weight)]
         lines.append((f"{weight:g}", *(_mean([read(row) for row in found]) for read in columns.values())))
-    return Grid(f"{caption}, mean ± standard deviation of the seeds", ("weight", *columns), tuple(lines))
+    grid = Grid(f"{caption}, mean ± standard deviation of the seeds", ("weight", *columns), tuple(lines))
+    return grid.without_empty_columns()
 
 
 def _mean(values: Sequence[float | None]) -> str:
-    """Return mean and deviation of numbers of very different sizes as text."""
+    """Return mean and deviation of numbers of very different sizes as text; of ranks, as whole numbers."""
+    if all(value is None or isinstance(value, int) for value in values):
+        return mean_and_deviation(values, ".0f")
     return mean_and_deviation(values, ".3g", ".2g")
 
 

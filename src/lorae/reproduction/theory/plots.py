@@ -8,8 +8,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from lorae.plotting.plots import format_tolerance
-from lorae.plotting.style import COLORS, INK, MUTED, legend_below, new_figure, save
+from lorae.plotting.style import COLORS, INK, MUTED, format_tolerance, legend_below, new_figure, save
 
 DASHED = (0, (5, 3))
 

@@ -112,10 +112,16 @@ def _ranks(rows: Sequence[Mapping[str, Any]], published: Mapping[float, float]) 
     tables = {name: _by_weight(rows, name) for name in DEFINITIONS}
     paper = {weight: f"{rank:g}" for weight, rank in published.items()}
     lines = [
-        (f"{weight:g}", paper.get(weight, "–"), *(mean_and_deviation(found[weight]) for found in tables.values()))
+        (f"{weight:g}", paper.get(weight, "–"), *(_rank(found[weight]) for found in tables.values()))
         for weight in tables[MAIN]
     ]
-    return Grid("Rank by weight, mean ± standard deviation", ("weight", "paper", *DEFINITIONS), tuple(lines))
+    grid = Grid("Rank by weight, mean ± standard deviation", ("weight", "paper", *DEFINITIONS), tuple(lines))
+    return grid.without_empty_columns()
+
+
+def _rank(values: Sequence[float]) -> str:
+    """Return mean and deviation of ranks as text: whole numbers, unless the definition gives fractions."""
+    return mean_and_deviation(values, ".0f" if all(value.is_integer() for value in values) else ".1f")
 
 
 def _exponents(rows: Sequence[Mapping[str, Any]], published: Mapping[float, float]) -> Grid:
@@ -165,5 +171,5 @@ def _falling(sentence: str, points: Mapping[float, Sequence[float]], weights: in
     if len(points) < weights:
         return ClaimResult(sentence, None, "not measured")
     means = {weight: statistics.fmean(ranks) for weight, ranks in points.items()}
-    seen = ", ".join(f"{mean:.1f} at {weight:g}" for weight, mean in means.items())
+    seen = ", ".join(f"{mean:.0f} at {weight:g}" for weight, mean in means.items())
     return ClaimResult(sentence, all(first > second for first, second in pairwise(means.values())), seen)
