@@ -43,7 +43,9 @@ def plot_dimensions(estimates: Sequence[Mapping[str, Any]], path: str | Path) ->
         axes.xaxis.set_major_locator(FixedLocator(known))
         axes.yaxis.set_major_locator(FixedLocator(TICKS))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:+g}".replace("+0", "0")))
+        axes.yaxis.set_major_formatter(
+            FuncFormatter(lambda value, _: f"{value:+g}".replace("+0", "0").replace("-", "−"))
+        )
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_minor_locator(NullLocator())
     for axes in panels[-2:]:
@@ -58,6 +60,11 @@ def plot_dimensions(estimates: Sequence[Mapping[str, Any]], path: str | Path) ->
         families.append("with noise")
     legend_below(figure, handles, families, columns=3)
     return save(figure, path)
+
+
+def _signed(value: float, _: int) -> str:
+    """Return an error with its sign, as the label of a tick."""
+    return f"{value:+g}".replace("-", "−") if value else "0"
 
 
 def _errors(axes: Axes, rows: Sequence[Mapping[str, Any]], families: Sequence[str]) -> None:

@@ -1,5 +1,6 @@
 """Plots of spectra and of errors by rank. Imports no torch."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -85,7 +86,7 @@ def spectrum_figure(
     margin = max(0.5, 0.015 * longest)
     _shade_unused(axes, dots if len(curves) == 1 else [], longest + margin, lowest, tolerance)
     axes.set_yscale("log")
-    axes.set_ylim(lowest, 4.0)
+    axes.set_ylim(lowest, 4.0 if len(dots) < 2 else 12.0)
     axes.yaxis.set_major_locator(LogLocator(base=10, numticks=6))
     axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: format_tolerance(value)))
@@ -93,7 +94,7 @@ def spectrum_figure(
     axes.set_xticks(_index_ticks(longest))
     axes.set_xlabel("index of the direction")
     axes.set_ylabel("variance (relative to largest)")
-    _label_ranks(axes, dots, longest, "rank " if len(curves) == 1 else "")
+    _label_ranks(axes, dots, longest)
     legend_below(figure, handles, labels)
     return figure
 
@@ -110,25 +111,22 @@ def _shade_unused(axes: Axes, dots: Sequence[tuple[int, float]], end: float, low
             axes.text(middle, 1.4, "unused", ha="center", va="center", fontsize=SMALL_TEXT, color=INK)
 
 
-def _label_ranks(axes: Axes, dots: Sequence[tuple[int, float]], longest: int, before: str) -> None:
-    """Write each rank beside its dot, one above the other where dots are close."""
-    taken: list[float] = []
+def _label_ranks(axes: Axes, dots: Sequence[tuple[int, float]], longest: int) -> None:
+    """Write the rank of a single curve beside its dot, those of several in a line above the curves."""
+    look: dict[str, Any] = {"fontsize": SMALL_TEXT, "color": INK, "zorder": 5}
+    if len(dots) == 1:
+        ((rank, height),) = dots
+        side, shift = ("right", -7) if rank > 0.75 * longest else ("left", 7)
+        axes.annotate(f"rank {rank}", (rank, height), (shift, 5), textcoords="offset points", ha=side, **look)
+        return
+    lowest = -math.inf
     for rank, height in sorted(set(dots)):
-        close = sum(abs(rank - other) < 0.09 * longest for other in taken)
-        if close > 1:  # the legend has it too
-            continue
-        taken.append(rank)
-        left = rank > 0.75 * longest
-        axes.annotate(
-            f"{before}{rank}",
-            (rank, height),
-            (-7 if left else 7, 5 + 12 * close),
-            textcoords="offset points",
-            ha="right" if left else "left",
-            fontsize=SMALL_TEXT,
-            color=INK,
-            zorder=5,
-        )
+        across = max(rank, lowest + 0.06 * longest)
+        lowest = across
+        if across > longest:  # the legend has it too
+            break
+        line = {"arrowstyle": "-", "color": MUTED, "linewidth": 0.7, "shrinkA": 0, "shrinkB": 0}
+        axes.annotate(str(rank), (rank, height), (across, 3.0), ha="center", va="center", arrowprops=line, **look)
 
 
 def plot_rank_error(points: Sequence[Mapping[str, Any]], path: str | Path, **options: Any) -> Path:

@@ -42,18 +42,19 @@ def curves_figure(records: Sequence[Mapping[str, Any]], *, of_matrix: bool = Fal
         return [x for x, _ in kept], [y for _, y in kept]
 
     figure, panels = new_figure(2 + len(penalties), height=0.5 + 1.75 * (2 + len(penalties)), width=width)
+    narrow = width < WIDTH
     errors = ("training batch", series(steps, "terms", "reconstruction")), ("test MSE", series(epochs, "test_mse"))
-    _panel(panels[0], "reconstruction loss", *errors, log=True)
+    _panel(panels[0], "reconstruction loss", *errors, log=True, narrow=narrow)
     for axes, name in zip(panels[1:-1], penalties, strict=True):
         weight = _number(steps[-1], ("weights", name))
         title = f"{name} penalty, unweighted" + ("" if weight is None else f" (its weight: {weight:g})")
-        if width < WIDTH:
+        if narrow:
             title = f"{name}, unweighted" + ("" if weight is None else f" (weight {weight:g})")
-        _panel(axes, title, ("", series(steps, "terms", name)))
+        _panel(axes, title, ("", series(steps, "terms", name)), narrow=narrow)
     rank_axes = panels[-1]
     line = "M" if of_matrix else "training batches"
     ranks = ((line, series(steps, "rank")), ("latents, test set", series(epochs, "rank")))
-    _panel(rank_axes, "rank", *ranks, log=False)
+    _panel(rank_axes, "rank", *ranks, log=False, narrow=narrow)
     heights = [height for _, (_, found) in ranks for height in found]
     if heights:
         rank_axes.yaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
@@ -75,12 +76,13 @@ def _panel(
     points: tuple[str, Series] | None = None,
     *,
     log: bool | None = None,
+    narrow: bool = False,
 ) -> None:
     """Draw a line and dots, with the title above at the left and the legend at the right."""
-    narrow = axes.figure.get_figwidth() < WIDTH
     # On a narrow figure, title and legend do not fit beside each other.
     above = SMALL_TEXT * 1.8 if narrow and points is not None else 6.0
-    axes.set_title(shortened(title, 44), loc="left", fontsize=TEXT, color=INK, parse_math=False, pad=above)
+    name = shortened(title, 44 if narrow else 80)
+    axes.set_title(name, loc="left", fontsize=TEXT, color=INK, parse_math=False, pad=above)
     handles, labels = [], []
     label, (x, y) = line
     heights = list(y)

@@ -244,7 +244,7 @@ def _traversals(run: RunView, data: FigureData, key: str) -> PageFigure | None:
         f"{key}-traversals",
         title,
         alt,
-        f"{what} to {reach} above it, in standardized units: a column with a long line changes most.",
+        f"{what} to {reach} above it, in standardized units.",
         lambda width: traversals_figure(points, list(shares), list(positions), run.columns, width=width),
     )
 

@@ -30,6 +30,7 @@ class RunView:
     stats: list[dict[str, Any]]
     evaluation: dict[str, Any] | None
     row: dict[str, Any]
+    figure_data: FigureDataFile
     settings: dict[str, Any]
     data: dict[str, Any]
     truncated: dict[str, Any]
@@ -37,7 +38,6 @@ class RunView:
     parameter_counts: dict[str, Any]
     reconstruction: dict[str, Any]
     spectrum: dict[str, Any]
-    figure_data: FigureDataFile
 
     @property
     def items(self) -> str:
@@ -219,9 +219,9 @@ def read_run_view(run: Run, name: str) -> RunView:
         list(run.stats()),
         evaluation,
         rows([run])[0],
+        run.figure_data,
         *(mapping(config.get(key)) for key in ("settings", "data", "truncated", "machine", "parameters")),
         *(mapping((evaluation or {}).get(key)) for key in ("reconstruction", "rank")),
-        run.figure_data,
     )
 
 

@@ -1,7 +1,12 @@
 """Blocks of a study's page, independent of Markdown and HTML."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from lorae.plotting.style import save
 
 
 @dataclass(frozen=True)
@@ -31,7 +36,7 @@ class Details:
 class Grid:
     """A table: caption, a title for each column, and rows with as many cells, all plain text.
 
-    `judges`: it compares our numbers with a claim of the paper; the last cells are then words of `ORDERS`.
+    `judges`: it compares our numbers with a claim of the paper; the second cells are then words of `ORDERS`.
     """
 
     caption: str
@@ -52,10 +57,14 @@ class Grid:
 
 @dataclass(frozen=True)
 class Picture:
-    """A PNG with its caption; the path is relative to the study's folder."""
+    """A PNG with its caption; the path is relative to the study's folder.
+
+    `draw(width)`, for a plot, draws it so many inches wide, for a page that shows it in its own colors.
+    """
 
     path: Path
     caption: str
+    draw: Callable[[float], Figure] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -110,6 +119,13 @@ def unjudged(page: Page) -> Page:
 def not_measured(name: str, title: str, claim: str) -> Page:
     """Return the page of a study without a record."""
     return Page(name, title, (Text("Nothing has been measured yet."), ClaimResult(claim, None, "not measured")))
+
+
+def plot(folder: Path, name: str, caption: str, draw: Callable[..., Figure]) -> Picture:
+    """Draw a plot to a PNG in the study's folder, and return its block; `draw(width=...)` gives the figure."""
+    place = picture_place(folder, name)
+    save(draw(), folder / place)
+    return Picture(place, caption, lambda width: draw(width=width))
 
 
 def picture_place(folder: Path, name: str) -> Path:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from lorae.reports.formatting import markdown_table
+from lorae.reports.page_figures import plotted
 from lorae.reports.templating import data_uri, environment
 from lorae.reproduction.pages.blocks import (
     ORDERS,
@@ -53,7 +54,7 @@ def _block(block: Block) -> str:
         # `markdown`: MkDocs reads Markdown inside HTML only with it; GitHub does in any case.
         paragraphs = "\n\n".join(block.words)
         return f'<details markdown="1">\n<summary>{block.title}</summary>\n\n{paragraphs}\n\n</details>'
-    rows = [(*row[:-1], _signed(row[-1])) for row in block.rows] if block.judges else block.rows
+    rows = [(row[0], _signed(row[1]), *row[2:]) for row in block.rows] if block.judges else block.rows
     return f"## {block.caption}\n\n{markdown_table(block.header, rows)}"
 
 
@@ -88,6 +89,7 @@ def write_html(page: Page, folder: Path) -> Path:
         .render(
             page=page,
             blocks=[(type(block).__name__, block) for block in page.blocks],
+            plotted=lambda block, key: plotted(key, block.caption, block.caption, block.caption, block.draw).plot,
             outcome=lambda verdict: OUTCOMES[verdict.holds],
             orders={words: outcome for outcome, words in ORDERS.items()},
             source=lambda path: data_uri(folder / path),

@@ -1,10 +1,12 @@
 """The page of a table or figure of the paper: published values and ours, claims, protocol and images."""
 
+import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from lorae.plotting.plots import plot_spectrum
+from lorae.plotting.plots import spectrum_figure
 from lorae.reproduction.pages.blocks import (
+    ORDERS,
     Block,
     ClaimResult,
     Details,
@@ -13,7 +15,7 @@ from lorae.reproduction.pages.blocks import (
     Page,
     Picture,
     Text,
-    picture_place,
+    plot,
 )
 from lorae.reproduction.tables.claims import count_seeds, judge_claims
 from lorae.reproduction.tables.published import texts
@@ -104,12 +106,12 @@ def _order_grid(results: ResultsTable) -> list[Block]:
     """Compare the order of the rows with the paper's, a line for each column with a better end."""
     found = {column.title: compare_order(results, column) for column in results.columns if column.better}
     lines = [
-        (title, ", ".join(order.published), ", ".join(order.ours), *order.cells)
+        (title, ORDERS[order.outcome], ", ".join(order.published), ", ".join(order.ours), *order.pairs)
         for title, order in found.items()
         if len(order.published) > 1
     ]
     caption = f"{DATA_TITLES[results.data]}: the order of the rows, from the best to the worst"
-    header = ("column", "paper", "ours", "in the other order here", "too close to tell", "same order?")
+    header = ("column", "same order?", "paper", "ours", "in the other order here", "too close to tell")
     return [Grid(caption, header, tuple(lines), judges=True).without_empty_columns()] if lines else []
 
 
@@ -124,6 +126,5 @@ def _notes(results: ResultsTable, features: str | None) -> list[Block]:
 
 
 def _overlay(results: ResultsTable, spectra: Mapping[str, Sequence[float]], folder: Path) -> Picture:
-    place = picture_place(folder, f"{results.table.name}-{results.data}")
-    plot_spectrum(spectra, folder / place)
-    return Picture(place, f"{DATA_TITLES[results.data]}: eigenvalues of the covariance of the test latents, seed 0")
+    caption = f"{DATA_TITLES[results.data]}: eigenvalues of the covariance of the test latents, seed 0"
+    return plot(folder, f"{results.table.name}-{results.data}", caption, functools.partial(spectrum_figure, spectra))

@@ -4,7 +4,6 @@ import math
 from dataclasses import dataclass
 from itertools import combinations
 
-from lorae.reproduction.pages.blocks import ORDERS
 from lorae.reproduction.tables.published import Column
 from lorae.reproduction.tables.results import ResultsTable, Value
 
@@ -32,11 +31,11 @@ class RankingComparison:
         return None if not (self.same or self.other) else not self.other
 
     @property
-    def cells(self) -> tuple[str, str, str]:
-        """Cells of a table: pairs in the other order, pairs that cannot be told, and the outcome in words."""
+    def pairs(self) -> tuple[str, str]:
+        """Pairs in the other order, and pairs that cannot be told, as text."""
         swapped = ", ".join(f"{worse} before {better}" for better, worse in self.other)
         unsure = ", ".join(f"{better} and {worse}" for better, worse in self.undecided)
-        return swapped, unsure, ORDERS[self.outcome]
+        return swapped, unsure
 
 
 def compare_order(results: ResultsTable, column: Column) -> RankingComparison:

@@ -1,5 +1,6 @@
 """Theorem 2: distance contrast of latents with and without the penalty, compared with the claimed bound."""
 
+import functools
 import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
@@ -14,8 +15,8 @@ from lorae.metrics.neighbors import distance_rows
 from lorae.metrics.ranks import rank_at
 from lorae.models.autoencoder import Autoencoder
 from lorae.reports.formatting import mean_and_deviation
-from lorae.reproduction.pages.blocks import Block, ClaimResult, Grid, Page, Picture, Text, not_measured, picture_place
-from lorae.reproduction.theory.plots import plot_contrast
+from lorae.reproduction.pages.blocks import Block, ClaimResult, Grid, Page, Text, not_measured, plot
+from lorae.reproduction.theory.plots import contrast_figure
 from lorae.system.files import read_toml
 
 # Numbers of the theorem's x and x_1 ... x_N, whose distances are measured.
@@ -99,13 +100,13 @@ def page(rows: Sequence[Mapping[str, Any]], folder: Path) -> Page:
     ratios = {weight: found for weight in weights if (found := _ratios(rows, weight))}
     if not (without and ratios):
         return not_measured("theorem2", TEXTS["title"], "The penalty raises the min-max distance ratio (theorem 2)")
-    place = picture_place(folder, "theorem2")
-    plot_contrast(ratios, without, folder / place)
+    draw = functools.partial(contrast_figure, ratios, without)
+    caption = "The ratio by the penalty's weight; the line is the same model without the penalty"
     blocks: tuple[Block, ...] = (
         Text(TEXTS["ratio"].format(queries=QUERIES, others=POINTS - 1)),
         Text(TEXTS["bound"]),
         _ratio_grid(rows, [0.0, *weights]),
-        Picture(place, "The ratio by the penalty's weight; the line is the same model without the penalty"),
+        plot(folder, "theorem2", caption, draw),
         _ingredients(rows, weights),
         *_judge_claims(rows, without, ratios),
     )

@@ -1,5 +1,6 @@
 """Proposition 1: the rank against the penalty's weight, and a matrix of full rank with a small nuclear norm."""
 
+import functools
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,8 +12,8 @@ import numpy as np
 
 from lorae.metrics.ranks import rank_at
 from lorae.reports.formatting import mean_and_deviation
-from lorae.reproduction.pages.blocks import Block, ClaimResult, Grid, Page, Picture, Text, not_measured, picture_place
-from lorae.reproduction.theory.plots import plot_exponent
+from lorae.reproduction.pages.blocks import Block, ClaimResult, Grid, Page, Text, not_measured, plot
+from lorae.reproduction.theory.plots import exponent_figure
 from lorae.system.files import read_toml
 
 TEXTS: dict[str, str] = read_toml("lorae.reproduction.theory", "theory.toml")["scaling"]["texts"]
@@ -86,14 +87,15 @@ def page(rows: Sequence[Mapping[str, Any]], folder: Path, weights: int) -> Page:
     """
     if not rows:
         return not_measured("proposition1", TEXTS["title"], "The rank follows O(1 / weight) (proposition 1)")
-    place = picture_place(folder, "proposition1")
     published = {row["weight"]: row["published"] for row in rows if row["published"] is not None}
     shown, line = {name: _by_weight(rows, name) for name in (MAIN, OF_MATRIX)}, fit_all(_by_weight(rows, MAIN))
-    plot_exponent(shown, published, folder / place, None if line is None else (line.factor, line.exponent))
+    fitted = None if line is None else (line.factor, line.exponent)
+    draw = functools.partial(exponent_figure, shown, published, fitted)
+    caption = "Rank against the weight, both on logarithmic axes, with the slope that 1 / weight would have"
     blocks: tuple[Block, ...] = (
         Text(TEXTS["premise"]),
         _ranks(rows, published),
-        Picture(place, "Rank against the weight, both on logarithmic axes, with the slope that 1 / weight would have"),
+        plot(folder, "proposition1", caption, draw),
         _exponents(rows, published),
         _counterexample_grid(),
         *_judge_claims(rows, published, weights),
