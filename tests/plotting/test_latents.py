@@ -38,4 +38,4 @@ def test_every_error_is_in_the_histogram(errors):
     figure = errors_figure(np.array(errors, dtype=np.float32))
     (bars,) = [patch for patch in figure.axes[0].patches if hasattr(patch, "get_data")]
     assert bars.get_data().values.sum() == len(errors)
-    assert legend(figure) == [f"mean {np.float32(errors).astype(float).mean():.4g}"]
+    assert legend(figure) == [f"mean {np.array(errors, dtype=np.float32).astype(float).mean():.4g}"]

@@ -65,7 +65,10 @@ def figure_data_of_training(
 
 
 def _reconstructed(model: Autoencoder, items: NDArray[Any]) -> dict[str, Any]:
-    return {"originals": as_pictured(model, items), "reconstructions": as_pictured(model, model.reconstruct(items))}
+    made = model.reconstruct(items)
+    if not np.isfinite(made).all():  # the model has diverged
+        return {}
+    return {"originals": as_pictured(model, items), "reconstructions": as_pictured(model, made)}
 
 
 def _errors(model: Autoencoder, items: NDArray[Any], errors: NDArray[np.float64] | None) -> dict[str, Any]:

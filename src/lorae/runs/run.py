@@ -235,8 +235,8 @@ class Run:
     @property
     def finished(self) -> bool:
         """Whether training ended and the model was measured."""
-        names = ("model.json", "model.safetensors", "evaluation.json", "stats.jsonl")
-        return all((self.path / name).exists() for name in names)
+        files = ("model.json", "model.safetensors", "evaluation.json", "stats.jsonl")
+        return all((self.path / name).exists() for name in files)
 
     def save_weights(self, model: "Autoencoder") -> None:
         """Write `model.safetensors`, before anything that may fail."""
@@ -298,8 +298,7 @@ class Run:
         path = self.path / "evaluation.json"
         record = read_record("evaluation", path) if path.exists() else {}
         record.pop("schema", None)
-        entries = record | self._unwritten_results
-        return {name: entry for name, entry in entries.items() if entry is not None}
+        return {name: entry for name, entry in (record | self._unwritten_results).items() if entry is not None}
 
     def add_to_evaluation(self, results: Mapping[str, Any]) -> None:
         """Add or replace entries of `evaluation.json`, after other writers; None removes one, unwritten ones stay."""
