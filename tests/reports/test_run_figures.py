@@ -201,4 +201,8 @@ def test_a_run_without_an_encoder_has_its_samples_alone(tmp_path):
     write_array(noise(64, 1, 8, 8), path)
     page = Page(write_report([run]))
     assert "Samples from the prior" in page.text
+    assert "not finished" not in page.text
+    assert "Rank – of 128 Not measured: the method has no encoder." in page.text
+    assert "lorae sample" in page.text
+    assert "lorae reconstruct" not in page.text
     assert sizes(page) == [(796, 796)]

@@ -114,13 +114,15 @@ def _spectrum(run: RunView, key: str) -> PageFigure | None:
         )
 
     _in_folder_too(run, "spectrum", draw)
-    rank = f"rank {count(run.spectrum['rank'])} of {len(run.spectrum['eigenvalues'])}"
+    width = len(run.spectrum["eigenvalues"])
+    rank = f"rank {count(run.spectrum['rank'])} of {width}"
+    unused = " The shaded directions hold next to nothing." if run.spectrum["rank"] < width else ""
     return plotted(
         f"{key}-spectrum",
         "Latent spectrum",
         f"Spectrum of the latents of {run.name}: {rank}",
-        "Variance of the latent codes along their principal directions, largest first, relative to the largest. The "
-        "shaded directions hold next to nothing.",
+        "Variance of the latent codes along their principal directions, largest first, relative to the largest."
+        + unused,
         lambda width: draw(width=width),
     )
 

@@ -211,17 +211,19 @@ class RunView:
 
 def read_run_view(run: Run, name: str) -> RunView:
     """Read a run folder; `name` is its name on the page."""
-    config, evaluation = dict(run.config), run.evaluation() or None
+    config, evaluation = dict(run.config), run.evaluation()
+    # That of a generator has no entry.
+    measured = evaluation if evaluation or (run.path / "evaluation.json").exists() else None
     return RunView(
         name,
         run.path,
         config,
         list(run.stats()),
-        evaluation,
+        measured,
         rows([run])[0],
         run.figure_data,
         *(mapping(config.get(key)) for key in ("settings", "data", "truncated", "machine", "parameters")),
-        *(mapping((evaluation or {}).get(key)) for key in ("reconstruction", "rank")),
+        *(mapping(evaluation.get(key)) for key in ("reconstruction", "rank")),
     )
 
 
