@@ -1,6 +1,5 @@
 """The page in Chromium: every view at two widths in both themes, every control once, and no fault of accessibility."""
 
-import shutil
 import threading
 
 import numpy as np
@@ -9,16 +8,13 @@ from PIL import Image
 
 from lorae.explorer.app import make_app
 from lorae.explorer.server import address_of, listen, server_of
+from tests.browser import started
 from tests.explorer.conftest import KINDS
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is here"),
-]
+pytestmark = pytest.mark.browser
 VIEWS = ("axes", "paths", "samples", "spectrum", "latents", "own")
 SCREENS = {
     f"{width}-{scheme}": {"viewport": {"width": width, "height": 900}, "color_scheme": scheme}
@@ -30,11 +26,7 @@ CONTROLS = "button, input, select, textarea, a"
 
 @pytest.fixture(scope="module")
 def browser():
-    with playwright.sync_playwright() as started:
-        # Chromium's own sandbox needs rights that root in a container lacks; the page is the package's own.
-        opened = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield opened
-        opened.close()
+    yield from started()
 
 
 @pytest.fixture(scope="module")

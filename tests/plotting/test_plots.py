@@ -12,13 +12,8 @@ from PIL import Image
 from lorae.errors import LoraeError
 from lorae.plotting import plots, training_curves
 from lorae.plotting.image_grids import plot_reconstructions
-from lorae.plotting.plots import (
-    format_tolerance,
-    plot_rank_error,
-    plot_spectrum,
-    plot_vector_reconstructions,
-    plot_vector_samples,
-)
+from lorae.plotting.plots import plot_rank_error, plot_spectrum, spectrum_figure
+from lorae.plotting.style import format_tolerance
 from lorae.plotting.training_curves import plot_curves
 
 
@@ -95,6 +90,25 @@ def test_the_rank_is_counted_where_it_is_not_given(tmp_path):
     given = plot_spectrum({"run": eigenvalues}, tmp_path / "b.png", tolerance=1e-3, ranks={"run": 2})
     other = plot_spectrum({"run": eigenvalues}, tmp_path / "c.png", tolerance=1e-3, ranks={"run": 3})
     assert counted.read_bytes() == given.read_bytes() != other.read_bytes()
+
+
+def test_a_spectrum_is_cut_where_rounding_begins_and_its_rank_is_written_at_its_dot():
+    axes: Any = spectrum_figure({"run": [1.0, 0.1, 1e-5, 1e-12]}).axes[0]
+    assert axes.get_ylim()[0] == 1e-8
+    assert axes.get_ylabel() == "variance (relative to largest)"
+    (dot,) = [line for line in axes.lines if line.get_marker() == "o"]
+    (label,) = [text for text in axes.texts if text.get_text() == "rank 2"]
+    assert label.xy == (dot.get_xdata()[0], dot.get_ydata()[0]) == (2, 0.1)
+    (shaded,) = axes.patches
+    assert shaded.get_x() == 2.5  # what lies after the rank is not used
+    assert spectrum_figure({"run": [1.0, 0.1]}, tolerance=1e-9).axes[0].get_ylim()[0] < 1e-9
+
+
+def test_spectra_that_are_compared_are_shaded_below_the_tolerance():
+    axes: Any = spectrum_figure({"a": [1.0, 0.1, 1e-5], "b": [1.0, 1e-5]}, tolerance=1e-2).axes[0]
+    (shaded,) = axes.patches
+    assert shaded.get_y() + shaded.get_height() == pytest.approx(1e-2)
+    assert [text.get_text() for text in axes.texts] == ["1", "2"]
 
 
 def test_a_curve_that_ends_before_the_width_says_why(tmp_path, monkeypatch):
@@ -241,17 +255,6 @@ def test_reconstructions_must_match_the_originals(tmp_path):
         plot_reconstructions(images, images[:1], tmp_path / "grid.png")
 
 
-def test_vectors_are_drawn_as_curves(tmp_path):
-    rng = np.random.default_rng(0)
-    vectors = rng.normal(size=(6, 20))
-    path = plot_vector_reconstructions(vectors, vectors + 0.1, tmp_path / "vectors.png")
-    width, height = size_of_png(path)
-    assert width > 500
-    assert height > 500
-    with pytest.raises(LoraeError, match="expected the same"):
-        plot_vector_reconstructions(vectors, vectors[:2], tmp_path / "vectors.png")
-
-
 @pytest.fixture
 def figures(monkeypatch):
     """Figures that are drawn, instead of their files."""
@@ -281,36 +284,6 @@ def test_the_ranks_of_a_training_start_at_zero_and_say_what_they_are_of(ranks, o
     assert low == 0
     assert max(1, *ranks) < high <= 1.2 * max(1, *ranks)
     assert [text.get_text() for text in axes.get_legend().get_texts()] == [line, "latents, test set"]
-
-
-def test_few_columns_have_a_panel_each_in_their_own_unit(figures, tmp_path):
-    vectors = np.random.default_rng(0).normal(size=(12, 3)) * [1, 1e3, 1e-3] + [0, 1e6, 0]
-    plot_vector_reconstructions(vectors, vectors + 0.1, tmp_path / "v.png")
-    plot_vector_samples(vectors, tmp_path / "v.png")
-    for figure in figures:
-        assert [axes.get_ylabel() for axes in figure.axes] == ["column 1", "column 2", "column 3"]
-        assert "each column in its own unit" in figure.axes[-1].get_xlabel()
-        for column, axes in enumerate(figure.axes):
-            np.testing.assert_array_equal(axes.lines[0].get_ydata(), vectors[:, column])
-    np.testing.assert_array_equal(figures[0].axes[1].lines[1].get_ydata(), vectors[:, 1] + 0.1)
-
-
-@pytest.mark.parametrize(("scales", "unit"), [(1.0, "own units"), (np.geomspace(1, 1e4, 20), "standardized")])
-def test_many_columns_share_an_axis_in_one_unit_that_it_names(scales, unit, figures, tmp_path):
-    vectors = np.random.default_rng(0).normal(size=(12, 20)) * scales
-    vectors[:, 7] = 5.0  # a constant column has no deviation
-    plot_vector_reconstructions(vectors, 2 * vectors, tmp_path / "v.png")
-    plot_vector_samples(vectors, tmp_path / "v.png")
-    for figure in figures:
-        assert figure.get_supylabel() == f"value, {unit}"
-        shown = np.asarray(figure.axes[0].lines[0].get_ydata())
-        expected = (
-            vectors[0] if unit == "own units" else (vectors[0] - vectors.mean(0)) / np.maximum(vectors.std(0), 1e-9)
-        )
-        np.testing.assert_allclose(shown, expected, atol=1e-9)
-    reconstructed = np.asarray(figures[0].axes[0].lines[1].get_ydata())
-    factor = 2 * vectors[0] if unit == "own units" else (2 * vectors[0] - vectors.mean(0)) / vectors.std(0).clip(1e-9)
-    np.testing.assert_allclose(np.delete(reconstructed, 7), np.delete(factor, 7))
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path):

@@ -13,7 +13,7 @@ from lorae.config import methods
 from lorae.config.resolution import resolve
 from lorae.config.settings import Settings
 from lorae.errors import LoraeError
-from lorae.plotting.plots import plot_dimensions
+from lorae.plotting.dimensions import plot_dimensions
 from lorae.reproduction import run as paper
 from lorae.reproduction.dimension import benchmark as dimension
 from lorae.reproduction.dimension import estimators as estimates

@@ -48,12 +48,12 @@ def test_the_fit_agrees_with_polyfit_on_the_published_ranks():
 
 
 def test_a_rank_of_zero_is_shown_and_left_out_of_the_fit(tmp_path):
-    page = exponent.page(rows({1e-3: [16, 16], 1e-2: [4, 4], 1e-1: [0, 1]}), tmp_path, 3)
+    page = exponent.page(rows({1e-3: [16, 16], 1e-2: [4, 4], 1e-1: [0, 2]}), tmp_path, 3)
     falls, of_matrix, rate, _ = verdicts(page)
     assert of_matrix.holds is True
     assert falls.holds is True
-    assert "0.5 at 0.1" in falls.seen
-    expected = exponent.fit_exponent([1e-3, 1e-3, 1e-2, 1e-2, 1e-1], [16, 16, 4, 4, 1]).exponent
+    assert "1 at 0.1" in falls.seen
+    expected = exponent.fit_exponent([1e-3, 1e-3, 1e-2, 1e-2, 1e-1], [16, 16, 4, 4, 2]).exponent
     assert rate.seen.startswith(f"like weight^({expected:.2f}")
     assert any(isinstance(block, Picture) for block in page.blocks)
 

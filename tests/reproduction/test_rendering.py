@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lorae.plotting.image_grids import plot_grid
-from lorae.reproduction.pages.blocks import ClaimResult, Gallery, Grid, Page, Picture, Text
+from lorae.reproduction.pages.blocks import ClaimResult, Details, Gallery, Grid, Page, Picture, Text
 from lorae.reproduction.pages.render import claims_table, markdown, write_html, write_markdown
 
 PLACE = Path("pictures/a.png")
@@ -27,6 +27,8 @@ def page(tmp_path):
             ClaimResult("AE is better", False, "0.5, 1.5"),
             ClaimResult("VAE is better", None, "not measured"),
             Picture(PLACE, "samples & more"),
+            Grid("Orders", ("column", "same order?"), (("MVG", "same"), ("GMM", "different")), judges=True),
+            Details("Protocol", ("Trained with `lorae train`.", "Two seeds.")),
             Gallery("Side by side", (("AE", PLACE), ("VAE", PLACE), ("WAE", PLACE), ("RAE", PLACE))),
         ),
     )
@@ -64,6 +66,27 @@ def test_html_is_well_formed_escaped_and_needs_no_network(page, tmp_path):
     assert "<code>lorae reproduce table3</code>" in text
 
 
+def test_outcomes_are_badges_and_the_protocol_is_closed(page, tmp_path):
+    text = write_html(page, tmp_path).read_text()
+    shown = re.findall(r'<span class="badge (\w+)">([^<]+)</span>', text)
+    assert shown == [
+        ("yes", "holds"),
+        ("no", "does not hold"),
+        ("open", "not measured"),
+        ("yes", "same"),
+        ("no", "different"),
+    ]
+    assert re.search(r"<details>\s*<summary>Protocol</summary>\s*<p>Trained with <code>", text)
+    assert '<details markdown="1">\n<summary>Protocol</summary>\n\nTrained with' in markdown(page)
+    assert "| GMM | ❌ different |" in markdown(page)
+
+
+def test_columns_without_a_value_are_left_out():
+    grid = Grid("Numbers", ("row", "a", "b", "c"), (("–", "–", "1", ""), ("x", "–", "–", "–")))
+    assert grid.without_empty_columns().header == ("row", "b")
+    assert grid.without_empty_columns().rows == (("–", "1"), ("x", "–"))
+
+
 def test_markdown_links_the_pictures_beside_it(page, tmp_path):
     path = write_markdown(page, tmp_path)
     text = path.read_text()
@@ -83,4 +106,8 @@ def test_claims_of_several_studies_stand_in_one_table():
     claims = [{"study": "table3", "claim": "a | b", "holds": holds, "seen": "1.0"} for holds in (True, False, None)]
     lines = claims_table(claims).splitlines()
     assert len(lines) == 2 + 3
-    assert [line.split(" | ")[-2] for line in lines[2:]] == ["**holds**", "**does not hold**", "**not measured**"]
+    assert [line.split(" | ")[-2] for line in lines[2:]] == [
+        "✅ **holds**",
+        "❌ **does not hold**",
+        "➖ **not measured**",
+    ]

@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from lorae.reproduction.pages.blocks import ClaimResult, Gallery, Grid, Picture, Text
+from lorae.reproduction.pages.blocks import ClaimResult, Details, Gallery, Grid, Picture, Text
 from lorae.reproduction.tables.page import table_page
 from lorae.reproduction.tables.published import tables
 from lorae.reproduction.tables.results import ResultsTable, Value
@@ -35,10 +35,10 @@ def test_the_page_of_a_table_shows_both_values_claims_protocol_and_pictures(tmp_
     assert ("AE", "103.08", "10.0 ± 0.0", "68.97", "10.0 ± 0.0") in grid.rows
     assert any(row[0].endswith("*") and row[1] == "–" for row in grid.rows)
     orders = [block for block in found.blocks if isinstance(block, Grid)][1]
-    assert orders.header[-1] == "same order?"
-    assert orders.rows[0][:2] == ("MVG", "LoRAE, VAE, IRMAE, AE")
+    assert orders.header[:3] == ("column", "same order?", "paper")
+    assert orders.rows[0][:3] == ("MVG", "too close to tell", "LoRAE, VAE, IRMAE, AE")
     assert "3 seeds" in grid.caption
-    assert Text("Trained for four epochs.") in found.blocks
+    assert found.blocks[-1] == Details("Protocol: settings, measures and the command", ("Trained for four epochs.",))
     overlay = next(block for block in found.blocks if isinstance(block, Picture))
     assert (tmp_path / overlay.path).read_bytes()[:4] == b"\x89PNG"
     gallery = next(block for block in found.blocks if isinstance(block, Gallery))
@@ -64,3 +64,14 @@ def test_tables_of_pictures_say_what_the_paper_sees_in_them(tmp_path):
     assert not any(isinstance(block, Grid | ClaimResult) for block in found.blocks)
     galleries = [block for block in found.blocks if isinstance(block, Gallery)]
     assert [[row for row, _ in gallery.shown] for gallery in galleries] == [["AE", "VAE", "LoRAE"]] * 2
+
+
+def test_a_column_without_a_published_value_has_ours_alone_and_ranks_are_whole(tmp_path):
+    table = tables()["figure2"]
+    values = {(row.name, "rank"): Value(None, (22.0, 21.0, 25.0)) for row in table.rows_on("mnist")}
+    part = ResultsTable(table, "mnist", values)
+    found = table_page([part], protocol=[], pictures={}, spectra={}, features={}, folder=tmp_path)
+    grid = next(block for block in found.blocks if isinstance(block, Grid))
+    assert grid.header == ("MNIST", "rank")
+    assert ("AE", "23 ± 2") in grid.rows
+    assert any("AE 23 ± 2" in block.seen for block in found.blocks if isinstance(block, ClaimResult))

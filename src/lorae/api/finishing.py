@@ -63,7 +63,10 @@ def finish_without_data(
     """
     from lorae.evaluation.evaluator import evaluate_without_data
 
-    return _stored(run, model, lambda: outputs, items, lambda run: evaluate_without_data(run, model, outputs, reason))
+    def measure(run: Run) -> None:
+        evaluate_without_data(run, model, outputs, items, reason)
+
+    return _stored(run, model, lambda: outputs, items, measure)
 
 
 def _stored(
@@ -111,4 +114,21 @@ def report(run: Run) -> None:
     from lorae.reports.report import write_report
 
     with tolerated(f"report: {run.path / 'report.html'} is not written"):
-        write_report([run.path])
+        write_report([run])
+
+
+def add_figure_data(run: Run) -> None:
+    """Compute the arrays for the figures of a report from what a finished run of an earlier version keeps, if it does.
+
+    They are stored in the run, or kept in memory where that cannot be written.
+    """
+    if not run.finished or run.figure_data.exists:
+        return
+    with tolerated("figures: not all are drawn"):
+        outputs, items = run.encoder_outputs(), run.reference_items()
+        if outputs is not None:
+            from lorae.evaluation.figure_data import figure_data
+
+            data = figure_data(run.load_model(), items, outputs)
+            with contextlib.suppress(CannotWriteError):  # the page needs no file
+                run.figure_data.write(data)

@@ -109,7 +109,7 @@ def sample(
     if target is not None:
         write_items(items, target)
     with into_run() if target is None else tolerated("figures: the samples are not drawn"):
-        picture_samples(run, sampler, items[:PICTURED])
+        picture_samples(run, model, sampler, items[:PICTURED])
     return items
 
 
@@ -208,4 +208,5 @@ def interpolate(
         firsts, seconds = drawn_pairs(items, count, check_argument(whole(0), "seed", seed))
     with into_run():
         folder = run.figures if out is None else Path(out)
-        return picture_interpolations(folder, model, firsts, seconds, latents.mean(axis=0), steps)
+        origin = latents.mean(axis=0)
+        return picture_interpolations(folder, model, firsts, seconds, origin, steps, for_report=out is None)

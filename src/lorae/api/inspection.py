@@ -4,8 +4,16 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lorae.api.finishing import report
-from lorae.api.loading import as_run, check_argument, dataset_of, given_items, kept_items, origin_of_argument
+from lorae.api.finishing import add_figure_data, report
+from lorae.api.loading import (
+    as_run,
+    check_argument,
+    columns_of,
+    dataset_of,
+    given_items,
+    kept_items,
+    origin_of_argument,
+)
 from lorae.api.writing import into_run
 from lorae.config.evaluation_settings import EvaluationSettings
 from lorae.errors import LoraeError, MissingDataError
@@ -117,7 +125,7 @@ def reconstruct(
         items = kept_items(run, missing)[:n]
     path = run.figure_path("reconstructions") if out is None else Path(out)
     with into_run():
-        draw_reconstructions(model, items, path)
+        draw_reconstructions(model, items, path, columns_of(run))
     return path
 
 
@@ -303,6 +311,8 @@ def write_report(runs: "str | Path | Run | Sequence[str | Path | Run]", out: str
     """
     from lorae.reports.report import write_report as write
 
-    several = [runs] if isinstance(runs, (str, Path, Run)) else list(runs)
+    several = [as_run(run) for run in ([runs] if isinstance(runs, (str, Path, Run)) else runs)]
+    for run in several:
+        add_figure_data(run)
     with into_run():
-        return write([run.path if isinstance(run, Run) else run for run in several], out)
+        return write(several, out)

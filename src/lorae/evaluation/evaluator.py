@@ -14,6 +14,7 @@ from lorae.errors import MODEL_FAILURES, LoraeError, LoraeWarning, NotApplicable
 from lorae.evaluation import figures as drawing
 from lorae.evaluation.classification import TrainingCheckpoints
 from lorae.evaluation.context import PICTURED, EvaluationContext, draw_generator, on_device
+from lorae.evaluation.figure_data import figure_data, figure_data_of_training
 from lorae.evaluation.measures import MEASURES
 from lorae.isolation import isolated
 from lorae.metrics.spectrum import latent_spectrum
@@ -45,12 +46,13 @@ def evaluate_training(run: Run, model: Autoencoder, dataset: Dataset) -> dict[st
     if not model.spec.encodes:
         latents = standard_normal(model.spec.latent_dim).sample(PICTURED, draw_generator(run.settings.seed, 0))
         with tolerated(NO_FIGURE):
-            drawing.picture_samples(run, "prior", as_items(model.decode(latents), images=model.spec.images))
+            drawing.picture_samples(run, model, "prior", as_items(model.decode(latents), images=model.spec.images))
         run.add_to_evaluation({})
         return {}
     spectrum = drawing.measure_spectrum(model, dataset)
+    errors = model.squared_errors(dataset.test.inputs)
     results: dict[str, Any] = {
-        "reconstruction": drawing.measure_reconstruction(model, dataset),
+        "reconstruction": drawing.measure_reconstruction(model, dataset, errors),
         "rank": spectrum.to_json() | drawing.matrix_ranks(model),
     }
     skipped: Skipped = {}
@@ -62,12 +64,19 @@ def evaluate_training(run: Run, model: Autoencoder, dataset: Dataset) -> dict[st
     with tolerated(NO_FIGURE):
         drawing.picture_spectrum(run, spectrum)
         drawing.picture_reconstructions(run, model, dataset)
+    with tolerated(NO_FIGURE):
+        run.figure_data.write(figure_data_of_training(model, dataset, run.encoder_outputs(), errors))
     return results
 
 
 @isolated()
-def evaluate_without_data(run: Run, model: Autoencoder, outputs: NDArray[Any], reason: LoraeError) -> None:
-    """Write the rank of the latents of kept encoder outputs (n, input_dim); `reason` is why all else is skipped."""
+def evaluate_without_data(
+    run: Run, model: Autoencoder, outputs: NDArray[Any], items: NDArray[Any] | None, reason: LoraeError
+) -> None:
+    """Write the rank of the latents of kept encoder outputs (n, input_dim), and draw the kept test items.
+
+    `reason` is why all else is skipped.
+    """
     spectrum = latent_spectrum(model.latents_of(outputs), "train")
     results = {"rank": spectrum.to_json() | drawing.matrix_ranks(model)}
     run.add_to_evaluation(
@@ -75,6 +84,7 @@ def evaluate_without_data(run: Run, model: Autoencoder, outputs: NDArray[Any], r
     )
     with tolerated(NO_FIGURE):
         drawing.picture_spectrum(run, spectrum)
+        run.figure_data.write(figure_data(model, items, outputs))
 
 
 @isolated()
@@ -122,6 +132,8 @@ def evaluate(
         if figures:
             with tolerated(NO_FIGURE):
                 _draw(context)
+                if model.spec.encodes and not run.figure_data.exists:  # a run of an earlier version
+                    run.figure_data.write(figure_data_of_training(context.model, dataset, run.encoder_outputs()))
     entry = _skipped_entry(run, results, skipped)
     if entry["skipped"] != run.evaluation().get("skipped"):
         _stored(run, entry, "skipped: the reasons are not stored")
@@ -170,7 +182,7 @@ def _one_error(skipped: Skipped) -> LoraeError:
 def _draw(context: EvaluationContext) -> None:
     run, model, dataset = context.run, context.model, context.dataset
     for sampler, items in context.pictured.items():
-        drawing.picture_samples(run, sampler, items)
+        drawing.picture_samples(run, model, sampler, items)
     if context.pictured and dataset.kind == "images" and model.spec.encodes:
         firsts, seconds = drawing.drawn_pairs(dataset.test.inputs, drawing.PAIRS, context.settings.seed)
         drawing.picture_interpolations(run.figures, model, firsts, seconds, context.latents("test").mean(axis=0))

@@ -1,11 +1,13 @@
 """Measures that need only the model, and the figures of a run folder."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from lorae.config.resolution import WITH_LINEAR_PATH
 from lorae.data import Dataset
@@ -15,13 +17,18 @@ from lorae.metrics.ranks import visible
 from lorae.metrics.spectrum import TOLERANCE, TOLERANCES, Spectrum
 from lorae.models.autoencoder import Autoencoder
 from lorae.plotting import image_grids as grids
-from lorae.plotting import plots
+from lorae.plotting import plots, vectors
 from lorae.plotting.images import to_uint8
+from lorae.plotting.style import save
+from lorae.runs.figure_data import write_array
 from lorae.runs.run import Run
 from lorae.samplers.interpolation import linear_path, spherical_path
 
 # Items of a figure of reconstructions: two rows of pairs fit a page.
 PICTURED = 32
+
+# Largest side of an image in a report, in pixels: it is shown 42 to 47 pixels wide.
+SIDE = 64
 
 # Pairs of test items and steps between them in a figure of interpolations, ends included: the paper's figure 3.
 PAIRS, STEPS = 6, 10
@@ -35,10 +42,12 @@ UNITS = {"images": "pixels in [0, 1]", "vectors": "standardised columns", "tenso
 ROUNDING = 1e-6
 
 
-def measure_reconstruction(model: Autoencoder, dataset: Dataset) -> dict[str, Any]:
-    """Return the mean squared error on the test split, with its protocol."""
+def measure_reconstruction(
+    model: Autoencoder, dataset: Dataset, errors: NDArray[np.float64] | None = None
+) -> dict[str, Any]:
+    """Return the mean squared error on the test split, with its protocol; `errors` are those of its items, if known."""
     return {
-        "mse": model.squared_error(dataset.test.inputs),
+        "mse": float((model.squared_errors(dataset.test.inputs) if errors is None else errors).mean()),
         "n": len(dataset.test),
         "protocol": {"split": "test", "mean over": _units(dataset), "clipped": False, "data": dataset.fingerprint},
     }
@@ -163,24 +172,48 @@ def picture_spectrum(run: Run, spectrum: Spectrum) -> None:
 
 def picture_reconstructions(run: Run, model: Autoencoder, dataset: Dataset, n: int = PICTURED) -> None:
     """Draw test items beside their reconstructions: the first n images, or every column of the vectors."""
-    draw_reconstructions(model, dataset.test.inputs[:n], run.figure_path("reconstructions"))
+    draw_reconstructions(model, dataset.test.inputs[:n], run.figure_path("reconstructions"), column_names(run))
 
 
-def draw_reconstructions(model: Autoencoder, items: NDArray[Any], path: Path) -> None:
-    """Draw items beside their reconstructions into a PNG file."""
+def draw_reconstructions(model: Autoencoder, items: NDArray[Any], path: Path, names: Sequence[str] = ()) -> None:
+    """Draw items beside their reconstructions into a PNG file; `names` are those of the columns of vectors."""
     if model.spec.images:
         grids.plot_reconstructions(items, to_uint8(model.reconstruct(items)), path)
     else:
-        plots.plot_vector_reconstructions(_in_rows(items), _in_rows(model.reconstruct(items)), path)
+        first, second = (_in_rows(as_pictured(model, part)) for part in (items, model.reconstruct(items)))
+        save(vectors.reconstructions_figure(first, second, names), path)
 
 
-def picture_samples(run: Run, sampler: str, items: NDArray[Any]) -> None:
+def picture_samples(run: Run, model: Autoencoder, sampler: str, items: NDArray[Any]) -> None:
     """Draw generated items in a grid (images) or as curves (vectors), as in the paper's tables 1 and 2."""
-    path = run.figure_path(f"samples-{sampler}")
-    if items.dtype == np.uint8:
+    path, shown = run.figure_path(f"samples-{sampler}"), as_pictured(model, items)
+    if model.spec.images:
         grids.plot_grid(items, path)
     else:
-        plots.plot_vector_samples(_in_rows(items), path)
+        save(vectors.samples_figure(_in_rows(shown), column_names(run)), path)
+    write_array(shown, path)
+
+
+def column_names(run: Run) -> tuple[str, ...]:
+    """Return the names of the columns of a table that a run was trained on; none for other data."""
+    return tuple(run.config["data"].get("columns", ()))
+
+
+def as_pictured(model: Autoencoder, items: NDArray[Any]) -> NDArray[Any]:
+    """Return items as a report shows them: images as uint8 of at most `SIDE` pixels, others in standardized units."""
+    if not model.spec.images:
+        shift, scale = (values.cpu().numpy() for values in (model.scaling.shift, model.scaling.scale))
+        standardized: NDArray[np.float32] = ((np.asarray(items, dtype=np.float64) - shift) / scale).astype(np.float32)
+        return standardized
+    images = items if items.dtype == np.uint8 else to_uint8(items)
+    height, width = images.shape[2:]
+    factor = max(height, width) / SIDE
+    if factor <= 1:
+        return np.ascontiguousarray(images)
+    size = max(1, math.floor(width / factor)), max(1, math.floor(height / factor))
+    channels = np.ascontiguousarray(images).reshape(-1, height, width)
+    small = [np.asarray(Image.fromarray(channel).resize(size, Image.Resampling.BOX)) for channel in channels]
+    return np.stack(small).reshape(*images.shape[:2], size[1], size[0])
 
 
 def _in_rows(items: NDArray[Any]) -> NDArray[Any]:
@@ -201,10 +234,12 @@ def picture_interpolations(
     seconds: NDArray[Any],
     origin: NDArray[Any],
     steps: int = STEPS,
+    *,
+    for_report: bool = True,
 ) -> dict[str, NDArray[Any]]:
     """Decode and draw paths between latents of pairs of images, straight and along a sphere about the latent `origin`.
 
-    Each is drawn into `FOLDER/interpolation-NAME.png`.
+    Each is drawn into `FOLDER/interpolation-NAME.png`. for_report: keep the images beside it, for a report
     Returns a dict: name of the path -> uint8 images (n, steps, c, h, w), ends included.
     """
     start, end = model.encode(firsts), model.encode(seconds)
@@ -216,5 +251,9 @@ def picture_interpolations(
         decoded[name] = images.reshape(len(firsts), steps, *images.shape[1:])
         # The true images at both ends separate errors of reconstruction from those of interpolation.
         rows = np.concatenate([firsts[:, None], decoded[name], seconds[:, None]], axis=1)
-        grids.plot_grid(rows.reshape(-1, *rows.shape[2:]), folder / f"interpolation-{name}.png", columns=steps + 2)
+        target, flat = folder / f"interpolation-{name}.png", rows.reshape(-1, *rows.shape[2:])
+        grids.plot_grid(flat, target, columns=steps + 2)
+        if for_report:
+            shown = as_pictured(model, flat)
+            write_array(shown.reshape(*rows.shape[:2], *shown.shape[1:]), target)
     return decoded

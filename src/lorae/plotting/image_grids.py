@@ -16,6 +16,8 @@ from lorae.system.files import write_atomically
 MAX_COLUMNS, MAX_BLOCKS = 16, 2
 # Sharp on a phone with two device pixels for each pixel; smaller images are enlarged up to it.
 GRID_WIDTH = 1024
+# Side in pixels up to which images of a page are enlarged: twice that of eight in a row, for sharp edges on phones.
+TILE = 96
 
 
 def plot_grid(images: NDArray[np.uint8], path: str | Path, columns: int | None = None) -> Path:
@@ -30,6 +32,22 @@ def plot_grid(images: NDArray[np.uint8], path: str | Path, columns: int | None =
         row, column = divmod(index, columns)
         sheet.paste(_tile(tile, scale), (column * width, row * height))
     return _save(sheet, path)
+
+
+def tiled_png(images: NDArray[np.uint8], columns: int) -> bytes:
+    """Return images, uint8 (n, c, h, w), in rows of so many as a PNG with transparent gaps, for a page of any color."""
+    pixels = _as_rgb("images", images)
+    height, width = pixels.shape[1:3]
+    scale = max(1, TILE // max(height, width))
+    gap = max(1, round(scale * max(height, width) / 24))
+    size = columns * (width * scale + gap) - gap, -(-len(pixels) // columns) * (height * scale + gap) - gap
+    sheet = Image.new("RGBA", size, (0, 0, 0, 0))
+    for index, tile in enumerate(pixels):
+        row, column = divmod(index, columns)
+        sheet.paste(_tile(tile, scale), (column * (width * scale + gap), row * (height * scale + gap)))
+    content = io.BytesIO()
+    (sheet.convert("LA") if images.shape[1] == 1 else sheet).save(content, format="PNG")
+    return content.getvalue()
 
 
 def plot_reconstructions(originals: NDArray[np.uint8], reconstructions: NDArray[np.uint8], path: str | Path) -> Path:

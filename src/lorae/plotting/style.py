@@ -21,15 +21,21 @@ LINE_STYLES = ("-", "--", ":", "-.")
 INK, MUTED, GRID = "#1f2328", "#59636e", "#dde1e6"
 # Narrow with large text: shown 360 pixels wide on a phone, the smallest text is still about 9 pixels high.
 WIDTH, DPI, TEXT, SMALL_TEXT = 5.6, 180, 11.0, 10.0
+# Widths of the two versions of a figure on a page, which is 672 pixels wide, and on a phone of 390 pixels 358: the
+# smallest text is then 12 pixels high in both.
+WIDE, NARROW = 7.6, 4.2
 FLOOR = 1e-12
 
 
-def new_figure(panels: int, *, height: float, columns: int = 1) -> tuple[Figure, list[Axes]]:
+def new_figure(
+    panels: int, *, height: float, columns: int = 1, width: float = WIDTH, sharey: bool | None = None
+) -> tuple[Figure, list[Axes]]:
     """Return an empty figure, `height` inches high, and its panels, row by row; without pyplot's global state."""
     layout = ConstrainedLayoutEngine(w_pad=0.09, h_pad=0.05)
-    figure = Figure(figsize=(WIDTH, height), dpi=DPI, layout=layout, facecolor="white")
+    figure = Figure(figsize=(width, height), dpi=DPI, layout=layout, facecolor="white")
     FigureCanvasAgg(figure)
-    grid = figure.subplots(-(-panels // columns), columns, squeeze=False, sharex=True, sharey=columns > 1)
+    shared = columns > 1 if sharey is None else sharey
+    grid = figure.subplots(-(-panels // columns), columns, squeeze=False, sharex=True, sharey=shared)
     every, left_over = list(grid.flat[:panels]), grid.flat[panels:]
     for axes in left_over:
         axes.set_visible(False)
@@ -52,14 +58,41 @@ def save(figure: Figure, path: str | Path) -> Path:
     return Path(path)
 
 
-def legend_below(figure: Figure, handles: Sequence[Any], labels: Sequence[str], columns: int = 1) -> None:
-    """Add a legend below the axes; labels are not parsed as mathematics."""
+def legend_below(
+    figure: Figure, handles: Sequence[Any], labels: Sequence[str], columns: int = 1, **options: Any
+) -> None:
+    """Add a legend below the axes, with options of matplotlib; labels are not parsed as mathematics."""
     # Below the axes, a legend can cover no curve. The texts are set afterwards and not parsed, because
     # matplotlib drops labels that begin with "_" and reads "$" as mathematics; run names may hold both.
-    legend = figure.legend(handles, [" "] * len(handles), loc="outside lower left", frameon=False, ncols=columns)
+    legend = figure.legend(
+        handles, [" "] * len(handles), loc="outside lower left", frameon=False, ncols=columns, **options
+    )
     for text, label in zip(legend.get_texts(), labels, strict=True):
-        shown = label.encode(errors="backslashreplace").decode()  # names may have bytes that are not UTF-8
-        text.set(text=shown, parse_math=False, fontsize=SMALL_TEXT, color=INK)
+        text.set(text=printable(label), parse_math=False, fontsize=SMALL_TEXT, color=INK)
+
+
+def printable(name: str) -> str:
+    r"""Return a name of a user without characters that no figure can show, which are written as Python does.
+
+    >>> printable("a\tb")
+    'a\\tb'
+    """
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in name)
+
+
+def shortened(name: str, length: int) -> str:
+    """Return a name of a user for a figure, printable and at most `length` characters long."""
+    shown = printable(name)
+    return shown if len(shown) <= length else shown[: length - 1] + "…"
+
+
+def format_tolerance(value: float) -> str:
+    """Return a tolerance as text: a power of ten as 10⁻³, any other in the shortest form."""
+    if value > 0 and math.isfinite(value):
+        exponent = round(math.log10(value))
+        if math.isclose(value, 10.0**exponent, rel_tol=1e-9):
+            return "10" + str(exponent).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    return f"{value:g}"
 
 
 def log_axis(axes: Axes, lowest: float, highest: float) -> None:

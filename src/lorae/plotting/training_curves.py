@@ -6,16 +6,25 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from lorae.errors import LoraeError
-from lorae.plotting.style import COLORS, INK, MUTED, SMALL_TEXT, TEXT, log_axis, new_figure, save
+from lorae.plotting.style import COLORS, INK, MUTED, SMALL_TEXT, TEXT, WIDTH, log_axis, new_figure, save, shortened
+
+# A curve has at most twice as many points: finer than a page can show.
+POINTS = 300
 
 Series = tuple[list[float], list[float]]
 
 
-def plot_curves(records: Sequence[Mapping[str, Any]], path: str | Path, *, of_matrix: bool = False) -> Path:
-    """Draw the loss terms and the rank of `stats.jsonl` by epoch, or by step before one has ended, to a PNG.
+def plot_curves(records: Sequence[Mapping[str, Any]], path: str | Path, **options: Any) -> Path:
+    """Draw a `curves_figure` to a PNG."""
+    return save(curves_figure(records, **options), path)
+
+
+def curves_figure(records: Sequence[Mapping[str, Any]], *, of_matrix: bool = False, width: float = WIDTH) -> Figure:
+    """Draw the loss terms and the rank of `stats.jsonl` by epoch, or by step before one has ended.
 
     The rank of a step is that of M, if `of_matrix`, else that of recent latents; the rank of an epoch is of test items.
     """
@@ -29,19 +38,23 @@ def plot_curves(records: Sequence[Mapping[str, Any]], path: str | Path, *, of_ma
 
     def series(rows: list[Mapping[str, Any]], *keys: str) -> Series:
         kept = [(row["step"] / per_epoch, y) for row in rows if (y := _number(row, keys)) is not None]
+        kept = kept[:: max(1, len(kept) // POINTS)]
         return [x for x, _ in kept], [y for _, y in kept]
 
-    figure, panels = new_figure(2 + len(penalties), height=0.5 + 1.75 * (2 + len(penalties)))
+    figure, panels = new_figure(2 + len(penalties), height=0.5 + 1.75 * (2 + len(penalties)), width=width)
+    narrow = width < WIDTH
     errors = ("training batch", series(steps, "terms", "reconstruction")), ("test MSE", series(epochs, "test_mse"))
-    _panel(panels[0], "reconstruction loss", *errors, log=True)
+    _panel(panels[0], "reconstruction loss", *errors, log=True, narrow=narrow)
     for axes, name in zip(panels[1:-1], penalties, strict=True):
         weight = _number(steps[-1], ("weights", name))
         title = f"{name} penalty, unweighted" + ("" if weight is None else f" (its weight: {weight:g})")
-        _panel(axes, title, ("", series(steps, "terms", name)))
+        if narrow:
+            title = f"{name}, unweighted" + ("" if weight is None else f" (weight {weight:g})")
+        _panel(axes, title, ("", series(steps, "terms", name)), narrow=narrow)
     rank_axes = panels[-1]
     line = "M" if of_matrix else "training batches"
     ranks = ((line, series(steps, "rank")), ("latents, test set", series(epochs, "rank")))
-    _panel(rank_axes, "rank", *ranks, log=False)
+    _panel(rank_axes, "rank", *ranks, log=False, narrow=narrow)
     heights = [height for _, (_, found) in ranks for height in found]
     if heights:
         rank_axes.yaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
@@ -53,7 +66,7 @@ def plot_curves(records: Sequence[Mapping[str, Any]], path: str | Path, *, of_ma
     for axes in panels[:-1]:
         axes.tick_params(labelbottom=False)
     rank_axes.set_xlabel("epoch" if epochs else "step")
-    return save(figure, path)
+    return figure
 
 
 def _panel(
@@ -63,9 +76,13 @@ def _panel(
     points: tuple[str, Series] | None = None,
     *,
     log: bool | None = None,
+    narrow: bool = False,
 ) -> None:
     """Draw a line and dots, with the title above at the left and the legend at the right."""
-    axes.set_title(title, loc="left", fontsize=TEXT, color=INK, parse_math=False)
+    # On a narrow figure, title and legend do not fit beside each other.
+    above = SMALL_TEXT * 1.8 if narrow and points is not None else 6.0
+    name = shortened(title, 44 if narrow else 80)
+    axes.set_title(name, loc="left", fontsize=TEXT, color=INK, parse_math=False, pad=above)
     handles, labels = [], []
     label, (x, y) = line
     heights = list(y)

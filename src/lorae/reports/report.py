@@ -1,34 +1,33 @@
 """Report of one or several runs: one HTML page without JavaScript, which needs no other file and no network."""
 
 import json
-import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lorae.plotting.plots import format_tolerance, plot_rank_error, plot_spectrum
-from lorae.plotting.training_curves import plot_curves
+from lorae.plotting.style import format_tolerance
 from lorae.reports.comparison import marked_cells, one_protocol, shown_columns
 from lorae.reports.formatting import count, duration, number, plain
-from lorae.reports.run_view import Figure, RunView, load_all
-from lorae.reports.templating import data_uri, environment
-from lorae.system.faults import tolerated
-from lorae.system.files import CannotWriteError, read_toml, write_atomically
+from lorae.reports.next_steps import next_steps
+from lorae.reports.page_figures import PageFigure
+from lorae.reports.run_figures import RunFigures, overlay, run_figures
+from lorae.reports.run_view import RunView, load_all
+from lorae.reports.templating import environment
+from lorae.runs.run import Run
+from lorae.system.files import write_atomically
 
-# Titles and captions of the figures that commands draw into a run folder; any other figure has its name as title.
-CAPTIONS = read_toml("lorae.reports", "captions.toml")
 
-
-def write_report(runs: Sequence[str | Path], out: str | Path | None = None) -> Path:
+def write_report(runs: Sequence[str | Path | Run], out: str | Path | None = None) -> Path:
     """Write a page about the runs, by default RUN/report.html or lorae-report.html, and plots into RUN/figures."""
     loaded = load_all(runs)
-    target = Path(out or (loaded[0].folder / "report.html" if len(loaded) == 1 else "lorae-report.html"))
-    figures = [_figures(run) for run in loaded]
     several = len(loaded) > 1
+    target = Path(out or ("lorae-report.html" if several else loaded[0].folder / "report.html"))
+    figures = [run_figures(run, f"run-{place}") for place, run in enumerate(loaded, start=1)]
     page = _template().render(
         runs=loaded,
         figures=figures,
-        overlay=_overlay(loaded) if several else None,
+        steps=[next_steps(run) for run in loaded],
+        overlay=overlay(loaded) if several else None,
         side_by_side=_side_by_side(loaded, figures) if several else [],
         comparison=_comparison(loaded) if several else None,
         same_data=len({json.dumps(run.data.get("fingerprint")) for run in loaded}) == 1,
@@ -38,60 +37,21 @@ def write_report(runs: Sequence[str | Path], out: str | Path | None = None) -> P
     return target
 
 
-def _figures(run: RunView) -> dict[str, Any]:
-    """Return the images of a run as data URIs; those that the report draws are written into the run folder."""
-    folder, choice = run.folder / "figures", run.choice
-    images: dict[str, Any] = {"spectrum": None, "ranks": None, "curves": None, "reconstructions": None}
-    if run.spectrum.get("eigenvalues"):
-        spectra, ranks = {run.name: run.curve}, {run.name: run.spectrum["rank"]}
-        widths = {run.name: len(run.spectrum["eigenvalues"])}
-        images["spectrum"] = _drawn(
-            folder / "spectrum.png",
-            lambda path: plot_spectrum(spectra, path, tolerance=run.tolerance, ranks=ranks, widths=widths),
-        )
-    if choice is not None:
-        images["ranks"] = _drawn(
-            folder / "ranks.png",
-            lambda path: plot_rank_error(choice.points, path, marked=choice.chosen, bound=choice.bound),
-        )
-    if run.stats:
-        exact = run.settings.get("matrix_update") == "prox"
-        images["curves"] = _drawn(folder / "curves.png", lambda path: plot_curves(run.stats, path, of_matrix=exact))
-    drawn = {path.stem: path for path in sorted(folder.glob("*.png"))}
-    if "reconstructions" in drawn:
-        images["reconstructions"] = data_uri(drawn["reconstructions"])
-    known = [key for key in CAPTIONS if key in drawn]
-    others = [key for key in drawn if key not in CAPTIONS and key not in images]
-    images["more"] = [_figure(key, drawn[key]) for key in known + others]
-    return images
-
-
-def _drawn(path: Path, draw: Callable[[Path], Path]) -> str | None:
-    """Return a figure that is drawn into a run folder, as a data URI; None with a warning if it cannot be drawn."""
-    with tolerated(f"figures: {path.name} is not drawn"):
-        try:
-            return data_uri(draw(path))
-        except CannotWriteError:  # the page needs no file
-            with tempfile.TemporaryDirectory() as folder:
-                return data_uri(draw(Path(folder) / path.name))
-    return None
-
-
-def _figure(key: str, path: Path) -> Figure:
-    named = key.replace("_", " ").replace("-", " ").capitalize()
-    texts = CAPTIONS.get(key, {"title": named, "caption": "From the run's folder figures."})
-    return Figure(key, texts["title"], texts["caption"], data_uri(path))
-
-
 def _side_by_side(
-    runs: Sequence[RunView], figures: Sequence[dict[str, Any]]
-) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Return the title of each kind of figure that several runs have, with the names and figures of these runs."""
-    found: dict[str, tuple[str, list[tuple[str, str]]]] = {}
-    for run, images in zip(runs, figures, strict=True):
-        for figure in images["more"]:
-            found.setdefault(figure.key, (figure.title, []))[1].append((run.name, figure.source))
-    return [shown for shown in found.values() if len(shown[1]) > 1]
+    runs: Sequence[RunView], figures: Sequence[RunFigures]
+) -> list[tuple[str, list[tuple[str, PageFigure]]]]:
+    """Return the title of each kind of figure that several runs have, with the names and figures of these runs.
+
+    These figures are taken out of the sections of the runs, so that the page has each once.
+    """
+    found: dict[str, list[tuple[str, PageFigure]]] = {}
+    for run, drawn in zip(runs, figures, strict=True):
+        for figure in drawn.comparable:
+            found.setdefault(figure.title, []).append((run.name, figure))
+    shared = {title: shown for title, shown in found.items() if len(shown) > 1}
+    for drawn in figures:
+        drawn.leave_out(shared)
+    return list(shared.items())
 
 
 def _comparison(runs: Sequence[RunView]) -> dict[str, Any]:
@@ -101,26 +61,6 @@ def _comparison(runs: Sequence[RunView]) -> dict[str, Any]:
         "rows": [(column.title, marked_cells(table, column)) for column in shown_columns(table)],
         "one_protocol": one_protocol(table),
     }
-
-
-def _overlay(runs: Sequence[RunView]) -> str | None:
-    """Draw the spectra of all runs in one plot, as a data URI."""
-    drawn = [run for run in runs if run.spectrum.get("eigenvalues")]
-    if not drawn:
-        return None
-    # Ranks at different tolerances cannot share one dashed line: then all are counted at the first.
-    shared = len({run.tolerance for run in drawn}) == 1
-    with tempfile.TemporaryDirectory() as folder:
-        return _drawn(
-            Path(folder) / "spectra.png",
-            lambda path: plot_spectrum(
-                {run.name: run.curve for run in drawn},
-                path,
-                tolerance=drawn[0].tolerance,
-                ranks={run.name: run.spectrum["rank"] for run in drawn} if shared else None,
-                widths={run.name: len(run.spectrum["eigenvalues"]) for run in drawn},
-            ),
-        )
 
 
 def _template() -> Any:

@@ -1,28 +1,18 @@
 """Values of a run folder that its report shows."""
 
-import shlex
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lorae.errors import LoraeError
+from lorae.errors import LoraeError, shell_command
 from lorae.metrics.ranks import visible
 from lorae.reports.comparison import rows, shown_columns
 from lorae.reports.formatting import count, number, plain
 from lorae.reports.rank_selection import Choice, read_choice
+from lorae.runs.figure_data import FigureDataFile
 from lorae.runs.run import Run
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A figure of a page; `source` is a data URI."""
-
-    key: str
-    title: str
-    caption: str
-    source: str
 
 
 @dataclass(frozen=True)
@@ -31,7 +21,7 @@ class RunView:
 
     The folder is written as the user typed it. `config` and `evaluation` are the contents of the files, the latter None
     before the training ended, and `settings` to `spectrum` parts of them, empty where they lack it; `row` is the run's
-    row of the comparison.
+    row of the comparison. `figure_data` has the arrays of its figures.
     """
 
     name: str
@@ -40,6 +30,7 @@ class RunView:
     stats: list[dict[str, Any]]
     evaluation: dict[str, Any] | None
     row: dict[str, Any]
+    figure_data: FigureDataFile
     settings: dict[str, Any]
     data: dict[str, Any]
     truncated: dict[str, Any]
@@ -52,6 +43,11 @@ class RunView:
     def items(self) -> str:
         """Name of the items: images, vectors or tensors."""
         return str(self.data.get("kind", "images"))
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the columns of a table; none for other data."""
+        return tuple(str(name) for name in self.data.get("columns") or ())
 
     @property
     def latent_dim(self) -> int | None:
@@ -150,7 +146,9 @@ class RunView:
         """Further ranks of the spectrum, in sentences."""
         spectrum, sentences = self.spectrum, []
         if spectrum.get("energy_99") is not None:
-            sentences.append(f"{count(spectrum['energy_99'])} directions hold 99 % of the variance.")
+            held = spectrum["energy_99"]
+            words = "direction holds" if held == 1 else "directions hold"
+            sentences.append(f"{count(held)} {words} 99 % of the variance.")
         without = [key for key in ("entropy_rank", "stable_rank") if spectrum.get(key) is not None]
         values = [f"{key.replace('_', ' ')} {number(spectrum[key])}" for key in without]
         if values:
@@ -196,39 +194,52 @@ class RunView:
         return " · ".join(str(part) for part in parts if part)
 
     @property
-    def shell_path(self) -> str:
-        """The folder, quoted for a shell."""
-        return shlex.quote(str(self.folder))
+    def resume_command(self) -> str:
+        """Command that continues an unfinished run."""
+        return shell_command("resume", self.folder)
+
+    @property
+    def reconstruct_command(self) -> str:
+        """Command that draws reconstructions."""
+        return shell_command("reconstruct", self.folder)
+
+    @property
+    def evaluate_command(self) -> str:
+        """Command that measures the run, and draws what a run of an earlier version lacks."""
+        return shell_command("evaluate", self.folder)
 
 
-def read_run_view(folder: Path, name: str) -> RunView:
+def read_run_view(run: Run, name: str) -> RunView:
     """Read a run folder; `name` is its name on the page."""
-    run = Run(folder)
-    config, evaluation = dict(run.config), run.evaluation() or None
+    config, evaluation = dict(run.config), run.evaluation()
+    # That of a generator has no entry.
+    measured = evaluation if evaluation or (run.path / "evaluation.json").exists() else None
     return RunView(
         name,
-        folder,
+        run.path,
         config,
         list(run.stats()),
-        evaluation,
+        measured,
         rows([run])[0],
+        run.figure_data,
         *(mapping(config.get(key)) for key in ("settings", "data", "truncated", "machine", "parameters")),
-        *(mapping((evaluation or {}).get(key)) for key in ("reconstruction", "rank")),
+        *(mapping(evaluation.get(key)) for key in ("reconstruction", "rank")),
     )
 
 
-def load_all(runs: Sequence[str | Path]) -> list[RunView]:
+def load_all(runs: Sequence[str | Path | Run]) -> list[RunView]:
     """Read run folders, each once, under the shortest names that are unique."""
     # A run given twice would only be compared with itself.
-    once: dict[Path, Path] = {}
-    for run in runs:
-        once.setdefault(Path(run).resolve(), Path(run))
+    once: dict[Path, Run] = {}
+    for given in runs:
+        run = given if isinstance(given, Run) else Run(given)
+        once.setdefault(run.path.resolve(), run)
     if not once:
         raise LoraeError("no run given; expected at least one run folder")
     short = [folder.name for folder in once]
     return [
-        read_run_view(given, folder.name if short.count(folder.name) == 1 else str(given))
-        for folder, given in once.items()
+        read_run_view(run, folder.name if short.count(folder.name) == 1 else str(run.path))
+        for folder, run in once.items()
     ]
 
 

@@ -1,22 +1,31 @@
 """Templates of HTML pages, which escape every text, and images inside a page. Imports no torch."""
 
 import base64
+import re
 from functools import cache
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 
 @cache  # with its templates compiled
 def environment() -> Environment:
     """Return the environment of the package's templates; a name that a template lacks is an error."""
-    return Environment(
+    templates = Environment(
         loader=PackageLoader("lorae.reports", "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    templates.filters["code"] = with_code
+    return templates
+
+
+def with_code(words: str) -> Markup:
+    """Return text with parts in backquotes as code; everything else is escaped."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(words))))
 
 
 def data_uri(path: Path) -> str:

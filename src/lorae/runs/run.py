@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from lorae.config.settings import Settings
 from lorae.errors import LoraeError, shell_command
+from lorae.runs.figure_data import FigureDataFile
 from lorae.runs.model_files import (
     Kept,
     check_archive,
@@ -65,6 +66,7 @@ class Run:
         self._trust_code = trust_code
         self._statistics = StatisticsFile(self.path / "stats.jsonl")
         self._unwritten_results: dict[str, Any] = {}
+        self.figure_data = FigureDataFile(self.path)
         if not (self.path / "config.json").is_file():
             raise LoraeError(
                 f"run: {str(self.path)!r} is no run folder (it has no config.json); "
@@ -148,6 +150,7 @@ class Run:
         for name in ("model.json", "evaluation.json"):
             (self.path / name).unlink(missing_ok=True)
         self._unwritten_results.clear()
+        self.figure_data.delete()
         before = {"epochs": self.config["settings"]["epochs"]}
         self.config["extended"] = [*self.config.get("extended", []), before]
         self.config["settings"]["epochs"] = epochs
@@ -232,8 +235,8 @@ class Run:
     @property
     def finished(self) -> bool:
         """Whether training ended and the model was measured."""
-        names = ("model.json", "model.safetensors", "evaluation.json", "stats.jsonl")
-        return all((self.path / name).exists() for name in names)
+        files = ("model.json", "model.safetensors", "evaluation.json", "stats.jsonl")
+        return all((self.path / name).exists() for name in files)
 
     def save_weights(self, model: "Autoencoder") -> None:
         """Write `model.safetensors`, before anything that may fail."""
@@ -295,8 +298,7 @@ class Run:
         path = self.path / "evaluation.json"
         record = read_record("evaluation", path) if path.exists() else {}
         record.pop("schema", None)
-        entries = record | self._unwritten_results
-        return {name: entry for name, entry in entries.items() if entry is not None}
+        return {name: entry for name, entry in (record | self._unwritten_results).items() if entry is not None}
 
     def add_to_evaluation(self, results: Mapping[str, Any]) -> None:
         """Add or replace entries of `evaluation.json`, after other writers; None removes one, unwritten ones stay."""

@@ -10,7 +10,7 @@ from lorae.config.resolution import resolve
 from lorae.config.settings import Settings
 from lorae.data.manifolds import AMBIENT
 from lorae.errors import LoraeError
-from lorae.plotting.plots import plot_dimensions
+from lorae.plotting.dimensions import plot_dimensions
 from lorae.reproduction.dimension import tables as dimension_table
 from lorae.reproduction.jobs.store import Job, Record
 from lorae.system.files import read_toml, write_atomically

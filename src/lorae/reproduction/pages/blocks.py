@@ -1,7 +1,12 @@
 """Blocks of a study's page, independent of Markdown and HTML."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from lorae.plotting.style import save
 
 
 @dataclass(frozen=True)
@@ -20,10 +25,18 @@ class Note:
 
 
 @dataclass(frozen=True)
+class Details:
+    """Paragraphs below a title, which are shown when the reader opens it; `code` in backquotes is the only markup."""
+
+    title: str
+    words: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Grid:
     """A table: caption, a title for each column, and rows with as many cells, all plain text.
 
-    `judges`: it compares our numbers with a claim of the paper.
+    `judges`: it compares our numbers with a claim of the paper; the second cells are then words of `ORDERS`.
     """
 
     caption: str
@@ -31,13 +44,27 @@ class Grid:
     rows: tuple[tuple[str, ...], ...]
     judges: bool = False
 
+    def without_empty_columns(self, empty: str = "–") -> "Grid":
+        """Return the table without columns whose cells are all empty, apart from the first column."""
+        kept = [
+            place
+            for place in range(len(self.header))
+            if place == 0 or any(row[place] not in ("", empty) for row in self.rows)
+        ]
+        rows = tuple(tuple(row[place] for place in kept) for row in self.rows)
+        return replace(self, header=tuple(self.header[place] for place in kept), rows=rows)
+
 
 @dataclass(frozen=True)
 class Picture:
-    """A PNG with its caption; the path is relative to the study's folder."""
+    """A PNG with its caption; the path is relative to the study's folder.
+
+    `draw(width)`, for a plot, draws it so many inches wide, for a page that shows it in its own colors.
+    """
 
     path: Path
     caption: str
+    draw: Callable[[float], Figure] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -48,8 +75,11 @@ class Gallery:
     shown: tuple[tuple[str, Path], ...]
 
 
-# Words for the outcome of a claim.
+# Words for the outcome of a claim, and for a comparison of two orders.
 OUTCOMES = {True: "holds", False: "does not hold", None: "not measured"}
+ORDERS = {True: "same", False: "different", None: "too close to tell"}
+# Signs beside these words in Markdown, where they have no color.
+SIGNS = {True: "✅", False: "❌", None: "➖"}
 
 
 @dataclass(frozen=True)
@@ -62,7 +92,7 @@ class ClaimResult:
     judges: bool = True
 
 
-Block = Text | Note | Grid | Picture | Gallery | ClaimResult
+Block = Text | Note | Details | Grid | Picture | Gallery | ClaimResult
 
 
 @dataclass(frozen=True)
@@ -89,6 +119,13 @@ def unjudged(page: Page) -> Page:
 def not_measured(name: str, title: str, claim: str) -> Page:
     """Return the page of a study without a record."""
     return Page(name, title, (Text("Nothing has been measured yet."), ClaimResult(claim, None, "not measured")))
+
+
+def plot(folder: Path, name: str, caption: str, draw: Callable[..., Figure]) -> Picture:
+    """Draw a plot to a PNG in the study's folder, and return its block; `draw(width=...)` gives the figure."""
+    place = picture_place(folder, name)
+    save(draw(), folder / place)
+    return Picture(place, caption, lambda width: draw(width=width))
 
 
 def picture_place(folder: Path, name: str) -> Path:

@@ -1,15 +1,25 @@
 """Pages of studies as Markdown, and as HTML files that need no network. Imports no torch."""
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from markupsafe import Markup, escape
-
 from lorae.reports.formatting import markdown_table
+from lorae.reports.page_figures import plotted
 from lorae.reports.templating import data_uri, environment
-from lorae.reproduction.pages.blocks import OUTCOMES, Block, ClaimResult, Gallery, Note, Page, Picture, Text
+from lorae.reproduction.pages.blocks import (
+    ORDERS,
+    OUTCOMES,
+    SIGNS,
+    Block,
+    ClaimResult,
+    Details,
+    Gallery,
+    Note,
+    Page,
+    Picture,
+    Text,
+)
 from lorae.system.files import write_atomically
 
 # Pictures beside each other in Markdown; more would be too small, as columns share the width of the page.
@@ -39,8 +49,18 @@ def _block(block: Block) -> str:
     if isinstance(block, Gallery):
         return _gallery(block)
     if isinstance(block, ClaimResult):
-        return f"- **{OUTCOMES[block.holds]}**: {block.claim}. Seen: {block.seen}."
-    return f"## {block.caption}\n\n{markdown_table(block.header, block.rows)}"
+        return f"- {SIGNS[block.holds]} **{OUTCOMES[block.holds]}**: {block.claim}. Seen: {block.seen}."
+    if isinstance(block, Details):
+        # `markdown`: MkDocs reads Markdown inside HTML only with it; GitHub does in any case.
+        paragraphs = "\n\n".join(block.words)
+        return f'<details markdown="1">\n<summary>{block.title}</summary>\n\n{paragraphs}\n\n</details>'
+    rows = [(row[0], _signed(row[1]), *row[2:]) for row in block.rows] if block.judges else block.rows
+    return f"## {block.caption}\n\n{markdown_table(block.header, rows)}"
+
+
+def _signed(words: str) -> str:
+    """Return words of `ORDERS` with their sign."""
+    return next((f"{SIGNS[outcome]} {words}" for outcome, known in ORDERS.items() if known == words), words)
 
 
 def _gallery(block: Gallery) -> str:
@@ -54,25 +74,27 @@ def _gallery(block: Gallery) -> str:
 
 def claims_table(claims: Sequence[Mapping[str, Any]]) -> str:
     """Return the claims of a result of `lorae.reproduction.reproduce` as a Markdown table."""
-    rows = [(row["study"], row["claim"], f"**{OUTCOMES[row['holds']]}**", row["seen"]) for row in claims]
+    rows = [
+        (row["study"], row["claim"], f"{SIGNS[row['holds']]} **{OUTCOMES[row['holds']]}**", row["seen"])
+        for row in claims
+    ]
     return markdown_table(("study", "claim", "here", "seen"), rows)
 
 
 def write_html(page: Page, folder: Path) -> Path:
     """Write `folder/NAME.html`, which contains its pictures, and return its path."""
-    templates = environment()
-    templates.filters["code"] = _with_code
-    text = templates.get_template("study.html").render(
-        page=page,
-        blocks=[(type(block).__name__, block) for block in page.blocks],
-        outcome=lambda verdict: OUTCOMES[verdict.holds],
-        source=lambda path: data_uri(folder / path),
+    text = (
+        environment()
+        .get_template("study.html")
+        .render(
+            page=page,
+            blocks=[(type(block).__name__, block) for block in page.blocks],
+            plotted=lambda block, key: plotted(key, block.caption, block.caption, block.caption, block.draw).plot,
+            outcome=lambda verdict: OUTCOMES[verdict.holds],
+            orders={words: outcome for outcome, words in ORDERS.items()},
+            source=lambda path: data_uri(folder / path),
+        )
     )
     path = folder / f"{page.name}.html"
     write_atomically(path, text.encode(errors="backslashreplace"))
     return path
-
-
-def _with_code(words: str) -> Markup:
-    """Return text with parts in backquotes as code."""
-    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(words))))

@@ -7,7 +7,6 @@ returns whether the claim holds and the numbers that decide this, and raises Not
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 
-from lorae.reports.formatting import mean_and_deviation
 from lorae.reproduction.tables.results import NotMeasuredError, ResultsTable
 
 Spectra = Mapping[str, Sequence[float]]
@@ -24,7 +23,7 @@ FALL, RANK_TOLERANCE, CLIFF, ROUNDING = (1e-1, 1e-4), 1e-3, 10.0, 1e-10
 
 def _list_values(results: ResultsTable, rows: Iterable[str], column: str) -> str:
     """Return the values of rows as text, each after the name of its row."""
-    return ", ".join(f"{row} {mean_and_deviation(results.value(row, column).ours)}" for row in rows)
+    return ", ".join(f"{row} {results.text(row, column)}" for row in rows)
 
 
 def beats(results: ResultsTable, _: Spectra, row: str, others: Sequence[str], columns: Sequence[str] = ()) -> Outcome:
@@ -66,7 +65,7 @@ def close_to_best(results: ResultsTable, _: Spectra, row: str, columns: Sequence
 def _by_weight(results: ResultsTable, column: str) -> tuple[list[float], str]:
     """Return the means in ascending order of the weights, which are the rows, and as text."""
     rows = sorted((row.name for row in results.rows), key=float)
-    words = ", ".join(f"{mean_and_deviation(results.value(row, column).ours)} at {row}" for row in rows)
+    words = ", ".join(f"{results.text(row, column)} at {row}" for row in rows)
     return list(results.means(rows, column).values()), words
 
 
@@ -89,7 +88,7 @@ def wide_beats_best_width(results: ResultsTable, _: Spectra) -> Outcome:
     means = {row: [results.means([row], name)[row] for name in names] for row, names in columns.items()}
     seen = []
     for row, names in columns.items():
-        values = [f"{name} {mean_and_deviation(results.value(row, name).ours)}" for name in names]
+        values = [f"{name} {results.text(row, name)}" for name in names]
         seen.append(f"{row}: {', '.join(values)}")
     return max(means["LoRAE"]) < min(means["AE"]), "; ".join(seen)
 
@@ -101,7 +100,7 @@ def plateaus(results: ResultsTable, _: Spectra) -> Outcome:
     changes = {row: wide[row] / narrow[row] - 1 for row in rows}
     seen = []
     for row in rows:
-        first, last = (mean_and_deviation(results.value(row, column).ours) for column in ("l=256", "l=1024"))
+        first, last = (results.text(row, column) for column in ("l=256", "l=1024"))
         seen.append(f"{row} {first} at 256, {last} at 1,024, {changes[row]:+.0%}")
     return abs(changes["LoRAE"]) <= SIMILAR_DISTANCE < changes["AE"], "; ".join(seen)
 

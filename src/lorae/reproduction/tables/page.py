@@ -1,15 +1,26 @@
 """The page of a table or figure of the paper: published values and ours, claims, protocol and images."""
 
+import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from lorae.plotting.plots import plot_spectrum
-from lorae.reports.formatting import mean_and_deviation
-from lorae.reproduction.pages.blocks import Block, ClaimResult, Gallery, Grid, Page, Picture, Text, picture_place
+from lorae.plotting.plots import spectrum_figure
+from lorae.reproduction.pages.blocks import (
+    ORDERS,
+    Block,
+    ClaimResult,
+    Details,
+    Gallery,
+    Grid,
+    Page,
+    Picture,
+    Text,
+    plot,
+)
 from lorae.reproduction.tables.claims import count_seeds, judge_claims
 from lorae.reproduction.tables.published import texts
 from lorae.reproduction.tables.ranking import compare_order
-from lorae.reproduction.tables.results import ResultsTable, Value
+from lorae.reproduction.tables.results import ResultsTable
 
 DATA_TITLES = {"mnist": "MNIST", "celeba": "CelebA"}
 
@@ -48,47 +59,60 @@ def table_page(
                 blocks.append(Gallery(title, tuple(shown)))
     if any(isinstance(block, ClaimResult) for block in blocks):
         blocks.append(Text(texts()["by_means"], judges=True))
-    return Page(table.name, table.title, (*blocks, *(Text(words) for words in protocol)))
+    if protocol:
+        blocks.append(Details("Protocol: settings, measures and the command", tuple(protocol)))
+    return Page(table.name, table.title, tuple(blocks))
 
 
 def _grid(results: ResultsTable) -> Grid:
+    """Return the table of a data set; the paper's values or ours are left out where a column has none of them."""
+    published = {cell[1] for cell, value in results.values.items() if value.published is not None}
+    measured = {cell[1] for cell, value in results.values.items() if value.trainings}
+    measured = measured or {column.name for column in results.columns}  # dashes say that nothing is measured yet
     header = [DATA_TITLES[results.data]]
     for column in results.columns:
-        header += [f"{column.title}: paper", "ours"]
+        names = ["paper"] * (column.name in published) + ["ours"] * (column.name in measured)
+        header += [f"{column.title}: paper" if name == "paper" else name for name in names]
+        if names == ["ours"]:
+            header[-1] = column.title
     rows = []
     for row in results.rows:
         cells = [row.name if row.paper else f"{row.name} *"]
         for column in results.columns:
             value = results.value(row.name, column.name)
-            cells += ["–" if value.published is None else f"{value.published:g}", _ours(value)]
+            if column.name in published:
+                cells.append("–" if value.published is None else f"{value.published:g}")
+            if column.name in measured:
+                cells.append(_ours(results, row.name, column.name))
         rows.append(tuple(cells))
     seeds = count_seeds(results.values.values())
-    caption = f"{DATA_TITLES[results.data]}: mean ± standard deviation over {seeds}"
-    return Grid(caption, tuple(header), tuple(rows))
+    return Grid(f"{DATA_TITLES[results.data]}: mean ± standard deviation over {seeds}", tuple(header), tuple(rows))
 
 
-def _ours(value: Value) -> str:
+def _ours(results: ResultsTable, row: str, column: str) -> str:
     """Return our values as text, with the trainings that failed: `collapsed`, or `19.1 ± 0.4 (1 of 3 collapsed)`."""
+    value = results.value(row, column)
     failed = [
         f"{value.failed.count(outcome)} of {value.trainings} {outcome}" for outcome in dict.fromkeys(value.failed)
     ]
     if not failed:
-        return mean_and_deviation(value.ours)
+        return results.text(row, column)
     if not value.ours and len(failed) == 1:
         return value.failed[0]
-    return f"{mean_and_deviation(value.ours)} ({', '.join(failed)})"
+    return f"{results.text(row, column)} ({', '.join(failed)})"
 
 
 def _order_grid(results: ResultsTable) -> list[Block]:
     """Compare the order of the rows with the paper's, a line for each column with a better end."""
     found = {column.title: compare_order(results, column) for column in results.columns if column.better}
     lines = [
-        (title, ", ".join(order.published), ", ".join(order.ours), order.words)
+        (title, ORDERS[order.outcome], ", ".join(order.published), ", ".join(order.ours), *order.pairs)
         for title, order in found.items()
         if len(order.published) > 1
     ]
     caption = f"{DATA_TITLES[results.data]}: the order of the rows, from the best to the worst"
-    return [Grid(caption, ("column", "paper", "ours", "same order?"), tuple(lines), judges=True)] if lines else []
+    header = ("column", "same order?", "paper", "ours", "in the other order here", "too close to tell")
+    return [Grid(caption, header, tuple(lines), judges=True).without_empty_columns()] if lines else []
 
 
 def _notes(results: ResultsTable, features: str | None) -> list[Block]:
@@ -102,6 +126,5 @@ def _notes(results: ResultsTable, features: str | None) -> list[Block]:
 
 
 def _overlay(results: ResultsTable, spectra: Mapping[str, Sequence[float]], folder: Path) -> Picture:
-    place = picture_place(folder, f"{results.table.name}-{results.data}")
-    plot_spectrum(spectra, folder / place)
-    return Picture(place, f"{DATA_TITLES[results.data]}: eigenvalues of the covariance of the test latents, seed 0")
+    caption = f"{DATA_TITLES[results.data]}: eigenvalues of the covariance of the test latents, seed 0"
+    return plot(folder, f"{results.table.name}-{results.data}", caption, functools.partial(spectrum_figure, spectra))

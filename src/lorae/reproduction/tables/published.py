@@ -41,6 +41,7 @@ class Column:
     measure_settings: Mapping[str, Any] = field(default_factory=dict)
     labels: str | None = None
     factor: float = 1.0
+    decimals: int = 1
 
     def measure_of(self, system: System) -> str:
         """Return the measure that fills this column for a system."""

@@ -16,7 +16,7 @@ class RankingComparison:
     """Order of the rows in the paper and in our results, from the best to the worst.
 
     `same`, `other` and `undecided` are pairs (better in the paper, worse in the paper): in the same order, in the other
-    order, or closer than chance allows to tell. `seeds` is the smallest number of seeds of a row.
+    order, or closer than chance allows to tell.
     """
 
     published: tuple[str, ...]
@@ -24,22 +24,18 @@ class RankingComparison:
     same: tuple[tuple[str, str], ...]
     other: tuple[tuple[str, str], ...]
     undecided: tuple[tuple[str, str], ...]
-    seeds: int
 
     @property
-    def words(self) -> str:
-        """Text for the table: yes, no with the pairs, or undecided."""
-        if not (self.same or self.other or self.undecided):
-            return "–"
-        seeds = f"{self.seeds} seeds" if self.seeds > 1 else "one seed"
-        listed = ", ".join(f"{worse} before {better}" for better, worse in self.other)
+    def outcome(self) -> bool | None:
+        """Whether no pair that can be told is in the other order; None if no pair can be told."""
+        return None if not (self.same or self.other) else not self.other
+
+    @property
+    def pairs(self) -> tuple[str, str]:
+        """Pairs in the other order, and pairs that cannot be told, as text."""
+        swapped = ", ".join(f"{worse} before {better}" for better, worse in self.other)
         unsure = ", ".join(f"{better} and {worse}" for better, worse in self.undecided)
-        if not (self.same or self.other):
-            return f"cannot be told from {seeds}: {unsure}"
-        answer = f"no: {listed}" if listed else "yes"
-        if unsure:
-            answer += f"; too close to tell: {unsure}" if listed else f", but too close to tell: {unsure}"
-        return answer if self.seeds > 1 else f"{answer} ({seeds})"
+        return swapped, unsure
 
 
 def compare_order(results: ResultsTable, column: Column) -> RankingComparison:
@@ -59,7 +55,6 @@ def compare_order(results: ResultsTable, column: Column) -> RankingComparison:
     return RankingComparison(
         published=tuple(sorted(published, key=lambda row: published[row])),
         ours=tuple(sorted(ours, key=lambda row: ours[row])),
-        seeds=min((len(values[row].ours) for row in published), default=0),
         **{kind: tuple(pairs) for kind, pairs in found.items()},
     )
 

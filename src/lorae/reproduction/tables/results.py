@@ -4,6 +4,7 @@ import statistics
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from lorae.reports.formatting import mean_and_deviation
 from lorae.reproduction.tables.published import Cell, Column, System, Table
 
 
@@ -56,6 +57,11 @@ class ResultsTable:
     def value(self, row: str, column: str) -> Value:
         """Return the values of a cell, by the names of its row and column."""
         return self.values[row, column]
+
+    def text(self, row: str, column: str) -> str:
+        """Return mean and deviation of our values of a cell as text; ranks are whole numbers."""
+        decimals = next((found.decimals for found in self.columns if found.name == column), 1)
+        return mean_and_deviation(self.value(row, column).ours, f".{decimals}f")
 
     def means(self, rows: Iterable[str], column: str) -> dict[str, float]:
         """Return row -> mean of our values; raise NotMeasuredError if a row has none."""

@@ -1,5 +1,6 @@
 """Theorem 1: the smallest gradient against the number of steps of full-batch Adam, compared with T^(-1/4)."""
 
+import functools
 import math
 import statistics
 from collections.abc import Iterator
@@ -13,8 +14,8 @@ from lorae.data.manifolds import build_manifold
 from lorae.randomness import drawing_from
 from lorae.reports.formatting import mean_and_deviation
 from lorae.reproduction.jobs.store import Job, Record
-from lorae.reproduction.pages.blocks import Block, ClaimResult, Grid, Page, Picture, Text, not_measured, picture_place
-from lorae.reproduction.theory.plots import plot_convergence
+from lorae.reproduction.pages.blocks import Block, ClaimResult, Grid, Page, Text, not_measured, plot
+from lorae.reproduction.theory.plots import convergence_figure
 from lorae.reproduction.theory.rank_scaling import fit_all
 from lorae.system.files import read_toml
 
@@ -125,14 +126,13 @@ def page(records: list[Record], folder: Path) -> Page:
     points = _points(records)
     if not points:
         return not_measured("theorem1", TEXTS["title"], TEXTS["decay"])
-    place = picture_place(folder, "theorem1")
     curves = [record["result"]["running"] for record in records if record["configuration"]["rate"] == "constant"]
-    plot_convergence(points, curves, folder / place)
+    draw = functools.partial(convergence_figure, points, curves)
     problem = records[0]["configuration"]
     blocks: tuple[Block, ...] = (
         Text(TEXTS["problem"].format(**problem)),
         _grid(points, problem["scale"]),
-        Picture(place, "The smallest norm of the gradient within T steps"),
+        plot(folder, "theorem1", "The smallest norm of the gradient within T steps", draw),
         _decay(records),
         _condition(records),
     )

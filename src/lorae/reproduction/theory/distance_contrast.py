@@ -1,5 +1,6 @@
 """Theorem 2: distance contrast of latents with and without the penalty, compared with the claimed bound."""
 
+import functools
 import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
@@ -14,8 +15,8 @@ from lorae.metrics.neighbors import distance_rows
 from lorae.metrics.ranks import rank_at
 from lorae.models.autoencoder import Autoencoder
 from lorae.reports.formatting import mean_and_deviation
-from lorae.reproduction.pages.blocks import Block, ClaimResult, Grid, Page, Picture, Text, not_measured, picture_place
-from lorae.reproduction.theory.plots import plot_contrast
+from lorae.reproduction.pages.blocks import Block, ClaimResult, Grid, Page, Text, not_measured, plot
+from lorae.reproduction.theory.plots import contrast_figure
 from lorae.system.files import read_toml
 
 # Numbers of the theorem's x and x_1 ... x_N, whose distances are measured.
@@ -99,13 +100,13 @@ def page(rows: Sequence[Mapping[str, Any]], folder: Path) -> Page:
     ratios = {weight: found for weight in weights if (found := _ratios(rows, weight))}
     if not (without and ratios):
         return not_measured("theorem2", TEXTS["title"], "The penalty raises the min-max distance ratio (theorem 2)")
-    place = picture_place(folder, "theorem2")
-    plot_contrast(ratios, without, folder / place)
+    draw = functools.partial(contrast_figure, ratios, without)
+    caption = "The ratio by the penalty's weight; the line is the same model without the penalty"
     blocks: tuple[Block, ...] = (
         Text(TEXTS["ratio"].format(queries=QUERIES, others=POINTS - 1)),
         Text(TEXTS["bound"]),
         _ratio_grid(rows, [0.0, *weights]),
-        Picture(place, "The ratio by the penalty's weight; the line is the same model without the penalty"),
+        plot(folder, "theorem2", caption, draw),
         _ingredients(rows, weights),
         *_judge_claims(rows, without, ratios),
     )
@@ -154,11 +155,14 @@ def _grid(
     for weight in weights:
         found = [{"weight": weight, **row} for row in _of(rows, weight)]
         lines.append((f"{weight:g}", *(_mean([read(row) for row in found]) for read in columns.values())))
-    return Grid(f"{caption}, mean ± standard deviation of the seeds", ("weight", *columns), tuple(lines))
+    grid = Grid(f"{caption}, mean ± standard deviation of the seeds", ("weight", *columns), tuple(lines))
+    return grid.without_empty_columns()
 
 
 def _mean(values: Sequence[float | None]) -> str:
-    """Return mean and deviation of numbers of very different sizes as text."""
+    """Return mean and deviation of numbers of very different sizes as text; of ranks, as whole numbers."""
+    if all(value is None or isinstance(value, int) for value in values):
+        return mean_and_deviation(values, ".0f")
     return mean_and_deviation(values, ".3g", ".2g")
 
 

@@ -2,23 +2,22 @@
 
 import statistics
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from lorae.plotting.plots import format_tolerance
-from lorae.plotting.style import COLORS, INK, MUTED, legend_below, new_figure, save
+from lorae.plotting.style import COLORS, INK, MUTED, WIDTH, format_tolerance, legend_below, new_figure
 
 DASHED = (0, (5, 3))
 
 
-def plot_convergence(
-    points: Mapping[int, Sequence[float]], curves: Sequence[Sequence[Sequence[float]]], path: str | Path
-) -> Path:
-    """Draw the smallest gradients of all seeds by steps, their curves at a constant rate, and T^(-1/4); to a PNG."""
-    figure, (axes,) = new_figure(1, height=3.8)
+def convergence_figure(
+    points: Mapping[int, Sequence[float]], curves: Sequence[Sequence[Sequence[float]]], *, width: float = WIDTH
+) -> Figure:
+    """Draw the smallest gradients of all seeds by steps, their curves at a constant rate, and T^(-1/4)."""
+    figure, (axes,) = new_figure(1, height=3.8, width=width)
     for number, curve in enumerate(curves):
         label = "constant rate, a line for each seed" if number == 0 else None
         axes.plot(*zip(*curve, strict=True), color=MUTED, linewidth=1.0, label=label)
@@ -32,12 +31,14 @@ def plot_convergence(
     axes.set_xlabel("steps T")
     axes.set_ylabel("smallest gradient norm")
     legend_below(figure, *axes.get_legend_handles_labels())
-    return save(figure, path)
+    return figure
 
 
-def plot_contrast(ratios: Mapping[float, Sequence[float]], without: Sequence[float], path: str | Path) -> Path:
-    """Draw the min-max distance ratios of all seeds by weight, and those without a penalty; to a PNG."""
-    figure, (axes,) = new_figure(1, height=3.4)
+def contrast_figure(
+    ratios: Mapping[float, Sequence[float]], without: Sequence[float], *, width: float = WIDTH
+) -> Figure:
+    """Draw the min-max distance ratios of all seeds by weight, and those without a penalty."""
+    figure, (axes,) = new_figure(1, height=3.4, width=width)
     axes.axhline(
         statistics.fmean(without), color=INK, linewidth=1.2, linestyle=DASHED, label="no penalty, mean; thin: each seed"
     )
@@ -52,20 +53,21 @@ def plot_contrast(ratios: Mapping[float, Sequence[float]], without: Sequence[flo
     else:
         axes.set_ylim(0, 1.08 * max(every))
     legend_below(figure, *axes.get_legend_handles_labels())
-    return save(figure, path)
+    return figure
 
 
-def plot_exponent(
+def exponent_figure(
     ranks: Mapping[str, Mapping[float, Sequence[float]]],
     published: Mapping[float, float],
-    path: str | Path,
     fitted: tuple[float, float] | None = None,
-) -> Path:
-    """Draw the ranks of all seeds by definition and weight, without those of 0, and the published ones; to a PNG.
+    *,
+    width: float = WIDTH,
+) -> Figure:
+    """Draw the ranks of all seeds by definition and weight, without those of 0, and the published ones.
 
     Lines are the slope of 1 / weight, and the power law `fitted` to the first definition: its factor and exponent.
     """
-    figure, (axes,) = new_figure(1, height=4.0)
+    figure, (axes,) = new_figure(1, height=4.0, width=width)
     for (name, points), color in zip(ranks.items(), COLORS, strict=False):
         left = {weight: kept for weight, seeds in points.items() if (kept := [rank for rank in seeds if rank > 0])}
         _spread(axes, left, color, f"ours: {name}")
@@ -90,7 +92,7 @@ def plot_exponent(
     axes.yaxis.set_minor_locator(NullLocator())
     axes.set_ylabel("rank")
     legend_below(figure, *axes.get_legend_handles_labels())
-    return save(figure, path)
+    return figure
 
 
 def _spread(axes: Axes, points: Mapping[Any, Sequence[float]], color: str, label: str) -> None:

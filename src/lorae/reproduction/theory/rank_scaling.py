@@ -1,5 +1,6 @@
 """Proposition 1: the rank against the penalty's weight, and a matrix of full rank with a small nuclear norm."""
 
+import functools
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,8 +12,8 @@ import numpy as np
 
 from lorae.metrics.ranks import rank_at
 from lorae.reports.formatting import mean_and_deviation
-from lorae.reproduction.pages.blocks import Block, ClaimResult, Grid, Page, Picture, Text, not_measured, picture_place
-from lorae.reproduction.theory.plots import plot_exponent
+from lorae.reproduction.pages.blocks import Block, ClaimResult, Grid, Page, Text, not_measured, plot
+from lorae.reproduction.theory.plots import exponent_figure
 from lorae.system.files import read_toml
 
 TEXTS: dict[str, str] = read_toml("lorae.reproduction.theory", "theory.toml")["scaling"]["texts"]
@@ -86,14 +87,15 @@ def page(rows: Sequence[Mapping[str, Any]], folder: Path, weights: int) -> Page:
     """
     if not rows:
         return not_measured("proposition1", TEXTS["title"], "The rank follows O(1 / weight) (proposition 1)")
-    place = picture_place(folder, "proposition1")
     published = {row["weight"]: row["published"] for row in rows if row["published"] is not None}
     shown, line = {name: _by_weight(rows, name) for name in (MAIN, OF_MATRIX)}, fit_all(_by_weight(rows, MAIN))
-    plot_exponent(shown, published, folder / place, None if line is None else (line.factor, line.exponent))
+    fitted = None if line is None else (line.factor, line.exponent)
+    draw = functools.partial(exponent_figure, shown, published, fitted)
+    caption = "Rank against the weight, both on logarithmic axes, with the slope that 1 / weight would have"
     blocks: tuple[Block, ...] = (
         Text(TEXTS["premise"]),
         _ranks(rows, published),
-        Picture(place, "Rank against the weight, both on logarithmic axes, with the slope that 1 / weight would have"),
+        plot(folder, "proposition1", caption, draw),
         _exponents(rows, published),
         _counterexample_grid(),
         *_judge_claims(rows, published, weights),
@@ -112,10 +114,16 @@ def _ranks(rows: Sequence[Mapping[str, Any]], published: Mapping[float, float]) 
     tables = {name: _by_weight(rows, name) for name in DEFINITIONS}
     paper = {weight: f"{rank:g}" for weight, rank in published.items()}
     lines = [
-        (f"{weight:g}", paper.get(weight, "–"), *(mean_and_deviation(found[weight]) for found in tables.values()))
+        (f"{weight:g}", paper.get(weight, "–"), *(_rank(found[weight]) for found in tables.values()))
         for weight in tables[MAIN]
     ]
-    return Grid("Rank by weight, mean ± standard deviation", ("weight", "paper", *DEFINITIONS), tuple(lines))
+    grid = Grid("Rank by weight, mean ± standard deviation", ("weight", "paper", *DEFINITIONS), tuple(lines))
+    return grid.without_empty_columns()
+
+
+def _rank(values: Sequence[float]) -> str:
+    """Return mean and deviation of ranks as text: whole numbers, unless the definition gives fractions."""
+    return mean_and_deviation(values, ".0f" if all(value.is_integer() for value in values) else ".1f")
 
 
 def _exponents(rows: Sequence[Mapping[str, Any]], published: Mapping[float, float]) -> Grid:
@@ -165,5 +173,5 @@ def _falling(sentence: str, points: Mapping[float, Sequence[float]], weights: in
     if len(points) < weights:
         return ClaimResult(sentence, None, "not measured")
     means = {weight: statistics.fmean(ranks) for weight, ranks in points.items()}
-    seen = ", ".join(f"{mean:.1f} at {weight:g}" for weight, mean in means.items())
+    seen = ", ".join(f"{mean:.0f} at {weight:g}" for weight, mean in means.items())
     return ClaimResult(sentence, all(first > second for first, second in pairwise(means.values())), seen)
