@@ -11,7 +11,6 @@ from lorae.explorer.server import address_of, listen, server_of
 from tests.browser import started
 from tests.explorer.conftest import KINDS
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
 
 pytestmark = pytest.mark.browser
