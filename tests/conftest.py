@@ -30,16 +30,17 @@ def _private_penalties(monkeypatch):
     monkeypatch.setattr(penalties, "_added", dict(penalties._added))
 
 
+def save_blank(figure, file, **options):
+    """Write a white picture in the place of a figure."""
+    if options.get("format") == "svg":
+        file.write(b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"></svg>')
+    else:
+        Image.new("1", figure.canvas.get_width_height(), 1).save(file, "png")
+
+
 @pytest.fixture
 def blank_figures(monkeypatch):
     """White figures, for files of tests that look at none: to draw them takes several times as long as to train."""
-
-    def save_blank(figure, file, **options):
-        if options.get("format") == "svg":
-            file.write(b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"></svg>')
-        else:
-            Image.new("1", figure.canvas.get_width_height(), 1).save(file, "png")
-
     drawn = Figure.savefig
     monkeypatch.setattr(Figure, "savefig", save_blank)
     return drawn

@@ -1,15 +1,17 @@
 """A trained model takes the arrays that training took, and means the same by them."""
 
 import functools
+import io
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import lorae
 from lorae.config.data_settings import DataSettings
-from lorae.data.items import prepare_items
+from lorae.data.items import picture_for_model, prepare_items
 from lorae.data.splits import seeded_split
 from lorae.errors import LoraeError
 from lorae.models import Autoencoder, ModelSpec
@@ -120,3 +122,31 @@ def test_the_distance_of_an_array_to_itself_in_another_layout_is_zero(images):
     with pytest.warns(lorae.LoraeWarning, match="singular"):
         found = lorae.fid(images, images[:, 0].astype(np.int64), features="raw", quiet=True)
     assert abs(found["fid"]) < 1e-6
+
+
+def _png(pixels):
+    content = io.BytesIO()
+    Image.fromarray(pixels).save(content, "png")
+    return content.getvalue()
+
+
+@pytest.mark.parametrize(("shape", "settings"), [((3, 24, 16), {}), ((1, 16, 16), {"crop": 10}), ((3, 8, 8), {})])
+def test_a_picture_in_memory_is_prepared_as_arrays_are(shape, settings):
+    asked = DataSettings(data="pictures", **settings, size=None if shape[1] != shape[2] else shape[1])
+    expected = prepare_items(asked, shape, COLOR[:1])
+    np.testing.assert_array_equal(picture_for_model(asked, shape, _png(COLOR[0]), None, 10_000), expected)
+
+
+def test_a_picture_in_memory_that_does_not_fit_is_refused():
+    with pytest.raises(ValueError, match="24x16 pixels, expected at most 383"):
+        picture_for_model(DataSettings(data="pictures"), (3, 24, 16), _png(COLOR[0]), None, 383)
+    with pytest.raises(ValueError, match="24x16 pixels, which becomes 24x16, expected 24x12"):
+        picture_for_model(DataSettings(data="pictures"), (3, 24, 12), _png(COLOR[0]), None, 10_000)
+    with pytest.raises(LoraeError, match="crop: got 20"):
+        picture_for_model(DataSettings(data="pictures", crop=20), (3, 8, 8), _png(COLOR[0]), None, 10_000)
+
+
+def test_a_picture_in_memory_has_the_values_of_black_and_white_of_the_data():
+    deep = np.arange(0, 4096, 16, dtype=np.uint16).reshape(16, 16)
+    found = picture_for_model(DataSettings(data="pictures"), (1, 16, 16), _png(deep), (0, 4095), 10_000)
+    np.testing.assert_array_equal(found[0, 0], np.rint(deep / 4095 * 255))

@@ -81,7 +81,8 @@ def picture_for_model(
     preparation = _preparation(settings, shape, shape[1] if shape[1] == shape[2] else None)
     image = preparation.apply(decode_picture(content, limits))
     if image.shape != shape:
-        raise ValueError(f"got an image of {height}x{width} pixels, expected {shape[1]}x{shape[2]}")
+        made = f"{image.shape[1]}x{image.shape[2]}"
+        raise ValueError(f"got {height}x{width} pixels, which becomes {made}, expected {shape[1]}x{shape[2]}")
     return image[None]
 
 
