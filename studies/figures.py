@@ -12,7 +12,7 @@ from studies import (
     tuning,
     zoo,
 )
-from studies.pages import dimension, methods, results
+from studies.pages import dimension, methods, results, settings
 
 DRAWN = (
     first_look,
@@ -28,6 +28,7 @@ DRAWN = (
     before_bottleneck,
     dimension,
     methods,
+    settings,
 )
 
 

@@ -27,7 +27,17 @@ class Advice(Exception):  # noqa: N818 - the part of errors and warnings that na
 
 
 class LoraeError(Advice):
-    """Invalid user input: one line that names the value, what was expected, and where the value came from."""
+    """Invalid user input: one line that names the value, what was expected, and where the value came from.
+
+    Examples
+    --------
+    >>> import lorae
+    >>> try:
+    ...     lorae.plan("shapes-grey", method="lorea")
+    ... except lorae.LoraeError as error:
+    ...     print(str(error)[:26])
+    method: got 'lorea', expec
+    """
 
 
 class NotApplicableError(LoraeError):

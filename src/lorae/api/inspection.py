@@ -291,6 +291,11 @@ def write_report(runs: "str | Path | Run | Sequence[str | Path | Run]", out: str
     out : str or Path, default=None
         The page; None takes `RUN/report.html` for one run, else `lorae-report.html` in the current folder.
 
+    Returns
+    -------
+    Path
+        The page.
+
     Raises
     ------
     LoraeError

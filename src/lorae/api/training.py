@@ -72,6 +72,11 @@ def train(
     **settings
         Fields of `lorae.config.settings.Settings`, as in `method="lorae", penalty=1e-4, epochs=3`.
 
+    Returns
+    -------
+    Run
+        The finished run: `run.summary()` has its rank and error, `run.path` is its folder.
+
     Raises
     ------
     LoraeError
@@ -161,6 +166,11 @@ def resume(
         Show no progress bar.
     callbacks : sequence of objects, default=()
         As in `train`; those of `train` are not kept with the run.
+
+    Returns
+    -------
+    Run
+        The finished run.
 
     Raises
     ------

@@ -48,6 +48,11 @@ def truncate(
     data : str, Path or ndarray, default=None
         Where the data are now if they were moved, or the array of a run that was trained on one.
 
+    Returns
+    -------
+    Run
+        The new run, finished.
+
     Raises
     ------
     LoraeError

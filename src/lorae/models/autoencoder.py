@@ -245,13 +245,23 @@ class Autoencoder(nn.Module):
 
         The directions are the `rank` leading principal axes of the latents of `items`, within the range of M: codes are
         centered, uncorrelated and ordered by descending standard deviation over these items. Dropped directions are
-        decoded at their means, and the spectrum of the latent covariance keeps its leading part. None keeps all
-        singular values of M above 1e-6 of the largest, so that reconstructions stay the same up to rounding.
+        decoded at their means, and the spectrum of the latent covariance keeps its leading part.
 
-        Items are raw training items, at least two, better a few times as many as latent_dim, with weights (n,) or None.
-        Raises LoraeError for a method without M, a decoder with spectral norms, a rank below 1 or above latent_dim, and
-        an M that is zero.
+        Parameters
+        ----------
+        items : array
+            Raw training items, at least two, better a few times as many as latent_dim.
+        rank : int, default=None
+            None keeps singular values of M above 1e-6 of the largest, so that reconstructions stay the same.
+        weights : array of shape (n,), default=None
 
+        Raises
+        ------
+        LoraeError
+            For no M, an M that is zero, spectral norms in the decoder, a rank below 1 or above latent_dim.
+
+        Examples
+        --------
         >>> spec = ModelSpec("mlp", (6,), latent_dim=4, bottleneck="linear")
         >>> items = np.random.default_rng(0).normal(size=(50, 6)).astype(np.float32)
         >>> Autoencoder(spec).truncate(items, rank=2).encode(items).shape
