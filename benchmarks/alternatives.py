@@ -27,8 +27,6 @@ PAGE, SECTION = "docs/when.md", "alternatives"
 CELLS = (
     ("swiss roll", 2),
     ("wine", 2),
-    ("wine", 5),
-    ("breast cancer", 2),
     ("breast cancer", 10),
     ("digits", 2),
     ("digits", 8),
@@ -36,7 +34,7 @@ CELLS = (
 )
 SEEDS = (0, 1, 2)
 # Widths relative to one over the number of columns, scikit-learn's default; ridges of the way back.
-WIDTHS, RIDGES = (0.1, 0.3, 1.0, 3.0), (1e-3, 1e-2, 1e-1, 1.0)
+WIDTHS, RIDGES = (0.01, 0.03, 0.1, 0.3, 1.0), (1e-3, 1e-2, 1e-1, 1.0)
 Array = NDArray[Any]
 Model = Callable[[Array], Array]
 

@@ -1,4 +1,4 @@
-"""Check the built pages: every link, anchor, picture and script is in the site, and nothing is loaded from elsewhere."""
+"""Check the built pages: links, anchors, pictures and scripts are in the site, and nothing is loaded from elsewhere."""
 
 import logging
 import posixpath
@@ -33,7 +33,7 @@ class Page(HTMLParser):
 
 
 def faults(folder: Path) -> list[str]:
-    """Return a line for each link of a built site that leads nowhere, and for each file that is loaded from elsewhere."""
+    """Return a line for each link of a built site that leads nowhere, and each file that it loads from elsewhere."""
     pages = {
         path.relative_to(folder).as_posix(): Page(path.read_text(encoding="utf-8")) for path in folder.rglob("*.html")
     }

@@ -21,6 +21,10 @@ PAGES = {
     "results/README.md": "records.md",
 }
 LINK = re.compile(r"(\]\()([^)\s#]+)((?:#[^)\s]*)?\))")
+# A link whose text is the name of a page, as it is written for a code host.
+NAMED = re.compile(r"\[([\w/]+\.md)\]\(([^)\s#]+\.md)")
+# A page that a docstring or a message names.
+MENTION = re.compile(r"(?<![\w/])docs/(\w+)\.md(#[\w-]+)?")
 FENCE = re.compile(r"^(```.*?^```)", re.M | re.S)
 SCRIPT = re.compile(r"^Script: \[[^]]*\]\(([^)]+\.py)\)$", re.M)
 
@@ -98,6 +102,27 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
         path = posixpath.normpath(posixpath.join(posixpath.dirname(here), match[1]))
         return f"## The script\n\n`{path}`\n\n{code_block(path)}"
 
+    def titled(match: re.Match[str]) -> str:
+        path = posixpath.normpath(posixpath.join(posixpath.dirname(here), match[2]))
+        return f"[{title(path)}]({match[2]}"
+
     markdown = SCRIPT.sub(shown, markdown)
     parts = FENCE.split(markdown)
-    return "".join(part if part.startswith("```") else LINK.sub(moved, part) for part in parts)
+    return "".join(part if part.startswith("```") else LINK.sub(moved, NAMED.sub(titled, part)) for part in parts)
+
+
+def title(path: str) -> str:
+    """Return the first heading of a page, named by its path in the repository."""
+    found = re.search(r"^# (.+)$", (ROOT / path).read_text(encoding="utf-8"), re.M)
+    if found is None:
+        raise PluginError(f"{path} has no heading")
+    return found[1]
+
+
+def on_page_content(content: str, page: Any, **_: Any) -> str:
+    """Link the pages that docstrings name, in the reference."""
+    if not page.file.src_uri.startswith("api/"):
+        return content
+    return MENTION.sub(
+        lambda match: f'<a href="../{match[1]}.html{match[2] or ""}">{title(f"docs/{match[1]}.md")}</a>', content
+    )

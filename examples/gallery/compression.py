@@ -9,7 +9,7 @@ from sklearn.decomposition import PCA
 
 import lorae
 
-data = lorae.load_data("mnist", limit=20000)
+data = lorae.load_data("mnist", limit=10000)
 train, test = data.train.inputs, data.test.inputs[:1000]  # uint8 (n, 1, 32, 32)
 
 
@@ -25,7 +25,7 @@ def error(pictures):
 
 curves = {"LoRAE": {}, "PCA": {}, "JPEG, without header": {}}
 for rank in (8, 16, 32):
-    run = lorae.train("mnist", limit=20000, rank=rank, epochs=3, out=f"rank-{rank}", quiet=True)
+    run = lorae.train("mnist", limit=10000, rank=rank, epochs=3, out=f"rank-{rank}", quiet=True)
     model = lorae.load(lorae.truncate(run, rank))  # codes of `rank` numbers
     codes = in_bytes(model.encode(test), model.encode(train[:5000]))
     curves["LoRAE"][rank] = error(model.decode(codes.astype(np.float32)).clip(0, 1))

@@ -33,10 +33,10 @@ class LoraeError(Advice):
     --------
     >>> import lorae
     >>> try:
-    ...     lorae.plan("shapes-grey", method="lorea")
+    ...     lorae.plan("shapes-grey", penalty=-1)
     ... except lorae.LoraeError as error:
-    ...     print(str(error)[:26])
-    method: got 'lorea', expec
+    ...     print(error)
+    penalty: got -1, expected a number of at least 0 (from argument penalty)
     """
 
 

@@ -32,7 +32,7 @@ class GenerationMixin(BaseEstimator):  # type: ignore[misc]
             Number of items.
         sampler : {"gaussian", "mixture"}, default="gaussian"
             One Gaussian, or a mixture of ten.
-        random_state : int, RandomState or None, default=None
+        random_state : int | RandomState | None, default=None
             An int gives the same items each time.
 
         Returns

@@ -54,11 +54,11 @@ class LoRAE(
 
     Parameters
     ----------
-    rank : int, float or "auto", default="auto"
+    rank : int | float | str, default="auto"
         Width of the codes; a share of the variance below 1 means the smallest rank that keeps it, `auto` the number of
         linear directions beside noise, or the smaller rank, before errors rise steeply, of a curved model (see
         docs/numerics.md).
-    n_components : int, float or "auto", default=None
+    n_components : int | float | str, default=None
         Another name of `rank`, as in PCA; at most one of them is given.
     penalty : float, default=1e-3
         Weight of the nuclear norm while the rank is found.
@@ -67,6 +67,7 @@ class LoRAE(
     epochs : int, default=None
         Passes over the data at most; None: as many as make 3,000 steps.
     batch_size : int, default=128
+        Items in a step.
     lr : float, default=None
         Learning rate; None: 3e-3 for vectors, 1e-3 for images.
     noise : float, default=None
@@ -74,11 +75,12 @@ class LoRAE(
         and 0 by the error on held-out items.
     standardize : bool, default=True
         Divide each column of vectors by its deviation (undone by `inverse_transform`); otherwise all by the same.
-    random_state : int, RandomState or None, default=None
+    random_state : int | RandomState | None, default=None
         An int makes two fits alike.
     verbose : bool, default=False
         Show a progress bar.
     device : {"auto", "cpu", "cuda"}, default="auto"
+        By default a GPU if there is one.
     contamination : float, default=0.1
         Share of the training items whose reconstruction errors are above `threshold_`, up to 0.5.
     validation_fraction : float, default=0.2
@@ -90,8 +92,7 @@ class LoRAE(
         Refuse vectors with NaN, which mostly is a mistake in the data, or take NaN as missing: filled in for the
         encoder, and left out of all errors (see `impute`).
     warm_start : bool, default=False
-        Go on from the network of the previous `fit`, with its rank, instead of from PCA. Items of the same features are
-        required; those that the network was trained on are not held out again.
+        Go on from the network of the previous `fit`, with its rank, instead of from PCA; features must be the same.
 
     Attributes
     ----------
