@@ -12,7 +12,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 from PIL import Image
@@ -46,13 +45,10 @@ def run(name: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         shutil.copy(SCRIPTS / "matplotlibrc", folder)
         environment = os.environ | {"MPLBACKEND": "agg", "OMP_NUM_THREADS": "1"}
-        start = time.perf_counter()
         command = [sys.executable, str(SCRIPTS / f"{name}.py")]
         printed = subprocess.run(command, cwd=folder, env=environment, check=True, text=True, stdout=subprocess.PIPE)
-        seconds = time.perf_counter() - start
         save(Path(folder) / f"{name}.png", picture_path(name), before)
-    text = f"```text\n{printed.stdout.rstrip()}\n```\n\nThe script took {seconds:.0f} seconds on one thread."
-    common.write_section(f"docs/gallery/{name}.md", "output", text)
+    common.write_section(f"docs/gallery/{name}.md", "output", f"```text\n{printed.stdout.rstrip()}\n```")
 
 
 def save(drawn: Path, target: Path, digest: str) -> None:

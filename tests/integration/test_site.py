@@ -1,4 +1,4 @@
-"""The documentation site: pages, anchors, equations and the gallery. `make docs` itself checks the links of its pages."""
+"""The documentation site: pages, anchors, equations, gallery. `make docs` itself checks the links of its pages."""
 
 import json
 import re
