@@ -22,6 +22,8 @@ from studies import common
 SCRIPTS = common.ROOT / "examples" / "gallery"
 # Key of the hash in the picture's text.
 HASH = "script-sha256"
+# Bytes of a picture: all of the gallery then are less than a page of most sites.
+LARGEST = 90_000
 
 
 def names() -> list[str]:
@@ -52,12 +54,15 @@ def run(name: str) -> None:
 
 
 def save(drawn: Path, target: Path, digest: str) -> None:
-    """Save a picture with at most 256 colors, which keeps it small, and with the hash of its script."""
+    """Save a picture with the hash of its script; one that is large, with 256 colors."""
     about = PngInfo()
     about.add_text(HASH, digest)
     target.parent.mkdir(parents=True, exist_ok=True)
     with Image.open(drawn) as picture:
-        picture.convert("RGB").quantize(256).save(target, optimize=True, pnginfo=about)
+        full = picture.convert("RGB")
+        full.save(target, optimize=True, pnginfo=about)
+        if target.stat().st_size > LARGEST:
+            full.quantize(256).save(target, optimize=True, pnginfo=about)
 
 
 def main() -> None:

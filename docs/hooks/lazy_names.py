@@ -11,7 +11,7 @@ class LazyNames(griffe.Extension):
 
     def on_package(self, *, pkg: griffe.Module, **_: Any) -> None:
         """Read the table, whose values are the packages that hold the names."""
-        if pkg.name != "lorae":
+        if pkg.name != "lorae" or isinstance(pkg.filepath, list):
             return
         tree = ast.parse(pkg.filepath.read_text(encoding="utf-8"))
         (table,) = (

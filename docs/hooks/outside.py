@@ -68,9 +68,10 @@ def on_files(files: Files, config: Any) -> Files:
     for path in sorted(wanted):
         name = site_path(path)
         if files.get_file_from_path(name) is None:
-            source = ROOT / path
-            content = {"content": script_page(path)} if path.endswith(".py") else {"abs_src_path": str(source)}
-            files.append(File.generated(config, name, **content))
+            if path.endswith(".py"):
+                files.append(File.generated(config, name, content=script_page(path)))
+            else:
+                files.append(File.generated(config, name, abs_src_path=str(ROOT / path)))
     return files
 
 
