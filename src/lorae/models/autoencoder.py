@@ -49,9 +49,10 @@ class Forward:
 class Autoencoder(nn.Module):
     """Encoder, bottleneck and decoder, with a scaling of raw items in front.
 
-    `encode`, `decode` and `reconstruct` take NumPy arrays or tensors of any number of items and give back the same
-    kind, on the CPU; they run in evaluation mode, without gradients, chunk by chunk.
+    `encode`, `decode` and `reconstruct` take arrays or tensors of any number of items and return the same kind.
 
+    Examples
+    --------
     >>> model = Autoencoder(ModelSpec("mlp", (6,), latent_dim=2))
     >>> model.encode(np.zeros((5, 6), np.float32)).shape
     (5, 2)
@@ -244,8 +245,7 @@ class Autoencoder(nn.Module):
         """Return a smaller copy without M, whose latent has one coordinate for each direction that is kept.
 
         The directions are the `rank` leading principal axes of the latents of `items`, within the range of M: codes are
-        centered, uncorrelated and ordered by descending standard deviation over these items. Dropped directions are
-        decoded at their means, and the spectrum of the latent covariance keeps its leading part.
+        centered, uncorrelated and ordered by deviation over these items. Dropped directions are decoded at their means.
 
         Parameters
         ----------
