@@ -3,6 +3,7 @@
 import json
 import re
 import runpy
+import shlex
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from PIL import Image
 import lorae
 from benchmarks import alternatives
 from lorae import documentation
+from lorae.cli import parser as cli
 from lorae.config.methods import METHODS
 from lorae.evaluation.measures import MEASURES
 from lorae.penalties import all_penalties
@@ -66,6 +68,17 @@ def test_anchors_of_links_exist(page):
         if "://" not in target:
             linked = (path.parent / target).resolve() if target else path
             assert anchor in anchors(linked), f"{target}#{anchor}"
+
+
+def test_the_commands_of_the_pages_are_understood():
+    texts = [path.read_text("utf-8") for path in PAGES.values()]
+    blocks = [
+        code for text in texts for name, code in re.findall(r"^```(\w*)\n(.*?)^```$", text, re.M | re.S) if not name
+    ]
+    commands = sorted(set(re.findall(r"^(lorae [^\n#]+)", "\n".join(blocks), re.M)))
+    assert len(commands) >= 5
+    for command in commands:
+        assert cli.build_parser().parse_args(shlex.split(command)[1:]).command, command
 
 
 def test_every_page_is_in_the_navigation():
