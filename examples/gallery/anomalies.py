@@ -40,6 +40,9 @@ for axes, (name, (items, is_normal, rank)) in zip(panels, DATA.items(), strict=T
     found = model.predict(test) == -1
     caught, alarms = (found[is_abnormal == kind].mean() for kind in (1, 0))
     print(f"  called anomalies: {caught:.0%} of the abnormal, {alarms:.0%} of the normal ones")
+    abnormal = rows[is_abnormal == 1]
+    inside = np.square(pca.transform(abnormal)).sum() / np.square(abnormal).sum()
+    print(f"  of their squared distance from the mean, {inside:.0%} is within the {rank} directions of PCA")
 
     bins = np.geomspace(scores["LoRAE"].min(), scores["LoRAE"].max(), 30)
     for label, kind in (("normal", 0), ("abnormal", 1)):
