@@ -6,11 +6,11 @@ CONSTRAINTS ?= constraints.txt
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS)
 DEMO := runs/demo
 # The study `some-name` is the module studies/some_name.py; ARGS are passed on to it.
-STUDIES := $(subst _,-,$(filter-out __init__ common figures,$(basename $(notdir $(wildcard studies/*.py)))))
+STUDIES := $(subst _,-,$(filter-out __init__ common figures gallery,$(basename $(notdir $(wildcard studies/*.py)))))
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo smoke test test-all coverage lint format bench gpu figures man dist clean
+.PHONY: help install demo smoke test test-all coverage lint format bench gpu figures gallery docs man dist clean
 
 help: ## print this list
 	@awk -F ' ## ' '/^[a-z%-]+:.* ## / { split($$1, target, ":"); sub("%", "NAME", target[1]); printf "make %-12s %s\n", target[1], $$2 }' Makefile
@@ -23,6 +23,10 @@ $(VENV)/installed: pyproject.toml $(CONSTRAINTS)
 
 $(VENV)/installed-dev: $(VENV)/installed
 	$(PIP) --editable '.[dev]'
+	@touch $@
+
+$(VENV)/installed-docs: $(VENV)/installed
+	$(PIP) --editable '.[docs]'
 	@touch $@
 
 install: $(VENV)/installed ## install the package in .venv
@@ -65,6 +69,7 @@ bench: $(VENV)/installed-dev ## measure speed and memory, as ratios within one r
 	$(BIN)/python -m benchmarks.frechet
 	$(BIN)/python -m benchmarks.penalty
 	$(BIN)/python -m benchmarks.pca
+	$(BIN)/python -m benchmarks.alternatives
 	$(BIN)/python -m benchmarks.truncation
 
 gpu: $(VENV)/installed-dev ## measure one GPU in eight minutes: ARGS="--mnist FOLDER --faces TAR"; --smoke without one
@@ -78,6 +83,7 @@ study-%: $(VENV)/installed-dev ## run a study: train and measure what has no rec
 figures: $(VENV)/installed-dev ## draw all tables and pictures of README.md and docs/ anew from results/
 	$(BIN)/python -m studies.figures
 	$(BIN)/python -m benchmarks.pca --draw-only
+	$(BIN)/python -m benchmarks.alternatives --draw-only
 	$(BIN)/python -m benchmarks.throughput --draw-only
 	$(BIN)/python -m benchmarks.gpu --draw-only
 
@@ -90,5 +96,13 @@ dist: $(VENV)/installed-dev ## build the package in dist/, and check what an ind
 	$(BIN)/python -m build
 	$(BIN)/twine check --strict dist/*
 
+gallery: $(VENV)/installed-dev ## run the scripts of the gallery, draw their pictures and pages: ARGS="mnist layer" for some
+	$(BIN)/python -m studies.gallery $(ARGS)
+
+# The theme prints an advertisement for its successor unless the variable is set. Nothing is downloaded.
+docs: $(VENV)/installed-docs ## build the documentation site in site/, with warnings as errors
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build
+	@echo "open site/index.html"
+
 clean: ## delete the environment, builds and caches
-	rm -rf $(VENV) build dist src/*.egg-info .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) build dist site src/*.egg-info .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache

@@ -13,7 +13,7 @@ from studies import (
     tuning,
     zoo,
 )
-from studies.pages import dimension, methods, results
+from studies.pages import dimension, methods, results, settings
 
 DRAWN = (
     first_look,
@@ -30,6 +30,7 @@ DRAWN = (
     before_bottleneck,
     dimension,
     methods,
+    settings,
 )
 
 

@@ -27,7 +27,17 @@ class Advice(Exception):  # noqa: N818 - the part of errors and warnings that na
 
 
 class LoraeError(Advice):
-    """Invalid user input: one line that names the value, what was expected, and where the value came from."""
+    """Invalid user input: one line that names the value, what was expected, and where the value came from.
+
+    Examples
+    --------
+    >>> import lorae
+    >>> try:
+    ...     lorae.plan("shapes-grey", penalty=-1)
+    ... except lorae.LoraeError as error:
+    ...     print(error)
+    penalty: got -1, expected a number of at least 0 (from argument penalty)
+    """
 
 
 class NotApplicableError(LoraeError):

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lorae.documentation import SPARSE_DATA, see
 from lorae.errors import LoraeError
 
 # What to do with a type that holds no plain numbers, by its NumPy kind.
@@ -74,7 +75,7 @@ def plain_array(value: Any, title: str) -> NDArray[Any]:
     if package == "scipy":
         raise LoraeError(
             f"{title}: got a sparse {type(value).__name__}, expected a dense array; pass its toarray(), or fewer dense "
-            "columns of it, as by sklearn.decomposition.TruncatedSVD"
+            f"columns of it, as by sklearn.decomposition.TruncatedSVD{see(SPARSE_DATA)}"
         )
     if package != "numpy" and not isinstance(value, (list, tuple)):
         raise LoraeError(

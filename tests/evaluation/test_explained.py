@@ -107,9 +107,10 @@ def test_a_model_below_pca_or_half_of_the_variance_is_warned_of(mse, pca_mse, co
 
 def test_the_advice_fits_the_cause():
     behind, low = explained(0.4, 0.3), explained(0.6, 0.61)
-    assert str(explained_warning(behind, "mlp")).endswith("or start as PCA (network=residual)")
-    assert str(explained_warning(behind, "residual")).endswith("or fit lorae.LoRAE, which keeps PCA as a floor")
-    assert str(explained_warning(low, "residual")).endswith("lower the penalty, or allow more directions")
+    page = "; see docs/metrics.md#explained-variance"
+    assert str(explained_warning(behind, "mlp")).endswith("or start as PCA (network=residual)" + page)
+    assert str(explained_warning(behind, "residual")).endswith("or fit lorae.LoRAE, which keeps PCA as a floor" + page)
+    assert str(explained_warning(low, "residual")).endswith("lower the penalty, or allow more directions" + page)
 
 
 def test_evaluate_measures_warns_and_the_report_begins_with_it(image_file, small, tmp_path, run_cli):

@@ -218,6 +218,7 @@ def test_no_weights_and_no_network(places):
     message = (
         r"inception: cannot download its weights \(no route to host\); fetch https://\S+ elsewhere and pass "
         rf"features_weights=PATH or put it at {re.escape(str(places / FILE_NAME))}, or use features='lite0'"
+        r"; see docs/metrics\.md#feature-networks"
     )
     with pytest.raises(LoraeError) as raised:
         build_inception()

@@ -9,9 +9,13 @@ from pathlib import Path
 import pytest
 
 FOLDER = Path(__file__).parents[2] / "examples"
-EXAMPLES = sorted(FOLDER.glob("*.py"))
+# Those of the gallery are measured too, with the settings of their pages: minutes in all.
+EXAMPLES = [
+    *sorted(FOLDER.glob("*.py")),
+    *(pytest.param(path, marks=pytest.mark.slow) for path in sorted(FOLDER.glob("gallery/*.py"))),
+]
 # What `pip install lorae` brings; examples that import something else are skipped where that is missing.
-ALWAYS = {"lorae", "numpy", "sklearn", "torch", *sys.stdlib_module_names}
+ALWAYS = {"PIL", "lorae", "matplotlib", "numpy", "sklearn", "torch", *sys.stdlib_module_names}
 
 
 def missing_packages(tree):
@@ -26,7 +30,7 @@ def missing_packages(tree):
 
 
 def test_there_are_examples():
-    assert "own_loop.py" in {path.name for path in EXAMPLES}
+    assert "own_loop.py" in {path.name for path in FOLDER.rglob("*.py")}
 
 
 @pytest.mark.filterwarnings("ignore:::lightning")  # it uses what torch has deprecated, and advises on workers

@@ -62,7 +62,7 @@ def test_every_study_and_page_is_among_those_that_are_drawn():
     files = [*ROOT.glob("studies/*.py"), *ROOT.glob("studies/pages/*.py")]
     found = {".".join(path.relative_to(ROOT).with_suffix("").parts) for path in files}
     # Drawn by their page, or shown by none.
-    others = {f"studies.{name}" for name in ("dimension", "paper", "paper_full", "train_digit_features")}
+    others = {f"studies.{name}" for name in ("dimension", "gallery", "paper", "paper_full", "train_digit_features")}
     parts = {f"studies.{name}" for name in ("__init__", "common", "figures", "pages.__init__")}
     assert found == drawn | others | parts
 

@@ -23,7 +23,7 @@ def encode(
 
     Parameters
     ----------
-    run : str, Path or Run
+    run : str | Path | Run
         A finished run of a method with an encoder.
     items : object
         Anything that `train` takes. Items are prepared as those of the training, and columns ordered by name.
@@ -69,7 +69,7 @@ def decode(
 
     Parameters
     ----------
-    run : str, Path or Run
+    run : str | Path | Run
         A finished run.
     codes : object
         An array or table (n, latent_dim), or an .npy, .npz, .csv or .parquet file of one.

@@ -40,7 +40,7 @@ def export_run(
 
     Parameters
     ----------
-    run : str, Path or Run
+    run : str | Path | Run
         A finished run.
     format : {"safetensors", "onnx", "torch"}, default="safetensors"
         `safetensors` writes what `lorae.from_pretrained` loads, `model.safetensors` and `model.json`, and `README.md`,
@@ -53,7 +53,7 @@ def export_run(
         New folder; None takes `RUN-FORMAT`.
     rank : int, default=None
         Number of axes, as in `lorae.truncate`.
-    data : str, Path or ndarray, default=None
+    data : str | Path | ndarray, default=None
         Where the data are now if they were moved, or the array of a run on one; only a run of an
         earlier version needs them, others check them.
 

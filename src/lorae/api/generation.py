@@ -40,7 +40,7 @@ def sample(
 
     Parameters
     ----------
-    run : str, Path or Run
+    run : str | Path | Run
         A finished run.
     n : int, default=64
         Number of items.
@@ -49,7 +49,7 @@ def sample(
     out : str or Path, default=None
         New .npy or .npz file, new folder of PNG files, or for vectors new .csv file, that all items are written to as
         well.
-    data : str, Path or ndarray, default=None
+    data : str | Path | ndarray, default=None
         Where the data are now if they were moved, or the array of a run that was trained on one.
     **settings
         `components`, `fit_on`, `seed` and `device` of `lorae.evaluation.EvaluationSettings`.
@@ -149,7 +149,7 @@ def interpolate(
 
     Parameters
     ----------
-    run : str, Path or Run
+    run : str | Path | Run
         A finished run on images, of a method with an encoder.
     pairs : int or sequence of (int, int), default=None
         Number of pairs, which are drawn at random, or indices of test images; None draws 6, or as many as there are.
@@ -159,7 +159,7 @@ def interpolate(
         Draws the pairs.
     out : str or Path, default=None
         New folder for the figures; None takes `RUN/figures`.
-    data : str, Path or ndarray, default=None
+    data : str | Path | ndarray, default=None
         Where the data are now if they were moved, or the array of a run that was trained on one.
 
     Returns

@@ -42,7 +42,7 @@ def push_to_hub(
 
     Parameters
     ----------
-    run : str, Path or Run
+    run : str | Path | Run
         A finished run.
     repo_id : str
         Repository, `OWNER/NAME`, which is made if it does not exist.
@@ -56,7 +56,7 @@ def push_to_hub(
         Message of the commit.
     token : str, default=None
         Access token; None takes that of `hf auth login` or of HF_TOKEN.
-    data : str, Path or ndarray, default=None
+    data : str | Path | ndarray, default=None
         Where the data are now if they were moved, as in `export_run`.
 
     Returns

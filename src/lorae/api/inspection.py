@@ -37,11 +37,11 @@ def spectrum(
 
     Parameters
     ----------
-    run : str, Path or Run
+    run : str | Path | Run
         A finished run.
     tolerance : float, default=None
         Share of the largest eigenvalue above which an eigenvalue counts towards the rank; None takes 1e-3.
-    data : str, Path or ndarray, default=None
+    data : str | Path | ndarray, default=None
         Where the data are now if they were moved, or the array of a run that was trained on one.
 
     Returns
@@ -89,7 +89,7 @@ def reconstruct(
 
     Parameters
     ----------
-    run : str, Path or Run
+    run : str | Path | Run
         A finished run.
     n : int, default=None
         Number of items, the first ones; None takes 32.
@@ -141,12 +141,12 @@ def evaluate(
 
     Parameters
     ----------
-    run : str, Path or Run
+    run : str | Path | Run
         A finished run.
     only : str or iterable of str, default=None
         Names of measures, see `lorae evaluate --help`; a string has commas between them. None takes all that the data
         allow, but not `supervised`, which takes an hour.
-    data : str, Path or ndarray, default=None
+    data : str | Path | ndarray, default=None
         Where the data are now if they were moved, or the array of a run that was trained on one.
     quiet : bool, default=False
         Show no progress bar.
@@ -294,10 +294,15 @@ def write_report(runs: "str | Path | Run | Sequence[str | Path | Run]", out: str
 
     Parameters
     ----------
-    runs : str, Path or Run, or a sequence of them
+    runs : str | Path | Run | sequence of these
         Runs, finished or not.
     out : str or Path, default=None
         The page; None takes `RUN/report.html` for one run, else `lorae-report.html` in the current folder.
+
+    Returns
+    -------
+    Path
+        The page.
 
     Raises
     ------

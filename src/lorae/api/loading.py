@@ -36,7 +36,7 @@ def load(
 
     Parameters
     ----------
-    run : str, Path or Run
+    run : str | Path | Run
         A finished run.
     point : str, default=None
         Name of a point of a penalty path, as in `evaluation.json`; None: the model of the run.

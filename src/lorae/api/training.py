@@ -21,6 +21,7 @@ from lorae.api.loading import (
 from lorae.api.run_config import choose_out, config_document, merge_settings, read_config
 from lorae.config.resolution import resolve, with_epochs
 from lorae.config.settings import ARRAY, RANK_GOALS, Settings, use_current_names
+from lorae.documentation import RANK_CHOICE, see
 from lorae.errors import LoraeError, LoraeWarning, shell_command
 from lorae.runs.run import Run, write_config
 from lorae.runs.schema import Config
@@ -71,6 +72,11 @@ def train(
         three axes are then signals (n, c, t). `network="FILE.py:NAME"` has them made by a function instead.
     **settings
         Fields of `lorae.config.settings.Settings`, as in `method="lorae", penalty=1e-4, epochs=3`.
+
+    Returns
+    -------
+    Run
+        The finished run: `run.summary()` has its rank and error, `run.path` is its folder.
 
     Raises
     ------
@@ -151,9 +157,9 @@ def resume(
 
     Parameters
     ----------
-    run : str, Path or Run
+    run : str | Path | Run
         A run, finished or not.
-    data : str, Path or ndarray, default=None
+    data : str | Path | ndarray, default=None
         Where the data are now if they were moved, or the array of a run that was trained on one.
     epochs : int, default=None
         Number of epochs in all, more than those of the finished run. Its measurements are taken anew at the end.
@@ -161,6 +167,11 @@ def resume(
         Show no progress bar.
     callbacks : sequence of objects, default=()
         As in `train`; those of `train` are not kept with the run.
+
+    Returns
+    -------
+    Run
+        The finished run.
 
     Raises
     ------
@@ -304,7 +315,7 @@ def _fit(
     other = "or go on to larger penalties" if run.settings.penalty_path else searched
     died = trainer.context.death(trainer.step) if model is trained else None
     for complaint, advice in (
-        (unmet_target(run.settings, found), f"raise epochs, {other}"),
+        (unmet_target(run.settings, found), f"raise epochs, {other}{see(RANK_CHOICE)}"),
         (died, "try a lower lr or another seed in a new run"),
     ):
         if complaint is not None:

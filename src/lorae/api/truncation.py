@@ -37,7 +37,7 @@ def truncate(
 
     Parameters
     ----------
-    run : str, Path or Run
+    run : str | Path | Run
         A finished run of a method with a matrix M.
     rank : int, default=None
         Number of axes; None keeps all directions of M, its singular values above 1e-6 of the largest, so that
@@ -45,8 +45,13 @@ def truncate(
         latents with more than 1e-3 of the largest variance.
     out : str or Path, default=None
         New run folder; None takes `RUN-rankR`, or `RUN-widthW` without a rank.
-    data : str, Path or ndarray, default=None
+    data : str | Path | ndarray, default=None
         Where the data are now if they were moved, or the array of a run that was trained on one.
+
+    Returns
+    -------
+    Run
+        The new run, finished.
 
     Raises
     ------

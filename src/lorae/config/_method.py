@@ -21,7 +21,7 @@ class Method:
     name: str
     summary: str  # one line
     source: str  # publication
-    objective: str  # the loss as a formula
+    objective: str  # the loss as a formula, in plain text
     bottleneck: str = "identity"  # key of `lorae.models.bottlenecks.BOTTLENECKS`
     bottleneck_options: Mapping[str, Any] = field(default_factory=dict)  # keyword arguments of the bottleneck
     weights: Mapping[str, float] = field(default_factory=dict)  # default weight of each penalty and term of the loss
@@ -39,6 +39,7 @@ class Method:
     latent_dim: int | None = None  # default of the setting; None means 128
     lr: float = 1e-3  # default of the setting
     beta1: float = 0.9  # of Adam
+    equation: str = ""  # the loss for the documentation: Markdown, with LaTeX between dollar signs
     revision: int = 1  # raised when training changes in a way that no setting shows: earlier records no longer count
 
 

@@ -7,6 +7,14 @@ from lorae.config._method import Method, table
 ERROR = "mean (x - D(z))^2"
 SUMMED = "sum (x - D(z))^2"
 ELBO = "BCE(x, D(z)) + w KL(q(z|x) | N(0, 1)), summed over an item"
+# The same in LaTeX.
+ERROR_EQUATION = r"\operatorname{mean}\,(x - D(z))^2"
+SUMMED_EQUATION = r"\operatorname{sum}\,(x - D(z))^2"
+LATENT_EQUATION = r"\frac{w}{2} \lVert z \rVert^2"
+ELBO_EQUATION = (
+    r"$\operatorname{BCE}(x, D(z)) + w \operatorname{KL}\left(q(z \mid x) \,\Vert\, \mathcal{N}(0, 1)\right)$, "
+    "summed over an item"
+)
 # The paper does not say how M starts. From the identity the model starts as the plain autoencoder; torch's default, in
 # the authors' code, starts many directions near zero, where the penalty removes them before the data can use them:
 # after an epoch of MNIST at 1e-4, 17 directions are left instead of 29, and the error is 1.5 times as large.
@@ -31,7 +39,13 @@ VARIATIONAL: dict[str, Any] = {
 
 METHODS = table(
     [
-        Method("ae", "plain autoencoder: encoder and decoder, no penalty", "Rumelhart, Hinton, Williams (1985)", ERROR),
+        Method(
+            "ae",
+            "plain autoencoder: encoder and decoder, no penalty",
+            "Rumelhart, Hinton, Williams (1985)",
+            ERROR,
+            equation=f"${ERROR_EQUATION}$",
+        ),
         Method(
             "vae",
             "variational autoencoder: a Gaussian posterior drawn towards a standard normal prior",
@@ -40,6 +54,7 @@ METHODS = table(
             "gaussian",
             weights={"kl": 1.0},
             **VARIATIONAL,
+            equation=ELBO_EQUATION,
         ),
         Method(
             "irmae",
@@ -49,6 +64,7 @@ METHODS = table(
             "linear",
             # Eight is the count for MNIST in the IRMAE authors' code; the LoRAE paper does not state one.
             {"layers": 8},
+            equation=rf"${ERROR_EQUATION}$, $z = M_8 \cdots M_1 h$",
         ),
         Method(
             "lorae",
@@ -59,6 +75,7 @@ METHODS = table(
             ONE_MATRIX,
             weights={"nuclear": 1e-3},  # the paper's lambda for MNIST; data sets may state another
             main="nuclear",
+            equation=rf"${ERROR_EQUATION} + w \lVert M \rVert_*$, $z = M h$",
         ),
         Method(
             "lorae+",
@@ -74,6 +91,7 @@ METHODS = table(
             matrix_update="prox",
             schedule="cosine",
             revision=2,  # the penalty waits until the network has learned something
+            equation=rf"${ERROR_EQUATION} + w \lVert M \rVert_*$, $z = M h$, singular values exactly zero",
         ),
         Method(
             "wae",
@@ -85,6 +103,7 @@ METHODS = table(
             reconstruction="sum",
             prior=True,
             latent_dim=SMALL,
+            equation=rf"${SUMMED_EQUATION} + w \operatorname{{MMD}}\left(z, \mathcal{{N}}(0, 1)\right)$",
         ),
         Method(
             "wae-gan",
@@ -99,6 +118,7 @@ METHODS = table(
             prior=True,
             lr=3e-4,  # the authors' for the autoencoder
             beta1=0.5,
+            equation=rf"${SUMMED_EQUATION} + w \log\left(1 + e^{{-A(z)}}\right)$, against an adversary $A$",
         ),
         Method(
             "rae-l2",
@@ -109,6 +129,7 @@ METHODS = table(
             weights={"latent_l2": 1e-4, "decoder_l2": 1e-7},
             main="latent_l2",
             latent_dim=SMALL,
+            equation=rf"${ERROR_EQUATION} + {LATENT_EQUATION} + \frac{{v}}{{2}} \lVert \theta_D \rVert^2$",
         ),
         Method(
             "rae-gp",
@@ -118,6 +139,7 @@ METHODS = table(
             weights={"latent_l2": 1e-4, "decoder_gradient": 1e-7},
             main="latent_l2",
             latent_dim=SMALL,
+            equation=rf"${ERROR_EQUATION} + {LATENT_EQUATION} + v \lVert \partial D / \partial z \rVert^2$",
         ),
         Method(
             "rae-sn",
@@ -128,6 +150,7 @@ METHODS = table(
             main="latent_l2",
             spectral_norm=True,
             latent_dim=SMALL,
+            equation=rf"${ERROR_EQUATION} + {LATENT_EQUATION}$, decoder layers of spectral norm 1",
         ),
         *(
             Method(
@@ -139,18 +162,20 @@ METHODS = table(
                 adversary=adversary,
                 prior=True,
                 encodes=False,
+                equation=equation,
                 # On the discriminator's input; without it the minimax generator gets no gradient.
                 noise=0.3 if adversary == "minimax" else 0.0,
                 # The step sizes of the DCGAN paper (arXiv:1511.06434): with Adam's usual ones both sides run away.
                 lr=2e-4,
                 beta1=0.5,
             )
-            for name, adversary, words, objective, source in (
+            for name, adversary, words, objective, equation, source in (
                 (
                     "gan",
                     "minimax",
                     "minimax: the decoder against a discriminator",
                     "log(1 - S(A(D(z)))) against -log S(A(x)) - log(1 - S(A(D(z))))",
+                    r"$\log(1 - S(A(D(z))))$ against $-\log S(A(x)) - \log(1 - S(A(D(z))))$",
                     "Goodfellow et al., NeurIPS 2014 (arXiv:1406.2661)",
                 ),
                 (
@@ -158,6 +183,7 @@ METHODS = table(
                     "non-saturating",
                     "with the generator loss that does not saturate",
                     "-log S(A(D(z))) against -log S(A(x)) - log(1 - S(A(D(z))))",
+                    r"$-\log S(A(D(z)))$ against $-\log S(A(x)) - \log(1 - S(A(D(z))))$",
                     "Goodfellow et al., NeurIPS 2014 (arXiv:1406.2661)",
                 ),
                 (
@@ -165,6 +191,7 @@ METHODS = table(
                     "least-squares",
                     "with squared losses",
                     "(A(D(z)) - 1)^2 / 2 against (A(x) - 1)^2 / 2 + A(D(z))^2 / 2",
+                    r"$\frac{1}{2} (A(D(z)) - 1)^2$ against $\frac{1}{2} (A(x) - 1)^2 + \frac{1}{2} A(D(z))^2$",
                     "Mao et al., ICCV 2017 (arXiv:1611.04076)",
                 ),
             )
@@ -178,6 +205,7 @@ METHODS = table(
             {"layers": 8},
             weights={"kl": 1.0},
             **VARIATIONAL,
+            equation=f"{ELBO_EQUATION}, $q$ bent by planar flows",
         ),
         Method(
             "beta-vae",
@@ -187,6 +215,7 @@ METHODS = table(
             "gaussian",
             weights={"kl": 4.0},  # the value that its authors use most
             **VARIATIONAL,
+            equation=ELBO_EQUATION,
         ),
         Method(
             "vq-vae",
@@ -197,6 +226,7 @@ METHODS = table(
             {"groups": 16, "codes": 256},
             weights={"commitment": 0.25, "unused_codes": 0.0},
             main="commitment",
+            equation=rf"${ERROR_EQUATION} + w \operatorname{{mean}}\,(h - \operatorname{{code}}(h))^2$",
         ),
         Method(
             "dae",
@@ -204,6 +234,7 @@ METHODS = table(
             "Vincent et al., ICML 2008",
             "mean (x - D(E(x + noise)))^2",
             noise=0.3,  # a third of the range of a pixel, where digits are still legible
+            equation=r"$\operatorname{mean}\,(x - D(E(x + \varepsilon)))^2$ with noise $\varepsilon$",
         ),
         Method(
             "sparse",
@@ -212,6 +243,7 @@ METHODS = table(
             f"{ERROR} + w |z|_1",
             weights={"l1": 1e-5},
             main="l1",
+            equation=rf"${ERROR_EQUATION} + w \lVert z \rVert_1$",
         ),
         Method(
             "contractive",
@@ -220,6 +252,7 @@ METHODS = table(
             f"{ERROR} + w |dE/dx|^2",
             weights={"contractive": 1e-5},
             main="contractive",
+            equation=rf"${ERROR_EQUATION} + w \lVert \partial E / \partial x \rVert^2$",
         ),
         Method(
             "diabolo",
@@ -228,6 +261,7 @@ METHODS = table(
             f"{ERROR}, z = B A h with A of 16 rows",
             "narrow",
             {"rank": 16},
+            equation=f"${ERROR_EQUATION}$, $z = B A h$ with $A$ of 16 rows",
         ),
         Method(
             "ae-small",
@@ -235,6 +269,7 @@ METHODS = table(
             "Ghosh et al., ICLR 2020 (arXiv:1903.12436), table 1",
             ERROR,
             latent_dim=SMALL,
+            equation=f"${ERROR_EQUATION}$",
         ),
         Method(
             "irmae-wd",
@@ -245,6 +280,7 @@ METHODS = table(
             {"layers": 4},
             weights={"matrix_l2": 1e-4},
             main="matrix_l2",
+            equation=rf"${ERROR_EQUATION} + \frac{{w}}{{2}} \sum_k \lVert M_k \rVert^2$, $z = M_4 \cdots M_1 h$",
         ),
         Method(
             "rrae",
@@ -253,6 +289,7 @@ METHODS = table(
             f"{ERROR}, z = h V V' with the 16 leading singular vectors of the batch",
             "truncated",
             {"rank": 16},
+            equation=rf"${ERROR_EQUATION}$, $z = V V^\top h$ with the 16 leading singular vectors $V$ of the batch",
         ),
         Method(
             "least-volume",
@@ -262,6 +299,7 @@ METHODS = table(
             weights={"log_volume": 1e-3},
             main="log_volume",
             spectral_norm=True,
+            equation=rf"${ERROR_EQUATION} + w (s_1 \cdots s_l)^{{1/l}}$, deviations $s_i$, decoder layers of norm 1",
         ),
         Method(
             "nested",
@@ -270,6 +308,7 @@ METHODS = table(
             "mean (x - D(z up to k))^2 with random k",
             "nested",
             {"rate": None},  # by the latent, so that a quarter of it is kept on average
+            equation=r"$\operatorname{mean}\,(x - D(z_{1:k}))^2$ with random $k$",
         ),
         *(
             Method(
@@ -279,15 +318,28 @@ METHODS = table(
                 f"{ERROR} + w {formula}, z = M h",
                 "linear",
                 ONE_MATRIX,
-                weights={name: weight},
+                weights={name: 1e-4},
                 main=name,
+                equation=rf"${ERROR_EQUATION} + w \sum_i {term}$, $z = M h$",
                 # Penalties that are not convex remove directions permanently, so they start at weight zero.
                 warmup=1.0,
             )
-            for name, words, formula, weight, source in (
-                ("log_det", "a log-determinant", "sum log(1 + s/e)", 1e-4, "Fazel, Hindi, Boyd, ACC 2003"),
-                ("schatten", "a Schatten quasi-norm", "sum s^(1/2)", 1e-4, "Nie, Huang, Ding, AAAI 2012"),
-                ("mcp", "the minimax concave penalty", "sum mcp(s)", 1e-4, "Zhang, Annals of Statistics 2010"),
+            for name, words, formula, term, source in (
+                (
+                    "log_det",
+                    "a log-determinant",
+                    "sum log(1 + s/e)",
+                    r"\log(1 + 10\,\sigma_i)",
+                    "Fazel, Hindi, Boyd, ACC 2003",
+                ),
+                ("schatten", "a Schatten quasi-norm", "sum s^(1/2)", r"\sqrt{\sigma_i}", "Nie, Huang, Ding, AAAI 2012"),
+                (
+                    "mcp",
+                    "the minimax concave penalty",
+                    "sum mcp(s)",
+                    r"\operatorname{mcp}(\sigma_i)",
+                    "Zhang, Annals of Statistics 2010",
+                ),
             )
         ),
     ]

@@ -54,8 +54,16 @@ def option_names() -> list[str]:
 
 
 def list_methods() -> list[dict[str, str]]:
-    """List every method and penalty: kind, name, source and a one-line summary, for methods the objective too.
+    """List every method and penalty.
 
+    Returns
+    -------
+    list of dict
+        For each `kind` (`method` or `penalty`), `name`, `source`, a `summary` of one line, and for methods `objective`,
+        the loss in plain text.
+
+    Examples
+    --------
     >>> [row["name"] for row in list_methods() if row["kind"] == "method"][:4]
     ['ae', 'vae', 'irmae', 'lorae']
     """

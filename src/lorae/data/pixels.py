@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lorae.documentation import PIXEL_VALUES, see
 from lorae.errors import LoraeWarning
 
 # Values of black and white.
 Limits = tuple[float, float]
 
-ADVICE = "pass value_range=LOW:HIGH with the values of black and white"
+ADVICE = f"pass value_range=LOW:HIGH with the values of black and white{see(PIXEL_VALUES)}"
 # Images of other types than bytes, all below this byte, use a quarter of their range: 14 bits of 16. Those of bytes
 # have the full range as a rule; only masks of 0 and 1 are suspicious.
 DARK = 64

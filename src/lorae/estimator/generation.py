@@ -24,9 +24,28 @@ class GenerationMixin(BaseEstimator):  # type: ignore[misc]
 
     @isolated()
     def sample(self, n_samples: int = 1, *, sampler: str = "gaussian", random_state: Any = None) -> NDArray[Any]:
-        """Return new items, in their own units and shape, decoded from a density on the codes of the training items.
+        """Return new items, decoded from a density on the codes of the training items.
 
-        sampler: `gaussian`, or `mixture` of ten. Raises ValueError for another.
+        Parameters
+        ----------
+        n_samples : int, default=1
+            Number of items.
+        sampler : {"gaussian", "mixture"}, default="gaussian"
+            One Gaussian, or a mixture of ten.
+        random_state : int | RandomState | None, default=None
+            An int gives the same items each time.
+
+        Returns
+        -------
+        items : array of shape (n_samples, n_features), or images
+            In their own units and shape.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from lorae import LoRAE
+        >>> LoRAE(rank=2, epochs=1, random_state=0).fit(load_iris().data).sample(3, random_state=0).shape
+        (3, 4)
         """
         check_is_fitted(self)
         with value_errors():

@@ -9,6 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from lorae import validation as rules
 from lorae.data import Split
+from lorae.documentation import MISSING_ENTRIES, see
 from lorae.estimator.imputation import LinearImputation, column_means
 from lorae.estimator.inputs import floating, plain, value_errors
 from lorae.isolation import isolated
@@ -74,7 +75,10 @@ def completed(items: NDArray[Any], weights: NDArray[np.float64] | None, imputati
     if not has_missing(items):
         return Split(items, weights=weights)
     if imputation is None:
-        raise ValueError("X: contains NaN, and the model was fitted with handle_missing='error'; fit it with 'mask'")
+        raise ValueError(
+            "X: contains NaN, and the model was fitted with handle_missing='error'; fit it with 'mask'"
+            + see(MISSING_ENTRIES)
+        )
     return Split(imputation.fill(items), weights=weights, targets=items)
 
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 
 from lorae.data import Split
+from lorae.estimator.display import SpectrumDisplay
 from lorae.estimator.imputation import column_means
 from lorae.metrics.linear_floor import mean_squares
 from lorae.models.autoencoder import CHUNK
@@ -19,6 +20,15 @@ MOST_CODES = 10_000
 
 class SummaryMixin(BaseEstimator):  # type: ignore[misc]
     """Attributes of a fitted model that its training items decide."""
+
+    def plot_spectrum(self, *, ax: Any = None, **style: Any) -> SpectrumDisplay:
+        """Draw the shares of the variance that codes keep, as by `SpectrumDisplay.from_estimator`, and return it."""
+        return SpectrumDisplay.from_estimator(self, ax=ax, **style)
+
+    @property
+    def n_components_(self) -> int:
+        """Width of the codes, as in PCA."""
+        return int(self.rank_)
 
     def _remember(self, items: Split, count: float, errors: NDArray[np.float64], seed: int) -> None:
         """Set the fitted attributes for items that stand for a number of them; codes of vectors are float64."""

@@ -14,7 +14,6 @@ from lorae import validation as rules
 from lorae.errors import LoraeWarning
 from lorae.estimator.anomalies import AnomalyMixin
 from lorae.estimator.continuing import ContinuingMixin
-from lorae.estimator.display import SpectrumDisplay
 from lorae.estimator.generation import GenerationMixin
 from lorae.estimator.imputation import LinearImputation
 from lorae.estimator.inputs import WeightedItems, floating, plain, value_errors
@@ -55,11 +54,11 @@ class LoRAE(
 
     Parameters
     ----------
-    rank : int, float or "auto", default="auto"
+    rank : int | float | str, default="auto"
         Width of the codes; a share of the variance below 1 means the smallest rank that keeps it, `auto` the number of
         linear directions beside noise, or the smaller rank, before errors rise steeply, of a curved model (see
         docs/numerics.md).
-    n_components : int, float or "auto", default=None
+    n_components : int | float | str, default=None
         Another name of `rank`, as in PCA; at most one of them is given.
     penalty : float, default=1e-3
         Weight of the nuclear norm while the rank is found.
@@ -68,6 +67,7 @@ class LoRAE(
     epochs : int, default=None
         Passes over the data at most; None: as many as make 3,000 steps.
     batch_size : int, default=128
+        Items in a step.
     lr : float, default=None
         Learning rate; None: 3e-3 for vectors, 1e-3 for images.
     noise : float, default=None
@@ -75,11 +75,12 @@ class LoRAE(
         and 0 by the error on held-out items.
     standardize : bool, default=True
         Divide each column of vectors by its deviation (undone by `inverse_transform`); otherwise all by the same.
-    random_state : int, RandomState or None, default=None
+    random_state : int | RandomState | None, default=None
         An int makes two fits alike.
     verbose : bool, default=False
         Show a progress bar.
     device : {"auto", "cpu", "cuda"}, default="auto"
+        By default a GPU if there is one.
     contamination : float, default=0.1
         Share of the training items whose reconstruction errors are above `threshold_`, up to 0.5.
     validation_fraction : float, default=0.2
@@ -91,8 +92,7 @@ class LoRAE(
         Refuse vectors with NaN, which mostly is a mistake in the data, or take NaN as missing: filled in for the
         encoder, and left out of all errors (see `impute`).
     warm_start : bool, default=False
-        Go on from the network of the previous `fit`, with its rank, instead of from PCA. Items of the same features are
-        required; those that the network was trained on are not held out again.
+        Go on from the network of the previous `fit`, with its rank, instead of from PCA; features must be the same.
 
     Attributes
     ----------
@@ -172,10 +172,25 @@ class LoRAE(
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> "LoRAE":  # noqa: ARG002
         """Learn rank, encoder and decoder.
 
-        X: vectors (n, d), or images (n, h, w), (n, c, h, w) or (n, h, w, c), uint8 or floats in [0, 1], with sides
-        that are multiples of 8; at least 3 items. sample_weight: array (n,), how often each item counts in the PCA, in
-        training and in held-out errors; a whole number is the same as so many copies of the item. Raises ValueError
-        for other data and for parameters that do not fit.
+        Parameters
+        ----------
+        X : array of shape (n_samples, n_features), or images
+            At least 3 items. Images are (n, h, w), (n, c, h, w) or (n, h, w, c), uint8 or floats in [0, 1], with sides
+            that are multiples of 8.
+        y : None
+            Ignored.
+        sample_weight : array of shape (n_samples,), default=None
+            How often each item counts in the PCA, in training and in held-out errors; a whole number is the same as so
+            many copies of the item.
+
+        Returns
+        -------
+        self : LoRAE
+
+        Raises
+        ------
+        ValueError
+            For other data, and for parameters that do not fit.
         """
         self._learn(self._validated(X, fitting=True), sample_weight)
         self.__dict__.pop("_sample", None)  # of batches before
@@ -229,7 +244,18 @@ class LoRAE(
 
     @isolated()
     def transform(self, X: Any) -> NDArray[Any]:
-        """Return codes (n, rank_) of items, in the floating dtype of X, float64 for others."""
+        """Return the codes of items.
+
+        Parameters
+        ----------
+        X : array of shape (n_samples, n_features), or images
+            As in `fit`.
+
+        Returns
+        -------
+        codes : array of shape (n_samples, rank_)
+            In the floating dtype of X, float64 for others.
+        """
         check_is_fitted(self)
         X = plain(X)
         items = self._validated(X, fitting=False)
@@ -238,7 +264,18 @@ class LoRAE(
 
     @isolated()
     def inverse_transform(self, X: Any) -> NDArray[Any]:
-        """Return items in their own units and shape, of codes (n, rank_); images float, clipped to [0, 1]."""
+        """Return the items of codes.
+
+        Parameters
+        ----------
+        X : array of shape (n_samples, rank_)
+            Codes.
+
+        Returns
+        -------
+        items : array
+            In their own units and shape; images as floats, clipped to [0, 1].
+        """
         check_is_fitted(self)
         codes = check_array(plain(X), dtype=[np.float64, np.float32])
         if codes.shape[1] != self.rank_:
@@ -260,15 +297,6 @@ class LoRAE(
             raise ValueError("X: got NaN alone, expected observed entries")
         errors = squared_errors(self.model_, items.inputs, items.targets)
         return float(1 - np.average(errors, weights=items.error_weights) / self._spread(items))
-
-    def plot_spectrum(self, *, ax: Any = None, **style: Any) -> SpectrumDisplay:
-        """Draw the shares of the variance that codes keep, as by `SpectrumDisplay.from_estimator`, and return it."""
-        return SpectrumDisplay.from_estimator(self, ax=ax, **style)
-
-    @property
-    def n_components_(self) -> int:
-        """Width of the codes, as in PCA."""
-        return int(self.rank_)
 
     @property
     def _n_features_out(self) -> int:

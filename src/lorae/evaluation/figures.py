@@ -11,6 +11,7 @@ from PIL import Image
 
 from lorae.config.resolution import WITH_LINEAR_PATH
 from lorae.data import Dataset
+from lorae.documentation import EXPLAINED_VARIANCE, see
 from lorae.errors import DivergedError, ExplainedVarianceWarning, NotApplicableError
 from lorae.metrics.explained import affordable_rows, pca_error
 from lorae.metrics.ranks import visible
@@ -115,7 +116,7 @@ def explained_warning(explained: dict[str, Any] | None, network: str | None) -> 
     ours, pca = _shares_apart(explained["model"], explained["pca"])
     return ExplainedVarianceWarning(
         f"explained variance: the model keeps {ours} of the variance of test items, {complaint}: PCA with its "
-        f"{explained['rank']} directions keeps {pca}; {advice}",
+        f"{explained['rank']} directions keeps {pca}; {advice}{see(EXPLAINED_VARIANCE)}",
         settings={"epochs": "N", "network": "residual"},
     )
 

@@ -12,6 +12,7 @@ import torch.nn.functional as F  # noqa: N812 - the name that PyTorch users know
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from lorae.documentation import FEATURE_NETWORKS, see
 from lorae.errors import LoraeError, NotApplicableError
 from lorae.features.base import FeatureExtractor
 from lorae.features.resize import color_input
@@ -196,7 +197,7 @@ def _weights_file(weights: str | Path | None) -> bytes:
     except LoraeError as error:
         raise NotApplicableError(
             f"inception: cannot download its weights ({error}); fetch {URL} elsewhere and pass "
-            f"features_weights=PATH or put it at {cached}, or use features='lite0'",
+            f"features_weights=PATH or put it at {cached}, or use features='lite0'{see(FEATURE_NETWORKS)}",
             settings={"features_weights": "PATH", "features": "lite0"},
         ) from error
     write_atomically(cached, _checked(content, URL))

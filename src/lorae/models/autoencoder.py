@@ -49,9 +49,10 @@ class Forward:
 class Autoencoder(nn.Module):
     """Encoder, bottleneck and decoder, with a scaling of raw items in front.
 
-    `encode`, `decode` and `reconstruct` take NumPy arrays or tensors of any number of items and give back the same
-    kind, on the CPU; they run in evaluation mode, without gradients, chunk by chunk.
+    `encode`, `decode` and `reconstruct` take arrays or tensors of any number of items and return the same kind.
 
+    Examples
+    --------
     >>> model = Autoencoder(ModelSpec("mlp", (6,), latent_dim=2))
     >>> model.encode(np.zeros((5, 6), np.float32)).shape
     (5, 2)
@@ -244,14 +245,23 @@ class Autoencoder(nn.Module):
         """Return a smaller copy without M, whose latent has one coordinate for each direction that is kept.
 
         The directions are the `rank` leading principal axes of the latents of `items`, within the range of M: codes are
-        centered, uncorrelated and ordered by descending standard deviation over these items. Dropped directions are
-        decoded at their means, and the spectrum of the latent covariance keeps its leading part. None keeps all
-        singular values of M above 1e-6 of the largest, so that reconstructions stay the same up to rounding.
+        centered, uncorrelated and ordered by deviation over these items. Dropped directions are decoded at their means.
 
-        Items are raw training items, at least two, better a few times as many as latent_dim, with weights (n,) or None.
-        Raises LoraeError for a method without M, a decoder with spectral norms, a rank below 1 or above latent_dim, and
-        an M that is zero.
+        Parameters
+        ----------
+        items : array
+            Raw training items, at least two, better a few times as many as latent_dim.
+        rank : int, default=None
+            None keeps singular values of M above 1e-6 of the largest, so that reconstructions stay the same.
+        weights : array of shape (n,), default=None
 
+        Raises
+        ------
+        LoraeError
+            For no M, an M that is zero, spectral norms in the decoder, a rank below 1 or above latent_dim.
+
+        Examples
+        --------
         >>> spec = ModelSpec("mlp", (6,), latent_dim=4, bottleneck="linear")
         >>> items = np.random.default_rng(0).normal(size=(50, 6)).astype(np.float32)
         >>> Autoencoder(spec).truncate(items, rank=2).encode(items).shape

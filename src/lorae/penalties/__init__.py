@@ -4,6 +4,7 @@ A penalty `name` is the file `penalties/name.py` with
 
 - a docstring whose first line says what it penalizes,
 - `SOURCE`, the paper or book it comes from,
+- `EQUATION`, its formula in LaTeX, if the documentation is to show one,
 - `READS_BACK = True` where it waits for values from the GPU, which a CUDA graph cannot record,
 - `penalty(context)`, which takes a `PenaltyContext` and returns a scalar tensor, unweighted, with a gradient; or, for
   a penalty of M alone, `of_matrix(matrix)`, so that it can be linearized for some steps (`--penalty-every`).
@@ -48,6 +49,7 @@ class Penalty:
     of_matrix: bool = False  # a function of M alone
     reads_back: bool = False  # waits for values from the GPU
     function: Callable[[Any], Any] | None = None  # None before its module is imported
+    equation: str = ""  # LaTeX
 
 
 # Penalties of other packages that have been imported, and registered functions.
@@ -195,4 +197,11 @@ def _describe(name: str) -> Penalty:
             f"{path.name}: a penalty needs a docstring, SOURCE = '...' and penalty(context) or of_matrix(matrix)"
         )
     summary = summary.splitlines()[0].rstrip(".")
-    return Penalty(name, summary, source, "of_matrix" in functions, bool(constants.get("READS_BACK", False)))
+    return Penalty(
+        name,
+        summary,
+        source,
+        "of_matrix" in functions,
+        bool(constants.get("READS_BACK", False)),
+        equation=str(constants.get("EQUATION", "")),
+    )

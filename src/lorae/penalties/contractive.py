@@ -6,6 +6,7 @@ from lorae.linalg import squared_jacobian_norm
 from lorae.penalties._context import PenaltyContext
 
 SOURCE = "Rifai et al., ICML 2011"
+EQUATION = r"\lVert \partial E / \partial x \rVert^2"
 
 
 def penalty(context: PenaltyContext) -> Tensor:

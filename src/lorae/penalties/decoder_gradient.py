@@ -6,6 +6,7 @@ from lorae.linalg import squared_jacobian_norm
 from lorae.penalties._context import PenaltyContext
 
 SOURCE = "Ghosh et al., ICLR 2020 (arXiv:1903.12436), RAE-GP"
+EQUATION = r"\lVert \partial D / \partial z \rVert^2"
 
 
 def penalty(context: PenaltyContext) -> Tensor:

@@ -6,6 +6,7 @@ from torch import Tensor
 from lorae.penalties._context import PenaltyContext
 
 SOURCE = "Ghosh et al., ICLR 2020 (arXiv:1903.12436), RAE-L2"
+EQUATION = r"\frac{1}{2} \lVert \theta_D \rVert^2"
 
 
 def penalty(context: PenaltyContext) -> Tensor:

@@ -5,6 +5,7 @@ from torch import Tensor
 from lorae.penalties._context import PenaltyContext
 
 SOURCE = "Goodfellow, Bengio, Courville, Deep Learning, MIT Press 2016, section 14.2.1"
+EQUATION = r"\sum_i \lvert z_i \rvert"
 
 
 def penalty(context: PenaltyContext) -> Tensor:

@@ -5,6 +5,7 @@ from torch import Tensor
 from lorae.penalties._context import PenaltyContext
 
 SOURCE = "Ghosh et al., ICLR 2020 (arXiv:1903.12436), L_Z of the RAE loss"
+EQUATION = r"\frac{1}{2} \lVert z \rVert^2"
 
 
 def penalty(context: PenaltyContext) -> Tensor:

@@ -6,6 +6,7 @@ from torch import Tensor
 from lorae.linalg import spectral_penalty
 
 SOURCE = "Fazel, Hindi, Boyd, American Control Conference 2003"
+EQUATION = r"\sum_i \log(1 + 10\,\sigma_i)"
 READS_BACK = True
 
 # Singular values above this size count. Singular values of M start around 1 (from the identity, or up to 1.15 from

@@ -5,6 +5,7 @@ from torch import Tensor
 from lorae.penalties._context import PenaltyContext
 
 SOURCE = "Chen and Fuge, ICLR 2024 (arXiv:2404.17773)"
+EQUATION = r"\left(\prod_{i=1}^{l} (s_i + 0.01)\right)^{1/l}"
 
 # Added to each deviation, since one flat direction would otherwise cancel the penalty on all others; the value in the
 # authors' code. Their decoder is spectrally normalized: without a bound on its slopes it can undo any shrinking of the

@@ -7,6 +7,7 @@ from lorae.errors import LoraeError
 from lorae.penalties._context import PenaltyContext
 
 SOURCE = "Zeng et al., Machine Learning: Science and Technology 2024 (arXiv:2305.01090)"
+EQUATION = r"\frac{1}{2} \sum_k \lVert M_k \rVert^2"
 
 
 def penalty(context: PenaltyContext) -> Tensor:

@@ -5,6 +5,7 @@ from torch import Tensor
 from lorae.linalg import spectral_penalty
 
 SOURCE = "Zhang, Annals of Statistics 38, 2010"
+EQUATION = r"\sum_i \left(b_i - b_i^2 / 4\right), \; b_i = \min(\sigma_i, 2)"
 READS_BACK = True
 
 # The slope at zero; 1 is the nuclear norm's, so that the weights of both compare.

@@ -7,6 +7,7 @@ from lorae.penalties._context import PenaltyContext
 from lorae.randomness import randn_like
 
 SOURCE = "Tolstikhin et al., ICLR 2018 (arXiv:1711.01558), algorithm 2"
+EQUATION = r"\operatorname{MMD}^2(z, \mathcal{N}(0, 1))"
 
 # Kernels C / (C + |a - b|^2) with C = 2 latent_dim s: at s = 1 the mean squared distance of two normal points. The
 # paper has that one; the sum over scales is its authors' code, so that distant latents get a gradient as well.

@@ -5,6 +5,7 @@ from torch import Tensor
 from lorae.linalg import nuclear_norm
 
 SOURCE = "Mazumder et al., WACV 2024 (arXiv:2310.16194), equation 1"
+EQUATION = r"\lVert M \rVert_* = \sum_i \sigma_i"
 
 
 def of_matrix(matrix: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from torch import Tensor
 from lorae.linalg import spectral_penalty
 
 SOURCE = "Mohan and Fazel, Journal of Machine Learning Research 13, 2012"
+EQUATION = r"\sum_i (\sigma_i^2 + 10^{-6})^{1/4}"
 READS_BACK = True
 
 # Exponent: 1 is the nuclear norm, 0 the rank.

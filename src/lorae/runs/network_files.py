@@ -4,6 +4,7 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lorae.documentation import OWN_CODE, see
 from lorae.errors import LoraeError
 from lorae.runs.schema import Config
 from lorae.system.files import read_file, write_atomically
@@ -41,7 +42,7 @@ def open_networks(folder: Path, config: Config, modules: tuple[Any, Any], *, tru
     if not trust_code:
         raise LoraeError(
             f"{owned}; pass encoder= and decoder=, or trust_code=True to import the file in its folder {FOLDER}/, "
-            "which can do anything that you can",
+            f"which can do anything that you can{see(OWN_CODE)}",
             settings={"trust_code": True},
         )
     ((file, digest),) = source.files.items()
