@@ -2,17 +2,15 @@
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
+from starlette.testclient import TestClient
 from torch import nn
 
 import lorae
-
-pytest.importorskip("starlette", reason="the extra `explore` is not installed")
-
-from starlette.testclient import TestClient
-
 from lorae.explorer.app import make_app
 from lorae.explorer.session import Session
 from lorae.runs import Run
+from tests.conftest import save_blank
 
 FAST = {"epochs": 1, "batch_size": 16, "latent_dim": 4, "width": 0.125, "quiet": True}
 
@@ -60,6 +58,7 @@ def explored(images, vectors, tmp_path_factory):
     folder = tmp_path_factory.mktemp("explored")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LORAE_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+        patch.setattr(Figure, "savefig", save_blank)
         for kind in KINDS:
             _train(kind, folder, images, vectors)
     return folder
