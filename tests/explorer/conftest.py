@@ -10,6 +10,7 @@ import lorae
 from lorae.explorer.app import make_app
 from lorae.explorer.session import Session
 from lorae.runs import Run
+from tests.conftest import save_blank
 
 FAST = {"epochs": 1, "batch_size": 16, "latent_dim": 4, "width": 0.125, "quiet": True}
 
