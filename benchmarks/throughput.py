@@ -21,7 +21,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 RECORDS = ROOT / "results" / "benchmarks" / "throughput"  # a file for each kind of processor
-README = ROOT / "README.md"
+PAGE = ROOT / "docs" / "performance.md"
 BEGIN, END = "<!-- speed -->", "<!-- end of speed -->"
 BATCH, LATENT_DIM, PENALTY = 32, 128, 1e-4
 # Long enough for the slowdown of a plain loop when averages of Adam fade into denormal numbers (from step 600 on).
@@ -108,7 +108,7 @@ def measure(name: str, steps: int) -> dict[str, float]:
 
 
 def main() -> None:
-    """Run all rounds, print the table, write the record and the README's table."""
+    """Run all rounds, print the table, write the record and the table of docs/performance.md."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--steps", type=int, default=STEPS)
@@ -117,10 +117,10 @@ def main() -> None:
         choices=CONTESTANTS,
         help="measure one, in this process (used by itself)",
     )
-    parser.add_argument("--draw-only", action="store_true", help="draw the README's table, measure nothing")
+    parser.add_argument("--draw-only", action="store_true", help="draw the table of the page, measure nothing")
     options = parser.parse_args()
     if options.draw_only:
-        write_readme()
+        write_page()
         return
     if options.contestant:
         settings = CONTESTANTS[options.contestant]
@@ -145,15 +145,15 @@ def main() -> None:
     }
     RECORDS.mkdir(parents=True, exist_ok=True)
     (RECORDS / f"{here['bfloat16_unit']}.json").write_text(json.dumps(record, indent=2) + "\n")
-    write_readme()
+    write_page()
 
 
-def write_readme() -> None:
-    """Write the tables of all records to the README, each under the processor that it was measured on."""
+def write_page() -> None:
+    """Write the tables of all records to the page, each under the processor that it was measured on."""
     records = [json.loads(path.read_text()) for path in sorted(RECORDS.glob("*.json"))]
     parts = [f"On {describe(record['machine'])}:\n\n{table(record['summary'])}" for record in records]
-    before, rest = README.read_text().split(BEGIN)
-    README.write_text("\n".join([before + BEGIN, "\n\n".join(parts), END + rest.split(END)[1]]))
+    before, rest = PAGE.read_text().split(BEGIN)
+    PAGE.write_text("\n".join([before + BEGIN, "\n\n".join(parts), END + rest.split(END)[1]]))
 
 
 def describe(machine: dict[str, Any]) -> str:
@@ -176,7 +176,7 @@ def summarise(name: str, rounds: list[dict[str, dict[str, float]]]) -> dict[str,
 
 
 def table(rows: dict[str, dict[str, float]]) -> str:
-    """Return the README's table, in Markdown."""
+    """Return the table of the page, in Markdown."""
     lines = ["| | images a second | times the plain loop (range) | peak memory |", "|---|---|---|---|"]
     for name, row in rows.items():
         spread = f"{row['ratio']:.2f} ({row['ratio_low']:.2f} to {row['ratio_high']:.2f})"

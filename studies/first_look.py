@@ -1,7 +1,7 @@
-"""Train AE, IRMAE and LoRAE for three epochs on MNIST: spectra and ranks, for the README.
+"""Train AE, IRMAE and LoRAE for three epochs on MNIST: spectra and ranks, for docs/rank.md and the README.
 
 `make study-first-look` trains the missing runs (about ten minutes on 2 cores; an interrupted run is continued), writes
-`results/first-look/`, and draws the README's picture of the spectra and its table.
+`results/first-look/`, and draws the README's picture of the spectra and the table of docs/rank.md.
 """
 
 from typing import Any
@@ -10,7 +10,7 @@ from lorae.plotting.plots import plot_spectrum
 from studies import common
 
 STUDY = "first-look"
-PICTURE = "docs/images/spectra.png"
+PICTURE, PAGE = "docs/images/spectra.png", "docs/rank.md"
 EPOCHS = 3  # enough to see where the spectra end; the paper trains 50
 # Name in the legend -> settings.
 MODELS: dict[str, dict[str, Any]] = {
@@ -19,7 +19,7 @@ MODELS: dict[str, dict[str, Any]] = {
     "LoRAE 1e-4": {"method": "lorae", "penalty": 1e-4},
     "LoRAE 1e-3": {"method": "lorae", "penalty": 1e-3},
 }
-# The README shows the reconstructions of this model.
+# The page shows the reconstructions of this model.
 PICTURED = "LoRAE 1e-4"
 
 
@@ -52,7 +52,7 @@ def _row(record: common.Record) -> list[str]:
 
 
 def draw() -> None:
-    """Draw the README's picture and table."""
+    """Draw the picture and the table of the page."""
     records = common.read_records(STUDY, list(MODELS))
     spectra = {record["name"]: record["result"]["evaluation"]["rank"] for record in records}
     plot_spectrum(
@@ -60,7 +60,7 @@ def draw() -> None:
         common.ROOT / PICTURE,
         ranks={name: found["rank"] for name, found in spectra.items()},
     )
-    common.write_section(common.README, "first look", table(records))
+    common.write_section(PAGE, "first look", table(records))
 
 
 if __name__ == "__main__":

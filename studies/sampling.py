@@ -1,7 +1,7 @@
-"""Train an autoencoder and two LoRAEs for six epochs on MNIST and measure their samples, for the README.
+"""Train an autoencoder and two LoRAEs for six epochs on MNIST and measure their samples, for docs/samples.md.
 
 `make study-sampling` trains and measures the missing runs (half an hour on 2 cores; an interrupted run is continued),
-writes `results/sampling/`, and draws the README's table of samples.
+writes `results/sampling/`, and draws the table of the page.
 """
 
 from typing import Any
@@ -10,14 +10,14 @@ import lorae
 from lorae.reports.comparison import COLUMNS, Column, lookup
 from studies import common
 
-STUDY = "sampling"
+STUDY, PAGE = "sampling", "docs/samples.md"
 EPOCHS = 6  # the order of the models under a Gaussian no longer changes after six
 MODELS: dict[str, dict[str, Any]] = {
     "AE": {"method": "ae"},
     "LoRAE 1e-4": {"method": "lorae", "penalty": 1e-4},
     "LoRAE 1e-3": {"method": "lorae", "penalty": 1e-3},
 }
-# The README shows the samples of this model.
+# The page shows the samples of this model.
 PICTURED = "LoRAE 1e-3"
 SHOWN = (
     "rank",
@@ -65,8 +65,8 @@ def _cell(evaluation: dict[str, Any], column: Column) -> str:
 
 
 def draw() -> None:
-    """Draw the README's table."""
-    common.write_section(common.README, "sampling", table(common.read_records(STUDY, list(MODELS))))
+    """Draw the table of the page."""
+    common.write_section(PAGE, "sampling", table(common.read_records(STUDY, list(MODELS))))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Draw docs/dimension.md and the README's table of dimensions from the records of `make study-dimension`."""
+"""Draw docs/dimension.md from the records of `make study-dimension`."""
 
 from lorae.reproduction.dimension import benchmark
 from lorae.reproduction.dimension.tables import markdown, shares_table
@@ -10,10 +10,10 @@ PAGE = "docs/dimension.md"
 
 
 def draw() -> None:
-    """Draw the plot beside the records, the table of the page, and the README's table."""
+    """Draw the plot beside the records, and the tables of the page."""
     folder = common.results_folder(STUDY)
     records = ResultStore(folder).records()
     benchmark.draw(records, folder)
     estimates = benchmark.current_estimates(records)
     common.write_section(PAGE, STUDY, markdown(estimates))
-    common.write_section(common.README, STUDY, shares_table(estimates))
+    common.write_section(PAGE, f"{STUDY}-shares", shares_table(estimates))

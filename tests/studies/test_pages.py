@@ -78,10 +78,10 @@ def test_the_tables_of_the_exact_rank_are_drawn_from_their_records():
 
 
 @pytest.mark.parametrize("module", [first_look, sampling])
-def test_tables_of_the_readme_are_drawn_from_the_records(module):
+def test_tables_are_drawn_from_the_records(module):
     records = common.read_records(module.STUDY, list(module.MODELS))
     assert [record["name"] for record in records] == list(module.MODELS)
-    assert module.table(records) in (ROOT / "README.md").read_text()
+    assert module.table(records) in (ROOT / module.PAGE).read_text()
 
 
 @pytest.mark.parametrize("part", [results.QUICK, results.FULL], ids=lambda part: part.preset)
