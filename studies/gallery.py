@@ -46,7 +46,8 @@ def run(name: str) -> None:
     before = script_hash(name)
     with tempfile.TemporaryDirectory() as folder:
         shutil.copy(SCRIPTS / "matplotlibrc", folder)
-        environment = os.environ | {"MPLBACKEND": "agg", "OMP_NUM_THREADS": "1"}
+        source = str(common.ROOT / "src")  # the package of this checkout, whichever is installed
+        environment = os.environ | {"MPLBACKEND": "agg", "OMP_NUM_THREADS": "1", "PYTHONPATH": source}
         command = [sys.executable, str(SCRIPTS / f"{name}.py")]
         printed = subprocess.run(command, cwd=folder, env=environment, check=True, text=True, stdout=subprocess.PIPE)
         save(Path(folder) / f"{name}.png", picture_path(name), before)
