@@ -45,7 +45,7 @@ def test_the_penalty_example_is_the_one_that_the_tests_add():
 @pytest.mark.parametrize("command", COMMANDS)
 def test_commands_are_understood(command):
     words = [word.replace("frobenius", "nuclear") for word in shlex.split(command)[1:]]
-    if words == ["train", "--help"]:
+    if words == ["--help"]:
         return
     assert cli.build_parser().parse_args(words).command
 
