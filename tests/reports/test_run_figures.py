@@ -15,6 +15,7 @@ from PIL import Image
 from lorae.cli.parser import build_parser
 from lorae.errors import LoraeWarning
 from lorae.plotting.image_grids import plot_grid
+from lorae.reports.formatting import number
 from lorae.reports.next_steps import next_steps
 from lorae.reports.report import write_report
 from lorae.reports.run_view import load_all
@@ -82,7 +83,8 @@ def test_images_are_shown_eight_in_a_row_with_every_figure(tmp_path):
     ]
     assert "axis 1: 50.0% of the variance" in page.text
     assert "Errors of 50 test images: half are below 0.07" in page.text
-    assert "0.5 to 0.2855" in page.text
+    ends = [number(float(error)) for error in of_images().worst_errors[[0, -1]]]
+    assert f"largest errors, {ends[0]} to {ends[1]}, above" in page.text
     assert "Codes of 1,000 test images along the first two principal axes of the latents, by class." in page.text
     # Rows: four of pairs, one of the worst, one of the best, two of axes. Images are 96 pixels wide, with gaps of 4.
     assert sizes(page) == [(796, 196)] * 6 + [(796, 96)] * 2
@@ -116,8 +118,8 @@ def test_the_size_of_a_page_is_bounded_whatever_the_images(tmp_path):
         path = run / "figures" / f"{name}.png"
         plot_grid(noise(100, 3, 8, 8), path)
         write_array(noise(50, 12, 3, 64, 64) if "inter" in name else noise(300, 3, 64, 64), path)
-    for number in range(9):
-        Image.fromarray(noise(3000, 3000, 3)).save(run / "figures" / f"own-{number}.png", compress_level=0)
+    for place in range(9):
+        Image.fromarray(noise(3000, 3000, 3)).save(run / "figures" / f"own-{place}.png", compress_level=0)
     page = page_of(
         run, dataclasses.replace(of_images((3, 64, 64)), traversals=noise(6, 8, 3, 64, 64), shares=np.ones(6))
     )
@@ -202,7 +204,7 @@ def test_a_run_without_an_encoder_has_its_samples_alone(tmp_path):
     page = Page(write_report([run]))
     assert "Samples from the prior" in page.text
     assert "not finished" not in page.text
-    assert "Rank – of 128 Not measured: the method has no encoder." in page.text
+    assert "of 128 Not measured: the method has no encoder." in page.text
     assert "lorae sample" in page.text
     assert "lorae reconstruct" not in page.text
     assert sizes(page) == [(796, 796)]
