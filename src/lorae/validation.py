@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from lorae.errors import LoraeError, did_you_mean, unknown_name
+from lorae.errors import LoraeError, did_you_mean, shown, unknown_name
 
 Table = TypeVar("Table")
 
@@ -28,7 +28,7 @@ class Rule:
         except LoraeError as error:  # a part of the value has a rule of its own
             message = str(error)
         except INVALID:
-            message = f"{name}: got {value!r}, expected {self.expected}"
+            message = f"{name}: got {shown(value)}, expected {self.expected}"
         raise LoraeError(f"{message} (from {origin}){did_you_mean(value, self.choices)}", argument=name)
 
 
@@ -177,7 +177,7 @@ def mapping(title: str, words: str, known: Callable[[], list[str]], rule_of: Cal
         try:
             return rule_of(name).parse(part)
         except INVALID:
-            raise LoraeError(f"{title}.{name}: got {part!r}, expected {rule_of(name).expected}") from None
+            raise LoraeError(f"{title}.{name}: got {shown(part)}, expected {rule_of(name).expected}") from None
 
     return Rule(f"a mapping from {words}", parse)
 

@@ -8,9 +8,10 @@ from lorae.api.finishing import report
 from lorae.api.loading import as_run, check_argument, dataset_of, given_items, kept_items, origin_of_argument
 from lorae.api.writing import into_run
 from lorae.config.evaluation_settings import EvaluationSettings
-from lorae.errors import LoraeError, MissingDataError
+from lorae.errors import LoraeError, MissingDataError, shell_command
 from lorae.runs.run import Run
 from lorae.system.faults import tolerated
+from lorae.system.signals import Interrupted
 from lorae.validation import interval, optional, real, whole
 
 if TYPE_CHECKING:
@@ -167,7 +168,11 @@ def evaluate(
     asked = EvaluationSettings.from_values(settings, origin_of_argument)
     names = [name.strip() for name in only.split(",")] if isinstance(only, str) else only
     measure(run, run.load_model(), dataset_of(run, data), asked, only=names, quiet=quiet)
-    report(run)
+    try:
+        report(run)
+    except KeyboardInterrupt:
+        command = shell_command("report", run.path)
+        raise Interrupted(f"after the measurements, which are stored; write the report with `{command}`") from None
     return run.evaluation()
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from lorae.errors import LoraeError
 from lorae.runs.schema import Config
 from lorae.system.files import read_file, write_atomically
+from lorae.system.records import check_type
 
 if TYPE_CHECKING:
     from lorae.models.own_networks import OwnNetworks
@@ -34,6 +35,7 @@ def open_networks(folder: Path, config: Config, modules: tuple[Any, Any], *, tru
         return None
     if given:
         return OwnNetworks.from_modules(*modules)
+    check_type(record, NetworkSource, folder / "config.json: network")
     source = NetworkSource(**record)
     owned = f"run: {str(folder)!r} has networks of your own ({source.name})"
     if source.built_by is None:

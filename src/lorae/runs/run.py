@@ -25,11 +25,11 @@ from lorae.runs.model_files import (
     write_weights,
 )
 from lorae.runs.network_files import open_networks, write_networks
-from lorae.runs.schema import SCHEMA, Checkpoint, Config, TrainingState, read_record, upgrade, write_record
+from lorae.runs.schema import SCHEMA, Checkpoint, Config, TrainingState, as_checkpoint, read_record, write_record
 from lorae.runs.statistics_file import StatisticsFile
 from lorae.runs.summary import summarize
 from lorae.system.faults import reason_of, tolerated
-from lorae.system.files import CannotWriteError, read_file, staged_folder, try_lock, wait_for_lock
+from lorae.system.files import CannotWriteError, read_file, staged_folder, sweep, try_lock, wait_for_lock
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -75,7 +75,10 @@ class Run:
     def refuse_existing(path: str | Path) -> None:
         """Raise LoraeError if `path` exists: a run is never overwritten."""
         path = Path(path)
-        blocking = next(parent for parent in (path.absolute(), *path.absolute().parents) if parent.exists())
+        try:
+            blocking = next(parent for parent in (path.absolute(), *path.absolute().parents) if parent.exists())
+        except OSError as error:  # of a name that is too long
+            raise LoraeError(f"out: cannot use {str(path)!r}: {reason_of(error)}") from None
         if not blocking.is_dir() and blocking != path.absolute():
             raise LoraeError(f"out: {str(path)!r} would lie below {str(blocking)!r}, which is no folder")
         if path.exists() and not (path.is_dir() and not any(path.iterdir())):
@@ -110,10 +113,16 @@ class Run:
     @cached_property
     def config(self) -> Config:
         """Content of `config.json`."""
-        config = read_record("config", self.path / "config.json")
-        if not isinstance(config.get("settings"), dict):
-            raise LoraeError(f"{self.path / 'config.json'}: expected a key 'settings'")
-        return cast(Config, config)
+        return cast(Config, read_record("config", self.path / "config.json"))
+
+    def fact(self, *place: str) -> Any:
+        """Return an entry of `config.json`, as in `fact("data", "name")`; LoraeError if it is missing."""
+        value: Any = self.config
+        for depth, name in enumerate(place, start=1):
+            if name not in value:
+                raise LoraeError(f"{self.path / 'config.json'}: {'.'.join(place[:depth])} is missing; restore the file")
+            value = value[name]
+        return value
 
     @cached_property
     def settings(self) -> Settings:
@@ -128,11 +137,12 @@ class Run:
     @property
     def threads(self) -> int:
         """Number of CPU threads that the run was begun with; sums of floats depend on it."""
-        return self.config["machine"]["threads"]
+        threads: int = self.fact("machine", "threads")
+        return threads
 
     def update_data_root(self, data_root: str) -> None:
         """Change `config.json` after the files of the data were moved to another folder."""
-        words = shlex.split(self.config["command"])
+        words = shlex.split(self.fact("command"))
         if "--data-root" in words:
             words[words.index("--data-root") + 1] = data_root
         self.config["command"] = shlex.join(words)
@@ -148,7 +158,7 @@ class Run:
         for name in ("model.json", "evaluation.json"):
             (self.path / name).unlink(missing_ok=True)
         self._unwritten_results.clear()
-        before = {"epochs": self.config["settings"]["epochs"]}
+        before = {"epochs": self.settings.epochs}
         self.config["extended"] = [*self.config.get("extended", []), before]
         self.config["settings"]["epochs"] = epochs
         write_config(self.path, self.config)
@@ -168,6 +178,10 @@ class Run:
         """Drop the lines after `step`, which a resumed run writes again."""
         self._statistics.replace([record for record in self.stats() if record["step"] <= step])
 
+    def copy_stats(self, run: "Run") -> None:
+        """Replace the statistics by those of another run."""
+        self._statistics.replace(run.stats())
+
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Keep other processes from training the same run; raise LoraeError if one does."""
@@ -175,6 +189,8 @@ class Run:
         if lock is None:
             raise LoraeError(f"run: {str(self.path)!r} is being trained by another process")
         try:
+            for folder in (self.path, *(path for path in self.path.rglob("*") if path.is_dir())):
+                sweep(folder)
             yield
         finally:
             lock.release()
@@ -207,7 +223,7 @@ class Run:
             content = read_file(self.checkpoint_path)
             check_archive(content)
             state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-            checkpoint = cast(Checkpoint, upgrade("checkpoint", state, self.checkpoint_path))
+            checkpoint = as_checkpoint(state, self.checkpoint_path)
             # A setting that is younger than the checkpoint had its default.
             theirs, ours = Settings().to_json() | checkpoint["settings"], self.settings.to_json()
         except LoraeError:
@@ -315,7 +331,7 @@ class Run:
                 copy = Run.create(
                     tempfile.mkdtemp(prefix=f"{self.path.name}-", dir=place()), self.config, self.networks
                 )
-                copy._statistics.replace(self.stats())
+                copy.copy_stats(self)
                 if (self.path / "path").exists():
                     shutil.copytree(self.path / "path", copy.path / "path")
                 return copy

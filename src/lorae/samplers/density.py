@@ -14,6 +14,7 @@ from lorae.isolation import isolated
 from lorae.linalg import principal_axes
 from lorae.system.faults import reason_of
 from lorae.system.files import read_file, write_atomically
+from lorae.system.memory import check_unpacked
 
 Array = NDArray[np.float64]
 
@@ -114,7 +115,9 @@ class Density:
     def load(cls, path: Path) -> "Density":
         """Read the density that `save` wrote."""
         try:
-            with np.load(io.BytesIO(read_file(path)), allow_pickle=False) as arrays:
+            content = read_file(path)
+            check_unpacked(io.BytesIO(content), "its arrays")
+            with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
                 space = Subspace(arrays["origin"], arrays["basis"], float(arrays["scale"]), float(arrays["dropped"]))
                 weights, means, factors = arrays["weights"], arrays["means"], arrays["factors"]
                 return cls(str(arrays["sampler"]), space, weights, means, factors, json.loads(str(arrays["notes"])))
