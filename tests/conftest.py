@@ -33,13 +33,14 @@ def _private_penalties(monkeypatch):
 @pytest.fixture
 def blank_figures(monkeypatch):
     """White figures, for files of tests that look at none: to draw them takes several times as long as to train."""
-
-    def save_blank(figure, file, **options):
-        Image.new("1", figure.canvas.get_width_height(), 1).save(file, "png")
-
     drawn = Figure.savefig
     monkeypatch.setattr(Figure, "savefig", save_blank)
     return drawn
+
+
+def save_blank(figure, file, **options):
+    """Write a white figure of the size of a figure."""
+    Image.new("1", figure.canvas.get_width_height(), 1).save(file, "png")
 
 
 @pytest.fixture(scope="session")

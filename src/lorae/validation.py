@@ -10,6 +10,8 @@ from lorae.errors import LoraeError, did_you_mean, shown, unknown_name
 
 Table = TypeVar("Table")
 
+# Whole numbers are sizes, counts and seeds, of which no package takes larger ones.
+LARGEST_WHOLE = 2**63 - 1
 INVALID = (ValueError, TypeError, OverflowError)
 
 
@@ -48,7 +50,7 @@ def whole(minimum: int, maximum: float = math.inf) -> Rule:
 
     def parse(value: Any) -> int:
         number = _number(value)
-        _require(number.is_integer() and minimum <= number <= maximum)
+        _require(number.is_integer() and minimum <= number <= min(maximum, LARGEST_WHOLE))
         return int(number)
 
     upper = "" if math.isinf(maximum) else f" and at most {maximum}"

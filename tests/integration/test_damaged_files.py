@@ -18,6 +18,7 @@ import zipfile
 import numpy as np
 import pytest
 import yaml
+from matplotlib.figure import Figure
 from PIL import Image
 
 import lorae
@@ -27,6 +28,7 @@ from lorae.errors import LoraeError
 from lorae.reproduction.jobs.store import Job, ResultStore
 from lorae.runs import Run
 from lorae.runs.schema import Config
+from tests.conftest import save_blank
 from tests.edited_records import read_edited
 from tests.integration.damage import damaged_bytes, forged_record
 
@@ -148,10 +150,12 @@ def work(written, image_file, tmp_path_factory):
     place = tmp_path_factory.mktemp("work")
     shutil.copy(written / "codes.npy", place)
     known = {}
-    for words in commands(place, image_file):
-        fresh(place, written)
-        known[words[0]] = result(words, place)
-        assert known[words[0]][0] == 0, words
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Figure, "savefig", save_blank)
+        for words in commands(place, image_file):
+            fresh(place, written)
+            known[words[0]] = result(words, place)
+            assert known[words[0]][0] == 0, words
     return place, known
 
 
@@ -467,7 +471,7 @@ def test_damaged_records_of_a_study_are_noticed_or_measured_anew(name, count, tm
         found = refused(store.finished)
         if found is not None:
             store.state(jobs)
-            assert forged or all(expected.get(key) == record for key, record in found.items())
+            assert forged or all(expected[key].items() <= record.items() for key, record in found.items())
 
     campaign(count, 10, content, check, forge=True)
 

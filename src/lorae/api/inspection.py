@@ -61,7 +61,7 @@ def spectrum(
     tolerance = check_argument(real(0.0, 1.0, exclusive=True), "tolerance", tolerance)
     run = as_run(run)
     stored = run.evaluation().get("rank", {}) if run.finished and data is None else {}
-    if "eigenvalues" in stored:
+    if {"eigenvalues", "n", "split"} <= stored.keys():
         values = np.asarray(stored["eigenvalues"], dtype=np.float64)
         result = Spectrum(values, stored["n"], stored["split"], tolerance)
     else:

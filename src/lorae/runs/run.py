@@ -38,6 +38,10 @@ if TYPE_CHECKING:
     from lorae.models.own_networks import OwnNetworks
 
 
+# Key of `evaluation.json` for the number of lines of `stats.jsonl`, by which a cut one is noticed; None: not known.
+LOG_LINES = "log_lines"
+
+
 class Run:
     """A run folder: `config.json`, `stats.jsonl`, `checkpoints/`, `model.safetensors`, `evaluation.json`, `figures/`.
 
@@ -158,7 +162,7 @@ class Run:
         for name in ("model.json", "evaluation.json"):
             (self.path / name).unlink(missing_ok=True)
         self._unwritten_results.clear()
-        before = {"epochs": self.settings.epochs}
+        before = {"epochs": self.fact("settings", "epochs")}
         self.config["extended"] = [*self.config.get("extended", []), before]
         self.config["settings"]["epochs"] = epochs
         write_config(self.path, self.config)
@@ -172,7 +176,8 @@ class Run:
 
     def stats(self, event: str | None = None) -> Iterator[dict[str, Any]]:
         """Yield the lines of `stats.jsonl`, or those of one event (`step` or `epoch`)."""
-        return self._statistics.read(event)
+        record = self._evaluation_record() if self.finished else {}
+        return self._statistics.read(event, record.get(LOG_LINES))
 
     def truncate_stats(self, step: int) -> None:
         """Drop the lines after `step`, which a resumed run writes again."""
@@ -308,11 +313,15 @@ class Run:
 
     def evaluation(self) -> dict[str, Any]:
         """Return the content of `evaluation.json` by measure, with results that could not be written."""
-        path = self.path / "evaluation.json"
-        record = read_record("evaluation", path) if path.exists() else {}
-        record.pop("schema", None)
+        record = self._evaluation_record()
+        for name in ("schema", LOG_LINES):
+            record.pop(name, None)
         entries = record | self._unwritten_results
         return {name: entry for name, entry in entries.items() if entry is not None}
+
+    def _evaluation_record(self) -> dict[str, Any]:
+        path = self.path / "evaluation.json"
+        return read_record("evaluation", path) if path.exists() else {}
 
     def add_to_evaluation(self, results: Mapping[str, Any]) -> None:
         """Add or replace entries of `evaluation.json`, after other writers; None removes one, unwritten ones stay."""
@@ -321,7 +330,8 @@ class Run:
             with contextlib.suppress(CannotWriteError):  # the write below says it in its own words
                 place = self.path / "checkpoints" / ".evaluation.lock"
                 stack.enter_context(wait_for_lock(place, f"run: cannot write to {str(self.path)!r}", ""))
-            write_record(self.path / "evaluation.json", self.evaluation())
+            lines = self._evaluation_record().get(LOG_LINES) if self.finished else self._statistics.lines
+            write_record(self.path / "evaluation.json", {**self.evaluation(), LOG_LINES: lines})
         self._unwritten_results.clear()
 
     def copied(self) -> "Run":

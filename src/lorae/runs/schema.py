@@ -212,6 +212,7 @@ class Evaluation(TypedDict, total=False):
     schedule: Search | PathResult | None
     stopping: Stopping | None
     skipped: dict[str, str] | None
+    log_lines: int | None  # of `stats.jsonl` at the end of the training
 
 
 class _Statistic(TypedDict):

@@ -36,12 +36,26 @@ class StatisticsFile:
             with contextlib.suppress(OSError):
                 os.truncate(self.path, size)  # a full disk may have taken a part of a line
 
-    def read(self, event: str | None = None) -> Iterator[dict[str, Any]]:
-        """Yield the records, or those of one event; LoraeError with the first line that is none."""
+    @property
+    def lines(self) -> int:
+        """Number of complete lines of the file."""
+        return self._content().count(b"\n")
+
+    def _content(self) -> bytes:
         try:
-            content = read_file(self.path, LARGEST_STATISTICS) if self.path.exists() else b""
+            return read_file(self.path, LARGEST_STATISTICS) if self.path.exists() else b""
         except OSError as error:
             raise LoraeError(f"{self.path}: cannot be read ({reason_of(error)})") from None
+
+    def read(self, event: str | None = None, expected: int | None = None) -> Iterator[dict[str, Any]]:
+        """Yield the records, or those of one event; LoraeError with the first line that is none.
+
+        expected: number of lines, where it is known; LoraeError for another one
+        """
+        content = self._content()
+        found = content.count(b"\n")
+        if expected not in (None, found):
+            raise LoraeError(f"{self.path}: has {found} lines, expected {expected}: it was cut after the training")
         # A kill may have cut off the last line, which is left out, even within a character: hence bytes.
         *lines, _ = (content + "".join(self._unwritten).encode()).split(b"\n")
         for number, line in enumerate(lines, start=1):

@@ -28,7 +28,7 @@ def check_size(size: int, what: str) -> None:
     available = memory()
     if available is not None and size > available:
         sizes = f"{size / 2**30:,.1f} GiB of memory, expected at most {available / 2**30:,.1f} GiB"
-        raise LoraeError(f"{what} take {sizes}; take fewer or smaller items")
+        raise LoraeError(f"{what} take {sizes}")
 
 
 def check_unpacked(archive: "Path | IO[bytes]", what: str) -> None:
