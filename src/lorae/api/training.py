@@ -277,6 +277,20 @@ def _callbacks(settings: Settings, callbacks: "Sequence[object]") -> "Callbacks"
 def _fit(
     run: Run, dataset: "Dataset", quiet: bool, callbacks: "Callbacks", objective: "Objective | None" = None
 ) -> Run:
+    """Train a run that has its folder to the end; an interrupt at any moment says how to go on."""
+    try:
+        return _fit_and_measure(run, dataset, quiet, callbacks, objective)
+    except Interrupted:
+        raise
+    except KeyboardInterrupt:
+        command = shell_command("resume", run.path)
+        state = "after the end: the run is finished" if run.finished else f"{run.path}; continue it with `{command}`"
+        raise Interrupted(state) from None
+
+
+def _fit_and_measure(
+    run: Run, dataset: "Dataset", quiet: bool, callbacks: "Callbacks", objective: "Objective | None"
+) -> Run:
     from lorae.evaluation.figures import explained_warning
     from lorae.training.pca_floor import with_pca_floor
     from lorae.training.schedule_factory import unmet_target

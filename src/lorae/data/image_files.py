@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Protocol, TypeVar
 
 from lorae.errors import LoraeError
+from lorae.system.faults import reason_of
 from lorae.system.files import read_file
 from lorae.system.progress import progress_bar
 
@@ -60,8 +61,8 @@ def open_store(path: Path) -> Iterator[ImageStore]:
         return
     try:
         archive = zipfile.ZipFile(path)
-    except (OSError, zipfile.BadZipFile) as error:
-        raise LoraeError(f"{path}: not a readable zip file ({error})") from error
+    except Exception as error:  # zipfile raises many kinds for a damaged file
+        raise LoraeError(f"{path}: not a readable zip file ({reason_of(error)})") from error
     with archive:
         yield _with_images(ZipStore(archive), path)
 
