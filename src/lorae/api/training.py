@@ -23,7 +23,8 @@ from lorae.api.truncation import continue_truncation
 from lorae.config.resolution import resolve, with_epochs
 from lorae.config.settings import ARRAY, RANK_GOALS, Settings, use_current_names
 from lorae.errors import LoraeError, LoraeWarning, shell_command
-from lorae.runs.run import Run, write_config
+from lorae.runs.network_files import write_config
+from lorae.runs.run import Run
 from lorae.runs.schema import Config
 from lorae.system.files import writing
 from lorae.system.signals import Interrupted

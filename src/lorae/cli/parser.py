@@ -10,7 +10,7 @@ from typing import Any, Literal
 from lorae import __version__
 from lorae.cli import derive, inspect, reproduce, train
 from lorae.cli.arguments import Parser, join_negative_numbers, show_warning
-from lorae.cli.output import Output, accept_all_characters, flush, show
+from lorae.cli.output import Output, accept_all_characters, flush, one_line, show
 from lorae.errors import LoraeError, LoraeWarning, as_flags
 from lorae.system.faults import is_out_of_memory, reason_of
 from lorae.system.signals import raised_as_exceptions
@@ -44,13 +44,13 @@ def _run(words: list[str], signaled: Callable[[], int | None]) -> int:
                 return 0
             show(options.command(options), as_json=options.json)
     except LoraeError as error:
-        print(f"lorae: {as_flags(error)}", file=sys.stderr)
+        print(f"lorae: {one_line(as_flags(error))}", file=sys.stderr)
         return 2
     except BrokenPipeError:  # the reader of the output has gone; the command is done
         return 0
     except OSError as error:  # a folder or disk that no code expects to fail
         where = f" {str(error.filename)!r}" if error.filename else ""
-        print(f"lorae: cannot read or write{where}: {reason_of(error)}", file=sys.stderr)
+        print(f"lorae: {one_line(f'cannot read or write{where}: {reason_of(error)}')}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as interrupt:
         return _interrupted(str(interrupt), signaled())
@@ -69,7 +69,8 @@ def _run(words: list[str], signaled: Callable[[], int | None]) -> int:
 
 def _interrupted(what: str, number: int | None) -> int:
     """Say what is stored after an interrupt, and return the exit code of its signal."""
-    print(f"lorae: interrupted {what or 'before anything was stored; run the command again'}", file=sys.stderr)
+    what = one_line(what) or "before anything was stored; run the command again"
+    print(f"lorae: interrupted {what}", file=sys.stderr)
     return 128 + (number or signal.SIGINT)
 
 

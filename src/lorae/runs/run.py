@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from lorae.config.settings import Settings
 from lorae.errors import LoraeError, shell_command
+from lorae.runs.evaluation_file import EvaluationFile
 from lorae.runs.model_files import (
     Kept,
     check_archive,
@@ -24,22 +25,18 @@ from lorae.runs.model_files import (
     write_spec,
     write_weights,
 )
-from lorae.runs.network_files import open_networks, write_networks
-from lorae.runs.schema import SCHEMA, Checkpoint, Config, TrainingState, as_checkpoint, read_record, write_record
+from lorae.runs.network_files import open_networks, write_config
+from lorae.runs.schema import SCHEMA, Checkpoint, Config, TrainingState, as_checkpoint, read_record
 from lorae.runs.statistics_file import StatisticsFile
 from lorae.runs.summary import summarize
 from lorae.system.faults import reason_of, tolerated
-from lorae.system.files import CannotWriteError, read_file, staged_folder, sweep, try_lock, wait_for_lock
+from lorae.system.files import CannotWriteError, read_file, staged_folder, sweep, try_lock
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lorae.models.autoencoder import Autoencoder
     from lorae.models.own_networks import OwnNetworks
-
-
-# Key of `evaluation.json` for the number of lines of `stats.jsonl`, by which a cut one is noticed; None: not known.
-LOG_LINES = "log_lines"
 
 
 class Run:
@@ -68,7 +65,7 @@ class Run:
         self._modules = encoder, decoder
         self._trust_code = trust_code
         self._statistics = StatisticsFile(self.path / "stats.jsonl")
-        self._unwritten_results: dict[str, Any] = {}
+        self._results = EvaluationFile(self.path / "evaluation.json", self.path / "checkpoints" / ".evaluation.lock")
         if not (self.path / "config.json").is_file():
             raise LoraeError(
                 f"run: {str(self.path)!r} is no run folder (it has no config.json); "
@@ -159,9 +156,8 @@ class Run:
 
         The old weights stay in place until the training ends.
         """
-        for name in ("model.json", "evaluation.json"):
-            (self.path / name).unlink(missing_ok=True)
-        self._unwritten_results.clear()
+        (self.path / "model.json").unlink(missing_ok=True)
+        self._results.remove()
         before = {"epochs": self.fact("settings", "epochs")}
         self.config["extended"] = [*self.config.get("extended", []), before]
         self.config["settings"]["epochs"] = epochs
@@ -176,8 +172,7 @@ class Run:
 
     def stats(self, event: str | None = None) -> Iterator[dict[str, Any]]:
         """Yield the lines of `stats.jsonl`, or those of one event (`step` or `epoch`)."""
-        record = self._evaluation_record() if self.finished else {}
-        return self._statistics.read(event, record.get(LOG_LINES))
+        return self._statistics.read(event, self._results.log_lines if self.finished else None)
 
     def truncate_stats(self, step: int) -> None:
         """Drop the lines after `step`, which a resumed run writes again."""
@@ -313,26 +308,11 @@ class Run:
 
     def evaluation(self) -> dict[str, Any]:
         """Return the content of `evaluation.json` by measure, with results that could not be written."""
-        record = self._evaluation_record()
-        for name in ("schema", LOG_LINES):
-            record.pop(name, None)
-        entries = record | self._unwritten_results
-        return {name: entry for name, entry in entries.items() if entry is not None}
-
-    def _evaluation_record(self) -> dict[str, Any]:
-        path = self.path / "evaluation.json"
-        return read_record("evaluation", path) if path.exists() else {}
+        return self._results.read()
 
     def add_to_evaluation(self, results: Mapping[str, Any]) -> None:
         """Add or replace entries of `evaluation.json`, after other writers; None removes one, unwritten ones stay."""
-        self._unwritten_results |= results
-        with contextlib.ExitStack() as stack:
-            with contextlib.suppress(CannotWriteError):  # the write below says it in its own words
-                place = self.path / "checkpoints" / ".evaluation.lock"
-                stack.enter_context(wait_for_lock(place, f"run: cannot write to {str(self.path)!r}", ""))
-            lines = self._evaluation_record().get(LOG_LINES) if self.finished else self._statistics.lines
-            write_record(self.path / "evaluation.json", {**self.evaluation(), LOG_LINES: lines})
-        self._unwritten_results.clear()
+        self._results.add(results, self._results.log_lines if self.finished else self._statistics.lines)
 
     def copied(self) -> "Run":
         """Return a copy of config, statistics and points in the first folder that can be written."""
@@ -366,9 +346,3 @@ class Run:
         ended, with `epochs` auto.
         """
         return summarize(self)
-
-
-def write_config(folder: Path, config: Config, networks: "OwnNetworks | None" = None) -> None:
-    """Write the `config.json` of a run folder, and the files of the user's networks."""
-    write_record(folder / "config.json", config)
-    write_networks(folder, networks)
