@@ -20,14 +20,17 @@ import pytest
 import yaml
 from matplotlib.figure import Figure
 from PIL import Image
+from safetensors.numpy import load_file, save
 
 import lorae
 from lorae.cli import main
 from lorae.data import mnist
+from lorae.data.idx_format import parse_idx
 from lorae.errors import LoraeError
 from lorae.reproduction.jobs.store import Job, ResultStore
 from lorae.runs import Run
 from lorae.runs.schema import Config
+from lorae.system.tensor_file import metadata_of, sealed
 from tests.conftest import save_blank
 from tests.edited_records import read_edited
 from tests.integration.damage import damaged_bytes, forged_record
@@ -272,6 +275,21 @@ def test_a_damaged_file_of_an_estimator_is_noticed(count, vectors, tmp_path):
     campaign(count, 3, content, check)
 
 
+@counts
+def test_a_forged_file_of_an_estimator_is_refused_or_works(count, vectors, tmp_path):
+    path = lorae.LoRAE(rank=2, epochs=1, random_state=0).fit(vectors).save(tmp_path / "file")
+    tensors, metadata = load_file(path), metadata_of(path.read_bytes())
+
+    def check(_, variant, __):
+        path.write_bytes(sealed(save(tensors, {"lorae": variant.decode(errors="replace")})))
+        found = refused(lambda: lorae.LoRAE.load(path))
+        if found is not None:
+            assert found.inverse_transform(found.transform(vectors)).shape == vectors.shape
+            found.score_samples(vectors)
+
+    campaign(count, 11, metadata["lorae"].encode(), check, forge=True)
+
+
 # Files of users: other bytes are other data, so that a result has another fingerprint.
 
 
@@ -387,7 +405,7 @@ def test_damaged_idx_files_are_noticed(count, images, tmp_path, monkeypatch):
     content = b"\0\0\x08\x03" + b"".join(size.to_bytes(4, "big") for size in (20, 28, 28)) + pixels.tobytes()
 
     def check(number, variant, _):
-        found = refused(lambda: mnist.parse_idx(variant, "/file"))
+        found = refused(lambda: parse_idx(variant, "/file"))
         assert found is None or found.size <= len(variant)
 
     campaign(count, 4, content, check)

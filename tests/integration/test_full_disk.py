@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 import lorae
-from lorae.data import cache
 
 resource = pytest.importorskip("resource")
 
@@ -67,7 +66,7 @@ def test_a_cache_without_room_is_one_line(large, disk, run_cli, monkeypatch):
 
 def test_a_cache_that_another_process_fills_meanwhile_is_one_line(large, disk, tmp_path, monkeypatch):
     monkeypatch.setenv("LORAE_CACHE", str(disk))
-    monkeypatch.setattr(cache.shutil, "disk_usage", lambda _: type("usage", (), {"free": 2**40}))
+    monkeypatch.setattr("shutil.disk_usage", lambda _: type("usage", (), {"free": 2**40}))
     with pytest.raises(lorae.LoraeError, match=r"No space left on device\); set LORAE_CACHE"):
         lorae.load_data(str(large))
     assert not list(disk.rglob("*.npy"))

@@ -13,7 +13,7 @@ from rich.progress import Progress
 
 from lorae.config.evaluation_settings import EvaluationSettings
 from lorae.data import Dataset, Split
-from lorae.errors import DivergedError
+from lorae.errors import DivergedError, LoraeError
 from lorae.evaluation.classification import TrainingCheckpoints
 from lorae.features import FeatureExtractor, build_extractor
 from lorae.models.autoencoder import Autoencoder
@@ -157,7 +157,13 @@ def fitted_density(
         parts += [str(settings.components), f"seed{settings.seed}"]
     path = run.path / "samplers" / f"{'-'.join(parts)}.npz"
     if path.exists():
-        return Density.load(path)
+        density = Density.load(path)
+        if len(density.subspace.origin) != latent_dim:
+            raise LoraeError(
+                f"{path}: has latents of width {len(density.subspace.origin)}, expected {latent_dim}; delete it to fit it "
+                "anew"
+            )
+        return density
     if sampler == "prior":  # needs only the width
         density = standard_normal(latent_dim)
     else:
