@@ -221,10 +221,8 @@ def _restored(cls: type, about: dict[str, Any], tensors: dict[str, torch.Tensor]
     estimator = cls(**about["parameters"])
     for name in PLAIN:
         setattr(estimator, name, about["fitted"][name])
-    estimator._item_shape = tuple(estimator._item_shape)
-    if estimator._item_shape != tuple(about["spec"]["shape"]) or estimator.n_features_in_ != prod(
-        estimator._item_shape
-    ):
+    shape = estimator._item_shape = tuple(estimator._item_shape)
+    if shape != tuple(about["spec"]["shape"]) or estimator.n_features_in_ != prod(shape):
         raise ValueError("items of several shapes")
     for name in (*ARRAYS, *(name for name in LATER if name in tensors)):
         setattr(estimator, name, tensors[name].numpy())

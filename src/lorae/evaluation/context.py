@@ -159,10 +159,8 @@ def fitted_density(
     if path.exists():
         density = Density.load(path)
         if len(density.subspace.origin) != latent_dim:
-            raise LoraeError(
-                f"{path}: has latents of width {len(density.subspace.origin)}, expected {latent_dim}; delete it to fit it "
-                "anew"
-            )
+            width = len(density.subspace.origin)
+            raise LoraeError(f"{path}: has latents of width {width}, expected {latent_dim}; delete it to fit it anew")
         return density
     if sampler == "prior":  # needs only the width
         density = standard_normal(latent_dim)
