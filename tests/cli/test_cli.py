@@ -391,3 +391,14 @@ def test_names_neither_break_nor_color_nor_fill_a_message(name, run_cli):
         assert errors.removesuffix("\n").isprintable()
         assert len(errors) < 1300
     assert "[/v2]" in errors or name != "[/v2]"
+
+
+@pytest.mark.parametrize("words", [["train", "ITEMS"], ["truncate", "RUN", "--rank", "2"], ["encode", "RUN", "ITEMS"]])
+def test_a_name_that_is_too_long_is_refused_before_the_work(words, trained, image_file, run_cli, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    places = {"RUN": trained.path, "ITEMS": image_file}
+    code, _, errors = run_cli(*(places.get(word, word) for word in words), "--out", "x" * 300 + ".npy")
+    assert code == 2
+    assert "File name too long" in errors
+    assert errors.count("\n") == 1
+    assert not list(tmp_path.iterdir())
