@@ -279,13 +279,18 @@ def test_a_damaged_file_of_an_estimator_is_noticed(count, vectors, tmp_path):
 def test_a_forged_file_of_an_estimator_is_refused_or_works(count, vectors, tmp_path):
     path = lorae.LoRAE(rank=2, epochs=1, random_state=0).fit(vectors).save(tmp_path / "file")
     tensors, metadata = load_file(path), metadata_of(path.read_bytes())
+    assert lorae.LoRAE.load(path).transform(vectors).shape == (120, 2)
 
     def check(_, variant, __):
         path.write_bytes(sealed(save(tensors, {"lorae": variant.decode(errors="replace")})))
         found = refused(lambda: lorae.LoRAE.load(path))
         if found is not None:
-            assert found.inverse_transform(found.transform(vectors)).shape == vectors.shape
-            found.score_samples(vectors)
+            try:
+                assert found.inverse_transform(found.transform(vectors)).shape == vectors.shape
+                found.score_samples(vectors)
+            except ValueError as error:  # scikit-learn checks parameters where they are used
+                if "(from parameter of LoRAE)" not in str(error):
+                    raise
 
     campaign(count, 11, metadata["lorae"].encode(), check, forge=True)
 

@@ -210,9 +210,12 @@ def _json(name: str, value: Any) -> Any:
 
 def _check_arrays(estimator: Any) -> None:
     """Raise ValueError for arrays whose shapes do not fit together."""
+    shape = estimator._item_shape
+    if shape != estimator.model_.spec.shape or estimator.n_features_in_ != prod(shape):
+        raise ValueError("items of several shapes")
     codes, spectrum = estimator._codes, {getattr(estimator, name).shape for name in ARRAYS[2:]}
-    width = (estimator.model_.spec.latent_dim,)
-    if codes.shape[1:] != width or estimator._centre.shape != width or len(spectrum) > 1:
+    widths = codes.shape[1:], estimator._centre.size
+    if widths != ((estimator.model_.spec.latent_dim,), estimator.n_features_in_) or len(spectrum) > 1:
         raise ValueError("arrays of several widths")
 
 
@@ -221,9 +224,7 @@ def _restored(cls: type, about: dict[str, Any], tensors: dict[str, torch.Tensor]
     estimator = cls(**about["parameters"])
     for name in PLAIN:
         setattr(estimator, name, about["fitted"][name])
-    shape = estimator._item_shape = tuple(estimator._item_shape)
-    if shape != tuple(about["spec"]["shape"]) or estimator.n_features_in_ != prod(shape):
-        raise ValueError("items of several shapes")
+    estimator._item_shape = tuple(estimator._item_shape)
     for name in (*ARRAYS, *(name for name in LATER if name in tensors)):
         setattr(estimator, name, tensors[name].numpy())
     state, imputation = (
