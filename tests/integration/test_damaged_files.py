@@ -37,7 +37,7 @@ from tests.integration.damage import damaged_bytes, forged_record
 
 pytestmark = pytest.mark.usefixtures("blank_figures")
 
-FEW, MANY = 6, 1000
+FEW, MANY = 4, 1000
 # Seconds after which a command counts as hanging; none takes more than two.
 PATIENCE = 60
 
