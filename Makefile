@@ -45,14 +45,14 @@ smoke: $(VENV)/installed ## reproduce a table of the paper in its smallest prese
 # One thread a worker: several workers with several threads each would fight over the cores. By `worksteal` a worker takes
 # neighboring tests, which share what a file trains once, until it is out of work.
 test: $(VENV)/installed-dev ## run the tests, without the slow ones
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal -m "not slow and not faults"
 
 test-all: $(VENV)/installed-dev ## run all tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal -m "not slow"
-	$(BIN)/python -m pytest -m slow
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal -m "not slow and not faults"
+	$(BIN)/python -m pytest -m "slow or faults"
 
 coverage: $(VENV)/installed-dev ## run the tests as `make test` does; fail where they reach too little of the package
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal -m "not slow" --cov --cov-report=term
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal -m "not slow and not faults" --cov --cov-report=term
 
 lint: $(VENV)/installed-dev ## check the code with ruff and mypy
 	$(BIN)/ruff check .

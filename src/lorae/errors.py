@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import reprlib
 import shlex
 import string
 from collections.abc import Iterable, Mapping
@@ -79,8 +80,25 @@ def did_you_mean(got: object, known: Iterable[str]) -> str:
     '; did you mean mnist?'
     """
     names = {name.lower(): name for name in known}
-    near = difflib.get_close_matches(str(got).lower(), names, n=1)
+    near = difflib.get_close_matches(str(got)[:100].lower(), names, n=1)
     return f"; did you mean {names[near[0]]}?" if near else ""
+
+
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel, _SHORT.maxdict, _SHORT.maxlist, _SHORT.maxtuple = 4, 8, 8, 8
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 120
+
+
+def shown(value: object) -> str:
+    """Return a value as in its `repr`, the middle of a long one left out, for a message in one line.
+
+    >>> shown("a" * 1000) == repr("a" * 57 + "..." + "a" * 58)
+    True
+    """
+    try:
+        return " ".join(_SHORT.repr(value).split(maxsplit=200))[:300]
+    except ValueError:  # a whole number of more digits than Python turns into text
+        return "a number of thousands of digits"
 
 
 def unknown_name(
@@ -89,7 +107,7 @@ def unknown_name(
     """Return the error for a name that is none of the known ones, with the most similar of these."""
     names = list(known)
     expected = f"expected {'some' if several else 'one'} of {', '.join(names)}{ending}"
-    return LoraeError(f"{title}: got {got!r}, {expected}{did_you_mean(got, names)}")
+    return LoraeError(f"{title}: got {shown(got)}, {expected}{did_you_mean(got, names)}")
 
 
 def as_flags(message: Advice) -> str:

@@ -6,10 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from lorae.errors import LoraeError, did_you_mean, unknown_name
+from lorae.errors import LoraeError, did_you_mean, shown, unknown_name
 
 Table = TypeVar("Table")
 
+# Whole numbers are sizes, counts and seeds, of which no package takes larger ones.
+LARGEST_WHOLE = 2**63 - 1
 INVALID = (ValueError, TypeError, OverflowError)
 
 
@@ -34,7 +36,7 @@ class Rule:
         except LoraeError as error:  # a part of the value has a rule of its own
             message = str(error)
         except INVALID:
-            message = f"{name}: got {value!r}, expected {self.expected}"
+            message = f"{name}: got {shown(value)}, expected {self.expected}"
         raise LoraeError(f"{message} (from {origin}){did_you_mean(value, self.choices)}", argument=name)
 
 
@@ -54,7 +56,7 @@ def whole(minimum: int, maximum: float = math.inf) -> Rule:
 
     def parse(value: Any) -> int:
         number = _number(value)
-        _require(number.is_integer() and minimum <= number <= maximum)
+        _require(number.is_integer() and minimum <= number <= min(maximum, LARGEST_WHOLE))
         return int(number)
 
     upper = "" if math.isinf(maximum) else f" and at most {maximum}"
@@ -185,7 +187,7 @@ def mapping(title: str, words: str, known: Callable[[], list[str]], rule_of: Cal
         try:
             return rule_of(name).parse(part)
         except INVALID:
-            raise LoraeError(f"{title}.{name}: got {part!r}, expected {rule_of(name).expected}") from None
+            raise LoraeError(f"{title}.{name}: got {shown(part)}, expected {rule_of(name).expected}") from None
 
     return Rule(f"a mapping from {words}", parse)
 

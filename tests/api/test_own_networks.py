@@ -14,6 +14,7 @@ from lorae.config.methods import METHODS
 from lorae.errors import LoraeError
 from lorae.runs import Run
 from lorae.training.builders import build
+from tests.edited_records import read_edited
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::lorae.errors.ExplainedVarianceWarning"),
@@ -163,7 +164,7 @@ def test_a_changed_file_is_refused(folder):
 
 
 def test_a_record_cannot_name_a_file_outside_of_the_run(folder):
-    config = json.loads((folder / "run" / "config.json").read_text())
+    config = read_edited(folder / "run" / "config.json")
     config["network"]["files"] = {"../../evil.py": "0" * 64}
     (folder / "evil.py").write_text("raise SystemExit")
     (folder / "run" / "config.json").write_text(json.dumps(config))

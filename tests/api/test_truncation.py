@@ -10,6 +10,7 @@ import lorae
 from lorae.api.truncation import describe_truncation
 from lorae.errors import LoraeError
 from lorae.runs.run import Run
+from tests.edited_records import read_edited
 from tests.models.test_truncation import METHODS_TO_CUT
 
 pytestmark = pytest.mark.usefixtures("blank_figures")
@@ -235,15 +236,37 @@ def test_a_method_without_a_matrix_is_refused(image_file, small, tmp_path, run_c
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
-def test_an_interrupted_truncation_is_not_trained_on(labelled, tmp_path, monkeypatch):
+@pytest.mark.parametrize("again", [lambda run, out: lorae.resume(out), lambda run, out: lorae.truncate(run, 2, out)])
+def test_an_interrupted_truncation_is_made_anew_by_either_command(again, labelled, cut_runs, tmp_path, monkeypatch):
+    interrupt_truncation(labelled, tmp_path / "cut", monkeypatch)
+    assert not Run(tmp_path / "cut").finished
+    made = again(labelled, tmp_path / "cut")
+    assert made.finished
+    whole = lorae.truncate(labelled, 2, tmp_path / "whole")
+    weights = [(run.path / "model.safetensors").read_bytes() for run in (made, whole)]
+    assert weights[0] == weights[1]
+
+
+def test_another_truncation_does_not_take_the_place_of_an_interrupted_one(labelled, tmp_path, monkeypatch):
+    interrupt_truncation(labelled, tmp_path / "cut", monkeypatch)
+    with pytest.raises(LoraeError, match="exists and is never overwritten"):
+        lorae.truncate(labelled, 3, tmp_path / "cut")
+    config = tmp_path / "cut" / "config.json"
+    config.write_text(config.read_text().replace(str(labelled.path), "moved"))
+    edited = read_edited(config)
+    config.write_text(json.dumps(edited))
+    with pytest.raises(LoraeError, match=r"was being cut from 'moved', which is not here; run the command"):
+        lorae.resume(tmp_path / "cut")
+
+
+def interrupt_truncation(run, out, monkeypatch):
     def stop(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("lorae.evaluation.evaluator.evaluate_training", stop)
-    with pytest.raises(KeyboardInterrupt):
-        lorae.truncate(labelled, 2, tmp_path / "cut")
-    with pytest.raises(LoraeError, match=r"was cut from .* nothing to train; delete it and run `lorae truncate"):
-        lorae.resume(tmp_path / "cut")
+    with monkeypatch.context() as patch:
+        patch.setattr("lorae.evaluation.evaluator.evaluate_training", stop)
+        with pytest.raises(KeyboardInterrupt, match="measure it with `lorae resume"):
+            lorae.truncate(run, 2, out)
 
 
 def test_a_run_called_dot_gets_a_neighbour(labelled, tmp_path, monkeypatch):

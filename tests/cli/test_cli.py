@@ -13,6 +13,7 @@ from lorae.cli import parser as cli
 from lorae.config.methods import option_names, weight_names
 from lorae.config.settings import Settings
 from lorae.evaluation.measures import MEASURES
+from tests.edited_records import read_edited
 
 pytestmark = pytest.mark.usefixtures("blank_figures")
 
@@ -131,7 +132,7 @@ def test_dry_run_prints_the_config_that_train_would_write_and_writes_nothing(run
     planned = json.loads(printed)
     assert None not in [planned["settings"][name] for name in ("network", "latent_dim", "epochs", "matrix_init")]
     assert run_cli(*words)[0] == 0
-    written = json.loads((tmp_path / "run" / "config.json").read_text())
+    written = read_edited(tmp_path / "run" / "config.json")
     del planned["created"], written["created"]
     assert planned == written
 
@@ -330,8 +331,8 @@ def test_an_interrupted_evaluation_says_what_is_stored_and_how_to_go_on(trained,
     monkeypatch.setitem(MEASURES, "dimension", dataclasses.replace(MEASURES["dimension"], take=interrupted))
     code, printed, errors = run_cli("evaluate", run, "--only", "rank,dimension,reconstruction")
     assert (code, printed) == (130, "")
-    stored = "reconstruction, rank"
-    assert errors == f"lorae: interrupted while measuring dimension; stored: {stored}; continue with --only dimension\n"
+    stored, go_on = "reconstruction, rank", f"lorae evaluate {run} --only dimension"
+    assert errors == f"lorae: interrupted while measuring dimension; stored: {stored}; continue with `{go_on}`\n"
 
 
 def test_an_interrupt_after_the_training_keeps_it(image_file, small, run_cli, tmp_path, monkeypatch):
@@ -376,3 +377,28 @@ def test_other_errors_of_the_run_time_are_bugs_with_a_traceback(run_cli, monkeyp
     monkeypatch.setattr("lorae.api.training.load_dataset", load)
     with pytest.raises(RuntimeError, match="shapes differ"):
         run_cli("train", image_file)
+
+
+@pytest.mark.parametrize(
+    "name", ["two\nlines", "bell\a", "\x1b[31mred\x1b[0m", "x" * 5000, "\x9b31m", "[/v2]", "\udcff"]
+)
+def test_names_neither_break_nor_color_nor_fill_a_message(name, run_cli):
+    for words in (["spectrum", name], ["data", name], ["train", "mnist", "--method", name], ["fid", name, name]):
+        code, _, errors = run_cli(*words)
+        assert code == 2
+        assert errors.startswith("lorae: ")
+        assert errors.endswith("\n")
+        assert errors.removesuffix("\n").isprintable()
+        assert len(errors) < 1300
+    assert "[/v2]" in errors or name != "[/v2]"
+
+
+@pytest.mark.parametrize("words", [["train", "ITEMS"], ["truncate", "RUN", "--rank", "2"], ["encode", "RUN", "ITEMS"]])
+def test_a_name_that_is_too_long_is_refused_before_the_work(words, trained, image_file, run_cli, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    places = {"RUN": trained.path, "ITEMS": image_file}
+    code, _, errors = run_cli(*(places.get(word, word) for word in words), "--out", "x" * 300 + ".npy")
+    assert code == 2
+    assert "File name too long" in errors
+    assert errors.count("\n") == 1
+    assert not list(tmp_path.iterdir())

@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 
+import lorae
 from lorae.data import DataSettings, load_data
 from lorae.data import cache as cache_module
 from lorae.data.cache import DatasetInfo, cache_root, cached, content_key
@@ -155,3 +157,51 @@ def test_every_setting_changes_the_key():
 def test_description_can_be_stored():
     described = load_data(DataSettings(data="shapes-grey", factors=("x", "y"))).describe()
     assert json.loads(json.dumps(described)) == described
+
+
+def test_a_limit_keeps_the_items_beyond_it_out_of_the_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("LORAE_CACHE", str(tmp_path / "cache"))
+    items = np.random.default_rng(0).normal(size=(20_000, 16)).astype(np.float32)
+    np.save(tmp_path / "items.npy", items)
+    path = str(tmp_path / "items.npy")
+    few = lorae.load_data(path, limit=100, test_fraction=0.01)
+    size = sum(file.stat().st_size for file in (tmp_path / "cache").rglob("*.npy"))
+    assert size < (100 + 200) * 16 * 4 + 1000  # a sixtieth of the file
+    whole = lorae.load_data(path, test_fraction=0.01)
+    assert few.fingerprint == whole.fingerprint
+    np.testing.assert_array_equal(few.train.inputs, whole.train.inputs[:100])
+    np.testing.assert_array_equal(few.test.inputs, whole.test.inputs)
+    again = lorae.load_data(path, limit=30, test_fraction=0.01)  # of the whole copy, which is there now
+    np.testing.assert_array_equal(again.train.inputs, whole.train.inputs[:30])
+    assert len([folder for folder in (tmp_path / "cache" / "data").iterdir() if folder.is_dir()]) == 2
+
+
+def test_items_beyond_a_limit_are_still_checked(tmp_path):
+    items = np.zeros((1000, 3), np.float32)
+    items[:, 0] = np.arange(1000)
+    items[990, 1] = np.nan
+    np.save(tmp_path / "items.npy", items)
+    with pytest.raises(LoraeError, match=r"got nan at index \(990, 1\)"):
+        lorae.load_data(str(tmp_path / "items.npy"), limit=10)
+
+
+def test_a_limited_run_finds_its_data_in_the_cache_when_the_file_is_gone(tmp_path, monkeypatch, small):
+    monkeypatch.setenv("LORAE_CACHE", str(tmp_path / "cache"))
+    np.save(tmp_path / "items.npy", np.random.default_rng(0).normal(size=(300, 6)))
+    run = lorae.train(tmp_path / "items.npy", out=tmp_path / "run", limit=64, **small | {"latent_dim": 2, "epochs": 1})
+    before = lorae.evaluate(run, only="reconstruction", quiet=True)["reconstruction"]
+    (tmp_path / "items.npy").unlink()
+    assert lorae.evaluate(run, only="reconstruction", quiet=True)["reconstruction"] == before
+
+
+def test_what_a_killed_preparation_left_is_deleted_by_the_next_one(tmp_path, monkeypatch):
+    monkeypatch.setenv("LORAE_CACHE", str(tmp_path / "cache"))
+    folder = tmp_path / "cache" / "data"
+    left, building = folder / ".0123.partial", folder / ".4567.partial"
+    for partial in (left, building):
+        partial.mkdir(parents=True)
+        (partial / "train.npy").write_bytes(bytes(1000))
+    np.save(tmp_path / "items.npy", np.random.default_rng(0).normal(size=(30, 3)))
+    with FileLock(folder / "4567.lock"):
+        lorae.load_data(str(tmp_path / "items.npy"))
+    assert (left.exists(), building.exists()) == (False, True)

@@ -17,6 +17,7 @@ import lorae
 from lorae.cli import build_parser
 from lorae.runs.run import Run
 from lorae.system.files import CannotWriteError
+from tests.edited_records import read_edited
 
 NOWHERE = "/dev/null/folder"  # no user, not even root, can write below a file
 STRANGE = b"d\xff[red]x[bold]".decode("utf-8", "surrogateescape")
@@ -189,7 +190,7 @@ def test_a_forked_process_encodes_fits_and_resumes(trained, images, image_file, 
     # Enough work for a step to be divided between two threads.
     np.save(trained.path.parent / "items.npy", np.tile(images, (8, 1, 1, 1)))
     train_until(8, str(image_file), out=tmp_path / "unfinished", checkpoint_every=4, **small)
-    config = json.loads((tmp_path / "unfinished" / "config.json").read_text())
+    config = read_edited(tmp_path / "unfinished" / "config.json")
     config["machine"]["threads"] = 2
     (tmp_path / "unfinished" / "config.json").write_text(json.dumps(config))
     code, _, errors = python(

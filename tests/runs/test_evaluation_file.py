@@ -7,6 +7,7 @@ import pytest
 
 import lorae
 from lorae.api.writing import write_items
+from lorae.errors import LoraeError
 from lorae.runs.run import Run
 
 
@@ -37,6 +38,6 @@ def test_pictures_that_cannot_all_be_written_leave_no_folder(tmp_path, monkeypat
     write_items(pictures, tmp_path / "whole")
     assert sorted(path.name for path in (tmp_path / "whole").iterdir()) == ["000000.png", "000001.png", "000002.png"]
     monkeypatch.setattr("PIL.Image.Image.save", full_disk)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(LoraeError, match=r"cannot write .*cut: No space left on device"):
         write_items(pictures, tmp_path / "cut")
     assert list(tmp_path.iterdir()) == [tmp_path / "whole"]

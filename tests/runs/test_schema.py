@@ -9,6 +9,7 @@ import lorae
 from lorae.errors import LoraeError
 from lorae.runs import Run
 from lorae.runs.schema import SCHEMA, read_record, rename_weights, upgrade
+from tests.edited_records import read_edited
 
 SEARCH = {"phase": "search", "good": 6, "bad": 0, "trial": 3, "curve": [[6, 0.5]]}
 
@@ -71,7 +72,7 @@ def test_commands_refuse_a_run_of_a_later_version_in_one_line(name, trained, run
     run.mkdir()
     for path in trained.path.glob("*.*"):
         (run / path.name).write_bytes(path.read_bytes())
-    record = json.loads((run / name).read_text())
+    record = read_edited(run / name)
     (run / name).write_text(json.dumps(record | {"schema": SCHEMA + 1}))
     code, _, errors = run_cli("evaluate", run, "--only", "rank")
     assert code == 2
@@ -87,7 +88,9 @@ def test_resume_refuses_a_checkpoint_of_a_later_version(image_file, small, train
         lorae.resume(tmp_path / "run", quiet=True)
 
 
-@pytest.mark.parametrize(("content", "reason"), [("{", "not readable as JSON"), ("[1]", "holds list, expected a JSON")])
+@pytest.mark.parametrize(
+    ("content", "reason"), [("{", "not readable as JSON"), ("[1]", r"the content is \[1\], expected an object")]
+)
 def test_damaged_json_is_one_line(content, reason, tmp_path):
     (tmp_path / "evaluation.json").write_text(content)
     with pytest.raises(LoraeError, match=reason) as caught:

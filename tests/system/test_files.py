@@ -1,3 +1,8 @@
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -5,13 +10,18 @@ import pytest
 from lorae.errors import LoraeError, LoraeWarning
 from lorae.system.faults import tolerated
 from lorae.system.files import (
+    CannotWriteError,
+    allocate,
     cache_root,
     home_expanded,
     staged_folder,
+    sweep,
     temporary_cache,
     try_lock,
     write_atomically,
 )
+
+needs_locks = pytest.mark.skipif(sys.platform == "win32", reason="open files cannot be locked or deleted there")
 
 
 def test_parents_are_made_and_old_content_is_replaced(tmp_path):
@@ -107,3 +117,90 @@ def test_a_home_that_is_not_there_stays_as_it_is(path):
 def test_a_home_is_expanded(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     assert home_expanded("~/x.npy") == tmp_path / "x.npy"
+
+
+def left_over(folder, name):
+    """A file as a killed write leaves it, an hour ago."""
+    path = folder / f".{name}.abcdefgh.tmp"
+    path.write_bytes(b"half")
+    os.utime(path, (time.time() - 3600,) * 2)
+    return path
+
+
+@needs_locks
+def test_what_a_killed_write_left_is_deleted_by_the_next_one(tmp_path):
+    mine, other = left_over(tmp_path, "a.json"), left_over(tmp_path, "b.json")
+    write_atomically(tmp_path / "a.json", b"new")
+    assert not mine.exists()
+    assert other.exists()
+    sweep(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+
+
+@needs_locks
+def test_what_is_being_written_is_not_deleted(tmp_path):
+    import fcntl
+
+    old, young = left_over(tmp_path, "a"), tmp_path / ".b.abcdefgh.tmp"
+    young.write_bytes(b"")
+    with old.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        sweep(tmp_path)
+        assert old.exists()
+    assert young.exists()
+    sweep(tmp_path)
+    assert not old.exists()
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from lorae.system import files
+
+def die(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+os.fsync = die
+files.write_atomically(Path(sys.argv[1]), bytes(1000))
+"""
+
+
+@needs_locks
+def test_a_write_that_is_killed_leaves_the_old_content_and_what_the_next_one_deletes(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    done = subprocess.run([sys.executable, "-c", KILLED, str(path)], check=False)
+    assert done.returncode == -signal.SIGKILL
+    (left,) = tmp_path.glob(".*.tmp")
+    assert path.read_bytes() == b"old"
+    os.utime(left, (0, 0))
+    write_atomically(path, b"new")
+    assert [found.name for found in tmp_path.iterdir()] == ["file"]
+
+
+def test_names_that_leave_no_room_for_more_are_written(tmp_path):
+    for name in ("x" * 255, "é" * 127):
+        write_atomically(tmp_path / name, b"content")
+        assert (tmp_path / name).read_bytes() == b"content"
+    with pytest.raises(CannotWriteError, match="File name too long"):
+        write_atomically(tmp_path / ("x" * 256), b"content")
+
+
+@needs_locks
+def test_a_folder_that_a_killed_process_staged_is_deleted_by_the_next_one(tmp_path):
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    left, living = (tmp_path / f".out.{number}.partial" for number in (ended.pid, os.getppid()))
+    for folder in (left, living):
+        folder.mkdir()
+    with staged_folder(tmp_path / "out", f"{os.getpid()}."):
+        pass
+    assert sorted(path.name for path in tmp_path.iterdir()) == [living.name, "out"]
+
+
+@pytest.mark.parametrize("size", [0, 1, 100_000])
+def test_allocated_files_have_their_room(tmp_path, size):
+    allocate(tmp_path / "file", size)
+    assert (tmp_path / "file").read_bytes() == bytes(size)
+    if size and hasattr(os, "posix_fallocate"):
+        assert (tmp_path / "file").stat().st_blocks * 512 >= size

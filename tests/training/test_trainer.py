@@ -15,6 +15,7 @@ import lorae
 from lorae.config.methods import METHODS
 from lorae.errors import LoraeError, LoraeWarning
 from lorae.runs.run import Run
+from tests.edited_records import read_edited
 
 pytestmark = pytest.mark.usefixtures("blank_figures")
 
@@ -161,7 +162,7 @@ def test_a_run_from_before_a_setting_was_there_goes_on(image_file, small, tmp_pa
     options = small | {"epochs": 3, "checkpoint_every": 4}
     whole = lorae.train(image_file, out=tmp_path / "whole", **options)
     train_until(5, image_file, out=tmp_path / "old", **options)
-    config = json.loads((tmp_path / "old" / "config.json").read_text())
+    config = read_edited(tmp_path / "old" / "config.json")
     del config["settings"]["penalty_every"]
     (tmp_path / "old" / "config.json").write_text(json.dumps(config))
     path = Run(tmp_path / "old").checkpoint_path
@@ -180,7 +181,7 @@ def test_finished_run_is_given_back_as_it_is(trained):
 def test_checkpoint_of_other_settings_is_refused(image_file, small, tmp_path):
     run = lorae.train(image_file, out=tmp_path / "run", **small)
     (run.path / "model.json").unlink()
-    config = json.loads((run.path / "config.json").read_text())
+    config = read_edited(run.path / "config.json")
     config["settings"] |= {"lr": 0.5, "seed": 9}
     (run.path / "config.json").write_text(json.dumps(config))
     with pytest.raises(LoraeError, match=r"lr 0\.001 there, 0\.5 here, seed 0 there, 9 here"):
@@ -287,7 +288,10 @@ def test_a_damaged_model_is_named(name, image_file, small, tmp_path):
     run = lorae.train(image_file, out=tmp_path / "run", **small)
     content = (run.path / name).read_bytes()
     (run.path / name).write_bytes(content[: len(content) // 2] if name == "model.safetensors" else b'{"a": 1}')
-    with pytest.raises(LoraeError, match=r"does not hold the model of model\.json"):
+    fault = {"model.safetensors": r"does not hold the model of model\.json", "model.json": "latent_dim is missing"}[
+        name
+    ]
+    with pytest.raises(LoraeError, match=rf"{fault}.*delete model\.json and run"):
         lorae.load(run)
 
 

@@ -13,6 +13,7 @@ from lorae.api.model_card import model_card
 from lorae.api.truncation import beside, refuse_truncated
 from lorae.runs.model_files import write_spec, write_weights
 from lorae.runs.run import Run
+from lorae.runs.schema import read_record
 from lorae.system.files import write_atomically
 from lorae.validation import choice
 
@@ -116,7 +117,7 @@ def exported_width(folder: Path) -> int:
     from lorae.models.graphs import KEY
 
     if (folder / "model.json").exists():
-        return int(json.loads((folder / "model.json").read_text())["latent_dim"])
+        return int(read_record("model", folder / "model.json")["latent_dim"])
     if (folder / "decoder.pt2").exists():
         with zipfile.ZipFile(folder / "decoder.pt2") as archive:
             (about,) = (archive.read(name) for name in archive.namelist() if name.endswith(f"/extra/{KEY}"))

@@ -84,7 +84,7 @@ def sample(
     model = on_device(run.load_model(), choose_device(asked.device))
     _refuse_beyond_memory(n, model)
     kind = "images" if model.spec.images else "vectors"
-    name = str(run.config["data"]["name"])
+    name = str(run.fact("data", "name"))
     asked = dataclasses.replace(asked, samplers=(sampler,)).resolve(name, kind, run.settings.method)
 
     def latents() -> "NDArray[Any]":

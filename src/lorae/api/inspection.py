@@ -16,9 +16,10 @@ from lorae.api.loading import (
 )
 from lorae.api.writing import into_run
 from lorae.config.evaluation_settings import EvaluationSettings
-from lorae.errors import LoraeError, MissingDataError
+from lorae.errors import LoraeError, MissingDataError, shell_command
 from lorae.runs.run import Run
 from lorae.system.faults import tolerated
+from lorae.system.signals import Interrupted
 from lorae.validation import interval, optional, real, whole
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def spectrum(
     tolerance = check_argument(real(0.0, 1.0, exclusive=True), "tolerance", tolerance)
     run = as_run(run)
     stored = run.evaluation().get("rank", {}) if run.finished and data is None else {}
-    if "eigenvalues" in stored:
+    if {"eigenvalues", "n", "split"} <= stored.keys():
         values = np.asarray(stored["eigenvalues"], dtype=np.float64)
         result = Spectrum(values, stored["n"], stored["split"], tolerance)
     else:
@@ -175,7 +176,11 @@ def evaluate(
     asked = EvaluationSettings.from_values(settings, origin_of_argument)
     names = [name.strip() for name in only.split(",")] if isinstance(only, str) else only
     measure(run, run.load_model(), dataset_of(run, data), asked, only=names, quiet=quiet)
-    report(run)
+    try:
+        report(run)
+    except KeyboardInterrupt:
+        command = shell_command("report", run.path)
+        raise Interrupted(f"after the measurements, which are stored; write the report with `{command}`") from None
     return run.evaluation()
 
 

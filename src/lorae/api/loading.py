@@ -235,12 +235,12 @@ def _stored(run: Run, fingerprint: str) -> "Dataset | None":
     source = run.settings.data
     if source in DATASETS or Path(source).exists():
         return None
-    found = stored(str(run.config["data"]["name"]), fingerprint)
+    found = stored(str(run.fact("data", "name")), fingerprint, run.settings.prepared_limit)
     if found is None:
         raise MissingDataError(
             f"data: {source!r}, on which {str(run.path)!r} was trained, does not exist; "
             "if it was moved, pass data=PATH",
             settings={"data": "PATH"},
         )
-    found = dataclasses.replace(found, tensors=run.config["data"]["kind"] == "tensors")
+    found = dataclasses.replace(found, tensors=run.fact("data", "kind") == "tensors")
     return found.limited(run.settings.limit)

@@ -56,8 +56,8 @@ def model_card(run: Run, spec: "ModelSpec", *, cut: bool, source: str) -> str:
     spec: that of the model; cut: whether the model has fewer directions than the run, whose numbers are not its own;
     source: where `lorae.from_pretrained` finds the model
     """
-    method, data, settings = get_method(run.settings.method), run.config["data"], run.config["settings"]
-    title = f"{method.name} on {data['name']}"
+    method, settings = get_method(run.settings.method), run.settings
+    title = f"{method.name} on {run.fact('data', 'name')}"
     numbers = list(_numbers(run))
     about_numbers = "Each number is stored with the protocol by which it was measured."
     if cut:
@@ -74,9 +74,9 @@ def model_card(run: Run, spec: "ModelSpec", *, cut: bool, source: str) -> str:
         "source": method.source,
         "penalties": ", ".join(f"{name} {weight:g}" for name, weight in run.settings.penalties.items()) or "none",
         "network": f"{spec.network}, width {spec.width:g}",
-        "latent": f"{spec.latent_dim} coordinates; {settings['latent_dim']} in training",
+        "latent": f"{spec.latent_dim} coordinates; {settings.latent_dim} in training",
         "rank": f"{rank['rank']} (tolerance {rank['tolerance']:g})" if "rank" in rank else "not measured",
-        "epochs": settings["epochs"],
+        "epochs": settings.epochs,
     }
     known = ("name", "kind", "shape", "splits", "fingerprint")
     return CARD.format(
@@ -88,7 +88,7 @@ def model_card(run: Run, spec: "ModelSpec", *, cut: bool, source: str) -> str:
         networks="" if spec.own is None else ", encoder=encoder, decoder=decoder",  # modules that the reader must have
         usage="\n".join(_usage(spec)),
         method=_table(described.items()),
-        data=_table((name, _words(data[name])) for name in known),
+        data=_table((name, _words(run.fact("data", name))) for name in known),
         about_numbers=about_numbers,
         numbers=_table([("measure", "value", "protocol"), ("---",) * 3, *(row[1:] for row in numbers)]),
     )
@@ -120,7 +120,7 @@ def _numbers(run: Run) -> Iterator[tuple[float, str, str, str]]:
 
 def _front(run: Run, title: str, numbers: list[tuple[float, str, str, str]]) -> dict[str, Any]:
     """Return the front matter, by which hubs find a model and show its numbers."""
-    name = run.config["data"]["name"]
+    name = run.fact("data", "name")
     front: dict[str, Any] = {
         "library_name": "lorae",
         "tags": ["lorae", "autoencoder", "dimensionality-reduction", run.settings.method],

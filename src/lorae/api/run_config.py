@@ -5,7 +5,7 @@ import datetime
 import platform
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import yaml
 
@@ -14,13 +14,18 @@ from lorae.config.methods import get_method, method_names
 from lorae.config.settings import ARRAY, MODULES, RANK_GOALS, Settings
 from lorae.errors import LoraeError, flag
 from lorae.runs.run import Run
-from lorae.runs.schema import SCHEMA, Config, upgrade
+from lorae.runs.schema import SCHEMA, Config, Data, upgrade
 from lorae.system.faults import reason_of
-from lorae.system.files import LARGEST_RECORD, read_file
+from lorae.system.files import read_file
+from lorae.system.records import read_record_file
 
 if TYPE_CHECKING:
     from lorae.data.dataset import Dataset
     from lorae.objectives import Objective
+
+
+# Bytes of a file of settings, which has some dozen lines. YAML is parsed at a hundred thousand bytes a second.
+LARGEST_YAML = 2**18
 
 
 def merge_settings(from_file: dict[str, Any], arguments: dict[str, Any]) -> dict[str, Any]:
@@ -51,7 +56,10 @@ class _PlainLoader(yaml.SafeLoader):
 def read_config(path: Path) -> dict[str, Any]:
     """Read settings from a YAML file or from the `config.json` of a run."""
     try:
-        values = yaml.load(read_file(path, LARGEST_RECORD), _PlainLoader)
+        if path.suffix == ".json":  # of a run: it has a checksum, and numbers such as 1e-05, which are text in YAML
+            values = read_record_file(path, dict)
+        else:
+            values = yaml.load(read_file(path, LARGEST_YAML), _PlainLoader)
     except OSError as error:
         raise LoraeError(f"config: cannot read {str(path)!r}: {reason_of(error)}") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
@@ -106,15 +114,14 @@ def config_document(
 
     check_objective(objective, dataset)
     own = objective.model.spec.own
-    return {
+    config: Config = {
         "schema": SCHEMA,
         "version": __version__,
         "command": _command(explicit, path),
         "created": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
         "settings": settings.to_json(),
-        "data": dataset.describe(),
+        "data": cast(Data, dataset.describe()),
         "parameters": objective.model.parameter_counts(),
-        **({} if own is None else {"network": dataclasses.asdict(own)}),
         "machine": {
             "torch": torch.__version__,
             "python": platform.python_version(),
@@ -123,6 +130,9 @@ def config_document(
             "threads": thread_count(settings.batch_size, objective.model),
         },
     }
+    if own is not None:
+        config["network"] = dataclasses.asdict(own)
+    return config
 
 
 def _command(explicit: dict[str, Any], path: Path) -> str:

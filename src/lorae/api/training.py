@@ -19,13 +19,15 @@ from lorae.api.loading import (
     own_networks,
 )
 from lorae.api.run_config import choose_out, config_document, merge_settings, read_config
+from lorae.api.truncation import continue_truncation
 from lorae.config.resolution import resolve, with_epochs
 from lorae.config.settings import ARRAY, RANK_GOALS, Settings, use_current_names
 from lorae.documentation import RANK_CHOICE, see
 from lorae.errors import LoraeError, LoraeWarning, shell_command
-from lorae.runs.run import Run, write_config
+from lorae.runs.network_files import write_config
+from lorae.runs.run import Run
 from lorae.runs.schema import Config
-from lorae.system.files import write_atomically
+from lorae.system.files import writing
 from lorae.system.signals import Interrupted
 from lorae.validation import whole
 
@@ -176,7 +178,7 @@ def resume(
     Raises
     ------
     LoraeError
-        If the checkpoint has other settings, the data changed, the run is an incomplete truncation, or it cannot be
+        If the checkpoint has other settings, the data changed, or the run cannot be
         extended to `epochs`.
 
     Examples
@@ -191,11 +193,7 @@ def resume(
     if run.finished and extended is None:
         return run
     if "truncated" in run.config:
-        source = run.config["truncated"]["from"]
-        raise LoraeError(
-            f"run: {str(run.path)!r} was cut from {source!r}, and that was interrupted: there is nothing to train; "
-            f"delete it and run `{shell_command('truncate', source)}`"
-        )
+        return continue_truncation(run, data)
     choose_device(run.settings.device, str(run.path / "config.json"))
     calls = _callbacks(run.settings, callbacks)
     dataset = dataset_of(run, data)
@@ -291,6 +289,20 @@ def _callbacks(settings: Settings, callbacks: "Sequence[object]") -> "Callbacks"
 def _fit(
     run: Run, dataset: "Dataset", quiet: bool, callbacks: "Callbacks", objective: "Objective | None" = None
 ) -> Run:
+    """Train a run that has its folder to the end; an interrupt at any moment says how to go on."""
+    try:
+        return _fit_and_measure(run, dataset, quiet, callbacks, objective)
+    except Interrupted:
+        raise
+    except KeyboardInterrupt:
+        command = shell_command("resume", run.path)
+        state = "after the end: the run is finished" if run.finished else f"{run.path}; continue it with `{command}`"
+        raise Interrupted(state) from None
+
+
+def _fit_and_measure(
+    run: Run, dataset: "Dataset", quiet: bool, callbacks: "Callbacks", objective: "Objective | None"
+) -> Run:
     from lorae.evaluation.figures import explained_warning
     from lorae.training.pca_floor import with_pca_floor
     from lorae.training.schedule_factory import unmet_target
@@ -332,11 +344,13 @@ def _finish_points(run: Run, dataset: "Dataset") -> None:
 
     for point in run.evaluation()["schedule"]["points"]:
         folder = run.path / "path" / point["point"]
-        penalties = run.config["settings"]["penalties"] | {"nuclear": point["penalty"]}
+        penalties = run.settings.penalties | {"nuclear": point["penalty"]}
         settings = run.config["settings"] | {"penalty_path": None, "penalties": penalties}
         config: Config = {**run.config, "settings": settings, "point": {"of": str(run.path), "name": point["point"]}}
-        for name in ("checkpoints", "figures"):
-            (folder / name).mkdir(exist_ok=True)
+        with writing(folder):
+            for name in ("checkpoints", "figures"):
+                (folder / name).mkdir(exist_ok=True)
         write_config(folder, config, run.networks)
-        write_atomically(folder / "stats.jsonl", (run.path / "stats.jsonl").read_bytes())
-        finish(Run.opened(folder, run.networks), limited(run.load_model(point["point"]), dataset), dataset)
+        made = Run.opened(folder, run.networks)
+        made.copy_stats(run)
+        finish(made, limited(run.load_model(point["point"]), dataset), dataset)

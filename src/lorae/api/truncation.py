@@ -1,6 +1,7 @@
 """Truncate the latent of a trained run to its leading principal axes, as a new run."""
 
 import shlex
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +12,7 @@ from lorae.config.methods import METHODS
 from lorae.config.settings import ARRAY
 from lorae.errors import LoraeError, MissingDataError
 from lorae.runs.run import Run
-from lorae.runs.schema import Config
-from lorae.system.files import write_atomically
+from lorae.runs.schema import Config, Sizes, Truncated
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -73,6 +73,7 @@ def truncate(
         raise LoraeError(f"truncate: method {method!r} has no matrix M to cut, {one_of}")
     width = model.truncation_rank(rank)
     path = beside(run, f"width{width}" if rank is None else f"rank{width}") if out is None else Path(out)
+    _remove_interrupted(path, run, width)
     refuse_out(path, run.settings.data)
     outputs, dataset, gone = run.encoder_outputs(), None, None
     try:
@@ -85,16 +86,40 @@ def truncate(
     truncation = model.truncation_of(outputs, width)
     small = model.truncated(truncation)
     new = Run.create(path, _config(run, model, small, truncation, path), run.networks)
-    write_atomically(new.path / "stats.jsonl", (run.path / "stats.jsonl").read_bytes())
-    if dataset is not None:
-        return finish(new, small, dataset)
-    assert gone is not None
-    return finish_without_data(new, small, truncation.codes(outputs), run.reference_items(), gone)
+    with new.locked():
+        new.copy_stats(run)
+        if dataset is not None:
+            return finish(new, small, dataset)
+        assert gone is not None
+        return finish_without_data(new, small, truncation.codes(outputs), run.reference_items(), gone)
+
+
+def continue_truncation(run: Run, data: "str | Path | NDArray[Any] | None" = None) -> Run:
+    """Make a truncated run anew that was interrupted; LoraeError if the run that it comes from is not there."""
+    source, rank = run.config["truncated"]["from"], run.config["truncated"]["rank"]
+    if not (Path(source) / "config.json").is_file():
+        raise LoraeError(
+            f"run: {str(run.path)!r} was being cut from {source!r}, which is not here; run the command in the folder "
+            "that this path begins in, or delete the interrupted run"
+        )
+    return truncate(source, rank, run.path, data=data)
+
+
+def _remove_interrupted(path: Path, source: Run, rank: int) -> None:
+    """Delete a truncated run that was interrupted, if the same command made it and no process is at it."""
+    if not (path / "config.json").is_file():
+        return
+    found = Run(path)
+    of = found.config.get("truncated")
+    if of is None or found.finished or (Path(of["from"]).resolve(), of["rank"]) != (source.path.resolve(), rank):
+        return
+    with found.locked():
+        shutil.rmtree(path)
 
 
 def describe_truncation(run: Run) -> dict[str, Any]:
     """Return the output of `lorae truncate --json`: the rank of a truncated run, sizes and errors before and after."""
-    return {"run": str(run.path), **run.config["truncated"], "after": _sizes(run, run.config["parameters"])}
+    return {"run": str(run.path), **run.config["truncated"], "after": _sizes(run, run.fact("parameters"))}
 
 
 def explain_width(run: Run, width: int) -> str:
@@ -134,7 +159,7 @@ def _config(
     run: Run, model: "Autoencoder", small: "Autoencoder", truncation: "PrincipalTruncation", path: Path
 ) -> Config:
     deviations = truncation.deviations.tolist()
-    truncated = {
+    truncated: Truncated = {
         "from": str(run.path),
         "rank": truncation.rank,
         "latent_dim": model.spec.latent_dim,
@@ -151,7 +176,7 @@ def _config(
     return {**run.config, "command": command, "parameters": small.parameter_counts(), "truncated": truncated}
 
 
-def _sizes(run: Run, parameters: dict[str, int]) -> dict[str, Any]:
+def _sizes(run: Run, parameters: dict[str, int]) -> Sizes:
     size = (run.path / "model.safetensors").stat().st_size
     return {"parameters": parameters, "bytes": size, "test_mse": run.summary()["test_mse"]}
 

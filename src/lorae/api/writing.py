@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from lorae.errors import LoraeError
 from lorae.runs.run import Run
-from lorae.system.files import CannotWriteError, staged_folder, write_atomically
+from lorae.system.files import CannotWriteError, staged_folder, write_atomically, writing
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -46,7 +46,7 @@ def write_items(items: "NDArray[Any]", path: Path, key: str = "images") -> None:
     elif items.dtype != np.uint8:
         raise LoraeError(f"out: got the folder {str(path)!r}, but the items are no images; expected a file of arrays")
     else:
-        with staged_folder(path, f"{os.getpid()}-") as folder:
+        with staged_folder(path, f"{os.getpid()}-") as folder, writing(path):
             for index, image in enumerate(items):
                 pixels = image[0] if len(image) == 1 else image.transpose(1, 2, 0)
                 Image.fromarray(np.ascontiguousarray(pixels)).save(folder / f"{index:06d}.png")

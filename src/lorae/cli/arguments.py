@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from lorae.cli.completion import suggest
+from lorae.cli.output import one_line
 from lorae.config.data_settings import DataSettings
 from lorae.config.methods import TERMS, option_names, weight_names
 from lorae.config.settings import RENAMED, Settings
@@ -42,7 +43,7 @@ def show_warning(
 ) -> None:
     """Print a LoraeWarning as one line, and any other warning as Python does."""
     if isinstance(message, LoraeWarning):
-        print(f"lorae: warning: {as_flags(message)}", file=sys.stderr)
+        print(f"lorae: warning: {one_line(as_flags(message))}", file=sys.stderr)
     else:
         print(warnings.formatwarning(message, category, filename, lineno), file=sys.stderr, end="")
 

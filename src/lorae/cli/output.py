@@ -59,6 +59,18 @@ def accept_all_characters() -> None:
             reconfigure(errors="backslashreplace")
 
 
+# Characters of a message: several lines of a terminal. Longer ones lose their middle, where a value stands.
+LONGEST = 1200
+
+
+def one_line(message: str) -> str:
+    """Return a message in one line that controls no terminal, whatever names and values are in it."""
+    text = "".join(
+        char if char.isprintable() else char.encode("unicode_escape", "surrogatepass").decode() for char in message
+    )
+    return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} [...] {text[-LONGEST // 2 + 7 :]}"
+
+
 def flush() -> None:
     """Write what is left; a reader that has gone, as in `lorae ... | head`, is no error."""
     for stream in (sys.stdout, sys.stderr):

@@ -1,6 +1,7 @@
 """Parse a command line and run its command."""
 
 import argparse
+import signal
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -10,9 +11,10 @@ from lorae import __version__
 from lorae.cli import cite, completion, derive, inspect, reproduce, train
 from lorae.cli.arguments import Parser, join_negative_numbers, show_warning
 from lorae.cli.examples import EXAMPLES, FIRST_STEPS, described
-from lorae.cli.output import Output, accept_all_characters, flush, show
+from lorae.cli.output import Output, accept_all_characters, flush, one_line, show
 from lorae.errors import LoraeError, LoraeWarning, as_flags
 from lorae.system.faults import is_out_of_memory, reason_of
+from lorae.system.signals import raised_as_exceptions
 
 TRUST = "import the file in RUN/network, for a run with networks of your own; it can do anything that you can"
 
@@ -20,16 +22,18 @@ TRUST = "import the file in RUN/network, for a run with networks of your own; it
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command, given by the words after `lorae`; None takes those of the process.
 
-    Returns the exit code: 0 for success, 2 for invalid input, with one line on standard error, 130 for an interrupt.
+    Returns the exit code: 0 for success, 2 for invalid input, with one line on standard error, 130 for an interrupt and
+    143 for SIGTERM.
     """
     accept_all_characters()
     try:
-        return _run(list(sys.argv[1:] if arguments is None else arguments))
+        with raised_as_exceptions() as signaled:
+            return _run(list(sys.argv[1:] if arguments is None else arguments), signaled)
     finally:
         flush()
 
 
-def _run(words: list[str]) -> int:
+def _run(words: list[str], signaled: Callable[[], int | None]) -> int:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("always", LoraeWarning)
@@ -42,15 +46,19 @@ def _run(words: list[str]) -> int:
                 return 0
             show(options.command(options), as_json=options.json)
     except LoraeError as error:
-        print(f"lorae: {as_flags(error)}", file=sys.stderr)
+        print(f"lorae: {one_line(as_flags(error))}", file=sys.stderr)
         return 2
     except BrokenPipeError:  # the reader of the output has gone; the command is done
         return 0
     except OSError as error:  # a folder or disk that no code expects to fail
         where = f" {str(error.filename)!r}" if error.filename else ""
-        print(f"lorae: cannot read or write{where}: {reason_of(error)}", file=sys.stderr)
+        print(f"lorae: {one_line(f'cannot read or write{where}: {reason_of(error)}')}", file=sys.stderr)
         return 2
-    except (MemoryError, RuntimeError) as error:
+    except KeyboardInterrupt as interrupt:
+        return _interrupted(str(interrupt), signaled())
+    except Exception as error:
+        if signaled():  # an import that was interrupted raises its own error
+            return _interrupted("", signaled())
         if not is_out_of_memory(error):
             raise
         print(
@@ -58,13 +66,14 @@ def _run(words: list[str]) -> int:
             file=sys.stderr,
         )
         return 2
-    except KeyboardInterrupt as interrupt:
-        print(
-            f"lorae: interrupted {str(interrupt) or 'before anything was stored; run the command again'}",
-            file=sys.stderr,
-        )
-        return 130
     return 0
+
+
+def _interrupted(what: str, number: int | None) -> int:
+    """Say what is stored after an interrupt, and return the exit code of its signal."""
+    what = one_line(what) or "before anything was stored; run the command again"
+    print(f"lorae: interrupted {what}", file=sys.stderr)
+    return 128 + (number or signal.SIGINT)
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -63,7 +63,7 @@ def _resume(options: argparse.Namespace) -> Output:
 def _explain_rank(run: Run, choice: Choice | None) -> str:
     """Return the rank of the latents in words, told apart from a chosen rank, which is that of M."""
     found = run.evaluation()["rank"]
-    data = {"test": "test data", "train": "training data"}[found["split"]]
+    data = {"test": "test data", "train": "training data"}.get(found.get("split", ""), "unknown data")
     if choice is None or choice.is_path or choice.chosen == str(found["rank"]):
         return f"{found['rank']} (eigenvalues above {found['tolerance']:g} of the largest, {data})"
     share = f"{found['tolerance']:g} of the largest variance"

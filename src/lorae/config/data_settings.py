@@ -61,6 +61,11 @@ class DataSettings:
     )
     skip_bad: bool = setting(False, rules.switch(), "leave out image files that cannot be decoded")
 
+    @property
+    def prepared_limit(self) -> int | None:
+        """Number of training items that need to be prepared; None for all, of which a `holdout` takes any."""
+        return self.limit if self.holdout is None else None
+
     @classmethod
     def from_values(cls: type[Table], values: Mapping[str, Any], origin: Callable[[str], str]) -> Table:
         """Check plain values, strings as on a command line too, and return settings; LoraeError where one does not fit.

@@ -26,9 +26,13 @@ AUTO = "auto"
 RANK_GOALS = ("rank", "target_mse", "penalty_path")
 
 
+# Layers of one kind; each is built as a module, however small it is.
+MOST_LAYERS = 1000
+
+
 def _option_rule(name: str) -> rules.Rule:
     """Return the rule of a bottleneck's option: a size, except for a noise's deviation and nested dropout's rate."""
-    special = {"noise": rules.real(0.0), "rate": rules.real(0.0, 1.0)}
+    special = {"noise": rules.real(0.0), "rate": rules.real(0.0, 1.0), "layers": rules.whole(1, MOST_LAYERS)}
     return special.get(name, rules.whole(1))
 
 
@@ -82,7 +86,9 @@ class Settings(DataSettings):
     )
     width: float = setting(1.0, rules.real(0.0, 16.0, exclusive=True), "factor on the network's channel counts")
     depth: int | None = setting(
-        None, rules.whole(1), "residual blocks at each resolution of the network resnet; 1 by default, the fastest"
+        None,
+        rules.whole(1, MOST_LAYERS),
+        "residual blocks at each resolution of the network resnet; 1 by default, the fastest",
     )
     matrix_init: str | None = setting(
         None,

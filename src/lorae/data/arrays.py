@@ -109,7 +109,10 @@ def _load(settings: DataSettings, raw: Mapping[Part | None, RawItems], name: str
     preparation, limits = _preparation(settings, pieces), settings.value_range
     dtypes = sorted({str(piece.inputs.dtype) for piece in pieces.values()})
     vector_dtype = np.dtype(np.float32) if preparation else _vector_dtype(list(pieces.values()))
-    splits = _split(pieces, settings)
+    splits, limited = _split(pieces, settings), settings.prepared_limit
+    if limited is not None:  # the others are checked, and not copied
+        piece, rows = splits["train"]
+        splits["train"] = piece, rows[:limited]
     checksums = {piece.title: f"blake2b:{_digest(piece)}" for piece in pieces.values()}
     key = content_key(
         "arrays",
@@ -132,7 +135,7 @@ def _load(settings: DataSettings, raw: Mapping[Part | None, RawItems], name: str
                 workspace.set_labels(part, piece.labels.ravel()[rows])
         return DatasetInfo(source, checksums, peak=workspace.peak() if preparation else None)
 
-    dataset, facts = cached(name, key, prepare) if keep else prepared_in_memory(name, key, prepare)
+    dataset, facts = cached(name, key, prepare, limited) if keep else prepared_in_memory(name, key, prepare)
     if preparation is not None:
         warn_of_range(limits, dtypes, facts.peak)
     columns = next(iter(pieces.values())).columns

@@ -1,7 +1,11 @@
 """The cache of prepared data: folders keyed by content and settings, built once and renamed into place."""
 
+import contextlib
+import errno
 import hashlib
+import io
 import json
+import math
 import os
 import shutil
 import warnings
@@ -18,16 +22,21 @@ from lorae.data.dataset import Dataset, Split
 from lorae.errors import LoraeError, LoraeWarning
 from lorae.system.faults import reason_of
 from lorae.system.files import (
-    LARGEST_RECORD,
+    PARTIAL,
     CannotWriteError,
-    read_file,
+    allocate,
     staged_folder,
+    sweep,
     temporary_cache,
+    try_lock,
     wait_for_lock,
     write_atomically,
+    writing,
 )
 from lorae.system.files import cache_root as cache_root
+from lorae.system.memory import check_size
 from lorae.system.progress import progress_bar
+from lorae.system.records import RecordError, check_type, read_record_file, sealed_record
 
 FORMAT_VERSION = 1
 MEMORY_MAP_BYTES = 512 * 2**20
@@ -118,26 +127,42 @@ class DatasetBuilder:
         for name, array in self.arrays.items():
             sums[name] = _checksum(array)
             if isinstance(array, np.memmap):
-                array.flush()
+                with writing(folder / f"{name}.npy"):
+                    array.flush()
             else:
-                np.save(folder / f"{name}.npy", array)
+                path = folder / f"{name}.npy"
+                with writing(path, "; set LORAE_CACHE to a folder with more room"):
+                    np.save(path, array)
         self.arrays.clear()
         return sums
 
     def _new(self, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+        needed = math.prod(shape) * dtype.itemsize
         if self.folder is None:
+            check_size(needed, f"data: {shape[0]:,} items of shape {shape[1:]}")
             return np.empty(shape, dtype)
-        needed = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-        free = shutil.disk_usage(self.folder).free
-        # Writing to a memory map on a full disk kills the process, so the room is checked beforehand.
-        if needed > free:
+        path, free = self.folder / f"{name}.npy", shutil.disk_usage(self.folder).free
+        try:
+            if needed > free:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return _new_map(path, shape, dtype)
+        except OSError as error:
             raise LoraeError(
-                f"cache: {self.folder.parent} has {free / 2**20:.0f} MiB free, expected "
-                f"{needed / 2**20:.0f} MiB; set LORAE_CACHE to a folder with more room"
-            )
-        path = self.folder / f"{name}.npy"
-        array: NDArray[Any] = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
-        return array
+                f"cache: {self.folder.parent} has {free / 2**20:.0f} MiB free, expected {needed / 2**20:.0f} MiB "
+                f"({reason_of(error)}); set LORAE_CACHE to a folder with more room"
+            ) from None
+
+
+def _new_map(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Return a map of a new .npy file that has all of its room; OSError if the disk has too little."""
+    header = io.BytesIO()
+    described = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(header, described)
+    allocate(path, header.tell() + math.prod(shape) * dtype.itemsize)
+    with path.open("r+b") as file:
+        file.write(header.getvalue())
+    array: NDArray[Any] = np.load(path, mmap_mode="r+", allow_pickle=False)
+    return array
 
 
 def content_key(source: str, content: str, **preparation: Any) -> str:
@@ -147,32 +172,47 @@ def content_key(source: str, content: str, **preparation: Any) -> str:
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
-def cached(name: str, key: str, prepare: Callable[[DatasetBuilder], DatasetInfo]) -> tuple[Dataset, DatasetInfo]:
-    """Return the data of a key from the cache, after preparing them if they are not in it."""
-    folder = cache_root() / "data" / key
+def cached(
+    name: str, key: str, prepare: Callable[[DatasetBuilder], DatasetInfo], limited: int | None = None
+) -> tuple[Dataset, DatasetInfo]:
+    """Return the data of a key from the cache, after preparing them if they are not in it.
+
+    limited: number of training items, the first ones, if `prepare` makes no more
+    """
+    folder = _folder(key)
+    if limited is not None and not folder.exists():
+        folder = _folder(key, limited)
 
     def build(partial: Path) -> None:
         workspace = DatasetBuilder(partial)
         facts = vars(prepare(workspace))
         sums = workspace.finish(partial)
-        write_atomically(
-            partial / "info.json", (json.dumps({"name": name, **facts, "arrays": sums}, indent=1) + "\n").encode()
-        )
+        _write(partial / "info.json", {"name": name, **facts, "arrays": sums})
 
     return _read(name, key, build_folder(folder, build))
 
 
-def stored(name: str, key: str) -> Dataset | None:
-    """Return the data of a key from the cache, or None if they are not in it."""
-    folder = cache_root() / "data" / key
-    return _read(name, key, folder)[0] if key and folder.exists() else None
+def stored(name: str, key: str, limited: int | None = None) -> Dataset | None:
+    """Return the data of a key from the cache, or None if they are not in it; `limited` as in `cached`."""
+    folders = [_folder(key), _folder(key, limited)] if key else []
+    return next((_read(name, key, folder)[0] for folder in folders if folder.exists()), None)
+
+
+def _folder(key: str, limited: int | None = None) -> Path:
+    return cache_root() / "data" / (key if limited is None else f"{key}-first-{limited}")
+
+
+def _write(path: Path, record: dict[str, Any]) -> None:
+    write_atomically(path, (json.dumps(sealed_record(record), indent=1) + "\n").encode())
 
 
 def _read(name: str, key: str, folder: Path) -> tuple[Dataset, DatasetInfo]:
     try:
-        info = json.loads(read_file(folder / "info.json", LARGEST_RECORD))
-        info.pop("name")
+        info = read_record_file(folder / "info.json", dict)
+        info.pop("name", None)
         sums = info.pop("arrays", None)  # caches of earlier versions have none
+        check_type(sums, dict[str, str] | None, "info.json: arrays")
+        check_type(info, DatasetInfo, "info.json")
         facts = DatasetInfo(**info)
         arrays = {path.stem: _read_array(path) for path in folder.glob("*.npy")}
         if sums is not None:
@@ -213,15 +253,13 @@ def remembered(name: str, cls: type[Facts], find: Callable[[], Facts]) -> Facts:
     folder = cache_root() / "facts" / name
 
     def build(partial: Path) -> None:
-        write_atomically(partial / "facts.json", (json.dumps(vars(find())) + "\n").encode())
+        _write(partial / "facts.json", vars(find()))
 
     folder = build_folder(folder, build)
     try:
-        return cls(**json.loads(read_file(folder / "facts.json", LARGEST_RECORD)))
-    except (OSError, ValueError, TypeError, RecursionError) as error:
-        raise LoraeError(
-            f"cache: {folder} is damaged ({reason_of(error)}); delete this folder and run again"
-        ) from error
+        return cls(**read_record_file(folder / "facts.json", cls))
+    except RecordError as error:
+        raise LoraeError(f"cache: {folder} is damaged ({error}); delete this folder and run again") from None
 
 
 def prepared_in_memory(
@@ -245,6 +283,7 @@ def build_folder(folder: Path, build: Callable[[Path], None]) -> Path:
     try:
         with wait_for_lock(folder.with_name(f"{folder.name}.lock"), refused, hint):
             if not folder.exists():
+                _sweep(folder.parent)
                 with staged_folder(folder) as partial:
                     build(partial)
     except CannotWriteError as error:
@@ -256,6 +295,18 @@ def build_folder(folder: Path, build: Callable[[Path], None]) -> Path:
             warnings.warn(f"{error}; until then data are prepared in each process anew", LoraeWarning, stacklevel=2)
         return build_folder(temporary_cache() / folder.relative_to(cache_root()), build)
     return folder
+
+
+def _sweep(folder: Path) -> None:
+    """Delete what killed processes left in a folder of the cache; a folder that is being built is locked."""
+    sweep(folder)
+    for partial in folder.glob(f".*.{PARTIAL}"):
+        name = partial.name[1 : -len(PARTIAL) - 1]
+        with contextlib.suppress(CannotWriteError):
+            lock = try_lock(folder / f"{name}.lock", "")
+            if lock is not None:
+                shutil.rmtree(partial, ignore_errors=True)
+                lock.release()
 
 
 def _read_array(path: Path) -> NDArray[Any]:

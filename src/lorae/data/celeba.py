@@ -11,7 +11,7 @@ from lorae.data.folder import Names, load_store, seeded_names
 from lorae.data.image_files import left_out_files, open_store
 from lorae.data.splits import refuse_seeded_split
 from lorae.errors import LoraeError
-from lorae.system.files import home_expanded
+from lorae.system.files import LARGEST_RECORD, home_expanded, read_file
 
 PICTURES = "img_align_celeba"
 PARTITION = "list_eval_partition.txt"
@@ -61,7 +61,7 @@ def _split(files: list[str], place: Path, settings: DataSettings) -> Names:
 
 def _read_partition(path: Path) -> dict[str, Part | None]:
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_file(path, LARGEST_RECORD).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise LoraeError(f"{path}: cannot be read as UTF-8 text ({error}); {LAYOUT}") from None
     part_of = {}

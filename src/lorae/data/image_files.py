@@ -4,7 +4,6 @@ import hashlib
 import lzma
 import os
 import re
-import stat
 import zipfile
 import zlib
 from collections import Counter
@@ -15,6 +14,8 @@ from pathlib import Path, PurePosixPath
 from typing import Protocol, TypeVar
 
 from lorae.errors import LoraeError
+from lorae.system.faults import reason_of
+from lorae.system.files import read_file
 from lorae.system.progress import progress_bar
 
 # Names of files that are read as images; files without a suffix are read if their first bytes are a SIGNATURE.
@@ -27,6 +28,8 @@ SIGNATURE = re.compile(
 )
 # Files in archives may claim any size; the largest picture that is read, with 8 bytes a pixel, is smaller.
 MOST_BYTES = 2**30
+# Pictures are packed already, and a zip file of plain ones is some ten times smaller than they are.
+MOST_UNPACKED = 200
 THREADS = min(16, (os.cpu_count() or 1) + 4)
 CHUNK = 64
 # Errors of reading a member of a zip file that is damaged, encrypted or packed in an unknown way.
@@ -58,8 +61,8 @@ def open_store(path: Path) -> Iterator[ImageStore]:
         return
     try:
         archive = zipfile.ZipFile(path)
-    except (OSError, zipfile.BadZipFile) as error:
-        raise LoraeError(f"{path}: not a readable zip file ({error})") from error
+    except Exception as error:  # zipfile raises many kinds for a damaged file
+        raise LoraeError(f"{path}: not a readable zip file ({reason_of(error)})") from error
     with archive:
         yield _with_images(ZipStore(archive), path)
 
@@ -92,15 +95,10 @@ class FolderStore:
 
     def read(self, name: str) -> bytes:
         """Return the content of one file; OSError for a pipe or a device, from which reading might never end."""
-        path = self.folder / name
         try:
-            found = path.stat()
+            return read_file(self.folder / name, MOST_BYTES)
         except FileNotFoundError:
             raise OSError("link to a missing file") from None
-        if not stat.S_ISREG(found.st_mode):
-            raise OSError("not a regular file")
-        _refuse_size(found.st_size)
-        return path.read_bytes()
 
     def _start(self, name: str) -> bytes:
         path = self.folder / name
@@ -122,6 +120,7 @@ class ZipStore:
                 f"data: {archive.filename}: {len(repeated)} names of images occur more than once, the first is "
                 f"{repeated[0]!r}; make the zip file anew with a name for each image"
             )
+        self._refuse_bomb(members)
         tops = {PurePosixPath(name).parts[0] for name in members if "/" in name}
         wrapped = len(tops) == 1 and all("/" in name for name in members)
         skipped = len(tops.pop()) + 1 if wrapped else 0
@@ -139,6 +138,16 @@ class ZipStore:
             return self.archive.read(info)
         except UNREADABLE as error:
             raise OSError(f"damaged in the zip file: {error}") from error
+
+    def _refuse_bomb(self, members: list[str]) -> None:
+        """Raise LoraeError for members that stand for many times the size of the zip file."""
+        unpacked = sum(self.archive.getinfo(name).file_size for name in members)
+        packed = Path(self.archive.filename or "").stat().st_size
+        if unpacked > max(MOST_BYTES, MOST_UNPACKED * packed):
+            raise LoraeError(
+                f"data: {self.archive.filename}: {len(members)} images unpack to {unpacked / 2**30:.1f} GiB, expected "
+                f"at most {MOST_UNPACKED} times the {packed:,} bytes of the file"
+            )
 
     def _start(self, member: str) -> bytes:
         try:
@@ -210,7 +219,7 @@ def _sorted_out(files: list[str], start: Callable[[str], bytes]) -> tuple[list[s
 
 def _refuse_size(size: int) -> None:
     if size > MOST_BYTES:
-        raise OSError(f"{size / 2**30:.1f} GiB, expected at most {MOST_BYTES // 2**30} GiB")
+        raise OSError(f"has {size} bytes, expected at most {MOST_BYTES}")
 
 
 def _is_visible(member: str) -> bool:

@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import io
 import json
 import sys
 import zlib
@@ -23,9 +24,12 @@ from lorae.data.preprocessing import Preparation, prepare_pictures
 from lorae.data.splits import refuse_seeded_split
 from lorae.errors import LoraeError
 from lorae.system.download import download
-from lorae.system.files import home_expanded
+from lorae.system.faults import reason_of
+from lorae.system.files import home_expanded, read_file, write_atomically
 
 TIMEOUT_SECONDS = 10
+# Bytes of a file, packed or not; the largest one, images of 60,000 digits, has a third of them.
+MOST_UNPACKED = 2**27
 ORIGIN_FILE = "origin.txt"
 STEMS = {"train": "train", "test": "t10k"}
 
@@ -155,7 +159,11 @@ def _read_files(folder: Path, source: IdxSource) -> dict[str, bytes]:
         path = _find_file(folder, name)
         if path is None:
             raise LoraeError(f"cache: {folder} lacks {name}; delete this folder and run again")
-        contents[name] = _verified(path.read_bytes(), path.name, source, str(path))
+        try:
+            content = read_file(path, MOST_UNPACKED)
+        except OSError as error:
+            raise LoraeError(f"{path}: cannot be read ({reason_of(error)})") from None
+        contents[name] = _verified(content, path.name, source, str(path))
     return contents
 
 
@@ -176,12 +184,21 @@ def _verified(content: bytes, name: str, source: IdxSource, title: str) -> bytes
         _check_digest(content, source.md5[name], title)
     if name != bare:
         try:
-            content = gzip.decompress(content)
+            content = _unpacked(content)
         except (OSError, EOFError, zlib.error) as error:
             raise LoraeError(f"{title}: not a complete gzip file ({error})") from error
     if bare in source.md5:
         _check_digest(content, source.md5[bare], title)
     return content
+
+
+def _unpacked(content: bytes) -> bytes:
+    """Return the content of a gzip file, which may claim any size; OSError for more than `MOST_UNPACKED`."""
+    with gzip.open(io.BytesIO(content)) as file:
+        unpacked = file.read(MOST_UNPACKED + 1)
+    if len(unpacked) > MOST_UNPACKED:
+        raise OSError(f"unpacks to more than {MOST_UNPACKED:,} bytes")
+    return unpacked
 
 
 def _check_digest(content: bytes, expected: str, title: str) -> None:
@@ -204,8 +221,8 @@ def _fetch(name: str, source: IdxSource, folder: Path) -> None:
             reasons.append(f"{title}: {error}")
             continue
         for file, content in files.items():
-            (folder / file).write_bytes(content)
-        (folder / ORIGIN_FILE).write_text(f"{title}\n")
+            write_atomically(folder / file, content)
+        write_atomically(folder / ORIGIN_FILE, f"{title}\n".encode())
         return
     raise LoraeError(
         f"{name}: no place offered the files ({'; '.join(reasons)}); pass data_root=FOLDER with "

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError, features
 
 from lorae.data.pixels import Limits, scaled_to_bytes, type_limits
+from lorae.system.memory import memory
 
 # Pillow chooses the decoder by the content of a file, whatever its name. Its other decoders are left out, because some
 # run a program (EPS: Ghostscript), read further files, or hand the content to code that others have registered.
@@ -146,7 +147,7 @@ def read_frames(content: bytes) -> NDArray[Any]:
                     f"frame {number} is {_described(frame)}, frame 0 is {_described(frames[0])}, expected frames alike"
                 )
             frames.append(frame)
-            if number == 0 and frame.nbytes * count > MOST_BYTES:
+            if number == 0 and frame.nbytes * count > min(MOST_BYTES, memory() or MOST_BYTES):
                 raise ValueError(f"{count:,} frames of {frame.nbytes / 2**20:,.0f} MiB are more than memory must hold")
     return np.stack(frames)
 

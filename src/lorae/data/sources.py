@@ -1,5 +1,6 @@
 """Whatever a user passes as data, turned into raw items by one function, for training, encoding and comparing alike."""
 
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -14,6 +15,8 @@ from lorae.data.tables import SUFFIXES, read_table
 from lorae.data.torch_data import is_torch_data, read_torch_data
 from lorae.errors import LoraeError
 from lorae.plain_arrays import column_names, is_array, plain_array
+from lorae.system import files
+from lorae.system.memory import check_unpacked
 
 SINGLE_KEYS = ("images", "data", "X", "x")
 LABEL_KEYS = ("labels", "y")
@@ -67,7 +70,7 @@ def read_file(path: Path) -> dict[Part | None, RawItems]:
         return {None: RawItems(values, path.name, columns=columns)}
     if suffix in IMAGE_SUFFIXES:
         try:
-            return {None: RawItems(read_frames(path.read_bytes()), path.name)}
+            return {None: RawItems(read_frames(files.read_file(path)), path.name)}
         except Exception as error:  # broken files make Pillow raise almost anything
             raise LoraeError(
                 f"{path}: cannot be read as images ({reason(error)}); convert it to an .npy file or to image files"
@@ -103,6 +106,8 @@ def read_array_file(path: Path) -> NDArray[Any] | dict[str, NDArray[Any]]:
         if mode is not None:
             mapped: NDArray[Any] = np.load(path, mmap_mode=mode, allow_pickle=False)
             return mapped
+        if zipfile.is_zipfile(path):
+            check_unpacked(path, "its arrays")
         with path.open("rb") as file:  # NumPy leaves a damaged file open
             loaded = np.load(file, allow_pickle=False)
             return loaded if isinstance(loaded, np.ndarray) else dict(loaded)

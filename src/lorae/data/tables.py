@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 from lorae.errors import LoraeError
 from lorae.extras import import_extra
 from lorae.plain_arrays import column_names, plain_array
+from lorae.system.faults import reason_of
+from lorae.system.files import read_file
+from lorae.system.memory import check_size
 
 SUFFIXES = (".csv", ".tsv", ".parquet")
 
@@ -43,7 +46,12 @@ def _read_parquet(path: Path) -> Table:
     try:
         # Of this file alone: other functions of pyarrow take columns from the names of folders, and further files.
         with parquet.ParquetFile(path) as file:
+            # Columns that repeat one value take no room in the file.
+            rows, columns = file.metadata.num_rows, file.metadata.num_columns
+            check_size(rows * columns * 8, f"{path}: its {rows:,} rows")
             table = file.read()
+    except LoraeError:
+        raise
     except Exception as error:  # pyarrow raises many kinds for a damaged file
         raise LoraeError(f"{path}: not a readable .parquet file ({' '.join(str(error).split())[:120]})") from None
     stored = (table.schema.pandas_metadata or {}).get("index_columns", [])
@@ -155,9 +163,9 @@ def _separator(text: str, path: Path) -> str:
 def _text(path: Path) -> str:
     """Return the text of a file in UTF-8, or in UTF-16 with its mark."""
     try:
-        content = path.read_bytes()
+        content = read_file(path)
     except OSError as error:
-        raise LoraeError(f"{path}: cannot be read ({error.strerror})") from None
+        raise LoraeError(f"{path}: cannot be read ({reason_of(error)})") from None
     encoding = "utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     try:
         text = content.decode(encoding)

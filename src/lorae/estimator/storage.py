@@ -2,8 +2,9 @@
 
 import dataclasses
 import json
+from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypedDict
 
 import numpy as np
 import torch
@@ -16,9 +17,11 @@ from lorae.estimator.imputation import LinearImputation
 from lorae.estimator.inputs import value_errors
 from lorae.isolation import isolated
 from lorae.models.graphs import KEY
+from lorae.models.spec import ModelSpec
 from lorae.runs.model_files import rebuild
 from lorae.system.faults import reason_of
 from lorae.system.files import write_atomically
+from lorae.system.records import check_type, parse_record
 from lorae.system.tensor_file import metadata_of, read_sealed, sealed
 
 # Raised when a file of this version can no longer be read by earlier ones.
@@ -27,10 +30,39 @@ SCHEMA = 2  # 2: `handle_missing`, `warm_start`
 MODEL, IMPUTATION = "model.", "imputation."
 ARRAYS = ("_codes", "_centre", "explained_variance_", "singular_values_", "explained_variance_ratio_")
 LATER = ("_seen",)  # arrays that files of schema 1 lack
-PLAIN = (
-    *("rank_", "curved_", "score_", "pca_score_", "search_", "history_", "threshold_"),
-    *("n_features_in_", "_item_shape", "_images"),
-)
+
+
+class Fitted(TypedDict):
+    """Fitted attributes that are plain values."""
+
+    rank_: int
+    curved_: bool
+    score_: float | None
+    pca_score_: float | None
+    search_: dict[str, Any] | None
+    history_: list[dict[str, Any]]
+    threshold_: float
+    n_features_in_: int
+    _item_shape: list[int]
+    _images: bool
+
+
+PLAIN = tuple(Fitted.__annotations__)
+
+
+class _About(TypedDict):
+    kind: Literal["LoRAE"]
+    schema: int
+    parameters: dict[str, Any]
+    fitted: Fitted
+    spec: ModelSpec
+
+
+class About(_About, total=False):
+    """What the metadata of a file hold besides the arrays; `feature_names` for a table with names."""
+
+    version: str
+    feature_names: list[str]
 
 
 class StorageMixin(BaseEstimator):  # type: ignore[misc]
@@ -118,11 +150,11 @@ class StorageMixin(BaseEstimator):  # type: ignore[misc]
         try:
             content = read_sealed(Path(path))
             tensors = load(content)
-            about = json.loads(metadata_of(content)[KEY])
-            if about["kind"] != "LoRAE":
-                raise KeyError("kind")
+            about = parse_record(metadata_of(content)[KEY], dict, KEY)
+            check_type(about.get("schema"), int, "schema")
             if about["schema"] > SCHEMA:
                 raise ValueError(f"schema {about['schema']}, of a later version of lorae; upgrade lorae")
+            check_type(about, About, KEY)
             return _restored(cls, about, tensors)
         except OSError as error:
             raise ValueError(f"{path}: {reason_of(error)}") from None
@@ -176,6 +208,17 @@ def _json(name: str, value: Any) -> Any:
     return value
 
 
+def _check_arrays(estimator: Any) -> None:
+    """Raise ValueError for arrays whose shapes do not fit together."""
+    shape = estimator._item_shape
+    if shape != estimator.model_.spec.shape or estimator.n_features_in_ != prod(shape):
+        raise ValueError("items of several shapes")
+    codes, spectrum = estimator._codes, {getattr(estimator, name).shape for name in ARRAYS[2:]}
+    widths = codes.shape[1:], estimator._centre.size
+    if widths != ((estimator.model_.spec.latent_dim,), estimator.n_features_in_) or len(spectrum) > 1:
+        raise ValueError("arrays of several widths")
+
+
 def _restored(cls: type, about: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Any:
     """Return the estimator of the content of a file."""
     estimator = cls(**about["parameters"])
@@ -189,6 +232,7 @@ def _restored(cls: type, about: dict[str, Any], tensors: dict[str, torch.Tensor]
         for prefix in (MODEL, IMPUTATION)
     )
     estimator.model_ = rebuild(about["spec"], state, dtype=None if estimator._images else torch.float64)
+    _check_arrays(estimator)
     parts = {name: value.numpy() for name, value in imputation.items()}
     estimator._imputation = LinearImputation(**parts) if parts else None
     if "feature_names" in about:

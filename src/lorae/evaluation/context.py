@@ -14,7 +14,7 @@ from rich.progress import Progress
 
 from lorae.config.evaluation_settings import EvaluationSettings
 from lorae.data import Dataset, Split
-from lorae.errors import DivergedError
+from lorae.errors import DivergedError, LoraeError
 from lorae.evaluation.classification import TrainingCheckpoints
 from lorae.features import FeatureExtractor, build_extractor
 from lorae.models.autoencoder import Autoencoder
@@ -154,6 +154,10 @@ def fitted_density(
     """Return a density of the run, read from `RUN/samplers/`, or fitted to the result of `latents` and kept there."""
     kept = stored_density(run, sampler, settings)
     if kept is not None:
+        width = len(kept.subspace.origin)
+        if width != latent_dim:
+            path = _density_path(run, sampler, settings)
+            raise LoraeError(f"{path}: has latents of width {width}, expected {latent_dim}; delete it to fit it anew")
         return kept
     assert settings.components is not None
     if sampler == "prior":  # needs only the width

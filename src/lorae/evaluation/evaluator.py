@@ -10,7 +10,15 @@ from numpy.typing import NDArray
 from lorae.config.evaluation_settings import EvaluationSettings
 from lorae.config.methods import get_method
 from lorae.data import Dataset
-from lorae.errors import MODEL_FAILURES, LoraeError, LoraeWarning, NotApplicableError, as_flags, unknown_name
+from lorae.errors import (
+    MODEL_FAILURES,
+    LoraeError,
+    LoraeWarning,
+    NotApplicableError,
+    as_flags,
+    shell_command,
+    unknown_name,
+)
 from lorae.evaluation import figures as drawing
 from lorae.evaluation.classification import TrainingCheckpoints
 from lorae.evaluation.context import PICTURED, EvaluationContext, draw_generator, on_device
@@ -127,13 +135,19 @@ def evaluate(
                     skipped[name] = error
                 except KeyboardInterrupt:
                     done, left = ", ".join(results) or "nothing", ",".join(names[names.index(name) :])
-                    raise Interrupted(f"while measuring {name}; stored: {done}; continue with --only {left}") from None
+                    command = shell_command("evaluate", run.path)
+                    raise Interrupted(
+                        f"while measuring {name}; stored: {done}; continue with `{command} --only {left}`"
+                    ) from None
             bar.advance(task)
         if figures:
-            with tolerated(NO_FIGURE):
-                _draw(context)
-                if model.spec.encodes and not run.figure_data.exists:  # a run of an earlier version
-                    run.figure_data.write(figure_data_of_training(context.model, dataset, run.encoder_outputs()))
+            try:
+                with tolerated(NO_FIGURE):
+                    _draw(context)
+                    if model.spec.encodes and not run.figure_data.exists:  # a run of an earlier version
+                        run.figure_data.write(figure_data_of_training(context.model, dataset, run.encoder_outputs()))
+            except KeyboardInterrupt:
+                raise Interrupted(f"while drawing; stored: {', '.join(results) or 'nothing'}") from None
     entry = _skipped_entry(run, results, skipped)
     if entry["skipped"] != run.evaluation().get("skipped"):
         _stored(run, entry, "skipped: the reasons are not stored")

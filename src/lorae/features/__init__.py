@@ -25,6 +25,7 @@ from lorae.features.inception import build_inception
 from lorae.features.lite0 import build_lite0
 from lorae.isolation import isolated
 from lorae.randomness import drawing_from
+from lorae.system.files import LARGEST_RECORD, read_file
 
 GROUP = "lorae.features"
 
@@ -126,6 +127,7 @@ def _import_module(address: str) -> nn.Module:
     place, name = address.rsplit(":", 1)
     try:
         if place.endswith(".py"):
+            read_file(Path(place), LARGEST_RECORD)  # a pipe or a device is refused, which an import waits for
             spec = importlib.util.spec_from_file_location(Path(place).stem, place)
             assert spec is not None
             assert spec.loader is not None
@@ -135,7 +137,8 @@ def _import_module(address: str) -> nn.Module:
             module = importlib.import_module(place)
         found = getattr(module, name)
     except Exception as error:  # whatever the user's code raises
-        raise LoraeError(f"features: cannot import {address!r}: {type(error).__name__}: {error}") from None
+        reason = " ".join(str(error).split())[:300]
+        raise LoraeError(f"features: cannot import {address!r}: {type(error).__name__}: {reason}") from None
     return _as_module(address, found)
 
 

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from lorae.errors import LoraeError
 from lorae.models.layers import Linear
 from lorae.models.networks import Decoder, Encoder
-from lorae.system.files import home_expanded, read_file
+from lorae.system.files import LARGEST_RECORD, home_expanded, read_file
 
 Build = Callable[[tuple[int, ...], int], tuple[nn.Module, nn.Module]]
 
@@ -65,7 +65,7 @@ class OwnNetworks:
         """Import a file by FILE.py:NAME and return the networks of its function NAME(shape, latent_dim)."""
         place, _, name = address.rpartition(":")
         try:
-            content = read_file(home_expanded(place))
+            content = read_file(home_expanded(place), LARGEST_RECORD)
         except OSError as error:
             raise LoraeError(f"network: cannot read {place!r}: {error.strerror}") from None
         return cls.from_content(Path(place).name, content, name)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lorae.runs.run import Run
+from lorae.system.records import check_type
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def rows(runs: Sequence[Run]) -> list[dict[str, Any]]:
     for run in runs:
         evaluation, settings = run.evaluation(), run.config["settings"]
         row = {"run": str(run.path)} | {name: settings.get(name) for name in ("data", "method", "penalties")}
-        values = {column.key: lookup(evaluation, column.path) for column in COLUMNS}
+        values = {column.key: _number_at(evaluation, column.path, run) for column in COLUMNS}
         row |= {key: value for key, value in values.items() if value is not None}
         protocols = [found for path in COMPARING if isinstance(found := lookup(evaluation, path), dict)]
         networks = {f"{protocol.get('features')} {protocol.get('weights')}" for protocol in protocols}
@@ -101,6 +102,15 @@ def marked_cells(table: Sequence[dict[str, Any]], column: Column) -> list[str]:
 def one_protocol(table: Sequence[dict[str, Any]]) -> bool:
     """Return whether all distances were measured on one data set with one network."""
     return len({(row["data"], row["features"]) for row in table if "features" in row}) < 2
+
+
+def _number_at(evaluation: dict[str, Any], path: Sequence[str], run: Run) -> float | None:
+    """Return the number at a path of `evaluation.json`, or None; RecordError for any other value."""
+    found = lookup(evaluation, path)
+    if not isinstance(found, float):  # which may be NaN, as an intrinsic dimension without neighbors
+        check_type(found, float | None, f"{run.path / 'evaluation.json'}: {'.'.join(path)}")
+    number: float | None = found
+    return number
 
 
 def lookup(values: Any, path: Sequence[str]) -> Any:

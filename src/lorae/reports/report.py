@@ -66,5 +66,13 @@ def _comparison(runs: Sequence[RunView]) -> dict[str, Any]:
 def _template() -> Any:
     templates = environment()
     templates.filters.update(number=number, count=count, duration=duration, plain=plain)
-    templates.filters["tolerance"] = lambda value: format_tolerance(float(value))
+    templates.filters["tolerance"] = _tolerance
     return templates.get_template("report.html")
+
+
+def _tolerance(text: str) -> str:
+    """Return a tolerance, a key of `evaluation.json`, for a table; as it is if it is no number."""
+    try:
+        return format_tolerance(float(text))
+    except ValueError:
+        return text

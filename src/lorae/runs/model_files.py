@@ -13,6 +13,7 @@ from lorae.isolation import isolated
 from lorae.runs.schema import read_record, rename_weights, write_record
 from lorae.system.faults import reason_of
 from lorae.system.files import write_atomically
+from lorae.system.records import RecordError, check_type
 from lorae.system.tensor_file import DamagedFileError, read_sealed, sealed
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ def check_archive(content: bytes) -> None:
     torch reads changed numbers without an error, although the archive has checksums.
     """
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
+            raise ValueError("the file is packed, expected one of torch.save")
         damaged = archive.testzip()
     if damaged is not None:
         raise ValueError(f"the file is damaged: {damaged} has another checksum")
@@ -117,8 +120,14 @@ def check_shapes(weights: Mapping[str, Any], model: "Autoencoder") -> None:
 
 def read_model(folder: Path, advice: str, networks: "OwnNetworks | None" = None) -> "Autoencoder":
     """Return the model of a folder, on the CPU; `advice` says what to do if its two files do not fit together."""
-    spec = read_record("model", folder / "model.json")
-    del spec["schema"]
+    from lorae.models.spec import ModelSpec
+
+    try:
+        spec = read_record("model", folder / "model.json")
+        del spec["schema"]
+        check_type(spec, ModelSpec, folder / "model.json")
+    except RecordError as error:
+        raise LoraeError(f"{error}; {advice}") from None
     path = folder / "model.safetensors"
     if not path.exists():
         raise LoraeError(f"{path}: not found, but model.json is there")

@@ -1,4 +1,4 @@
-"""Networks of the user in a run folder: `network/` has their files, `config.json` their hashes."""
+"""The config of a run, with networks of the user: `network/` has their files, `config.json` their hashes."""
 
 import hashlib
 from pathlib import Path
@@ -6,13 +6,20 @@ from typing import TYPE_CHECKING, Any
 
 from lorae.documentation import OWN_CODE, see
 from lorae.errors import LoraeError
-from lorae.runs.schema import Config
+from lorae.runs.schema import Config, write_record
 from lorae.system.files import read_file, write_atomically
+from lorae.system.records import check_type
 
 if TYPE_CHECKING:
     from lorae.models.own_networks import OwnNetworks
 
 FOLDER = "network"
+
+
+def write_config(folder: Path, config: Config, networks: "OwnNetworks | None" = None) -> None:
+    """Write the `config.json` of a run folder, and the files of the user's networks."""
+    write_record(folder / "config.json", config)
+    write_networks(folder, networks)
 
 
 def write_networks(folder: Path, networks: "OwnNetworks | None") -> None:
@@ -35,6 +42,7 @@ def open_networks(folder: Path, config: Config, modules: tuple[Any, Any], *, tru
         return None
     if given:
         return OwnNetworks.from_modules(*modules)
+    check_type(record, NetworkSource, folder / "config.json: network")
     source = NetworkSource(**record)
     owned = f"run: {str(folder)!r} has networks of your own ({source.name})"
     if source.built_by is None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from lorae.config.settings import Settings
 from lorae.errors import LoraeError, shell_command
+from lorae.runs.evaluation_file import EvaluationFile
 from lorae.runs.figure_data import FigureDataFile
 from lorae.runs.model_files import (
     Kept,
@@ -25,12 +26,12 @@ from lorae.runs.model_files import (
     write_spec,
     write_weights,
 )
-from lorae.runs.network_files import open_networks, write_networks
-from lorae.runs.schema import SCHEMA, Checkpoint, Config, TrainingState, read_record, upgrade, write_record
+from lorae.runs.network_files import open_networks, write_config
+from lorae.runs.schema import SCHEMA, Checkpoint, Config, TrainingState, as_checkpoint, read_record
 from lorae.runs.statistics_file import StatisticsFile
 from lorae.runs.summary import summarize
 from lorae.system.faults import reason_of, tolerated
-from lorae.system.files import CannotWriteError, read_file, staged_folder, try_lock, wait_for_lock
+from lorae.system.files import CannotWriteError, read_file, staged_folder, sweep, try_lock
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -65,7 +66,7 @@ class Run:
         self._modules = encoder, decoder
         self._trust_code = trust_code
         self._statistics = StatisticsFile(self.path / "stats.jsonl")
-        self._unwritten_results: dict[str, Any] = {}
+        self._results = EvaluationFile(self.path / "evaluation.json", self.path / "checkpoints" / ".evaluation.lock")
         self.figure_data = FigureDataFile(self.path)
         if not (self.path / "config.json").is_file():
             raise LoraeError(
@@ -77,7 +78,10 @@ class Run:
     def refuse_existing(path: str | Path) -> None:
         """Raise LoraeError if `path` exists: a run is never overwritten."""
         path = Path(path)
-        blocking = next(parent for parent in (path.absolute(), *path.absolute().parents) if parent.exists())
+        try:
+            blocking = next(parent for parent in (path.absolute(), *path.absolute().parents) if parent.exists())
+        except OSError as error:  # of a name that is too long
+            raise LoraeError(f"out: cannot use {str(path)!r}: {reason_of(error)}") from None
         if not blocking.is_dir() and blocking != path.absolute():
             raise LoraeError(f"out: {str(path)!r} would lie below {str(blocking)!r}, which is no folder")
         if path.exists() and not (path.is_dir() and not any(path.iterdir())):
@@ -112,10 +116,16 @@ class Run:
     @cached_property
     def config(self) -> Config:
         """Content of `config.json`."""
-        config = read_record("config", self.path / "config.json")
-        if not isinstance(config.get("settings"), dict):
-            raise LoraeError(f"{self.path / 'config.json'}: expected a key 'settings'")
-        return cast(Config, config)
+        return cast(Config, read_record("config", self.path / "config.json"))
+
+    def fact(self, *place: str) -> Any:
+        """Return an entry of `config.json`, as in `fact("data", "name")`; LoraeError if it is missing."""
+        value: Any = self.config
+        for depth, name in enumerate(place, start=1):
+            if name not in value:
+                raise LoraeError(f"{self.path / 'config.json'}: {'.'.join(place[:depth])} is missing; restore the file")
+            value = value[name]
+        return value
 
     @cached_property
     def settings(self) -> Settings:
@@ -130,11 +140,12 @@ class Run:
     @property
     def threads(self) -> int:
         """Number of CPU threads that the run was begun with; sums of floats depend on it."""
-        return self.config["machine"]["threads"]
+        threads: int = self.fact("machine", "threads")
+        return threads
 
     def update_data_root(self, data_root: str) -> None:
         """Change `config.json` after the files of the data were moved to another folder."""
-        words = shlex.split(self.config["command"])
+        words = shlex.split(self.fact("command"))
         if "--data-root" in words:
             words[words.index("--data-root") + 1] = data_root
         self.config["command"] = shlex.join(words)
@@ -147,11 +158,10 @@ class Run:
 
         The old weights stay in place until the training ends.
         """
-        for name in ("model.json", "evaluation.json"):
-            (self.path / name).unlink(missing_ok=True)
-        self._unwritten_results.clear()
+        (self.path / "model.json").unlink(missing_ok=True)
+        self._results.remove()
         self.figure_data.delete()
-        before = {"epochs": self.config["settings"]["epochs"]}
+        before = {"epochs": self.fact("settings", "epochs")}
         self.config["extended"] = [*self.config.get("extended", []), before]
         self.config["settings"]["epochs"] = epochs
         write_config(self.path, self.config)
@@ -165,11 +175,15 @@ class Run:
 
     def stats(self, event: str | None = None) -> Iterator[dict[str, Any]]:
         """Yield the lines of `stats.jsonl`, or those of one event (`step` or `epoch`)."""
-        return self._statistics.read(event)
+        return self._statistics.read(event, self._results.log_lines if self.finished else None)
 
     def truncate_stats(self, step: int) -> None:
         """Drop the lines after `step`, which a resumed run writes again."""
         self._statistics.replace([record for record in self.stats() if record["step"] <= step])
+
+    def copy_stats(self, run: "Run") -> None:
+        """Replace the statistics by those of another run."""
+        self._statistics.replace(run.stats())
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -178,6 +192,8 @@ class Run:
         if lock is None:
             raise LoraeError(f"run: {str(self.path)!r} is being trained by another process")
         try:
+            for folder in (self.path, *(path for path in self.path.rglob("*") if path.is_dir())):
+                sweep(folder)
             yield
         finally:
             lock.release()
@@ -210,7 +226,7 @@ class Run:
             content = read_file(self.checkpoint_path)
             check_archive(content)
             state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-            checkpoint = cast(Checkpoint, upgrade("checkpoint", state, self.checkpoint_path))
+            checkpoint = as_checkpoint(state, self.checkpoint_path)
             # A setting that is younger than the checkpoint had its default.
             theirs, ours = Settings().to_json() | checkpoint["settings"], self.settings.to_json()
         except LoraeError:
@@ -295,29 +311,19 @@ class Run:
 
     def evaluation(self) -> dict[str, Any]:
         """Return the content of `evaluation.json` by measure, with results that could not be written."""
-        path = self.path / "evaluation.json"
-        record = read_record("evaluation", path) if path.exists() else {}
-        record.pop("schema", None)
-        return {name: entry for name, entry in (record | self._unwritten_results).items() if entry is not None}
+        return self._results.read()
 
     def add_to_evaluation(self, results: Mapping[str, Any]) -> None:
         """Add or replace entries of `evaluation.json`, after other writers; None removes one, unwritten ones stay."""
-        self._unwritten_results |= results
-        with contextlib.ExitStack() as stack:
-            with contextlib.suppress(CannotWriteError):  # the write below says it in its own words
-                place = self.path / "checkpoints" / ".evaluation.lock"
-                stack.enter_context(wait_for_lock(place, f"run: cannot write to {str(self.path)!r}", ""))
-            write_record(self.path / "evaluation.json", self.evaluation())
-        self._unwritten_results.clear()
+        self._results.add(results, self._results.log_lines if self.finished else self._statistics.lines)
 
     def copied(self) -> "Run":
         """Return a copy of config, statistics and points in the first folder that can be written."""
         for place in (Path.cwd, lambda: Path(tempfile.gettempdir()), Path.home):
             with contextlib.suppress(OSError, RuntimeError, LoraeError):
-                copy = Run.create(
-                    tempfile.mkdtemp(prefix=f"{self.path.name}-", dir=place()), self.config, self.networks
-                )
-                copy._statistics.replace(self.stats())
+                folder = tempfile.mkdtemp(prefix=f"{self.path.name}-", dir=place())
+                copy = Run.create(folder, self.config, self.networks)
+                copy.copy_stats(self)
                 if (self.path / "path").exists():
                     shutil.copytree(self.path / "path", copy.path / "path")
                 return copy
@@ -342,9 +348,3 @@ class Run:
         ended, with `epochs` auto.
         """
         return summarize(self)
-
-
-def write_config(folder: Path, config: Config, networks: "OwnNetworks | None" = None) -> None:
-    """Write the `config.json` of a run folder, and the files of the user's networks."""
-    write_record(folder / "config.json", config)
-    write_networks(folder, networks)

@@ -7,11 +7,11 @@ for each kind of record to `_MIGRATIONS`.
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, TypedDict, cast
 
 from lorae.errors import LoraeError
-from lorae.system.faults import reason_of
-from lorae.system.files import LARGEST_RECORD, read_file, write_atomically
+from lorae.system.files import write_atomically
+from lorae.system.records import Record, check_type, read_record_file, sealed_record
 
 SCHEMA = 1
 
@@ -20,10 +20,9 @@ _SETTINGS = {"normalise": "normalize"}
 _SEARCH = {"phase": "stage", "good": "feasible", "bad": "infeasible"}
 
 Kind = Literal["config", "evaluation", "model", "checkpoint"]
-Record = dict[str, Any]
 
 
-class Machine(TypedDict):
+class Machine(TypedDict, total=False):
     """Software and hardware of a training; `threads` are those of the CPU."""
 
     torch: str
@@ -33,21 +32,206 @@ class Machine(TypedDict):
     threads: int
 
 
-class Config(TypedDict, total=False):
+class Data(TypedDict, total=False):
+    """The data of a training, as `lorae.data.Dataset.describe` gives them."""
+
+    name: str
+    kind: Literal["images", "vectors", "tensors"]
+    shape: list[int]
+    dtype: str
+    splits: dict[str, int]
+    labels: int | None
+    intrinsic_dimension: int | None
+    source: str
+    left_out: list[str]
+    columns: list[str]
+    checksums: dict[str, str]
+    fingerprint: str
+
+
+class Sizes(TypedDict):
+    """Sizes of a model, and its error, which is not known without the data."""
+
+    parameters: dict[str, int]
+    bytes: int
+    test_mse: float | None
+
+
+# `from` is a word of Python.
+Truncated = TypedDict(
+    "Truncated",
+    {
+        "from": str,
+        "rank": int,
+        "latent_dim": int,
+        "standard_deviations": dict[str, list[float]],
+        "dropped_variance": float,
+        "before": Sizes,
+    },
+)
+
+
+class Point(TypedDict):
+    """The run and the name of a point of a penalty path."""
+
+    of: str
+    name: str
+
+
+class _Settings(TypedDict):
+    settings: dict[str, Any]  # checked by `Settings.from_values`
+
+
+class Config(_Settings, total=False):
     """`config.json`: everything that decides a training."""
 
     schema: int
     version: str
     command: str
     created: str
-    settings: dict[str, Any]
-    data: dict[str, Any]
+    data: Data
     parameters: dict[str, int]
     network: dict[str, Any]  # of a run with the user's networks: `lorae.models.own_networks.NetworkSource`
     machine: Machine
-    truncated: dict[str, Any]  # in a truncated run: the run that it comes from, sizes and errors before
+    truncated: Truncated  # in a truncated run: the run that it comes from, sizes and errors before
     extended: list[dict[str, int]]  # for each extension, the epochs before it
-    point: dict[str, str]  # in a point of a penalty path: the run that it comes from
+    point: Point  # in a point of a penalty path: the run that it comes from
+
+
+class _Measured(TypedDict):
+    mse: float
+
+
+class ReconstructionResult(_Measured, total=False):
+    """Error of reconstructions, by its protocol."""
+
+    n: int
+    protocol: dict[str, Any]
+
+
+class _Counted(TypedDict):
+    rank: int
+    tolerance: float
+
+
+class Rank(_Counted, total=False):
+    """Rank of the latents, with the spectrum that it is counted in."""
+
+    energy_99: int
+    entropy_rank: float
+    stable_rank: float
+    ranks: dict[str, int]
+    eigenvalues: list[float]
+    split: str
+    n: int
+    protocol: dict[str, Any]
+    matrix_rank: int | None
+    matrix_ranks: dict[str, int] | None
+    interval: dict[str, Any]
+
+
+class _Explained(TypedDict):
+    model: float
+    pca: float
+    rank: int
+    latent_dim: int
+
+
+class Explained(_Explained, total=False):
+    """Share of the variance that a model explains, and PCA with as many directions."""
+
+    mse: float
+    pca_mse: float
+    variance: float
+    protocol: dict[str, Any]
+
+
+class TriedRank(TypedDict):
+    """A rank that a search tried, and its error."""
+
+    rank: int
+    mse: float
+
+
+class Search(TypedDict):
+    """Result of a search for the rank."""
+
+    rank: int
+    bound: float | None
+    tried: list[TriedRank]
+
+
+class PathPoint(TriedRank):
+    """A point of a penalty path: its name, and its penalty."""
+
+    point: str
+    penalty: float
+
+
+class PathResult(TypedDict):
+    """Result of a penalty path; `knee` is the name of the point that is the model."""
+
+    points: list[PathPoint]
+    knee: str
+
+
+class _Floor(TypedDict):
+    kept: Literal["network", "pca"]
+    rank: int
+
+
+class Floor(_Floor, total=False):
+    """Comparison of a network with PCA at the end of a training; errors where there were items to judge by."""
+
+    error: float
+    pca_error: float
+    items: int
+
+
+class _Stopping(TypedDict):
+    epochs: int
+    best_epoch: int
+    loss: float
+    patience: float
+    reason: str
+
+
+class Stopping(_Stopping, total=False):
+    """The epochs and the reason at which a training ended, with `epochs` auto."""
+
+    floor: Floor
+
+
+class Evaluation(TypedDict, total=False):
+    """`evaluation.json`: results by measure. Measures that only tables show are checked where their values are."""
+
+    schema: int
+    reconstruction: ReconstructionResult
+    rank: Rank
+    explained: Explained
+    schedule: Search | PathResult | None
+    stopping: Stopping | None
+    skipped: dict[str, str] | None
+    log_lines: int | None  # of `stats.jsonl` at the end of the training
+
+
+class _Statistic(TypedDict):
+    event: str
+    step: int
+
+
+class Statistic(_Statistic, total=False):
+    """A line of `stats.jsonl`: means of the steps since the last one, or measurements at the end of an epoch."""
+
+    epoch: int
+    loss: float
+    terms: dict[str, float]
+    weights: dict[str, float]
+    rank: int | None
+    test_mse: float | None
+    n: int
+    images_per_second: float
+    seconds: float
 
 
 class TrainingState(TypedDict):
@@ -72,19 +256,24 @@ class Checkpoint(TrainingState):
 
 
 def read_record(kind: Kind, path: Path) -> Record:
-    """Read a JSON record in the current schema."""
-    try:
-        record = json.loads(read_file(path, LARGEST_RECORD))
-    except (OSError, ValueError, RecursionError) as error:
-        raise LoraeError(f"{path}: not readable as JSON ({reason_of(error)})") from None
-    if not isinstance(record, dict):
-        raise LoraeError(f"{path}: holds {type(record).__name__}, expected a JSON object")
-    return upgrade(kind, record, path)
+    """Read a JSON record in the current schema; LoraeError with the first value of another type."""
+    record = upgrade(kind, read_record_file(path, dict), path)
+    check_type(record, _TYPES[kind], path)
+    return record
+
+
+def as_checkpoint(state: Any, path: Path) -> Checkpoint:
+    """Return a loaded checkpoint in the current schema; errors as `read_record`."""
+    check_type(state, dict, path)
+    checkpoint = upgrade("checkpoint", state, path)
+    check_type(checkpoint, Checkpoint, path)
+    return cast(Checkpoint, checkpoint)
 
 
 def write_record(path: Path, record: Mapping[str, Any]) -> None:
-    """Write a JSON record with its schema."""
-    write_atomically(path, (json.dumps({"schema": SCHEMA, **record}, indent=2) + "\n").encode())
+    """Write a JSON record with its schema and a checksum."""
+    sealed = sealed_record({"schema": SCHEMA, **record})
+    write_atomically(path, (json.dumps(sealed, indent=2) + "\n").encode())
 
 
 def upgrade(kind: Kind, record: Record, origin: object) -> Record:
@@ -136,3 +325,5 @@ _MIGRATIONS: dict[Kind, tuple[Callable[[Record], Record], ...]] = {
     "model": (_model_to_1,),
     "checkpoint": (_checkpoint_to_1,),
 }
+
+_TYPES: dict[Kind, type] = {"config": Config, "evaluation": Evaluation, "model": dict, "checkpoint": Checkpoint}

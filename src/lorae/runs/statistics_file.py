@@ -8,7 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from lorae.errors import LoraeError
+from lorae.runs.schema import Statistic
+from lorae.system.faults import reason_of
 from lorae.system.files import read_file, write_atomically
+from lorae.system.records import parse_record, sealed_record
+
+# Bytes of a file of statistics: millions of lines.
+LARGEST_STATISTICS = 2**30
 
 
 class StatisticsFile:
@@ -20,7 +26,7 @@ class StatisticsFile:
 
     def append(self, record: dict[str, Any]) -> None:
         """Append a line, after those that wait."""
-        self._unwritten.append(json.dumps(record) + "\n")
+        self._unwritten.append(_line(record))
         size = self.path.stat().st_size if self.path.exists() else 0
         try:
             with self.path.open("a", encoding="utf-8") as file:
@@ -30,20 +36,38 @@ class StatisticsFile:
             with contextlib.suppress(OSError):
                 os.truncate(self.path, size)  # a full disk may have taken a part of a line
 
-    def read(self, event: str | None = None) -> Iterator[dict[str, Any]]:
-        """Yield the records, or those of one event."""
-        content = read_file(self.path) if self.path.exists() else b""
+    @property
+    def lines(self) -> int:
+        """Number of complete lines of the file."""
+        return self._content().count(b"\n")
+
+    def _content(self) -> bytes:
+        try:
+            return read_file(self.path, LARGEST_STATISTICS) if self.path.exists() else b""
+        except OSError as error:
+            raise LoraeError(f"{self.path}: cannot be read ({reason_of(error)})") from None
+
+    def read(self, event: str | None = None, expected: int | None = None) -> Iterator[dict[str, Any]]:
+        """Yield the records, or those of one event; LoraeError with the first line that is none.
+
+        expected: number of lines, where it is known; LoraeError for another one
+        """
+        content = self._content()
+        found = content.count(b"\n")
+        if expected not in (None, found):
+            raise LoraeError(f"{self.path}: has {found} lines, expected {expected}: it was cut after the training")
         # A kill may have cut off the last line, which is left out, even within a character: hence bytes.
         *lines, _ = (content + "".join(self._unwritten).encode()).split(b"\n")
         for number, line in enumerate(lines, start=1):
-            try:
-                record = json.loads(line)
-                wanted = event in (None, record["event"])
-            except (ValueError, KeyError, TypeError) as error:
-                raise LoraeError(f"{self.path}, line {number}: not a record of training ({error!r})") from None
-            if wanted:
+            record = parse_record(line, Statistic, f"{self.path}, line {number}: not a record of training")
+            if event in (None, record["event"]):
                 yield record
 
     def replace(self, records: Iterable[dict[str, Any]]) -> None:
         """Write these records in place of all."""
-        write_atomically(self.path, "".join(json.dumps(record) + "\n" for record in records).encode())
+        write_atomically(self.path, "".join(map(_line, records)).encode())
+
+
+def _line(record: dict[str, Any]) -> str:
+    """Return the line of a record, with its checksum."""
+    return json.dumps(sealed_record(record)) + "\n"

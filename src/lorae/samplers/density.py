@@ -14,6 +14,8 @@ from lorae.isolation import isolated
 from lorae.linalg import principal_axes
 from lorae.system.faults import reason_of
 from lorae.system.files import read_file, write_atomically
+from lorae.system.memory import check_unpacked
+from lorae.system.records import parse_record
 
 Array = NDArray[np.float64]
 
@@ -114,10 +116,17 @@ class Density:
     def load(cls, path: Path) -> "Density":
         """Read the density that `save` wrote."""
         try:
-            with np.load(io.BytesIO(read_file(path)), allow_pickle=False) as arrays:
+            content = read_file(path)
+            check_unpacked(io.BytesIO(content), "its arrays")
+            with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
                 space = Subspace(arrays["origin"], arrays["basis"], float(arrays["scale"]), float(arrays["dropped"]))
                 weights, means, factors = arrays["weights"], arrays["means"], arrays["factors"]
-                return cls(str(arrays["sampler"]), space, weights, means, factors, json.loads(str(arrays["notes"])))
+                notes = parse_record(str(arrays["notes"]), dict, "notes")
+                k, r = means.shape
+                shapes = [space.origin.shape, weights.shape, factors.shape]
+                if shapes != [space.basis.shape[:1], (k,), (k, r, r)] or space.basis.shape[1:] != (r,):
+                    raise ValueError("arrays of several widths")
+                return cls(str(arrays["sampler"]), space, weights, means, factors, notes)
         except Exception as error:  # NumPy raises many kinds for a damaged file
             raise LoraeError(
                 f"{path}: not a density that lorae saved ({reason_of(error)}); delete it to fit it anew"

@@ -7,6 +7,9 @@ from collections.abc import Iterator
 
 from lorae.errors import LoraeWarning
 
+# Beginnings of what torch and NumPy say of arrays with more entries than can be counted.
+TOO_LARGE = ("Storage size calculation overflowed", "Maximum allowed dimension exceeded", "array is too big")
+
 
 def reason_of(error: BaseException) -> str:
     """Return the reason of an error in one line."""
@@ -21,8 +24,8 @@ def reason_of(error: BaseException) -> str:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Return whether NumPy, Python or torch could not get the memory that it asked for."""
-    # torch raises RuntimeError on a CPU.
-    return isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error)
+    # torch raises RuntimeError on a CPU, and NumPy and torch other kinds for sizes that no memory has.
+    return isinstance(error, MemoryError) or any(words in str(error) for words in ("DefaultCPUAllocator", *TOO_LARGE))
 
 
 @contextlib.contextmanager

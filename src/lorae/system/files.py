@@ -4,11 +4,13 @@ import atexit
 import contextlib
 import errno
 import functools
+import hashlib
 import os
 import shutil
 import stat
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
@@ -18,11 +20,18 @@ import platformdirs
 from filelock import FileLock, Timeout
 
 from lorae.errors import LoraeError
+from lorae.system.faults import reason_of
+from lorae.system.memory import memory
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
+
+if sys.platform != "win32":
+    import fcntl
+else:
+    fcntl = None
 
 
 # Bytes of a file that is read as a whole: of weights and checkpoints, and of records, which are text.
@@ -67,7 +76,7 @@ def temporary_cache() -> Path:
 
 
 def read_file(path: Path, most: int = LARGEST) -> bytes:
-    """Return the content of a regular file of at most so many bytes.
+    """Return the content of a regular file of at most so many bytes, and no more than the memory has.
 
     OSError with its reason otherwise; a pipe or device is refused instead of waited for.
     """
@@ -78,8 +87,9 @@ def read_file(path: Path, most: int = LARGEST) -> bytes:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
             raise OSError(errno.EINVAL, "not a regular file", str(path))
-        if found.st_size > most:
-            raise OSError(errno.EFBIG, f"has {found.st_size} bytes, expected at most {most}", str(path))
+        limit = min(most, memory() or most)
+        if found.st_size > limit:
+            raise OSError(errno.EFBIG, f"has {found.st_size} bytes, expected at most {limit}", str(path))
         with os.fdopen(descriptor, "rb", closefd=False) as file:
             return file.read(most)
     finally:
@@ -91,16 +101,22 @@ def write_atomically(path: Path, content: bytes) -> None:
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        sweep(path.parent, path.name)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=_prefix(path.name), suffix=TEMPORARY)
         temporary = Path(name)
         with os.fdopen(handle, "wb") as file:
+            with contextlib.suppress(OSError):  # of a file system without locks
+                _lock_open_file(file.fileno())  # until it is closed
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)  # mkstemp makes it private
-        temporary.replace(path)
+            umask = os.umask(0)
+            os.umask(umask)
+            temporary.chmod(0o666 & ~umask)  # mkstemp makes it private
+            if os.name != "nt":  # which replaces no open file
+                temporary.replace(path)
+        if os.name == "nt":
+            temporary.replace(path)
     except OSError as error:
         raise CannotWriteError(f"cannot write {path}: {error.strerror or error}") from None
     finally:
@@ -109,9 +125,77 @@ def write_atomically(path: Path, content: bytes) -> None:
                 temporary.unlink(missing_ok=True)
 
 
+# End of the names of files that are being written, and seconds for which one may not be locked yet.
+TEMPORARY, YOUNG = ".tmp", 1.0
+
+
+def sweep(folder: Path, name: str | None = None) -> None:
+    """Delete what killed processes left in a folder when they wrote a file of this name, or (None) any file.
+
+    A file that is being written is locked by its process.
+    """
+    prefix = "." if name is None else _prefix(name)
+    with contextlib.suppress(OSError):
+        for path in list(folder.iterdir()):
+            if path.name.startswith(prefix) and path.name.endswith(TEMPORARY):
+                with contextlib.suppress(OSError):
+                    _remove_if_left(path)
+
+
+def _prefix(name: str) -> str:
+    """Return the beginning of the names of temporary files; a hash of a name that leaves no room for more."""
+    short = len(os.fsencode(name)) <= LONGEST_NAME - 24
+    return f".{name}." if short else f".{hashlib.sha256(os.fsencode(name)).hexdigest()}."
+
+
+LONGEST_NAME = 255
+
+
+def _remove_if_left(path: Path) -> None:
+    if fcntl is None or time.time() - path.stat().st_mtime < YOUNG:
+        return
+    with path.open("rb") as file:
+        _lock_open_file(file.fileno())
+        path.unlink()
+
+
+def _lock_open_file(descriptor: int) -> None:
+    """Lock an open file until it is closed; OSError if another process has the lock."""
+    if fcntl is not None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+@contextlib.contextmanager
+def writing(path: Path, advice: str = "") -> Iterator[None]:
+    """Raise CannotWriteError, one line, for an OSError inside the block, which writes a path."""
+    try:
+        yield
+    except OSError as error:
+        raise CannotWriteError(f"cannot write {path}: {reason_of(error)}{advice}") from None
+
+
+def allocate(path: Path, size: int) -> None:
+    """Make a new file of so many bytes, for which the disk has room; OSError if it has none.
+
+    Without the room, writing to a map of the file in memory would end the process by a signal.
+    """
+    with path.open("wb") as file:
+        if hasattr(os, "posix_fallocate") and size > 0:
+            try:
+                os.posix_fallocate(file.fileno(), 0, size)
+            except OSError as error:
+                if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):  # not on this file system
+                    raise
+        file.truncate(size)
+
+
 def read_toml(package: str, name: str) -> dict[str, Any]:
     """Return the content of a TOML file that is part of a package."""
     return tomllib.loads(resources.files(package).joinpath(name).read_text(encoding="utf-8"))
+
+
+# End of the names of folders that are being made.
+PARTIAL = "partial"
 
 
 @contextlib.contextmanager
@@ -120,14 +204,40 @@ def staged_folder(folder: Path, tag: str = "") -> Iterator[Path]:
 
     `tag` tells apart processes that may stage the same folder at once; without one, the caller holds a lock.
     """
-    partial = folder.with_name(f".{folder.name}.{tag}partial")
+    partial = folder.with_name(f".{folder.name}.{tag}{PARTIAL}")
+    _sweep_partial(folder)
     shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
+    with writing(partial):
+        partial.mkdir(parents=True)
     try:
         yield partial
-        partial.rename(folder)
+        with writing(folder):
+            partial.rename(folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _sweep_partial(folder: Path) -> None:
+    """Delete what processes that have ended left when they staged a folder with their number as its tag."""
+    beginning = f".{folder.name}."
+    with contextlib.suppress(OSError):
+        for path in list(folder.parent.iterdir()):
+            tag = path.name.removeprefix(beginning).removesuffix(PARTIAL).rstrip(".-")
+            if path.name.startswith(beginning) and path.name.endswith(PARTIAL) and tag.isdecimal() and _ended(int(tag)):
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def _ended(process: int) -> bool:
+    """Return whether no process has a number; on Windows, where asking would end it, always false."""
+    if os.name == "nt":
+        return False
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, OverflowError):
+        return False
+    return False
 
 
 def try_lock(path: Path, refused: str) -> FileLock | None:

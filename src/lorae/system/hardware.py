@@ -6,11 +6,11 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 
 import torch
 
 from lorae.errors import LoraeError
+from lorae.system.memory import memory as memory
 
 # The threads of a parent process do not exist in a forked child, where the pool of OpenMP would wait for them forever.
 _forked = False
@@ -25,17 +25,6 @@ def _use_one_thread() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_use_one_thread)
-
-
-def memory() -> int | None:
-    """Return the bytes of the machine's memory, or of the share that its container may use; None if not known."""
-    try:
-        found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
-    except (AttributeError, ValueError, OSError):  # not on Windows
-        return None
-    with contextlib.suppress(OSError, ValueError):  # "max" without a limit
-        found.append(int(Path("/sys/fs/cgroup/memory.max").read_text()))
-    return min(found)
 
 
 def choose_device(name: str, origin: str = "argument device") -> str:

@@ -1,30 +1,66 @@
-"""Requests to stop a training, which finishes the current step and saves it."""
+"""Requests to stop: an exception anywhere, and within a training the end of the current step, which is saved."""
 
 import contextlib
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupted(KeyboardInterrupt):
-    """Training was stopped by a signal; the checkpoint holds everything up to the last step."""
+    """Work was stopped by a signal; the message says what is stored and how to go on."""
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, which asks for the same as SIGINT."""
+
+
+# Signals that were raised as an exception and reached no handler of it: code of extension modules, which runs while
+# they are imported, may take any exception for one of its own.
+_raised: list[int] = []
+
+
+@contextlib.contextmanager
+def raised_as_exceptions() -> Iterator[Callable[[], int | None]]:
+    """Raise KeyboardInterrupt for SIGINT and SIGTERM inside the block, as Python does for the former alone.
+
+    Yields a function that returns the signal that has come, or None; it tells an exception that an interrupt has become
+    from one of the program. Ignored signals stay ignored, as under nohup, and so does every handling outside the main
+    thread, where Python allows no signal handlers.
+    """
+
+    def interrupt(number: int, _: Any) -> None:
+        _raised.append(number)
+        raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
+
+    _raised.clear()
+    with _handled(interrupt, [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]):
+        yield lambda: _raised[-1] if _raised else None
 
 
 @contextlib.contextmanager
 def stop_requests() -> Iterator[list[int]]:
-    """Collect SIGINT and SIGTERM in a list instead of stopping at once.
+    """Collect SIGINT and SIGTERM in a list instead of stopping at once, with those that were lost before.
 
     Outside the main thread Python allows no signal handlers; the caller's own handling stays.
     """
-    received: list[int] = []
+    received = list(_raised)
+    with _handled(lambda number, _: received.append(number), SIGNALS):
+        yield received
+
+
+@contextlib.contextmanager
+def _handled(handler: Callable[[int, Any], None], numbers: Sequence[signal.Signals]) -> Iterator[None]:
+    """Handle signals by a function inside the block."""
     previous: dict[signal.Signals, Any] = {}
     try:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            previous[number] = signal.signal(number, lambda signum, _: received.append(signum))
+        for number in numbers:
+            previous[number] = signal.signal(number, handler)
     except ValueError:
         pass
     try:
-        yield received
+        yield
     finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+        for number, before in previous.items():
+            signal.signal(number, before)

@@ -1,5 +1,6 @@
 """Build the model and the objective of a run from resolved settings."""
 
+import contextlib
 import copy
 import math
 from typing import Any
@@ -18,6 +19,7 @@ from lorae.objectives.adversarial import build_adversarial_objective
 from lorae.objectives.objective import Objective
 from lorae.randomness import drawing_from
 from lorae.system.hardware import memory_format, set_memory_format
+from lorae.system.memory import check_size
 from lorae.training.schedule_context import split_training_items
 
 # Training items for `Autoencoder.calibrate`, if the encoder's outputs are normalized.
@@ -29,6 +31,10 @@ DEPTH = 1
 # Training items for the principal components that a network starts from, and the largest number of their entries, which
 # take 400 MB in float64.
 PRINCIPAL, PRINCIPAL_ENTRIES = 10_000, 50_000_000
+
+
+# Bytes of a parameter in training: its value, gradient and both moments of Adam.
+TRAINED = 16
 
 
 @isolated()
@@ -91,7 +97,10 @@ def bottleneck_options(settings: Settings) -> dict[str, Any]:
 @isolated()
 def build_model(settings: Settings, dataset: Dataset, networks: OwnNetworks | None = None) -> Autoencoder:
     """Build a model on the CPU; the seed alone decides its weights."""
-    model = Autoencoder.initialized(model_spec(settings, dataset, networks), settings.seed, networks)
+    spec = model_spec(settings, dataset, networks)
+    if networks is None:
+        _check_memory(spec)
+    model = Autoencoder.initialized(spec, settings.seed, networks)
     if settings.vector_scale != "none":
         model.scaling.fit(dataset.train.inputs, by_columns=settings.vector_scale == "columns")
     if settings.network in WITH_LINEAR_PATH and model.spec.encodes:
@@ -100,6 +109,19 @@ def build_model(settings: Settings, dataset: Dataset, networks: OwnNetworks | No
     if settings.normalize not in (None, "none"):
         model.calibrate(subsample_evenly(dataset.train.inputs, CALIBRATED))
     return model
+
+
+def _check_memory(spec: ModelSpec) -> None:
+    """Raise LoraeError, before any memory is taken, for a model whose training needs more than the machine has."""
+    # A bottleneck of another, installed package may need values to start.
+    with contextlib.suppress(NotImplementedError):
+        with torch.device("meta"):
+            skeleton = Autoencoder(spec)
+        parameters = sum(skeleton.parameter_counts().values())
+        check_size(
+            TRAINED * parameters,
+            f"latent_dim: got {spec.latent_dim:,} with width {spec.width:g}; {parameters:,} parameters in training",
+        )
 
 
 def linear_path_rows(shape: tuple[int, ...]) -> slice:

@@ -10,8 +10,9 @@ from lorae.data import Dataset
 from lorae.errors import LoraeError
 from lorae.objectives.objective import Objective
 from lorae.optim.adam import restore_optimizer
-from lorae.runs.schema import TrainingState
+from lorae.runs.schema import Checkpoint, TrainingState
 from lorae.runs.store import RunStore
+from lorae.system.faults import reason_of
 from lorae.training.schedules import Schedule
 
 # Smallest number of seconds between checkpoints at the ends of epochs: a write takes hundredths of a second, a large
@@ -86,20 +87,20 @@ class Checkpoints:
         check_fingerprint(state, self.dataset, self.run)
         try:
             self._load(state)
-        except (RuntimeError, ValueError, KeyError) as error:
-            reason = str(error).splitlines()[0]
+        except Exception as error:  # torch raises many kinds for a state of another structure
+            reason = reason_of(error)
             raise LoraeError(f"{self.run.last_checkpoint}: does not hold this model ({reason})") from None
+        self.run.truncate_stats(state["step"])
+        return state["step"], state["seconds"]
+
+    def _load(self, state: Checkpoint) -> None:
+        self.objective.model.load_state_dict(state["model"])
+        self.objective.modules.load_state_dict(state["adversary"])
+        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            restore_optimizer(optimizer, saved)
         self.schedule.restore(state["schedule"])
         if state["settings"]["epochs"] != self.run.settings.epochs:  # `Run.extend`
             self.schedule.extend(state["step"])
         self.generator.set_state(state["rng"])
         if state["cuda_rng"] is not None:
             torch.cuda.set_rng_state(state["cuda_rng"])
-        self.run.truncate_stats(state["step"])
-        return state["step"], state["seconds"]
-
-    def _load(self, state: TrainingState) -> None:
-        self.objective.model.load_state_dict(state["model"])
-        self.objective.modules.load_state_dict(state["adversary"])
-        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
-            restore_optimizer(optimizer, saved)

@@ -171,6 +171,9 @@ class Trainer:
                     raise Interrupted(self._saved())
                 if self.best is not None and self.best.stalled(self.step / self.total_steps):
                     break
+            if stop:  # after the last step
+                self._checkpoint(last=True)
+                raise Interrupted(self._saved())
         if self.best is not None:
             self.best.load_into(self.model)
         self.model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]

@@ -14,22 +14,33 @@ import statistics
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from lorae import __version__
 from lorae.config.settings import RENAMED
 from lorae.errors import LoraeError
 from lorae.system.faults import reason_of
-from lorae.system.files import LARGEST_RECORD, read_file, try_lock, write_atomically
+from lorae.system.files import read_file, sweep, try_lock, write_atomically
 from lorae.system.hardware import card
+from lorae.system.records import Record as Record
+from lorae.system.records import parse_record, read_record_file, sealed_record
 
 Configuration = dict[str, Any]
-Record = dict[str, Any]
 # Configuration -> result, plain JSON values. A function of a module, so that another process can import it by name.
 Measure = Callable[[Configuration], dict[str, Any]]
 
 # Version of the layout of a record; records without one have the same layout.
 SCHEMA = 1
+
+
+class JobRecord(TypedDict):
+    """A measurement on disk; further keys tell the version and the machine."""
+
+    name: str
+    key: str
+    configuration: Configuration
+    result: dict[str, Any]
+    seconds: float
 
 
 class BusyError(Exception):
@@ -69,8 +80,9 @@ def migrate(record: Record) -> Record:
 
 def _rename(values: dict[str, Any]) -> dict[str, Any]:
     renamed = dict(values)
-    for place in {"model", "settings"} & set(values):
-        renamed[place] = _rename(values[place])
+    for place in ("model", "settings"):
+        if isinstance(values.get(place), dict):
+            renamed[place] = _rename(values[place])
     return {RENAMED.get(name, name): value for name, value in renamed.items()}
 
 
@@ -102,17 +114,17 @@ class ResultStore:
     def records(self) -> list[Record]:
         """Return the records of `records.jsonl`; raise LoraeError if it is missing or not readable."""
         try:
-            lines = read_file(self.records_path).decode().splitlines()
-            records: list[Record] = [json.loads(line) for line in lines]
+            lines = read_file(self.records_path).split(b"\n")
         except FileNotFoundError:
             hint = "it is written when a study ends or is interrupted"
             raise LoraeError(f"out: {str(self.folder)!r} holds no {self.records_path.name}; {hint}") from None
-        except (OSError, ValueError, RecursionError) as error:
-            raise LoraeError(f"{self.records_path}: not readable as lines of JSON ({reason_of(error)})") from None
-        for number, record in enumerate(records, start=1):
-            if not _is_record(record):
-                raise LoraeError(f"{self.records_path}: line {number} is no record of a job")
-        return [migrate(record) for record in records]
+        except OSError as error:
+            raise LoraeError(f"{self.records_path}: cannot be read ({reason_of(error)})") from None
+        return [
+            migrate(parse_record(line, JobRecord, f"{self.records_path}, line {number}"))
+            for number, line in enumerate(lines, start=1)
+            if line.strip()
+        ]
 
     def finished(self) -> dict[str, Record]:
         """Return every record by its key; damaged files of single jobs are left out, so that these run again."""
@@ -139,7 +151,7 @@ class ResultStore:
             "version": __version__,
             "machine": {"torch": torch.__version__, "processor": platform.machine()} | card(),
         }
-        write_atomically(self._path(job), (json.dumps(record) + "\n").encode())
+        write_atomically(self._path(job), _line(record).encode())
 
     @contextlib.contextmanager
     def claimed(self, job: Job) -> Iterator[bool]:
@@ -158,9 +170,10 @@ class ResultStore:
 
         Without jobs it rewrites the file in its own order, with all records migrated.
         """
+        sweep(self.folder / "jobs")
         finished = self.finished()
         keys = [key for key in dict.fromkeys(job.key for job in jobs) if key in finished]
-        lines = [json.dumps(finished[key]) + "\n" for key in dict.fromkeys([*keys, *finished])]
+        lines = [_line(finished[key]) for key in dict.fromkeys([*keys, *finished])]
         write_atomically(self.records_path, "".join(lines).encode())
         return [finished[key] for key in keys]
 
@@ -184,11 +197,11 @@ class ResultStore:
 
 def _read(path: Path) -> Record | None:
     try:
-        record: Record = json.loads(read_file(path, LARGEST_RECORD))
-    except (OSError, ValueError, RecursionError):
+        return migrate(read_record_file(path, JobRecord))
+    except LoraeError:
         return None
-    return migrate(record) if _is_record(record) else None
 
 
-def _is_record(value: Any) -> bool:
-    return isinstance(value, dict) and {"name", "key", "configuration", "result", "seconds"} <= set(value)
+def _line(record: Record) -> str:
+    """Return the line of a record, with its checksum."""
+    return json.dumps(sealed_record(record)) + "\n"
