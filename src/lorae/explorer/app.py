@@ -50,6 +50,7 @@ View = Callable[[Session, Request], dict[str, Any]]
 
 def make_app(session: Session, host: str = "127.0.0.1") -> Starlette:
     """Return the application of a session for a server on a host."""
+    readable_formats()  # kept from now on; Pillow loads all its decoders for it, for which the first answer would wait
     read: dict[str, View] = {
         "session": lambda session, _: describe(session),
         "item": _item,
