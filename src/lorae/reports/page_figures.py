@@ -5,17 +5,19 @@ import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from markupsafe import Markup
-from matplotlib.figure import Figure as Drawing
 from numpy.typing import NDArray
 from PIL import Image
 
 from lorae.plotting.image_grids import tiled_png
 from lorae.plotting.inline_svg import inline_svg
 from lorae.plotting.style import NARROW, WIDE, printable
+
+if TYPE_CHECKING:  # lorae.plotting imports matplotlib first, in any environment
+    from matplotlib.figure import Figure as Drawing
 
 # Images in a row: on a phone of 390 pixels, each is 42 pixels wide.
 PER_ROW = 8
@@ -53,7 +55,7 @@ class PageFigure:
     picture: str | None = None
 
 
-def plotted(key: str, title: str, alt: str, caption: str, draw: Callable[[float], Drawing]) -> PageFigure:
+def plotted(key: str, title: str, alt: str, caption: str, draw: "Callable[[float], Drawing]") -> PageFigure:
     """Return a plot; `draw(width)` draws it so many inches wide, `key` is that of no other plot of the page."""
     # ElementTree has escaped every text.
     wide, narrow = (

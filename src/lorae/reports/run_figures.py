@@ -3,10 +3,9 @@
 import contextlib
 from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.figure import Figure as Drawing
 from numpy.typing import NDArray
 
 from lorae.plotting.latents import CLASSES, codes_figure, errors_figure
@@ -20,6 +19,9 @@ from lorae.reports.run_view import RunView
 from lorae.runs.figure_data import FigureData, read_array
 from lorae.system.faults import tolerated
 from lorae.system.files import CannotWriteError, read_toml
+
+if TYPE_CHECKING:  # lorae.plotting imports matplotlib first, in any environment
+    from matplotlib.figure import Figure as Drawing
 
 # Titles and captions of the figures that commands draw into a run folder; any other figure has its name as title.
 CAPTIONS = read_toml("lorae.reports", "captions.toml")
@@ -94,7 +96,7 @@ def _drawing(name: str) -> Iterator[None]:
         yield
 
 
-def _in_folder_too(run: RunView, name: str, draw: Callable[..., Drawing]) -> None:
+def _in_folder_too(run: RunView, name: str, draw: "Callable[..., Drawing]") -> None:
     """Write a figure into the run folder, for use elsewhere; the page needs no file."""
     with contextlib.suppress(CannotWriteError):
         save(draw(), run.folder / "figures" / f"{name}.png")
@@ -104,7 +106,7 @@ def _spectrum(run: RunView, key: str) -> PageFigure | None:
     if not run.spectrum.get("eigenvalues"):
         return None
 
-    def draw(**options: Any) -> Drawing:
+    def draw(**options: Any) -> "Drawing":
         return spectrum_figure(
             {run.name: run.curve},
             tolerance=run.tolerance,
@@ -132,7 +134,7 @@ def _ranks(run: RunView, key: str) -> PageFigure | None:
     if choice is None:
         return None
 
-    def draw(**options: Any) -> Drawing:
+    def draw(**options: Any) -> "Drawing":
         return rank_error_figure(choice.points, marked=choice.chosen, bound=choice.bound, **options)
 
     _in_folder_too(run, "ranks", draw)
@@ -151,7 +153,7 @@ def _curves(run: RunView, key: str) -> PageFigure | None:
         return None
     exact = run.settings.get("matrix_update") == "prox"
 
-    def draw(**options: Any) -> Drawing:
+    def draw(**options: Any) -> "Drawing":
         return curves_figure(run.stats, of_matrix=exact, **options)
 
     _in_folder_too(run, "curves", draw)

@@ -3,10 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING
 
 from lorae.plotting.style import save
+
+if TYPE_CHECKING:  # lorae.plotting imports matplotlib first, in any environment
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ class Picture:
 
     path: Path
     caption: str
-    draw: Callable[[float], Figure] | None = field(default=None, compare=False)
+    draw: "Callable[[float], Figure] | None" = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,7 @@ def not_measured(name: str, title: str, claim: str) -> Page:
     return Page(name, title, (Text("Nothing has been measured yet."), ClaimResult(claim, None, "not measured")))
 
 
-def plot(folder: Path, name: str, caption: str, draw: Callable[..., Figure]) -> Picture:
+def plot(folder: Path, name: str, caption: str, draw: "Callable[..., Figure]") -> Picture:
     """Draw a plot to a PNG in the study's folder, and return its block; `draw(width=...)` gives the figure."""
     place = picture_place(folder, name)
     save(draw(), folder / place)
