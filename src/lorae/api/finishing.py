@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from lorae.errors import LoraeError, LoraeWarning, shell_command
+from lorae.runs.network_files import write_config
 from lorae.runs.run import Run
+from lorae.runs.schema import Config
 from lorae.system.faults import tolerated
-from lorae.system.files import CannotWriteError
+from lorae.system.files import CannotWriteError, writing
 from lorae.system.signals import Interrupted
 
 if TYPE_CHECKING:
@@ -132,3 +134,21 @@ def add_figure_data(run: Run) -> None:
             data = figure_data(run.load_model(), items, outputs)
             with contextlib.suppress(CannotWriteError):  # the page needs no file
                 run.figure_data.write(data)
+
+
+def finish_points(run: Run, dataset: "Dataset") -> None:
+    """Make a finished run of every point of a penalty path, with its log and a `point` in its config; idempotent."""
+    from lorae.training.trainer import limited
+
+    for point in run.evaluation()["schedule"]["points"]:
+        folder = run.path / "path" / point["point"]
+        penalties = run.settings.penalties | {"nuclear": point["penalty"]}
+        settings = run.config["settings"] | {"penalty_path": None, "penalties": penalties}
+        config: Config = {**run.config, "settings": settings, "point": {"of": str(run.path), "name": point["point"]}}
+        with writing(folder):
+            for name in ("checkpoints", "figures"):
+                (folder / name).mkdir(exist_ok=True)
+        write_config(folder, config, run.networks)
+        made = Run.opened(folder, run.networks)
+        made.copy_stats(run)
+        finish(made, limited(run.load_model(point["point"]), dataset), dataset)

@@ -1,13 +1,14 @@
 """Train and resume runs."""
 
+import contextlib
 import dataclasses
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lorae.api.finishing import finish
+from lorae.api.finishing import finish, finish_points
 from lorae.api.loading import (
     absolute_path,
     as_run,
@@ -24,10 +25,8 @@ from lorae.config.resolution import resolve, with_epochs
 from lorae.config.settings import ARRAY, RANK_GOALS, Settings, use_current_names
 from lorae.documentation import RANK_CHOICE, see
 from lorae.errors import LoraeError, LoraeWarning, shell_command
-from lorae.runs.network_files import write_config
 from lorae.runs.run import Run
 from lorae.runs.schema import Config
-from lorae.system.files import writing
 from lorae.system.signals import Interrupted
 from lorae.validation import whole
 
@@ -289,68 +288,50 @@ def _callbacks(settings: Settings, callbacks: "Sequence[object]") -> "Callbacks"
 def _fit(
     run: Run, dataset: "Dataset", quiet: bool, callbacks: "Callbacks", objective: "Objective | None" = None
 ) -> Run:
-    """Train a run that has its folder to the end; an interrupt at any moment says how to go on."""
+    from lorae.evaluation.figures import explained_warning
+    from lorae.training.pca_floor import with_pca_floor
+    from lorae.training.schedule_factory import unmet_target
+    from lorae.training.trainer import Trainer
+
+    with _resumable(run):
+        trainer = Trainer(run, dataset, objective, callbacks=callbacks, quiet=quiet)
+        trained = trainer.fit()
+        try:
+            model, stopping = with_pca_floor(trainer, trained, quiet=quiet)
+        except KeyboardInterrupt:  # of any part of it
+            command = shell_command("resume", run.path)
+            raise Interrupted(f"after the training, which is saved; compare it with PCA by `{command}`") from None
+        found = trainer.schedule.result()
+
+        def finish_schedule(run: Run) -> None:
+            run.add_to_evaluation({"schedule": found, "stopping": stopping})
+            if run.settings.penalty_path is not None:
+                finish_points(run, dataset)
+
+        run = finish(run, model, dataset, finish_schedule)
+        searched = "lower penalty, raise latent_dim, or set an easier goal"
+        other = "or go on to larger penalties" if run.settings.penalty_path else searched
+        died = trainer.context.death(trainer.step) if model is trained else None
+        for complaint, advice in (
+            (unmet_target(run.settings, found), f"raise epochs, {other}{see(RANK_CHOICE)}"),
+            (died, "try a lower lr or another seed in a new run"),
+        ):
+            if complaint is not None:
+                warnings.warn(f"{complaint}; {advice}", LoraeWarning, stacklevel=3)
+        behind = explained_warning(run.evaluation().get("explained"), run.settings.network)
+        if behind is not None and not died:
+            warnings.warn(behind, stacklevel=3)
+        return run
+
+
+@contextlib.contextmanager
+def _resumable(run: Run) -> Iterator[None]:
+    """Say after an interrupt at any moment of a training that has its folder how to go on."""
     try:
-        return _fit_and_measure(run, dataset, quiet, callbacks, objective)
+        yield
     except Interrupted:
         raise
     except KeyboardInterrupt:
         command = shell_command("resume", run.path)
         state = "after the end: the run is finished" if run.finished else f"{run.path}; continue it with `{command}`"
         raise Interrupted(state) from None
-
-
-def _fit_and_measure(
-    run: Run, dataset: "Dataset", quiet: bool, callbacks: "Callbacks", objective: "Objective | None"
-) -> Run:
-    from lorae.evaluation.figures import explained_warning
-    from lorae.training.pca_floor import with_pca_floor
-    from lorae.training.schedule_factory import unmet_target
-    from lorae.training.trainer import Trainer
-
-    trainer = Trainer(run, dataset, objective, callbacks=callbacks, quiet=quiet)
-    trained = trainer.fit()
-    try:
-        model, stopping = with_pca_floor(trainer, trained, quiet=quiet)
-    except KeyboardInterrupt:  # of any part of it
-        command = shell_command("resume", run.path)
-        raise Interrupted(f"after the training, which is saved; compare it with PCA by `{command}`") from None
-    found = trainer.schedule.result()
-
-    def finish_schedule(run: Run) -> None:
-        run.add_to_evaluation({"schedule": found, "stopping": stopping})
-        if run.settings.penalty_path is not None:
-            _finish_points(run, dataset)
-
-    run = finish(run, model, dataset, finish_schedule)
-    searched = "lower penalty, raise latent_dim, or set an easier goal"
-    other = "or go on to larger penalties" if run.settings.penalty_path else searched
-    died = trainer.context.death(trainer.step) if model is trained else None
-    for complaint, advice in (
-        (unmet_target(run.settings, found), f"raise epochs, {other}{see(RANK_CHOICE)}"),
-        (died, "try a lower lr or another seed in a new run"),
-    ):
-        if complaint is not None:
-            warnings.warn(f"{complaint}; {advice}", LoraeWarning, stacklevel=3)
-    behind = explained_warning(run.evaluation().get("explained"), run.settings.network)
-    if behind is not None and not died:
-        warnings.warn(behind, stacklevel=3)
-    return run
-
-
-def _finish_points(run: Run, dataset: "Dataset") -> None:
-    """Make a finished run of every point of a penalty path, with its log and a `point` in its config; idempotent."""
-    from lorae.training.trainer import limited
-
-    for point in run.evaluation()["schedule"]["points"]:
-        folder = run.path / "path" / point["point"]
-        penalties = run.settings.penalties | {"nuclear": point["penalty"]}
-        settings = run.config["settings"] | {"penalty_path": None, "penalties": penalties}
-        config: Config = {**run.config, "settings": settings, "point": {"of": str(run.path), "name": point["point"]}}
-        with writing(folder):
-            for name in ("checkpoints", "figures"):
-                (folder / name).mkdir(exist_ok=True)
-        write_config(folder, config, run.networks)
-        made = Run.opened(folder, run.networks)
-        made.copy_stats(run)
-        finish(made, limited(run.load_model(point["point"]), dataset), dataset)

@@ -35,6 +35,7 @@ def next_steps(run: RunView) -> list[Step]:
             steps.append(Step(words, f"lorae.evaluate({str(run.folder)!r}, data=array)"))
         else:
             steps.append(Step(words, _command("evaluate", run)))
+    steps.append(Step("Move along the axes, in the browser", _command("explore", run)))
     steps.append(Step("Draw new items", _command("sample", run)))
     if encodes and run.items == "images" and run.settings.get("data") != ARRAY:
         steps.append(Step("Draw paths between pairs of test images", _command("interpolate", run)))

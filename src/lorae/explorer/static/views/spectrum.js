@@ -7,8 +7,8 @@ import { plot, ticks } from "../plot.js";
 
 // Variances below this share of the largest are rounding.
 const FLOOR = 1e-8;
-// Ranks whose errors are measured for the curve when the view is opened.
-const CURVE = 8;
+// Ranks whose errors are measured for the curve when the view is opened: most of them are small, where errors fall.
+const CURVE = 12;
 
 export function spectrumView(run) {
   const variances = run.deviations.map((value) => (value / run.deviations[0]) ** 2);
@@ -112,8 +112,7 @@ export function spectrumView(run) {
   }
 
   const fillCurve = latest(async () => {
-    const step = Math.max(1, run.axes / CURVE);
-    for (let at = 0; at < run.axes; at += step) await measured(Math.round(at));
+    for (let at = 0; at < CURVE; at++) await measured(Math.round((run.axes + 1) ** (at / CURVE)) - 1);
     drawCurve();
   });
 
