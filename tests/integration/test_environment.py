@@ -68,6 +68,7 @@ def test_a_run_survives_a_hostile_environment(strange_folder, tmp_path):
     out = tmp_path / STRANGE.upper()
     code, printed, errors = python("-m", "lorae", "train", STRANGE, "--out", out, *SMALL, cwd=tmp_path, env=hostile)
     assert code == 0, errors
+    assert len(errors.splitlines()) == 2, errors
     cache, behind_pca = errors.splitlines()
     assert cache.startswith("lorae: warning: cache: cannot write to /dev/null")
     assert behind_pca.startswith("lorae: warning: explained variance")

@@ -18,6 +18,7 @@ from lorae.reproduction.jobs import pool, store
 from lorae.reproduction.jobs.pool import run_jobs
 from lorae.reproduction.jobs.store import Job, ResultStore
 from lorae.system.files import CannotWriteError
+from tests.edited_records import read_edited
 
 ROOT = Path(__file__).parents[2]
 JOBS = [Job(f"job {number}", {"number": number}) for number in range(5)]
@@ -99,9 +100,7 @@ def test_records_of_earlier_versions_are_read(tmp_path):
     (tmp_path / "records.jsonl").unlink()
     (tmp_path / "jobs").rename(tmp_path / "cells")
     for path in (tmp_path / "cells").glob("*.json"):
-        path.write_text(
-            json.dumps({key: value for key, value in json.loads(path.read_text()).items() if key != "schema"})
-        )
+        path.write_text(json.dumps({key: value for key, value in read_edited(path).items() if key != "schema"}))
     again = Measure()
     assert [record["key"] for record in run_jobs(JOBS, again, tmp_path)] == [job.key for job in JOBS]
     assert again.seen == []
@@ -315,7 +314,7 @@ def test_missing_and_broken_records_are_named(tmp_path):
     with pytest.raises(LoraeError, match=r"holds no records.jsonl; it is written when a study ends"):
         ResultStore(tmp_path).records()
     (tmp_path / "records.jsonl").write_text(json.dumps({"key": "a"}) + "\n{")
-    with pytest.raises(LoraeError, match="not readable as lines of JSON"):
+    with pytest.raises(LoraeError, match=r"records\.jsonl, line 1: configuration is missing, expected an object"):
         ResultStore(tmp_path).records()
 
 
