@@ -48,7 +48,8 @@ ARRAYS = (
     "reference_items.safetensors",
     "samplers/gaussian-train.npz",
 )
-
+# A damaged one costs figures of the report, with a warning.
+FIGURES = ("figure_data.safetensors", "figures/samples-gaussian.safetensors")
 
 CONFIG = Config.__required_keys__ | Config.__optional_keys__
 
@@ -71,8 +72,11 @@ def deadline():
         signal.signal(signal.SIGALRM, before)
 
 
-def attempt(*words):
-    """Run a command; exit code and standard output, after checking that an error is one line."""
+def attempt(*words, warned=None):
+    """Run a command; exit code and standard output, after checking that an error is one line.
+
+    Warnings are added to the list `warned`.
+    """
     out, errors = io.StringIO(), io.StringIO()
     with deadline(), contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):
         code = main([str(word) for word in words])
@@ -83,6 +87,8 @@ def attempt(*words):
         assert len(said) == 1, errors.getvalue()
         assert len(said[0]) < 1500, said[0]
     assert "Traceback" not in errors.getvalue()
+    if warned is not None:
+        warned += [line for line in errors.getvalue().splitlines() if line.startswith("lorae: warning: ")]
     return code, out.getvalue()
 
 
@@ -170,12 +176,12 @@ def fresh(place, written):
     (place / "out").mkdir()
 
 
-def result(words, place):
+def result(words, place, warned=None):
     """Exit code and output of a command, without the time, and the digests of the files that it makes.
 
     A damaged name of a checksum is a further key of a record, which a new run has too.
     """
-    code, printed = attempt(*words)
+    code, printed = attempt(*words, warned=warned)
     for path in place.glob("out/*/config.json"):
         path.write_text(json.dumps({name: value for name, value in read_edited(path).items() if name in CONFIG}))
     return code, re.sub(r'"created": "[^"]*"', "", printed), digests(place / "out")
@@ -215,6 +221,23 @@ def test_a_damaged_file_of_a_run_is_noticed_by_every_command(name, count, writte
             assert found == known[words[0]], f"unnoticed by {words[0]}"
 
     campaign(count, len(name), (written / "run" / name).read_bytes(), check, forge=name in RECORDS)
+
+
+@counts
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_damaged_file_of_figures_costs_a_warning(name, count, written, work, image_file):
+    place, known = work
+    pages = [words for words in commands(place, image_file) if words[0] in ("report", "compare")]
+
+    def check(number, variant, _):
+        words, warned = pages[number % len(pages)], []
+        fresh(place, written)
+        (place / "run" / name).write_bytes(variant)
+        found = result(words, place, warned)
+        assert found[0] == 0
+        assert warned or found == known[words[0]], f"unnoticed by {words[0]}"
+
+    campaign(count, len(name), (written / "run" / name).read_bytes(), check)
 
 
 @counts

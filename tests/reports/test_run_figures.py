@@ -19,7 +19,7 @@ from lorae.reports.formatting import number
 from lorae.reports.next_steps import next_steps
 from lorae.reports.report import write_report
 from lorae.reports.run_view import load_all
-from lorae.runs.figure_data import FigureData, FigureDataFile, write_array
+from lorae.runs.figure_data import FigureData, FigureDataFile, write_items
 from tests.reports.test_report import Page, evaluation, make_run
 
 
@@ -117,7 +117,7 @@ def test_the_size_of_a_page_is_bounded_whatever_the_images(tmp_path):
     for name in ("samples-gaussian", "samples-mixture", "samples-prior", "interpolation-linear"):
         path = run / "figures" / f"{name}.png"
         plot_grid(noise(100, 3, 8, 8), path)
-        write_array(noise(50, 12, 3, 64, 64) if "inter" in name else noise(300, 3, 64, 64), path)
+        write_items(noise(50, 12, 3, 64, 64) if "inter" in name else noise(300, 3, 64, 64), path)
     for place in range(9):
         Image.fromarray(noise(3000, 3000, 3)).save(run / "figures" / f"own-{place}.png", compress_level=0)
     page = page_of(
@@ -147,13 +147,21 @@ def test_damaged_arrays_cost_a_warning(tmp_path):
     assert "lorae evaluate" in page.text
 
 
+TRUNCATED = {
+    "from": "runs/a",
+    "rank": 3,
+    "latent_dim": 8,
+    "standard_deviations": {},
+    "dropped_variance": 0.0,
+    "before": {"parameters": {}, "bytes": 1, "test_mse": None},
+}
 CHANGES: dict[str, dict[str, Any]] = {
     "images": {},
     "vectors": {"shape": (5,)},
     "array": {"settings": {"data": "array"}},
     "own file": {"settings": {"network": "/home/nets.py:make"}},
     "modules": {"settings": {"network": "modules"}},
-    "truncated": {"truncated": {"from": "runs/a", "rank": 3, "latent_dim": 8}},
+    "truncated": {"truncated": TRUNCATED},
     "unfinished": {"finished": False},
 }
 
@@ -181,12 +189,12 @@ def test_the_next_commands_are_commands_of_the_run(kind, tmp_path):
             assert repr(str(run)) in command
     names = [command.split()[1] for command in commands if command.startswith("lorae ")]
     expected = {
-        "images": ["evaluate", "sample", "interpolate", "truncate", "export"],
-        "vectors": ["evaluate", "sample", "truncate", "export"],
-        "array": ["sample", "truncate", "export"],
-        "own file": ["evaluate", "sample", "interpolate", "truncate", "export"],
+        "images": ["evaluate", "explore", "sample", "interpolate", "truncate", "export"],
+        "vectors": ["evaluate", "explore", "sample", "truncate", "export"],
+        "array": ["explore", "sample", "truncate", "export"],
+        "own file": ["evaluate", "explore", "sample", "interpolate", "truncate", "export"],
         "modules": [],
-        "truncated": ["evaluate", "sample", "interpolate", "export"],
+        "truncated": ["evaluate", "explore", "sample", "interpolate", "export"],
         "unfinished": ["resume", "report"],
     }
     assert names == expected[kind]
@@ -200,7 +208,7 @@ def test_a_run_without_an_encoder_has_its_samples_alone(tmp_path):
     (run / "evaluation.json").write_text("{}")
     path = run / "figures" / "samples-prior.png"
     plot_grid(noise(64, 1, 8, 8), path)
-    write_array(noise(64, 1, 8, 8), path)
+    write_items(noise(64, 1, 8, 8), path)
     page = Page(write_report([run]))
     assert "Samples from the prior" in page.text
     assert "not finished" not in page.text

@@ -21,7 +21,7 @@ from lorae.plotting import image_grids as grids
 from lorae.plotting import plots, vectors
 from lorae.plotting.images import to_uint8
 from lorae.plotting.style import save
-from lorae.runs.figure_data import write_array
+from lorae.runs.figure_data import write_items
 from lorae.runs.run import Run
 from lorae.samplers.interpolation import linear_path, spherical_path
 
@@ -192,7 +192,7 @@ def picture_samples(run: Run, model: Autoencoder, sampler: str, items: NDArray[A
         grids.plot_grid(items, path)
     else:
         save(vectors.samples_figure(_in_rows(shown), column_names(run)), path)
-    write_array(shown, path)
+    write_items(shown, path)
 
 
 def column_names(run: Run) -> tuple[str, ...]:
@@ -256,5 +256,5 @@ def picture_interpolations(
         grids.plot_grid(flat, target, columns=steps + 2)
         if for_report:
             shown = as_pictured(model, flat)
-            write_array(shown.reshape(*rows.shape[:2], *shown.shape[1:]), target)
+            write_items(shown.reshape(*rows.shape[:2], *shown.shape[1:]), target)
     return decoded

@@ -1,13 +1,12 @@
 """Arrays that the figures of a report are drawn from, so that it needs neither the data nor the model."""
 
-import io
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lorae.errors import LoraeError
 from lorae.system.faults import reason_of
-from lorae.system.files import read_file, write_atomically
+from lorae.system.files import write_atomically
 from lorae.system.tensor_file import DamagedFileError, read_sealed, sealed
 
 if TYPE_CHECKING:
@@ -73,29 +72,16 @@ class FigureDataFile:
 
     def write(self, data: FigureData) -> None:
         """Write the arrays, with a checksum."""
-        import numpy as np
-        from safetensors.numpy import save
-
         self._unwritten = data
         arrays = {part.name: getattr(data, part.name) for part in fields(data)}
-        found = {name: np.ascontiguousarray(array) for name, array in arrays.items() if array is not None}
-        write_atomically(self.path, sealed(save(found)))
+        _write(self.path, {name: array for name, array in arrays.items() if array is not None})
         self._unwritten = None
 
     def read(self) -> FigureData | None:
         """Return the arrays, or None if there are none."""
-        from safetensors import SafetensorError
-        from safetensors.numpy import load
-
         if self._unwritten is not None or not self.path.exists():
             return self._unwritten
-        try:
-            arrays = load(read_sealed(self.path))
-        except (OSError, SafetensorError, DamagedFileError, KeyError, ValueError) as error:
-            raise LoraeError(
-                f"{self.path}: does not hold the arrays of figures ({reason_of(error)}); delete it, and "
-                "`lorae evaluate` writes it anew"
-            ) from None
+        arrays = _read(self.path, "`lorae evaluate` writes it anew")
         known = {part.name for part in fields(FigureData)}
         return FigureData(**{name: array for name, array in arrays.items() if name in known})
 
@@ -105,22 +91,36 @@ class FigureDataFile:
         self.path.unlink(missing_ok=True)
 
 
-def write_array(array: "NDArray[Any]", figure: Path) -> None:
-    """Write the items of a figure beside it, from which a report draws it: `FIGURE.npy` beside `FIGURE.png`."""
+def items_path(figure: Path) -> Path:
+    """Return the path of the items that a figure shows."""
+    return figure.with_suffix(".safetensors")
+
+
+def write_items(items: "NDArray[Any]", figure: Path) -> None:
+    """Write the items of a figure beside it, from which a report draws it, with a checksum."""
+    _write(items_path(figure), {"items": items})
+
+
+def read_items(figure: Path) -> "NDArray[Any]":
+    """Return the items of a figure that `write_items` wrote."""
+    items: NDArray[Any] = _read(items_path(figure), "the command that draws the figure writes it anew")["items"]
+    return items
+
+
+def _write(path: Path, arrays: "dict[str, NDArray[Any]]") -> None:
     import numpy as np
+    from safetensors.numpy import save
 
-    content = io.BytesIO()
-    np.save(content, array, allow_pickle=False)
-    write_atomically(figure.with_suffix(".npy"), content.getvalue())
+    write_atomically(path, sealed(save({name: np.ascontiguousarray(array) for name, array in arrays.items()})))
 
 
-def read_array(figure: Path) -> "NDArray[Any]":
-    """Return the items of a figure that `write_array` wrote."""
-    import numpy as np
+def _read(path: Path, cure: str) -> "dict[str, NDArray[Any]]":
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
 
-    path = figure.with_suffix(".npy")
     try:
-        array: NDArray[Any] = np.load(io.BytesIO(read_file(path)), allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise LoraeError(f"{path}: does not hold the items of a figure ({reason_of(error)}); delete it") from None
-    return array
+        return load(read_sealed(path))
+    except (OSError, SafetensorError, DamagedFileError, KeyError, ValueError) as error:
+        raise LoraeError(
+            f"{path}: does not hold the arrays of figures ({reason_of(error)}); delete it, and {cure}"
+        ) from None
