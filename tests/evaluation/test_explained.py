@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+import torch
 from sklearn.decomposition import PCA
 
 import lorae
 from lorae.errors import LoraeWarning
+from lorae.evaluation.evaluator import evaluate_training
 from lorae.evaluation.figures import explained_warning, measure_explained
 from lorae.models import Autoencoder, ModelSpec
 from lorae.models.linear_path import start_as_principal_components
@@ -33,6 +35,23 @@ def parts(run, data):
     model, dataset = lorae.load(run), lorae.load_data(data)
     shift, scale = model.scaling.shift.double().numpy(), model.scaling.scale.double().numpy()
     return model, dataset, *((split.inputs - shift) / scale for split in (dataset.train, dataset.test))
+
+
+def test_pca_gets_as_many_directions_as_the_codes_have(plane, small, tmp_path):
+    """Directions of little variance are decoded too, if M has them exactly."""
+    run = lorae.train(plane, out=tmp_path / "run", method="lorae+", rank=3, **small | {"latent_dim": 4})
+    model = run.load_model()
+    with torch.no_grad():
+        matrix = model.bottleneck.single_matrix()
+        left, _, right = torch.linalg.svd(matrix)
+        matrix.copy_(left @ torch.diag(torch.tensor([1.0, 1.0, 1e-4, 0.0])) @ right)
+    run.save_model(model)
+    evaluate_training(run, model, lorae.load_data(plane))
+    assert run.evaluation()["rank"]["rank"] < 3
+    assert run.evaluation()["explained"]["rank"] == 3
+    cut = lorae.truncate(run, 2, out=tmp_path / "cut", data=plane)
+    assert cut.evaluation()["explained"]["rank"] == 2
+    assert lorae.evaluate(run, only="explained", quiet=True, data=plane)["explained"]["rank"] == 3
 
 
 @pytest.mark.parametrize("rank", [0, 1, 2, 4])

@@ -65,7 +65,9 @@ def evaluate_training(run: Run, model: Autoencoder, dataset: Dataset) -> dict[st
     }
     skipped: Skipped = {}
     try:
-        results["explained"] = drawing.measure_explained(model, dataset, spectrum.rank)
+        results["explained"] = drawing.measure_explained(
+            model, dataset, drawing.directions_of(run, model, spectrum.rank)
+        )
     except SKIPPED as error:
         skipped["explained"] = error
     run.add_to_evaluation(results | _skipped_entry(run, results, skipped))

@@ -41,6 +41,8 @@ WORSE = 1.02
 UNITS = {"images": "pixels in [0, 1]", "vectors": "standardised columns", "tensors": "standardised channels"}
 
 ROUNDING = 1e-6
+# Share of the largest singular value of M below which one is a zero that float32 has rounded.
+ZERO = 1e-6
 
 
 def measure_reconstruction(
@@ -52,6 +54,18 @@ def measure_reconstruction(
         "n": len(dataset.test),
         "protocol": {"split": "test", "mean over": _units(dataset), "clipped": False, "data": dataset.fingerprint},
     }
+
+
+def directions_of(run: Run, model: Autoencoder, latent_rank: int) -> int:
+    """Return the number of directions that codes have, with as many of which PCA is compared.
+
+    It is the width of a truncation, the rank of M after proximal steps, whose zeros are exact, and otherwise the rank
+    of the latents: items are decoded from directions of little variance too, unless these are cut off.
+    """
+    if "truncated" in run.config:
+        return model.spec.latent_dim
+    exact = model.matrix_rank(ZERO) if run.settings.matrix_update == "prox" else None
+    return latent_rank if exact is None else max(exact, latent_rank)
 
 
 def measure_explained(model: Autoencoder, dataset: Dataset, rank: int, seed: int = 0) -> dict[str, Any]:
@@ -81,7 +95,7 @@ def measure_explained(model: Autoencoder, dataset: Dataset, rank: int, seed: int
         "protocol": {
             "split": "test",
             "explained": "1 - mean squared error / variance about the mean of the training items",
-            "pca": "with as many directions as the latents of the model, on training items",
+            "pca": "with as many directions as the codes of the model, on training items",
             "n": f"{n['test']} of {len(splits['test'])}",
             "pca fitted on": f"{n['train']} of {len(splits['train'])}",
             "mean over": _units(dataset),

@@ -13,6 +13,7 @@ from lorae.evaluation.classification import classify, probe, supervised, total_d
 from lorae.evaluation.classification.supervised import MAX_STEPS as SUPERVISED_STEPS
 from lorae.evaluation.context import EvaluationContext, Features, Items
 from lorae.evaluation.figures import (
+    directions_of,
     explained_warning,
     matrix_ranks,
     measure_explained,
@@ -64,7 +65,8 @@ def rank(context: EvaluationContext) -> Result:
 def explained(context: EvaluationContext) -> Result:
     """Return the explained variance of test items, and that of PCA with the model's rank; warn of less than PCA's."""
     split = spectrum_split(context.dataset, context.model.spec.latent_dim)
-    directions = latent_spectrum(context.latents(split), split).rank
+    rank = latent_spectrum(context.latents(split), split).rank
+    directions = directions_of(context.run, context.model, rank)
     result = measure_explained(context.model, context.dataset, directions, context.settings.seed)
     warning = explained_warning(result, context.run.settings.network)
     if warning is not None:
