@@ -109,7 +109,9 @@ class ModelSelection:
             candidates += self._trials(rank)
         if self.failure is not None and not candidates:
             raise self.failure
-        best = min(candidates, key=lambda candidate: candidate.error, default=None)
+        # One that owes its error to its linear path alone is the PCA of fewer items, whatever its luck.
+        curved_ones = [candidate for candidate in candidates if candidate.is_curved]
+        best = min(curved_ones or candidates, key=lambda candidate: candidate.error, default=None)
         linear_model = Judgment(self.floor.at(rank), self.floor.at(rank), self.floor.at(0), self.held.error_weights)
         judged = None if best is None or self._hopeless(best, rank) else self._judged(best, rank)
         curved = judged is not None and judged.pays

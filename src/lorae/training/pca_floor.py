@@ -12,7 +12,7 @@ from lorae.config.settings import ARRAY, Settings
 from lorae.data import Dataset, Split
 from lorae.errors import MODEL_FAILURES
 from lorae.models.autoencoder import Autoencoder
-from lorae.models.linear_path import refit_linear_path, scale_corrections, scaled_rows
+from lorae.models.linear_path import limit_corrections, refit_linear_path, scale_corrections, scaled_rows
 from lorae.runs.store import InMemoryRun
 from lorae.training.builders import PRINCIPAL_ENTRIES, build, build_model, linear_path_rows
 from lorae.training.candidates import STRENGTHS, Judgment
@@ -45,7 +45,7 @@ def with_pca_floor(trainer: Trainer, model: Autoencoder, *, quiet: bool) -> tupl
         floor["strength"] = judged.strength
         scale_corrections(model, judged.strength)
         refit_linear_path(model, inputs[linear_path_rows(inputs.shape)])
-        return model, stopping | {"floor": floor}
+        return limited(model, trainer.dataset), stopping | {"floor": floor}
     return pca_of(settings, trainer.dataset, rank), stopping | {"floor": floor}
 
 
@@ -85,7 +85,9 @@ def _errors(
     for strength in STRENGTHS:
         small = model.truncate(inputs[kept], rank)
         scale_corrections(small, strength)
-        refit_linear_path(small, inputs[kept][linear_path_rows(inputs[kept].shape)])
+        some = inputs[kept][linear_path_rows(inputs[kept].shape)]
+        refit_linear_path(small, some)
+        limit_corrections(small, some)
         found.append(small.squared_errors(inputs[held]))
     return np.stack(found, axis=1)
 
