@@ -200,7 +200,10 @@ def draw() -> None:
     for data in TABLES:
         of_ranks = {rank: results for (name, rank), results in given.items() if name == data}
         ratios = [_ratio(results) for results in of_ranks.values()]
-        seconds = [result["seconds"] for results in of_ranks.values() for result in results]
+        # None for a fit that had to wait for others.
+        seconds = [
+            time for results in of_ranks.values() for result in results if (time := result["seconds"]) is not None
+        ]
         splits = lowest_to_highest(map(len, of_ranks.values()))
         below = f"{sum(ratio < LOWER for ratio in ratios)} of {len(ratios)}"
         times = [f"{np.median(seconds):.0f}", f"{max(seconds):.0f}"]
