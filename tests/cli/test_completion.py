@@ -130,7 +130,7 @@ def test_suggested_values_of_settings_are_valid(table):
 
 def test_every_placeholder_of_a_path_suggests_paths():
     """A new placeholder is one of a path, of a value with suggestions, or of a number or free text."""
-    free = {"COMMAND", "I,J", "LOW:HIGH", "N", "NAME", "R", "SEED", "T", "W", "EPOCHS", "SIZE"}
+    free = {"COMMAND", "HOST", "PORT", "I,J", "LOW:HIGH", "N", "NAME", "R", "SEED", "T", "W", "EPOCHS", "SIZE"}
     settings = {name.upper() for table in (Settings, EvaluationSettings) for name in table.__dataclass_fields__}
     for command, action in actions():
         suggested = getattr(action, "suggestions", Suggestions(())).words

@@ -15,6 +15,7 @@ import lorae
 from lorae.cli import parser as cli
 from lorae.errors import LoraeError
 from lorae.explorer import server
+from lorae.extras import install_command
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of Windows are others")
@@ -98,7 +99,7 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it(package, e
     code, _, errors = run_cli("explore", explored / "images")
     assert code == 2
     assert f"cannot import {package}" in errors
-    assert "lorae[explore]" in errors
+    assert install_command("explore") in errors
 
 
 def test_neither_torch_nor_the_web_server_is_imported_before_it_is_needed():

@@ -187,7 +187,7 @@ def test_weights_that_cannot_be_downloaded_are_one_line_with_the_command_that_fe
 
 class Harm:
     def __reduce__(self):
-        return (sys.exit, ("executed",))
+        return (exec, ("raise SystemExit('executed')",))
 
 
 def content(kind, good):

