@@ -10,7 +10,7 @@ from lorae.errors import LoraeError, did_you_mean, shown, unknown_name
 
 Table = TypeVar("Table")
 
-# Whole numbers are sizes, counts and seeds, of which no package takes larger ones.
+# Whole numbers are sizes, counts and seeds, of which arrays and torch take no larger ones.
 LARGEST_WHOLE = 2**63 - 1
 INVALID = (ValueError, TypeError, OverflowError)
 

@@ -155,6 +155,24 @@ def test_an_interrupted_run_continues_from_the_copy_of_its_file(folder):
     assert lorae.resume(Run("run", trust_code=True), quiet=True).finished
 
 
+@pytest.mark.parametrize("how", ["trusted", "modules"])
+def test_an_interrupted_truncation_continues_with_the_same_permissions(how, folder, monkeypatch):
+    networks = (
+        {"trust_code": True} if how == "trusted" else dict(zip(("encoder", "decoder"), pair((2, 10)), strict=True))
+    )
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("lorae.evaluation.evaluator.evaluate_training", stop)
+        with pytest.raises(KeyboardInterrupt, match="lorae resume cut"):
+            lorae.truncate(Run("run", **networks), 2, "cut")
+    assert lorae.resume(Run("cut", **networks)).finished
+    whole = lorae.truncate(Run("run", **networks), 2, "whole")
+    assert (whole.path / "model.safetensors").read_bytes() == (folder / "cut" / "model.safetensors").read_bytes()
+
+
 def test_a_changed_file_is_refused(folder):
     with (folder / "run" / "network" / "nets.py").open("a") as file:
         file.write("# changed\n")

@@ -269,6 +269,21 @@ def interrupt_truncation(run, out, monkeypatch):
             lorae.truncate(run, 2, out)
 
 
+def test_kept_arrays_of_another_shape_are_refused_in_one_line(labelled, tmp_path, run_cli):
+    run = Run(shutil.copytree(labelled.path, tmp_path / "run"))
+    for shape in ((10, 3), (10,)):
+        run.keep("encoder_outputs", np.zeros(shape, np.float32))
+        code, _, errors = run_cli("truncate", run.path)
+        assert code == 2
+        assert errors.count("\n") == 1
+        assert f"its shape is {shape}, expected (n, 8)); delete it" in errors
+    (run.path / "encoder_outputs.safetensors").unlink()
+    assert run_cli("truncate", run.path)[0] == 0
+    run.keep("reference_items", np.zeros((4, 3, 9, 9), np.uint8))
+    with pytest.raises(LoraeError, match=r"reference_items.* expected \(n, 1, 16, 16\)"):
+        run.reference_items(run.load_model())
+
+
 def test_a_run_called_dot_gets_a_neighbour(labelled, tmp_path, monkeypatch):
     shutil.copytree(labelled.path, tmp_path / "here")
     monkeypatch.chdir(tmp_path / "here")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lorae.cli.manual import page
+from lorae.cli.manual import STATUS, page
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "man" / "lorae.1"
@@ -17,6 +17,10 @@ STORED = PAGE.read_text(encoding="utf-8")
 def test_the_page_is_that_of_the_parser():
     (date,) = re.findall(r'^\.TH LORAE 1 "(\d{4}-\d\d-\d\d)"', STORED)
     assert page(date) == STORED, "run `make man`"
+
+
+def test_all_exit_codes_of_the_command_are_on_the_page():
+    assert {"0", "2", "130", "143"} <= set(STATUS)
 
 
 CHECKS = {

@@ -15,6 +15,7 @@ from lorae.evaluation import EvaluationSettings
 from lorae.evaluation.evaluator import evaluate
 from lorae.evaluation.measures import MEASURES
 from lorae.metrics.intrinsic_dimension import affordable_points, levina_bickel, two_nn
+from lorae.models import Autoencoder
 from lorae.runs.run import Run
 
 pytestmark = pytest.mark.usefixtures("blank_figures")
@@ -330,3 +331,20 @@ def test_of_many_items_a_sample_is_compared_and_the_protocol_says_so(runs, measu
 def test_all_pairs_of_mnist_are_compared_and_of_larger_images_fewer(width, expected):
     assert affordable_points(10**6, width) == expected
     assert affordable_points(50, width) == 50
+
+
+@pytest.mark.usefixtures("blank_figures")
+def test_a_test_error_that_is_not_finite_is_skipped_at_the_end_of_a_training(image_file, small, tmp_path, monkeypatch):
+    """The run is finished and can be read: JSON has no infinity, and readers refuse one."""
+    save, errors = Run.save_weights, Autoencoder.squared_errors
+
+    def save_and_diverge(run, model):
+        save(run, model)
+        monkeypatch.setattr(Autoencoder, "squared_errors", lambda model, items: errors(model, items) * np.inf)
+
+    monkeypatch.setattr(Run, "save_weights", save_and_diverge)
+    lorae.train(str(image_file), out=tmp_path / "run", **small)
+    run = lorae.resume(tmp_path / "run")
+    assert run.finished
+    assert run.summary()["test_mse"] is None
+    assert "got a reconstruction error of inf; the model has diverged" in run.evaluation()["skipped"]["reconstruction"]

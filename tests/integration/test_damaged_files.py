@@ -230,7 +230,7 @@ def test_a_damaged_file_of_figures_costs_a_warning(name, count, written, work, i
     pages = [words for words in commands(place, image_file) if words[0] in ("report", "compare")]
 
     def check(number, variant, _):
-        words, warned = pages[number % len(pages)], []
+        words, warned = pages[number % len(pages)], list[str]()
         fresh(place, written)
         (place / "run" / name).write_bytes(variant)
         found = result(words, place, warned)

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -80,6 +81,29 @@ def test_handlers_are_those_of_before_after_a_command(run_cli):
     assert [signal.getsignal(number) for number in signals.SIGNALS] == before
 
 
+def test_a_signal_that_was_lost_in_a_command_is_not_one_of_the_next_training():
+    with signals.raised_as_exceptions() as signaled:
+        with contextlib.suppress(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+        assert signaled() == signal.SIGINT
+    with signals.stop_requests() as received:
+        assert received == []
+
+
+def test_an_interrupted_import_of_an_extra_is_no_missing_package(image_file, tmp_path, monkeypatch, run_cli):
+    (tmp_path / "wandb.py").write_text(
+        "import os, signal\n"
+        "try:\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "except KeyboardInterrupt:\n"
+        "    raise ImportError('a part of the package is missing') from None\n"
+    )
+    monkeypatch.delitem(sys.modules, "wandb", raising=False)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    code, _, errors = run_cli("train", image_file, "--track", "wandb", "--out", tmp_path / "run")
+    assert (code, errors) == (130, "lorae: interrupted before anything was stored; run the command again\n")
+
+
 def test_ignored_signals_stay_ignored(run_cli, monkeypatch):
     before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
     try:
@@ -123,8 +147,14 @@ def test_after_the_last_step_an_interrupt_says_how_to_go_on(moment, image_file, 
     said = [line for line in errors.splitlines() if "warning" not in line]
     assert len(said) == 1
     assert said[0].startswith("lorae: interrupted ")
-    assert f"`lorae resume {tmp_path / 'run'}`" in said[0] or "after the end: the run is finished" in said[0]
-    assert lorae.resume(tmp_path / "run", quiet=True).finished
+    advised = re.search(r"`lorae (resume|report) (.+)`", said[0])
+    if advised is None:
+        assert "after the end: the run is finished" in said[0]
+    else:
+        code, _, errors = run_cli(*advised.groups())
+        assert code == 0, errors
+    assert Run(tmp_path / "run").finished
+    assert (tmp_path / "run" / "report.html").is_file()
 
 
 @pytest.mark.usefixtures("blank_figures")

@@ -19,7 +19,7 @@ from lorae.reports.formatting import number
 from lorae.reports.next_steps import next_steps
 from lorae.reports.report import write_report
 from lorae.reports.run_view import load_all
-from lorae.runs.figure_data import FigureData, FigureDataFile, write_items
+from lorae.runs.figure_data import FigureData, FigureDataFile, write_figure_items
 from tests.reports.test_report import Page, evaluation, make_run
 
 
@@ -117,7 +117,7 @@ def test_the_size_of_a_page_is_bounded_whatever_the_images(tmp_path):
     for name in ("samples-gaussian", "samples-mixture", "samples-prior", "interpolation-linear"):
         path = run / "figures" / f"{name}.png"
         plot_grid(noise(100, 3, 8, 8), path)
-        write_items(noise(50, 12, 3, 64, 64) if "inter" in name else noise(300, 3, 64, 64), path)
+        write_figure_items(noise(50, 12, 3, 64, 64) if "inter" in name else noise(300, 3, 64, 64), path)
     for place in range(9):
         Image.fromarray(noise(3000, 3000, 3)).save(run / "figures" / f"own-{place}.png", compress_level=0)
     page = page_of(
@@ -208,7 +208,7 @@ def test_a_run_without_an_encoder_has_its_samples_alone(tmp_path):
     (run / "evaluation.json").write_text("{}")
     path = run / "figures" / "samples-prior.png"
     plot_grid(noise(64, 1, 8, 8), path)
-    write_items(noise(64, 1, 8, 8), path)
+    write_figure_items(noise(64, 1, 8, 8), path)
     page = Page(write_report([run]))
     assert "Samples from the prior" in page.text
     assert "not finished" not in page.text

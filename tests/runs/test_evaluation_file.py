@@ -1,5 +1,6 @@
 """Results of several processes in one `evaluation.json`, and samples in a folder."""
 
+import math
 import multiprocessing
 
 import numpy as np
@@ -8,7 +9,9 @@ import pytest
 import lorae
 from lorae.api.writing import write_items
 from lorae.errors import LoraeError
+from lorae.runs.evaluation_file import EvaluationFile
 from lorae.runs.run import Run
+from lorae.system.records import RecordError
 
 
 def add(folder, name, count):
@@ -41,3 +44,21 @@ def test_pictures_that_cannot_all_be_written_leave_no_folder(tmp_path, monkeypat
     with pytest.raises(LoraeError, match=r"cannot write .*cut: No space left on device"):
         write_items(pictures, tmp_path / "cut")
     assert list(tmp_path.iterdir()) == [tmp_path / "whole"]
+
+
+STOPPING = {"epochs": 9, "best_epoch": 5, "loss": 0.1, "patience": 2, "reason": "stalled"}
+FLOOR = {"kept": "network", "rank": 2, "error": 0.1, "pca_error": 0.2, "items": 30}
+
+
+@pytest.mark.parametrize(
+    "results",
+    [{"reconstruction": {"mse": math.inf}}, {"stopping": STOPPING | {"floor": FLOOR | {"strength": math.nan}}}],
+    ids=str,
+)
+def test_results_that_readers_refuse_are_not_written(results, tmp_path):
+    file = EvaluationFile(tmp_path / "evaluation.json", tmp_path / ".lock")
+    file.add({"reconstruction": {"mse": 0.5}}, None)
+    with pytest.raises(RecordError, match=r"the results are not written: \S+ is (inf|nan), expected a finite number"):
+        file.add(results, None)
+    file.add({"stopping": STOPPING | {"floor": FLOOR | {"strength": 0.5}}}, None)
+    assert EvaluationFile(file.path, tmp_path / ".lock").read()["reconstruction"] == {"mse": 0.5}

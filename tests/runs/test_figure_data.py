@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from lorae.errors import LoraeError
-from lorae.runs.figure_data import FigureData, FigureDataFile, items_path, read_items, write_items
+from lorae.runs.figure_data import FigureData, FigureDataFile, figure_items_path, read_figure_items, write_figure_items
 from lorae.system.files import CannotWriteError
 
 
@@ -41,9 +41,9 @@ def test_damage_is_named(tmp_path, content):
 
 def test_the_items_of_a_figure_are_read_without_pickles(tmp_path):
     items = np.arange(6, dtype=np.uint8).reshape(2, 3)
-    write_items(items, tmp_path / "samples.png")
-    np.testing.assert_array_equal(read_items(tmp_path / "samples.png"), items)
+    write_figure_items(items, tmp_path / "samples.png")
+    np.testing.assert_array_equal(read_figure_items(tmp_path / "samples.png"), items)
     np.save(tmp_path / "samples.npy", np.array([{}], dtype=object), allow_pickle=True)
-    (tmp_path / "samples.npy").rename(items_path(tmp_path / "samples.png"))
+    (tmp_path / "samples.npy").rename(figure_items_path(tmp_path / "samples.png"))
     with pytest.raises(LoraeError, match=r"samples\.safetensors: does not hold the arrays of figures"):
-        read_items(tmp_path / "samples.png")
+        read_figure_items(tmp_path / "samples.png")

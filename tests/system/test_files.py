@@ -3,6 +3,7 @@ import signal
 import subprocess
 import sys
 import time
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from lorae.system.files import (
     allocate,
     cache_root,
     home_expanded,
+    read_file,
     staged_folder,
     sweep,
     temporary_cache,
@@ -204,3 +206,35 @@ def test_allocated_files_have_their_room(tmp_path, size):
     assert (tmp_path / "file").read_bytes() == bytes(size)
     if size and hasattr(os, "posix_fallocate"):
         assert (tmp_path / "file").stat().st_blocks * 512 >= size
+
+
+def test_a_read_takes_the_memory_of_the_file(tmp_path):
+    (tmp_path / "a").write_bytes(b"x" * 400)
+    tracemalloc.start()
+    try:
+        assert read_file(tmp_path / "a") == b"x" * 400
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("known", [0, 3])
+def test_a_file_that_has_more_than_its_size_says_is_read_up_to_the_limit(known, tmp_path, monkeypatch):
+    content = bytes(range(250)) * 10_000
+    (tmp_path / "growing").write_bytes(content)
+    fields = list((tmp_path / "growing").stat())
+    fields[6] = known
+    monkeypatch.setattr("os.fstat", lambda _: os.stat_result(fields))
+    assert read_file(tmp_path / "growing") == content
+    assert read_file(tmp_path / "growing", len(content)) == content
+    for limit in (4, len(content) - 1):
+        with pytest.raises(OSError, match=f"has more than {limit} bytes"):
+            read_file(tmp_path / "growing", limit)
+
+
+def test_many_writes_list_their_folder_once(tmp_path, monkeypatch):
+    listings, iterdir = [], Path.iterdir
+    monkeypatch.setattr(Path, "iterdir", lambda folder: listings.append(folder) or iterdir(folder))
+    for index in range(20):
+        write_atomically(tmp_path / f"{index}.json", b"content")
+    assert listings == [tmp_path]

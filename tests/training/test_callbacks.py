@@ -108,12 +108,19 @@ def test_a_clipped_gradient_has_at_most_the_norm(limit, vectors):
 def test_an_extension_at_a_constant_rate_is_the_longer_run(image_file, small, tmp_path):
     run = lorae.train(image_file, out=tmp_path / "run", **small)
     run.add_to_evaluation({"fid": {"of": "the old weights"}})
+    lorae.sample(run, 4)
+    lorae.interpolate(run, pairs=2)
+    (run.path / "unfinished-probe").mkdir()
+    (run.path / "unfinished-probe" / "state").touch()
+    old = [*run.path.glob("samplers/*"), *run.path.glob("figures/[si]*-*"), run.path / "unfinished-probe"]
+    assert len(old) == 8, old
     extended = lorae.resume(run.path, epochs=4, quiet=True)
     whole = lorae.train(image_file, out=tmp_path / "whole", **small | {"epochs": 4})
     assert_same_weights(extended, whole)
     assert extended.summary()["epochs"] == 4
     assert extended.summary()["test_mse"] == whole.summary()["test_mse"]
     assert "fid" not in extended.evaluation()
+    assert [path for path in old if path.exists()] == []
     assert extended.config["extended"] == [{"epochs": 2}]
 
 

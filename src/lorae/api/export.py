@@ -137,7 +137,7 @@ def deployable(run: Run, rank: int | None, data: "str | Path | NDArray[Any] | No
     model = run.load_model()
     if rank is not None or model.bottleneck.matrix() is not None:
         rank = model.truncation_rank(rank)  # a model that cannot be truncated is refused before the data are loaded
-        outputs = run.encoder_outputs()
+        outputs = run.encoder_outputs(model)
         if outputs is None or data is not None:  # data that are given are checked
             dataset = dataset_of(run, data)
             outputs = encoder_outputs(model, dataset) if outputs is None else outputs

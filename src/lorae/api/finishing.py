@@ -91,17 +91,21 @@ def _stored(
         run.mark_finished(model)
         report(run)
 
+    kept = run
     try:
-        store(run)
-    except CannotWriteError as error:
-        copy = run.copied()
-        warnings.warn(f"{error}; the run is stored in {copy.path} instead", LoraeWarning, stacklevel=5)
-        store(copy)
-        return copy
+        try:
+            store(kept)
+        except CannotWriteError as error:
+            kept = run.copied()
+            warnings.warn(f"{error}; the run is stored in {kept.path} instead", LoraeWarning, stacklevel=5)
+            store(kept)
     except KeyboardInterrupt:
+        if kept.finished:
+            command = shell_command("report", kept.path)
+            raise Interrupted(f"after the end: the run is finished; write its report with `{command}`") from None
         command = shell_command("resume", run.path)
         raise Interrupted(f"after the training, which is saved; measure it with `{command}`") from None
-    return run
+    return kept
 
 
 def encoder_outputs(model: "Autoencoder", dataset: "Dataset") -> "NDArray[Any]":
@@ -127,11 +131,11 @@ def add_figure_data(run: Run) -> None:
     if not run.finished or run.figure_data.exists:
         return
     with tolerated("figures: not all are drawn"):
-        outputs, items = run.encoder_outputs(), run.reference_items()
-        if outputs is not None:
+        if run.encoder_outputs() is not None:
             from lorae.evaluation.figure_data import figure_data
 
-            data = figure_data(run.load_model(), items, outputs)
+            model = run.load_model()
+            data = figure_data(model, run.reference_items(model), run.encoder_outputs(model))
             with contextlib.suppress(CannotWriteError):  # the page needs no file
                 run.figure_data.write(data)
 

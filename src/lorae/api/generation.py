@@ -94,7 +94,7 @@ def sample(
     try:
         density = fitted_density(run, sampler, asked, model.spec.latent_dim, latents)
     except MissingDataError:
-        outputs = run.encoder_outputs()
+        outputs = run.encoder_outputs(model)
         if outputs is None or asked.fit_on != "train":
             raise
         assert asked.components is not None
@@ -194,10 +194,10 @@ def interpolate(
         items = dataset_of(run, data).test.inputs
         latents = model.encode(items)
     except MissingDataError as missing:
-        outputs = run.encoder_outputs()
+        outputs = run.encoder_outputs(model)
         if outputs is None:
             raise
-        items, latents = kept_items(run, missing), model.latents_of(outputs)
+        items, latents = kept_items(run, model, missing), model.latents_of(outputs)
     if isinstance(pairs, (list, tuple)):
         index = whole(0, len(items) - 1)
         indices = np.array([[check_argument(index, "pairs", end) for end in pair] for pair in pairs]).reshape(-1, 2)

@@ -123,7 +123,7 @@ def reconstruct(
     try:
         items = dataset_of(run, None).test.inputs[:n] if data is None else given_items(run, model.spec.shape, data, n)
     except MissingDataError as missing:
-        items = kept_items(run, missing)[:n]
+        items = kept_items(run, model, missing)[:n]
     path = run.figure_path("reconstructions") if out is None else Path(out)
     with into_run():
         draw_reconstructions(model, items, path, columns_of(run))

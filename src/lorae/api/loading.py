@@ -215,9 +215,9 @@ def dataset_of(run: Run, data: "str | Path | NDArray[Any] | None") -> "Dataset":
     return dataset
 
 
-def kept_items(run: Run, missing: MissingDataError) -> "NDArray[Any]":
+def kept_items(run: Run, model: "Autoencoder", missing: MissingDataError) -> "NDArray[Any]":
     """Return the test items that a run keeps, with a warning; raise the error of its missing data if there are none."""
-    kept = run.reference_items()
+    kept = run.reference_items(model)
     if kept is None:
         raise missing
     warnings.warn(

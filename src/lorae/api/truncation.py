@@ -75,7 +75,7 @@ def truncate(
     path = beside(run, f"width{width}" if rank is None else f"rank{width}") if out is None else Path(out)
     _remove_interrupted(path, run, width)
     refuse_out(path, run.settings.data)
-    outputs, dataset, gone = run.encoder_outputs(), None, None
+    outputs, dataset, gone = run.encoder_outputs(model), None, None
     try:
         dataset = dataset_of(run, data)
         outputs = encoder_outputs(model, dataset) if outputs is None else outputs
@@ -91,7 +91,7 @@ def truncate(
         if dataset is not None:
             return finish(new, small, dataset)
         assert gone is not None
-        return finish_without_data(new, small, truncation.codes(outputs), run.reference_items(), gone)
+        return finish_without_data(new, small, truncation.codes(outputs), run.reference_items(model), gone)
 
 
 def continue_truncation(run: Run, data: "str | Path | NDArray[Any] | None" = None) -> Run:
@@ -102,7 +102,7 @@ def continue_truncation(run: Run, data: "str | Path | NDArray[Any] | None" = Non
             f"run: {str(run.path)!r} was being cut from {source!r}, which is not here; run the command in the folder "
             "that this path begins in, or delete the interrupted run"
         )
-    return truncate(source, rank, run.path, data=data)
+    return truncate(Run.opened(source, run.networks), rank, run.path, data=data)
 
 
 def _remove_interrupted(path: Path, source: Run, rank: int) -> None:

@@ -55,7 +55,10 @@ def write_items(items: "NDArray[Any]", path: Path, key: str = "images") -> None:
 def csv_lines(rows: "NDArray[Any]") -> Iterator[str]:
     """Yield vectors or tensors in rows as text, with commas and as many digits as give the same floats again."""
     if rows.dtype.kind != "f":
-        raise LoraeError("out: the items are images, expected an .npy or .npz file or a new folder; pass out=PATH")
+        raise LoraeError(
+            "out: the items are images, expected an .npy or .npz file or a new folder; pass out=PATH",
+            settings={"out": "PATH"},
+        )
     digits = 9 if rows.dtype.itemsize <= 4 else 17
     for row in rows.reshape(len(rows), -1):
         yield ",".join(f"{value:.{digits}g}" for value in row)

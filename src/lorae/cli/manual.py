@@ -20,6 +20,7 @@ STATUS = {
     "0": "success",
     "2": "invalid input, a file that cannot be read or written, or too little memory, with one line on standard error",
     "130": "interrupted, with the command that continues where there is something to continue",
+    "143": "stopped by SIGTERM, with the same line as after an interrupt",
 }
 
 ENVIRONMENT = {

@@ -45,28 +45,30 @@ def _run(words: list[str], signaled: Callable[[], int | None]) -> int:
                 parser.print_help()
                 return 0
             show(options.command(options), as_json=options.json)
-    except LoraeError as error:
-        print(f"lorae: {one_line(as_flags(error))}", file=sys.stderr)
-        return 2
-    except BrokenPipeError:  # the reader of the output has gone; the command is done
-        return 0
-    except OSError as error:  # a folder or disk that no code expects to fail
-        where = f" {str(error.filename)!r}" if error.filename else ""
-        print(f"lorae: {one_line(f'cannot read or write{where}: {reason_of(error)}')}", file=sys.stderr)
-        return 2
     except KeyboardInterrupt as interrupt:
         return _interrupted(str(interrupt), signaled())
     except Exception as error:
-        if signaled():  # an import that was interrupted raises its own error
+        if signaled():  # an import that was interrupted raises its own error, which may be one of any kind by now
             return _interrupted("", signaled())
-        if not is_out_of_memory(error):
-            raise
-        print(
-            f"lorae: not enough memory: {reason_of(error)}; use fewer or smaller items, or a smaller model",
-            file=sys.stderr,
-        )
-        return 2
+        return _failed(error)
     return 0
+
+
+def _failed(error: Exception) -> int:
+    """Say in one line why a command has failed, and return its exit code; raise an error of the program again."""
+    if isinstance(error, BrokenPipeError):  # the reader of the output has gone; the command is done
+        return 0
+    if isinstance(error, LoraeError):
+        reason = as_flags(error)
+    elif isinstance(error, OSError):  # a folder or disk that no code expects to fail
+        where = f" {str(error.filename)!r}" if error.filename else ""
+        reason = f"cannot read or write{where}: {reason_of(error)}"
+    elif is_out_of_memory(error):
+        reason = f"not enough memory: {reason_of(error)}; use fewer or smaller items, or a smaller model"
+    else:
+        raise error
+    print(f"lorae: {one_line(reason)}", file=sys.stderr)
+    return 2
 
 
 def _interrupted(what: str, number: int | None) -> int:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from numpy.typing import NDArray
@@ -59,23 +59,26 @@ def evaluate_training(run: Run, model: Autoencoder, dataset: Dataset) -> dict[st
         return {}
     spectrum = drawing.measure_spectrum(model, dataset)
     errors = model.squared_errors(dataset.test.inputs)
-    results: dict[str, Any] = {
-        "reconstruction": drawing.measure_reconstruction(model, dataset, errors),
-        "rank": spectrum.to_json() | drawing.matrix_ranks(model),
-    }
-    skipped: Skipped = {}
-    try:
-        results["explained"] = drawing.measure_explained(
+    measures: dict[str, Callable[[], dict[str, Any]]] = {
+        "reconstruction": lambda: drawing.measure_reconstruction(model, dataset, errors),
+        "rank": lambda: spectrum.to_json() | drawing.matrix_ranks(model),
+        "explained": lambda: drawing.measure_explained(
             model, dataset, drawing.directions_of(run, model, spectrum.rank)
-        )
-    except SKIPPED as error:
-        skipped["explained"] = error
+        ),
+    }
+    results: dict[str, Any] = {}
+    skipped: Skipped = {}
+    for name, take in measures.items():
+        try:
+            results[name] = take()
+        except SKIPPED as error:
+            skipped[name] = error
     run.add_to_evaluation(results | _skipped_entry(run, results, skipped))
     with tolerated(NO_FIGURE):
         drawing.picture_spectrum(run, spectrum)
         drawing.picture_reconstructions(run, model, dataset)
     with tolerated(NO_FIGURE):
-        run.figure_data.write(figure_data_of_training(model, dataset, run.encoder_outputs(), errors))
+        run.figure_data.write(figure_data_of_training(model, dataset, run.encoder_outputs(model), errors))
     return results
 
 
@@ -147,7 +150,8 @@ def evaluate(
                 with tolerated(NO_FIGURE):
                     _draw(context)
                     if model.spec.encodes and not run.figure_data.exists:  # a run of an earlier version
-                        run.figure_data.write(figure_data_of_training(context.model, dataset, run.encoder_outputs()))
+                        outputs = run.encoder_outputs(model)
+                        run.figure_data.write(figure_data_of_training(context.model, dataset, outputs))
             except KeyboardInterrupt:
                 raise Interrupted(f"while drawing; stored: {', '.join(results) or 'nothing'}") from None
     entry = _skipped_entry(run, results, skipped)

@@ -21,7 +21,7 @@ from lorae.plotting import image_grids as grids
 from lorae.plotting import plots, vectors
 from lorae.plotting.images import to_uint8
 from lorae.plotting.style import save
-from lorae.runs.figure_data import write_items
+from lorae.runs.figure_data import write_figure_items
 from lorae.runs.run import Run
 from lorae.samplers.interpolation import linear_path, spherical_path
 
@@ -48,12 +48,22 @@ ZERO = 1e-6
 def measure_reconstruction(
     model: Autoencoder, dataset: Dataset, errors: NDArray[np.float64] | None = None
 ) -> dict[str, Any]:
-    """Return the mean squared error on the test split, with its protocol; `errors` are those of its items, if known."""
+    """Return the mean squared error on the test split, with its protocol; `errors` are those of its items, if known.
+
+    DivergedError for an error that is not finite.
+    """
     return {
-        "mse": float((model.squared_errors(dataset.test.inputs) if errors is None else errors).mean()),
+        "mse": _finite(float((model.squared_errors(dataset.test.inputs) if errors is None else errors).mean())),
         "n": len(dataset.test),
         "protocol": {"split": "test", "mean over": _units(dataset), "clipped": False, "data": dataset.fingerprint},
     }
+
+
+def _finite(mse: float) -> float:
+    """Return an error of test items; raise DivergedError if it is not finite."""
+    if not math.isfinite(mse):
+        raise DivergedError(f"test items: got a reconstruction error of {mse}; the model has diverged")
+    return mse
 
 
 def directions_of(run: Run, model: Autoencoder, latent_rank: int) -> int:
@@ -76,9 +86,7 @@ def measure_explained(model: Autoencoder, dataset: Dataset, rank: int, seed: int
     splits = {"train": dataset.train.inputs, "test": dataset.test.inputs}
     n = {name: affordable_rows(len(items), math.prod(items.shape[1:])) for name, items in splits.items()}
     train, test = (random_items(items, n[name], seed) for name, items in splits.items())
-    mse = model.squared_error(test)
-    if not math.isfinite(mse):
-        raise DivergedError(f"test items: got a reconstruction error of {mse}; the model has diverged")
+    mse = _finite(model.squared_error(test))
     variance, pca_mse = (
         float(error) for error in pca_error(_in_units_of(model, train), _in_units_of(model, test), [0, rank])
     )
@@ -206,7 +214,7 @@ def picture_samples(run: Run, model: Autoencoder, sampler: str, items: NDArray[A
         grids.plot_grid(items, path)
     else:
         save(vectors.samples_figure(_in_rows(shown), column_names(run)), path)
-    write_items(shown, path)
+    write_figure_items(shown, path)
 
 
 def column_names(run: Run) -> tuple[str, ...]:
@@ -270,5 +278,5 @@ def picture_interpolations(
         grids.plot_grid(flat, target, columns=steps + 2)
         if for_report:
             shown = as_pictured(model, flat)
-            write_items(shown.reshape(*rows.shape[:2], *shown.shape[1:]), target)
+            write_figure_items(shown.reshape(*rows.shape[:2], *shown.shape[1:]), target)
     return decoded

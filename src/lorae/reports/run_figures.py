@@ -16,7 +16,7 @@ from lorae.plotting.vectors import items_figure, reconstructions_figure, samples
 from lorae.reports.formatting import count, number
 from lorae.reports.page_figures import PageFigure, grid_rows, pair_rows, path_rows, picture_source, plotted
 from lorae.reports.run_view import RunView
-from lorae.runs.figure_data import FigureData, items_path, read_items
+from lorae.runs.figure_data import FigureData, figure_items_path, read_figure_items
 from lorae.system.faults import tolerated
 from lorae.system.files import CannotWriteError, read_toml
 
@@ -297,9 +297,9 @@ def _other(run: RunView, name: str, key: str) -> PageFigure:
     texts = CAPTIONS.get(name, {"title": named, "caption": "From the run's folder figures."})
     title, caption, path = texts["title"], texts["caption"], run.folder / "figures" / f"{name}.png"
     alt = f"{title}, of {run.name}"
-    if name not in CAPTIONS or not items_path(path).is_file():
+    if name not in CAPTIONS or not figure_items_path(path).is_file():
         return PageFigure(name, title, alt, caption, picture=picture_source(path))
-    items = read_items(path)
+    items = read_figure_items(path)
     if run.items != "images":
         rows = _in_rows(items)
         caption += " In standardized units."

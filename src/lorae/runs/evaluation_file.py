@@ -1,12 +1,14 @@
 """Results of the measures of a run as one record, `evaluation.json`, to which several processes may add."""
 
 import contextlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lorae.runs.schema import read_record, write_record
+from lorae.runs.schema import Evaluation, read_record, write_record
 from lorae.system.files import CannotWriteError, wait_for_lock
+from lorae.system.records import check_type
 
 # Key of the number of lines of `stats.jsonl` at the end of the training, by which a cut one is noticed.
 LOG_LINES = "log_lines"
@@ -34,6 +36,8 @@ class EvaluationFile:
 
     def add(self, results: Mapping[str, Any], log_lines: int | None) -> None:
         """Add or replace results, after other writers; None removes one, unwritten ones stay."""
+        # What readers refuse is not written: the file could not be read by anything afterwards.
+        check_type(json.loads(json.dumps(dict(results))), Evaluation, f"{self.path}: the results are not written")
         self._unwritten |= results
         with contextlib.ExitStack() as stack:
             with contextlib.suppress(CannotWriteError):  # the write below says it in its own words

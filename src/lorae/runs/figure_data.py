@@ -91,19 +91,19 @@ class FigureDataFile:
         self.path.unlink(missing_ok=True)
 
 
-def items_path(figure: Path) -> Path:
+def figure_items_path(figure: Path) -> Path:
     """Return the path of the items that a figure shows."""
     return figure.with_suffix(".safetensors")
 
 
-def write_items(items: "NDArray[Any]", figure: Path) -> None:
+def write_figure_items(items: "NDArray[Any]", figure: Path) -> None:
     """Write the items of a figure beside it, from which a report draws it, with a checksum."""
-    _write(items_path(figure), {"items": items})
+    _write(figure_items_path(figure), {"items": items})
 
 
-def read_items(figure: Path) -> "NDArray[Any]":
-    """Return the items of a figure that `write_items` wrote."""
-    items: NDArray[Any] = _read(items_path(figure), "the command that draws the figure writes it anew")["items"]
+def read_figure_items(figure: Path) -> "NDArray[Any]":
+    """Return the items of a figure that `write_figure_items` wrote."""
+    items: NDArray[Any] = _read(figure_items_path(figure), "the command that draws the figure writes it anew")["items"]
     return items
 
 

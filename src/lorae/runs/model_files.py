@@ -3,8 +3,9 @@
 import contextlib
 import dataclasses
 import io
+import shutil
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -68,6 +69,28 @@ def write_spec(model: "Autoencoder", folder: Path) -> None:
     write_record(folder / "model.json", dataclasses.asdict(model.spec))
 
 
+# Files of a run folder that are made from its weights, the mark of a finished run first. `evaluation.json` and
+# `figure_data.safetensors` have classes of their own.
+DERIVED = (
+    "model.json",
+    "encoder_outputs.safetensors",
+    "samplers/*.npz",
+    "figures/*.png",
+    "figures/*.safetensors",
+    "unfinished-*",
+)
+
+
+def delete_derived(folder: Path) -> None:
+    """Delete from a run folder what was made from weights that change."""
+    for pattern in DERIVED:
+        for path in list(folder.glob(pattern)):
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+
+
 def write_kept(kind: Kept, array: "NDArray[Any]", folder: Path) -> None:
     """Write `KIND.safetensors` with one array."""
     import numpy as np
@@ -77,8 +100,11 @@ def write_kept(kind: Kept, array: "NDArray[Any]", folder: Path) -> None:
     write_atomically(folder / f"{kind}.safetensors", content)
 
 
-def read_kept(kind: Kept, folder: Path) -> "NDArray[Any] | None":
-    """Return the array that `write_kept` wrote, or None for a folder without it."""
+def read_kept(kind: Kept, folder: Path, shape: Sequence[int] | None = None) -> "NDArray[Any] | None":
+    """Return the array (n, ...) that `write_kept` wrote, or None for a folder without it.
+
+    shape: of an entry of the array, where the model is known
+    """
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
@@ -87,6 +113,9 @@ def read_kept(kind: Kept, folder: Path) -> "NDArray[Any] | None":
         return None
     try:
         array: NDArray[Any] = load(read_sealed(path))[key]
+        if array.ndim < 2 or (shape is not None and array.shape[1:] != tuple(shape)):
+            expected = "..." if shape is None else ", ".join(map(str, shape))
+            raise ValueError(f"its shape is {array.shape}, expected (n, {expected})")
     except (OSError, SafetensorError, DamagedFileError, KeyError, ValueError) as error:
         raise LoraeError(f"{path}: does not hold {words} ({reason_of(error)}); delete it") from None
     return array

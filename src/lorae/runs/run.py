@@ -18,6 +18,7 @@ from lorae.runs.figure_data import FigureDataFile
 from lorae.runs.model_files import (
     Kept,
     check_archive,
+    delete_derived,
     load_weights,
     read_kept,
     read_model,
@@ -154,11 +155,8 @@ class Run:
         self.__dict__.pop("settings", None)
 
     def extend(self, epochs: int) -> None:
-        """Make a finished run an unfinished one of more epochs; results of the old weights are removed.
-
-        The old weights stay in place until the training ends.
-        """
-        (self.path / "model.json").unlink(missing_ok=True)
+        """Make a finished run an unfinished one of more epochs; of the old weights only these stay, until it ends."""
+        delete_derived(self.path)
         self._results.remove()
         self.figure_data.delete()
         before = {"epochs": self.fact("settings", "epochs")}
@@ -262,13 +260,13 @@ class Run:
         """Write `KIND.safetensors`: an array for use without the data."""
         write_kept(kind, array, self.path)
 
-    def encoder_outputs(self) -> "NDArray[Any] | None":
+    def encoder_outputs(self, model: "Autoencoder | None" = None) -> "NDArray[Any] | None":
         """Return the outputs (n, input_dim) that are kept; None for a generator and for runs of earlier versions."""
-        return read_kept("encoder_outputs", self.path)
+        return read_kept("encoder_outputs", self.path, None if model is None else (model.bottleneck.input_dim,))
 
-    def reference_items(self) -> "NDArray[Any] | None":
+    def reference_items(self, model: "Autoencoder | None" = None) -> "NDArray[Any] | None":
         """Return the test items (n, ...) that are kept; None for a generator and for runs of earlier versions."""
-        return read_kept("reference_items", self.path)
+        return read_kept("reference_items", self.path, None if model is None else model.spec.shape)
 
     def mark_finished(self, model: "Autoencoder") -> None:
         """Write `model.json`, the last file of a finished run."""

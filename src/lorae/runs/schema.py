@@ -186,6 +186,7 @@ class Floor(_Floor, total=False):
     error: float
     pca_error: float
     items: int
+    strength: float  # share of the corrections to PCA that a kept network has
 
 
 class _Stopping(TypedDict):

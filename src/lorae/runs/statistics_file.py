@@ -11,7 +11,7 @@ from lorae.errors import LoraeError
 from lorae.runs.schema import Statistic
 from lorae.system.faults import reason_of
 from lorae.system.files import read_file, write_atomically
-from lorae.system.records import parse_record, sealed_record
+from lorae.system.records import KEY, parse_record, sealed_record
 
 # Bytes of a file of statistics: millions of lines.
 LARGEST_STATISTICS = 2**30
@@ -25,8 +25,10 @@ class StatisticsFile:
         self._unwritten: list[str] = []
 
     def append(self, record: dict[str, Any]) -> None:
-        """Append a line, after those that wait."""
-        self._unwritten.append(_line(record))
+        """Append a line, after those that wait; RecordError for a record that could not be read again."""
+        line = _line(record)
+        parse_record(line, Statistic, f"{self.path}: a record is not written")
+        self._unwritten.append(line)
         size = self.path.stat().st_size if self.path.exists() else 0
         try:
             with self.path.open("a", encoding="utf-8") as file:
@@ -55,7 +57,10 @@ class StatisticsFile:
         content = self._content()
         found = content.count(b"\n")
         if expected not in (None, found):
-            raise LoraeError(f"{self.path}: has {found} lines, expected {expected}: it was cut after the training")
+            raise LoraeError(
+                f"{self.path}: has {found} lines, expected {expected}: it was cut after the training; restore it, or "
+                f"delete the keys log_lines and {KEY} of evaluation.json to use it as it is"
+            )
         # A kill may have cut off the last line, which is left out, even within a character: hence bytes.
         *lines, _ = (content + "".join(self._unwritten).encode()).split(b"\n")
         for number, line in enumerate(lines, start=1):
@@ -66,6 +71,7 @@ class StatisticsFile:
     def replace(self, records: Iterable[dict[str, Any]]) -> None:
         """Write these records in place of all."""
         write_atomically(self.path, "".join(map(_line, records)).encode())
+        self._unwritten.clear()
 
 
 def _line(record: dict[str, Any]) -> str:

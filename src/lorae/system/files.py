@@ -36,6 +36,8 @@ else:
 
 # Bytes of a file that is read as a whole: of weights and checkpoints, and of records, which are text.
 LARGEST, LARGEST_RECORD = 16 * 2**30, 64 * 2**20
+# Bytes that are read at once of a file whose size is not known.
+CHUNK = 2**20
 
 
 class CannotWriteError(LoraeError):
@@ -91,9 +93,18 @@ def read_file(path: Path, most: int = LARGEST) -> bytes:
         if found.st_size > limit:
             raise OSError(errno.EFBIG, f"has {found.st_size} bytes, expected at most {limit}", str(path))
         with os.fdopen(descriptor, "rb", closefd=False) as file:
-            return file.read(most)
+            # `read` takes the memory for all bytes that it is asked for. One more shows whether the size is right: it
+            # is 0 for files that the system makes up, and grows while another process writes.
+            parts = [file.read(min(found.st_size, limit) + 1)]
+            size = len(parts[0])
+            while found.st_size < size <= limit and (part := file.read(CHUNK)):
+                parts.append(part)
+                size += len(part)
     finally:
         os.close(descriptor)
+    if size > limit:
+        raise OSError(errno.EFBIG, f"has more than {limit} bytes, expected at most as many", str(path))
+    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -101,7 +112,8 @@ def write_atomically(path: Path, content: bytes) -> None:
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        sweep(path.parent, path.name)
+        for left in _left_over(path.parent.absolute()).get(_prefix(path.name), ()):
+            _remove_if_left(left)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=_prefix(path.name), suffix=TEMPORARY)
         temporary = Path(name)
         with os.fdopen(handle, "wb") as file:
@@ -129,17 +141,29 @@ def write_atomically(path: Path, content: bytes) -> None:
 TEMPORARY, YOUNG = ".tmp", 1.0
 
 
-def sweep(folder: Path, name: str | None = None) -> None:
-    """Delete what killed processes left in a folder when they wrote a file of this name, or (None) any file.
+def sweep(folder: Path) -> None:
+    """Delete what killed processes left in a folder when they wrote any file.
 
     A file that is being written is locked by its process.
     """
-    prefix = "." if name is None else _prefix(name)
+    for paths in _temporary_files(folder).values():
+        for path in paths:
+            _remove_if_left(path)
+
+
+def _temporary_files(folder: Path) -> dict[str, list[Path]]:
+    """Return the temporary files in a folder by the beginning of their names, which says what they were to become."""
+    found: dict[str, list[Path]] = {}
     with contextlib.suppress(OSError):
-        for path in list(folder.iterdir()):
-            if path.name.startswith(prefix) and path.name.endswith(TEMPORARY):
-                with contextlib.suppress(OSError):
-                    _remove_if_left(path)
+        for path in folder.iterdir():
+            if path.name.startswith(".") and path.name.endswith(TEMPORARY):
+                name = path.name.removesuffix(TEMPORARY).rpartition(".")[0]
+                found.setdefault(f"{name}.", []).append(path)
+    return found
+
+
+# A folder is listed at its first write: once for every write would take a time that grows with the square of the files.
+_left_over = functools.lru_cache(maxsize=256)(_temporary_files)
 
 
 def _prefix(name: str) -> str:
@@ -152,11 +176,13 @@ LONGEST_NAME = 255
 
 
 def _remove_if_left(path: Path) -> None:
-    if fcntl is None or time.time() - path.stat().st_mtime < YOUNG:
-        return
-    with path.open("rb") as file:
-        _lock_open_file(file.fileno())
-        path.unlink()
+    """Delete a temporary file, unless it is being written or has gone."""
+    with contextlib.suppress(OSError):
+        if fcntl is None or time.time() - path.stat().st_mtime < YOUNG:
+            return
+        with path.open("rb") as file:
+            _lock_open_file(file.fileno())
+            path.unlink()
 
 
 def _lock_open_file(descriptor: int) -> None:

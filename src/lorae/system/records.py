@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origi
 from lorae.errors import LoraeError, shown
 from lorae.system.faults import reason_of
 from lorae.system.files import LARGEST_RECORD, read_file
+from lorae.validation import LARGEST_WHOLE
 
 Record = dict[str, Any]
 Plain = TypeVar("Plain")
@@ -30,8 +31,6 @@ WORDS = {
     tuple: "a list",
     dict: "an object",
 }
-# Whole numbers are sizes and counts: arrays and torch take no larger ones.
-LARGEST_WHOLE = 2**63 - 1
 
 
 class RecordError(LoraeError):

@@ -35,8 +35,11 @@ def raised_as_exceptions() -> Iterator[Callable[[], int | None]]:
         raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
 
     _raised.clear()
-    with _handled(interrupt, [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]):
-        yield lambda: _raised[-1] if _raised else None
+    try:
+        with _handled(interrupt, [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]):
+            yield lambda: _raised[-1] if _raised else None
+    finally:
+        _raised.clear()  # else a later training of the process would end by it
 
 
 @contextlib.contextmanager
