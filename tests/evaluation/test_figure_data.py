@@ -91,6 +91,22 @@ def test_the_report_of_a_run_from_before_is_completed_from_what_it_keeps(trained
     np.testing.assert_array_equal(found.originals, trained.figure_data.read().originals)
     np.testing.assert_array_equal(found.traversals, trained.figure_data.read().traversals)
     assert found.codes_of_test.tolist() == [0]
+    # With the data at hand, all test items take the place of those that the run keeps.
+    lorae.evaluate(folder, only="explained", quiet=True)
+    found = Run(folder).figure_data.read()
+    np.testing.assert_array_equal(found.errors, trained.figure_data.read().errors)
+    assert found.codes_of_test.tolist() == [1]
+
+
+def test_damaged_arrays_are_replaced_by_an_evaluation_and_those_of_test_items_stay(trained, tmp_path):
+    folder = shutil.copytree(trained.path, tmp_path / "run")
+    path = folder / "figure_data.safetensors"
+    content, time = path.read_bytes(), path.stat().st_mtime_ns
+    lorae.evaluate(folder, only="explained", quiet=True)
+    assert path.stat().st_mtime_ns == time
+    path.write_bytes(content[:100])
+    lorae.evaluate(folder, only="explained", quiet=True)
+    assert Run(folder).figure_data.read().codes_of_test.tolist() == [1]
 
 
 @pytest.mark.parametrize("broken", ["encoder.output.weight", "decoder.input.weight"])

@@ -10,8 +10,10 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
+from lorae.errors import DivergedError, LoraeError, LoraeWarning
 from lorae.explorer import app as application
 from lorae.explorer.app import make_app
+from lorae.explorer.guard import HEADERS
 from lorae.explorer.requests import MOST_JSON, MOST_PICTURE
 from tests.explorer.conftest import KINDS
 
@@ -180,15 +182,34 @@ def test_pictures_for_vectors_and_items_for_a_generator_are_refused(clients, ima
     assert clients("generator").get("/api/scatter", params={"split": "train", "x": 0, "y": 0}).status_code == 409
 
 
-def test_a_fault_is_not_shown_to_the_page(sessions, monkeypatch):
+def failing(sessions, monkeypatch, error):
     def fail(*_):
-        raise ValueError("secret /home/user")
+        raise error
 
-    monkeypatch.setattr(application, "describe", fail)
-    client = TestClient(make_app(sessions("images")), "http://localhost", raise_server_exceptions=False)
-    answer = client.get("/api/session")
+    monkeypatch.setattr(application, "_item", fail)
+    return TestClient(make_app(sessions("images")), "http://localhost", raise_server_exceptions=False)
+
+
+def test_a_fault_is_not_shown_to_the_page_and_has_the_headers_of_all_answers(sessions, monkeypatch):
+    client = failing(sessions, monkeypatch, ValueError("secret /home/user"))
+    answer = client.get("/api/item")
     assert answer.status_code == 500
-    assert "secret" not in answer.text
+    assert answer.json() == {"error": "the explorer met an error; its terminal shows it"}
+    assert {name: answer.headers.get(name) for name in HEADERS} == HEADERS
+    # The server logs what is raised after the answer.
+    raising = TestClient(client.app, "http://localhost")
+    with pytest.raises(ValueError, match="secret"):
+        raising.get("/api/item")
+
+
+def test_what_cannot_be_used_is_said_in_the_terminal_and_not_on_the_page(sessions, monkeypatch):
+    client = failing(sessions, monkeypatch, LoraeError("/home/user/run/x.npz: not a density"))
+    with pytest.warns(LoraeWarning, match="/home/user/run/x.npz: not a density"):
+        answer = client.get("/api/item")
+    assert answer.status_code == 409
+    assert answer.json() == {"error": "a part of this run cannot be used; the terminal of the explorer says why"}
+    client = failing(sessions, monkeypatch, DivergedError("model: made values that are not finite"))
+    assert client.get("/api/item").json() == {"error": "model: made values that are not finite"}
 
 
 def test_a_density_that_is_not_fitted_yet_is_waited_for(sessions, clients, monkeypatch):
@@ -239,6 +260,16 @@ def test_other_sites_are_refused(clients):
     for origin, status in origins.items():
         answer = client.post("/api/decode", headers={"origin": origin}, json={"code": [0, 0, 0, 0]})
         assert answer.status_code == status
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site", "same-origin", "none"])
+def test_requests_that_a_browser_sends_for_other_sites_are_not_computed(site, clients):
+    client, headers = clients("images"), {"sec-fetch-site": site, "sec-fetch-mode": "no-cors"}
+    status = 403 if site.endswith("-site") else 200
+    answer = client.get("/api/samples?sampler=gaussian&n=64&seed=0", headers=headers)
+    assert answer.status_code == status
+    assert client.get("/main.js", headers=headers).status_code == status
+    assert client.get("/", headers=headers).status_code == 200  # by a link
 
 
 def test_the_page_loads_nothing_from_elsewhere_and_has_no_script_inside(clients):

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from lorae.cli import parser as cli
 from lorae.errors import LoraeError
 from lorae.explorer import server
 from lorae.extras import install_command
+from tests.edited_records import read_edited
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of Windows are others")
@@ -66,6 +68,37 @@ def test_bad_arguments_end_with_one_line(name, explored, tmp_path, run_cli):
     assert (code, printed) == (2, "")
     assert expected in errors
     assert errors.count("\n") == 1
+
+
+def _without_name(path):
+    config = read_edited(path)
+    del config["data"]["name"]
+    path.write_text(json.dumps(config))
+
+
+DAMAGED = {
+    "evaluation.json": (lambda path: path.write_text("{"), "evaluation.json: not readable as JSON"),
+    "samplers/gaussian-train.npz": (lambda path: path.write_bytes(path.read_bytes()[:300]), "delete it to fit it anew"),
+    "config.json": (_without_name, "config.json: data.name is missing; restore the file"),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_a_damaged_run_ends_with_one_line(name, explored, tmp_path, run_cli, monkeypatch):
+    monkeypatch.setattr(server, "_serve", lambda *_: pytest.fail("it is served"))
+    run, (damage, expected) = tmp_path / "run", DAMAGED[name]
+    shutil.copytree(explored / "images", run)
+    if name.startswith("samplers"):
+        lorae.sample(run, 4, sampler="gaussian")
+    damage(run / name)
+    code, printed, errors = run_cli("explore", run, "--port", "0")
+    assert (code, printed, errors.count("\n")) == (2, "", 1)
+    assert expected in errors
+    assert name in errors
+
+
+def test_more_connections_than_uploads_may_take_memory_are_refused():
+    assert server.server_of(None).config.limit_concurrency == server.CONNECTIONS
 
 
 @pytest.mark.parametrize(("host", "warns"), [("127.0.0.1", False), ("localhost", False), ("0.0.0.0", True)])

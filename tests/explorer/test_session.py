@@ -1,6 +1,8 @@
 """What the explorer computes, against the package's own functions and formulas."""
 
 import shutil
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -8,9 +10,11 @@ import pytest
 import lorae
 from lorae.errors import LoraeError, NotApplicableError
 from lorae.estimator.inputs import weighted_quantile
+from lorae.explorer import session as session_module
 from lorae.explorer.canonical import CanonicalAxes
-from lorae.explorer.session import Session
+from lorae.explorer.session import MEASURED, SHOWN, Session
 from lorae.runs import Run
+from lorae.samplers import fit_density
 from tests.explorer.conftest import KINDS, opened
 
 
@@ -44,11 +48,56 @@ def test_a_truncation_to_two_axes_is_the_truncated_run(explored, sessions):
     items = np.asarray(session.content.start.items)
     found = session.truncated(2)
     expected = np.rint(np.clip(small.reconstruct(items), 0, 1) * 255)
-    np.testing.assert_allclose(found.items[: len(items)].astype(float), expected[: len(found.items)], atol=1)
-    assert found.error == pytest.approx(small.squared_error(items[: len(found.items)]), rel=1e-3)
+    np.testing.assert_allclose(found.items.astype(float), expected[:SHOWN], atol=1)
+    assert found.error == pytest.approx(small.squared_error(items[:MEASURED]), rel=1e-3)
     assert session.truncated(0).variance == 0
     assert len(np.unique(session.truncated(0).items, axis=0)) == 1
     assert session.truncated(session.content.axes.count).variance == pytest.approx(1)
+
+
+def test_of_a_truncation_only_the_items_that_are_shown_are_kept(sessions):
+    for kind in ("images", "vectors"):
+        session = sessions(kind)
+        assert len(session.content.start) > SHOWN
+        session.truncated(1)
+        for kept in session._truncated.values():
+            whole = kept.items if kept.items.base is None else kept.items.base
+            assert len(kept.items) == len(whole) == SHOWN
+
+
+def test_pictures_are_decoded_one_at_a_time(sessions, monkeypatch):
+    running, most = [], []
+
+    def decode(*_):
+        running.append(1)
+        most.append(len(running))
+        time.sleep(0.02)
+        running.pop()
+        return np.zeros((1, 1, 16, 16), np.uint8)
+
+    monkeypatch.setattr(session_module, "picture_for_model", decode)
+    threads = [
+        threading.Thread(target=lambda: sessions("images").picture(b"", drawn=False), name=f"upload {number}")
+        for number in range(5)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == [1] * 5
+
+
+@pytest.mark.parametrize("kind", ["cut", "of another width"])
+def test_a_stored_density_that_does_not_fit_ends_the_session(kind, explored, tmp_path):
+    shutil.copytree(explored / "images", tmp_path / "run")
+    lorae.sample(tmp_path / "run", 4, sampler="gaussian")
+    path = tmp_path / "run" / "samplers" / "gaussian-train.npz"
+    if kind == "cut":
+        path.write_bytes(path.read_bytes()[:300])
+    else:
+        fit_density("gaussian", np.random.default_rng(0).normal(size=(20, 3)), components=1, seed=0).save(path)
+    with pytest.raises(LoraeError, match=r"gaussian-train\.npz: .*; delete it to fit it anew"):
+        Session(tmp_path / "run")
 
 
 def test_a_generator_moves_along_the_coordinates_of_its_prior(sessions):

@@ -3,9 +3,10 @@ from typing import Any
 
 import pytest
 
-from lorae.errors import LoraeError
+from lorae.errors import LoraeError, shell_command
 from lorae.reports.comparison import COLUMNS, best, lookup, marked_cells, one_protocol, rows, shown_columns
 from lorae.runs.run import Run
+from tests.reports.test_report import make_run
 
 BY_KEY = {column.key: column for column in COLUMNS}
 
@@ -140,6 +141,15 @@ def test_distances_share_a_protocol_where_data_and_network_do(make):
 def test_lookup_gives_none_where_a_path_ends(path, expected):
     values = {"a": {"b": 1}}
     assert lookup(values, path) == (values if expected is ... else expected)
+
+
+def test_a_run_that_is_not_finished_is_named_with_the_command_that_continues_it(tmp_path, run_cli):
+    finished, left = make_run(tmp_path / "one"), make_run(tmp_path / "it's", finished=False)
+    code, printed, errors = run_cli("compare", finished, left, "--out", tmp_path / "page.html")
+    command = shell_command("resume", left)
+    assert code == 0
+    assert "test MSE" in printed
+    assert errors == f"lorae: warning: {left} is not finished; continue it with `{command}`\n"
 
 
 def test_a_damaged_evaluation_is_named(make):

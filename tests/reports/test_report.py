@@ -89,6 +89,8 @@ def make_run(folder, *, method="lorae", finished=True, shape=(1, 32, 32), recons
         plot_reconstructions(images, images, folder / "figures" / "reconstructions.png")
     if finished:
         (folder / "evaluation.json").write_text(json.dumps(evaluation()))
+        for name in ("model.json", "model.safetensors"):  # of which a report needs only that they are there
+            (folder / name).touch()
     return folder
 
 
@@ -161,7 +163,8 @@ def test_the_plots_are_kept_and_nothing_else_is_left(tmp_path):
     write_report([run])
     names = {path.relative_to(run).as_posix() for path in run.rglob("*") if path.is_file()}
     figures = {f"figures/{name}.png" for name in ("curves", "reconstructions", "spectrum")}
-    assert names == {"config.json", "stats.jsonl", "evaluation.json", "report.html"} | figures
+    records = {"config.json", "stats.jsonl", "evaluation.json", "model.json", "model.safetensors"}
+    assert names == {"report.html"} | records | figures
     assert (run / "figures" / "reconstructions.png").read_bytes() == before
 
 
@@ -231,6 +234,18 @@ def test_an_unfinished_run_says_how_to_go_on(tmp_path):
     assert "Rank 29 of 128 After epoch 2; not yet the final evaluation." in page.text
     assert "Test MSE 0.00345 After epoch 2" in page.text
     assert len(page.attributes("svg")) == 2
+
+
+def test_a_run_whose_measuring_was_interrupted_is_not_finished(tmp_path):
+    run = make_run(tmp_path / "run", reconstructed=False)
+    (run / "model.json").unlink()  # the last file: figures are drawn before it, from evaluation.json
+    page = Page(write_report([run]))
+    assert "This run is not finished" in page.text
+    assert f"lorae resume {run}" in page.text
+    assert f"lorae evaluate {run}" not in page.text
+    assert f"lorae reconstruct {run}" in page.text
+    both = Page(write_report([run, make_run(tmp_path / "other")], tmp_path / "both.html"))
+    assert both.text.count("not finished lorae") == 1
 
 
 @pytest.mark.parametrize("log", [None, b"", b'{"event": "st', b'{"event": "step", "step": 1}\n'])

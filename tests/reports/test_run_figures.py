@@ -4,19 +4,24 @@ import base64
 import dataclasses
 import io
 import json
+import os
 import re
 import shlex
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from lorae.cli.parser import build_parser
 from lorae.errors import LoraeWarning
 from lorae.plotting.image_grids import plot_grid
 from lorae.reports.formatting import number
 from lorae.reports.next_steps import next_steps
+from lorae.reports.page_figures import picture_source
 from lorae.reports.report import write_report
 from lorae.reports.run_view import load_all
 from lorae.runs.figure_data import FigureData, FigureDataFile, write_figure_items
@@ -125,6 +130,32 @@ def test_the_size_of_a_page_is_bounded_whatever_the_images(tmp_path):
     )
     assert len(page.raw) < 15_000_000
     assert "5 more in the run's folder figures." in page.text
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no pipes of a name")
+def test_a_pipe_among_the_figures_is_not_waited_for(tmp_path):
+    run = make_run(tmp_path / "run")
+    os.mkfifo(run / "figures" / "own.png")
+    program = "import sys; from lorae.reports.report import write_report; print(write_report(sys.argv[1:]))"
+    words = [sys.executable, "-c", program, str(run)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=True)
+    assert "figures: not drawn: own: not a regular file" in done.stderr
+    assert "Latent spectrum" in (run / "report.html").read_text()
+
+
+def test_of_a_picture_only_its_pixels_are_in_the_page(tmp_path):
+    path, texts = tmp_path / "own.png", PngInfo()
+    texts.add_text("Comment", "x" * 2_000_000)
+    pixels = noise(4, 5, 4)
+    pixels[0, 0, 3], pixels[1, 1, 3] = 0, 255
+    exif = Image.Exif()
+    exif[0x9286] = "y" * 60_000  # UserComment
+    Image.fromarray(pixels).save(path, pnginfo=texts, exif=exif, icc_profile=b"z" * 10_000)
+    source = picture_source(path)
+    assert len(source) < 1000
+    shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(source.split(",")[1]))))
+    np.testing.assert_array_equal(shown[0, 0], 255)  # on white
+    np.testing.assert_array_equal(shown[1, 1], pixels[1, 1, :3])
 
 
 @pytest.mark.parametrize("lost", ["traversals", "codes", "errors", "originals"])

@@ -152,12 +152,8 @@ def fitted_density(
     run: Run, sampler: str, settings: EvaluationSettings, latent_dim: int, latents: Callable[[], NDArray[Any]]
 ) -> Density:
     """Return a density of the run, read from `RUN/samplers/`, or fitted to the result of `latents` and kept there."""
-    kept = stored_density(run, sampler, settings)
+    kept = stored_density(run, sampler, settings, latent_dim)
     if kept is not None:
-        width = len(kept.subspace.origin)
-        if width != latent_dim:
-            path = _density_path(run, sampler, settings)
-            raise LoraeError(f"{path}: has latents of width {width}, expected {latent_dim}; delete it to fit it anew")
         return kept
     assert settings.components is not None
     if sampler == "prior":  # needs only the width
@@ -169,10 +165,16 @@ def fitted_density(
     return density
 
 
-def stored_density(run: Run, sampler: str, settings: EvaluationSettings) -> Density | None:
+def stored_density(run: Run, sampler: str, settings: EvaluationSettings, latent_dim: int) -> Density | None:
     """Return the density that `fitted_density` has kept in the run folder; None if there is none."""
     path = _density_path(run, sampler, settings)
-    return Density.load(path) if path.exists() else None
+    if not path.exists():
+        return None
+    kept = Density.load(path)
+    width = len(kept.subspace.origin)
+    if width != latent_dim:
+        raise LoraeError(f"{path}: has latents of width {width}, expected {latent_dim}; delete it to fit it anew")
+    return kept
 
 
 def _density_path(run: Run, sampler: str, settings: EvaluationSettings) -> Path:

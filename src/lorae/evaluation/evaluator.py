@@ -1,5 +1,6 @@
 """Evaluation of a trained run: measures with their protocols, and figures."""
 
+import contextlib
 import dataclasses
 import warnings
 from collections.abc import Callable, Iterable
@@ -149,7 +150,7 @@ def evaluate(
             try:
                 with tolerated(NO_FIGURE):
                     _draw(context)
-                    if model.spec.encodes and not run.figure_data.exists:  # a run of an earlier version
+                    if model.spec.encodes and not _of_test_items(run):
                         outputs = run.encoder_outputs(model)
                         run.figure_data.write(figure_data_of_training(context.model, dataset, outputs))
             except KeyboardInterrupt:
@@ -160,6 +161,14 @@ def evaluate(
     if skipped and not results:
         raise _one_error(skipped)
     return results | ({"skipped": _reasons(skipped)} if skipped else {})
+
+
+def _of_test_items(run: Run) -> bool:
+    """Return whether the arrays for figures are there and of the test split, not of the few items that a run keeps."""
+    with contextlib.suppress(LoraeError):  # of a damaged file
+        data = run.figure_data.read()
+        return data is not None and data.codes_of_test is not None and bool(data.codes_of_test[0])
+    return False
 
 
 def _measured(context: EvaluationContext, name: str) -> dict[str, Any]:

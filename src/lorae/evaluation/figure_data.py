@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from lorae.data import Dataset, Split, subsample_evenly
 from lorae.evaluation.figures import PICTURED, as_pictured
 from lorae.isolation import isolated
-from lorae.linalg import principal_axes
 from lorae.metrics.spectrum import TOLERANCE
 from lorae.models.autoencoder import Autoencoder
+from lorae.models.truncation import axes_of_latents
 from lorae.runs.figure_data import FigureData
 
 # Items with the largest and with the smallest error: one row of eight each.
@@ -98,9 +98,8 @@ def _axes(model: Autoencoder, outputs: NDArray[Any], test: Split | None) -> dict
     latents = np.asarray(model.latents_of(outputs), dtype=np.float64)
     if not np.isfinite(latents).all():
         return {}
-    mean, axes, variances = principal_axes(latents)
-    largest = np.take_along_axis(axes, np.abs(axes).argmax(axis=0)[None], axis=0)
-    axes = axes * np.where(largest < 0, -1.0, 1.0)
+    found = axes_of_latents(latents)
+    mean, axes, variances = found.mean.numpy(), found.axes.numpy(), found.deviations.square().numpy()
     kept = min(AXES, int((variances > TOLERANCE * variances[0]).sum()) if variances[0] > 0 else 0)
     if kept == 0:
         return {}

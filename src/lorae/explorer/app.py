@@ -1,5 +1,6 @@
 """The web application: the page, and a route for each thing that it shows."""
 
+import warnings
 from collections.abc import Awaitable, Callable
 from importlib.resources import files
 from typing import Any
@@ -15,7 +16,7 @@ from starlette.routing import Route
 
 from lorae.data import even_rows
 from lorae.data.pictures import readable_formats
-from lorae.errors import MODEL_FAILURES, LoraeError, NotApplicableError
+from lorae.errors import MODEL_FAILURES, LoraeError, LoraeWarning, NotApplicableError
 from lorae.explorer.content import Points
 from lorae.explorer.description import describe
 from lorae.explorer.guard import Guard
@@ -39,20 +40,18 @@ TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".s
 SCATTERED = 1500
 # Items of a strip and of a page of samples, at most.
 MOST_STEPS, MOST_SAMPLES = 16, 64
-# Deviations to which axes can be moved: far enough to see what is beyond the items.
-DEVIATIONS = 3.0
 NEIGHBORS = 6
 SEEDS = 2**31 - 1
-TRUNCATIONS_SHOWN = 8
 
 View = Callable[[Session, Request], dict[str, Any]]
 
 
 def make_app(session: Session, host: str = "127.0.0.1") -> Starlette:
-    """Return the application of a session for a server on a host."""
+    """Return the application of a session for a server on a host; LoraeError for records that are damaged."""
+    described = describe(session)  # now, since a damaged record is to end the command
     readable_formats()  # kept from now on; Pillow loads all its decoders for it, for which the first answer would wait
     read: dict[str, View] = {
-        "session": lambda session, _: describe(session),
+        "session": lambda *_: described,
         "item": _item,
         "path": _path,
         "samples": _samples,
@@ -70,7 +69,7 @@ def make_app(session: Session, host: str = "127.0.0.1") -> Starlette:
     return Starlette(
         routes=[*_pages(), *routes],
         middleware=[Middleware(Guard, host=host)],
-        exception_handlers={RefusedError: _refused, HTTPException: _http_error, Exception: _fault},
+        exception_handlers={RefusedError: _refused, LoraeError: _inapplicable, HTTPException: _http_error},
     )
 
 
@@ -97,16 +96,9 @@ def _pages() -> list[Route]:
 
 def _reading(session: Session, view: View) -> Callable[[Request], Awaitable[Response]]:
     async def respond(request: Request) -> Response:
-        return answer(await run_in_threadpool(_guarded, view, session, request))
+        return answer(await run_in_threadpool(view, session, request))
 
     return respond
-
-
-def _guarded(view: View, session: Session, request: Request) -> dict[str, Any]:
-    try:
-        return view(session, request)
-    except (NotApplicableError, *MODEL_FAILURES) as error:  # of the model, in the package's own words
-        raise RefusedError(409, str(error)) from None
 
 
 def _sending(
@@ -118,7 +110,7 @@ def _sending(
     return respond
 
 
-# Errors, none of which shows the text of an exception of a library
+# Errors, none of which shows the page the text of an exception of a library, or a path
 
 
 async def _refused(_: Request, error: Exception) -> Response:
@@ -131,8 +123,11 @@ async def _http_error(_: Request, error: Exception) -> Response:
     return answer({"error": "not found" if error.status_code == 404 else "not allowed"}, error.status_code)
 
 
-async def _fault(_: Request, __: Exception) -> Response:
-    return answer({"error": "the explorer met an error; its terminal shows it"}, 500)
+async def _inapplicable(_: Request, error: Exception) -> Response:
+    if isinstance(error, (NotApplicableError, *MODEL_FAILURES)):  # of the model; they name no file
+        return answer({"error": str(error)}, 409)
+    warnings.warn(str(error), LoraeWarning, stacklevel=2)
+    return answer({"error": "a part of this run cannot be used; the terminal of the explorer says why"}, 409)
 
 
 # Routes that read
@@ -227,7 +222,7 @@ def _truncation(session: Session, request: Request) -> dict[str, Any]:
         "rank": rank,
         "variance": found.variance,
         "error": finite(found.error),
-        "items": _several(found.items[:TRUNCATIONS_SHOWN]),
+        "items": _several(found.items),
     }
 
 

@@ -4,11 +4,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from lorae.errors import DivergedError
-from lorae.models.truncation import truncation_of_latents
+from lorae.models.truncation import axes_of_latents
 from lorae.samplers.density import TOLERANCE
 
 Array = NDArray[np.float64]
@@ -31,9 +30,7 @@ class CanonicalAxes:
         """Return the axes whose variance exceeds the samplers' tolerance, of at least two latents (n, l)."""
         if not np.isfinite(latents).all():
             raise DivergedError("run: its latents have values that are not finite; the model has diverged")
-        width = latents.shape[1]
-        # The range of an identity holds all directions: with M, those outside of its range come last.
-        found = truncation_of_latents(torch.from_numpy(latents), torch.eye(width), width)
+        found = axes_of_latents(latents)
         deviations = found.deviations.numpy()
         used = int((np.square(deviations) > TOLERANCE * np.square(deviations[0])).sum())
         return cls(found.mean.numpy(), found.axes.numpy()[:, :used], deviations)

@@ -23,10 +23,10 @@ def describe(session: Session) -> dict[str, Any]:
     return {
         "name": run.path.resolve().name,
         "method": run.settings.method,
-        "data": str(run.config["data"]["name"]),
+        "data": str(run.fact("data", "name")),
         "kind": content.kind,
         "shape": list(spec.shape),
-        "columns": list(run.config["data"].get("columns", ())),
+        "columns": list(run.fact("data").get("columns", ())),
         "units": None if spec.images else {"mean": shift, "scale": scale},
         "latent_dim": spec.latent_dim,
         "axes": axes.count,

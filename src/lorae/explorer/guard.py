@@ -8,6 +8,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from lorae.explorer.requests import answer
+
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -25,6 +27,9 @@ class Guard:
     A site can let its own name point to this machine (DNS rebinding), and its scripts could then read the answers. The
     names are `localhost` and addresses of the loopback; with another host, also that host, the machine's name and every
     address, because rebinding needs a name.
+
+    Browsers say in `Sec-Fetch-Site` which site a request comes from, also where they send no `Origin`, as for the
+    images of a page. The page itself may be opened by a link of another site, such as a notebook on another port.
     """
 
     def __init__(self, app: ASGIApp, host: str) -> None:
@@ -38,20 +43,30 @@ class Guard:
             await self.app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        origin = headers.get("origin")
+        origin, site = headers.get("origin"), headers.get("sec-fetch-site")
+        elsewhere = site in ("cross-site", "same-site") and scope["path"] != "/"
+        started = False
 
         async def send_with_headers(message: Message) -> None:
+            nonlocal started
             if message["type"] == "http.response.start":
+                started = True
                 MutableHeaders(scope=message).update(HEADERS)
             await send(message)
 
         if not self.allows(headers.get("host", "")):
             refused = PlainTextResponse("This server has another name: use the address that it printed.\n", 421)
             await refused(scope, receive, send_with_headers)
-        elif origin is not None and not self.allows(urlsplit(origin).netloc):
+        elif elsewhere or (origin is not None and not self.allows(urlsplit(origin).netloc)):
             await PlainTextResponse("Requests of other sites are refused.\n", 403)(scope, receive, send_with_headers)
         else:
-            await self.app(scope, receive, send_with_headers)
+            try:
+                await self.app(scope, receive, send_with_headers)
+            except Exception:
+                if not started:
+                    fault = answer({"error": "the explorer met an error; its terminal shows it"}, 500)
+                    await fault(scope, receive, send_with_headers)
+                raise  # for the log of the server, which shows it in the terminal
 
     def allows(self, netloc: str) -> bool:
         """Return whether the host of `host:port` is a name of this server."""

@@ -23,6 +23,8 @@ HOST = "127.0.0.1"
 PORT = 8450
 # Seconds that open connections have to end after an interrupt.
 GRACE = 2
+# Open connections, at most, which bounds the memory of uploads to 256 MiB; a browser opens six for a page.
+CONNECTIONS = 32
 
 
 def explore(
@@ -35,8 +37,8 @@ def explore(
 ) -> str:
     """Serve a page in which a run is explored, until it is interrupted (Ctrl-C).
 
-    The page moves items along the canonical axes, shows paths, samples, the spectrum with truncations, the latents, and
-    items of your own. It needs no network. Nothing is written into the run folder.
+    The page moves items along the principal axes of the latents, and shows paths, samples, the spectrum with
+    truncations, the latents, and items of your own. It needs no network. Nothing is written into the run folder.
 
     Parameters
     ----------
@@ -132,6 +134,7 @@ def server_of(app: Any) -> "uvicorn.Server":
         ws="none",
         server_header=False,
         timeout_graceful_shutdown=GRACE,
+        limit_concurrency=CONNECTIONS,
     )
     return uvicorn.Server(config)
 

@@ -29,6 +29,8 @@ Items = NDArray[Any]
 
 # Test items on which the error of a truncation is measured: decoded in a tenth of a second on two cores.
 MEASURED = 64
+# Those of them that are shown.
+SHOWN = 8
 # Training items whose errors an item is compared with, at most.
 COMPARED = 1000
 # Items decoded at a time in the background, so that a request never waits long for the model.
@@ -58,7 +60,7 @@ class Scored:
 
 @dataclass(frozen=True)
 class Truncated:
-    """The first `rank` axes: their share of the variance, the error on some test items, and these decoded."""
+    """The first `rank` axes: their share of the variance, the error on some test items, and a few of these decoded."""
 
     rank: int
     variance: float
@@ -78,6 +80,8 @@ class Neighbors:
 class Session:
     """A run that is looked at. Methods may be called from several threads; each takes the model for itself.
 
+    Raises LoraeError for a damaged file, also of a density that `lorae sample` has stored, and as `read_content`.
+
     >>> session = Session("runs/demo")                    # doctest: +SKIP
     >>> session.decode(session.content.start.codes[:1])   # doctest: +SKIP
     """
@@ -85,6 +89,9 @@ class Session:
     def __init__(self, run: "str | Path | Run", data: Any = None) -> None:
         self.content: Content = read_content(run, data)
         self._lock = threading.Lock()
+        self._decoding = threading.Lock()
+        # Read now, since a damaged one is to end the command.
+        self._stored = {name: self._stored_density(name) for name in self.samplers}
         self._truncated: dict[int, Truncated] = {}
         jobs: dict[str, Any] = {name: partial(self._fit, name) for name in self.samplers}
         jobs["errors"] = self._errors
@@ -103,7 +110,7 @@ class Session:
     def settings(self) -> EvaluationSettings:
         """Settings of the densities: the defaults of data and method, as `lorae sample` has them."""
         run = self.content.run
-        name = str(run.config["data"]["name"])
+        name = str(run.fact("data", "name"))
         return EvaluationSettings().resolve(name, self.content.kind, run.settings.method)
 
     def reason_against(self, view: str) -> str | None:
@@ -171,7 +178,8 @@ class Session:
             error = None
             if start.items is not None:
                 error = float(self._errors_of(np.asarray(start.items[:MEASURED]), raw).mean())
-            self._truncated[rank] = Truncated(rank, self.content.axes.variance_kept(rank), error, self._shown(raw))
+            shown = self._shown(raw[:SHOWN].copy())  # no view, which would keep all of them
+            self._truncated[rank] = Truncated(rank, self.content.axes.variance_kept(rank), error, shown)
         return self._truncated[rank]
 
     # Items of the user and of the data
@@ -185,7 +193,8 @@ class Session:
         """
         run, shape = self.content.run, self.content.model.spec.shape
         limits = None if drawn else run.settings.value_range
-        image: Items = picture_for_model(run.settings, shape, content, limits, MOST_PIXELS)[0]
+        with self._decoding:  # one at a time: the pixels of a small file can take 64 MB
+            image: Items = picture_for_model(run.settings, shape, content, limits, MOST_PIXELS)[0]
         return image
 
     def scored(self, item: Items) -> Scored:
@@ -234,12 +243,16 @@ class Session:
                 parts.append(self.content.model.squared_errors(np.asarray(items[first : first + CHUNK])))
         return np.concatenate(parts)
 
+    def _stored_density(self, sampler: str) -> Density | None:
+        width = self.content.model.spec.latent_dim
+        if sampler == "prior":  # needs no fit
+            return standard_normal(width)
+        return stored_density(self.content.run, sampler, self.settings, width)
+
     def _fit(self, sampler: str) -> Density:
-        if sampler == "prior":
-            return standard_normal(self.content.model.spec.latent_dim)
-        kept = stored_density(self.content.run, sampler, self.settings)
-        if kept is not None:
-            return kept
+        stored = self._stored[sampler]
+        if stored is not None:
+            return stored
         latents, components = self.content.latents, self.settings.components
         assert latents is not None
         assert components is not None

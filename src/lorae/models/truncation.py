@@ -101,6 +101,13 @@ def truncation_of_latents(latents: Tensor, matrix: Tensor, rank: int) -> Princip
     return PrincipalTruncation(axes.mT @ M, -axes.mT @ mean, axes, mean, variances.sqrt())
 
 
+def axes_of_latents(latents: NDArray[Any]) -> PrincipalTruncation:
+    """Find all principal axes of latents, (n, latent_dim), those of no variance included."""
+    width = latents.shape[1]
+    # The range of an identity holds all directions: with M, those outside of its range come last.
+    return truncation_of_latents(torch.from_numpy(latents), torch.eye(width), width)
+
+
 def _axes_within(
     matrix: Tensor, rank: int, project: Callable[[Tensor], Tensor], weights: NDArray[np.float64] | None = None
 ) -> tuple[Tensor, Tensor]:

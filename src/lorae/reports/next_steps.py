@@ -20,7 +20,7 @@ def next_steps(run: RunView) -> list[Step]:
 
     They are of the command line, or Python for a run that it cannot open: on an array, or with networks of modules.
     """
-    if run.evaluation is None:
+    if not run.finished:
         return [
             Step("Continue from the last checkpoint", shell_command("resume", run.folder)),
             Step("Write this page anew", shell_command("report", run.folder)),

@@ -1,6 +1,5 @@
 """Figures of a page: plots in two widths, and rows of images, each with a title and a caption. Imports no torch."""
 
-import base64
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,9 +11,12 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 from PIL import Image
 
+from lorae.data.pictures import decode_picture, refuse_huge_pictures
 from lorae.plotting.image_grids import tiled_png
 from lorae.plotting.inline_svg import inline_svg
 from lorae.plotting.style import NARROW, WIDE, printable
+from lorae.reports.templating import data_uri
+from lorae.system.files import read_file
 
 if TYPE_CHECKING:  # lorae.plotting imports matplotlib first, in any environment
     from matplotlib.figure import Figure as Drawing
@@ -24,6 +26,8 @@ PER_ROW = 8
 # Rows of images of one figure, and pixels of a picture from the run's folder. They bound the size of a page: of pure
 # noise, eight color images take 130 KB, and a picture 1.6 MB.
 ROWS, PIXELS = 8, 400_000
+# Bytes of a picture that is read: a plot has less than one MiB, and a photograph of 20 megapixels has up to 60.
+MOST_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True)
@@ -86,23 +90,23 @@ def path_rows(paths: NDArray[Any], labels: Sequence[str] = ()) -> tuple[Row, ...
 
 
 def _row(images: NDArray[Any], columns: int, label: str = "") -> Row:
-    return Row(label, png_source(tiled_png(images, columns)), 100 * columns / PER_ROW)
-
-
-def png_source(content: bytes) -> str:
-    """Return a PNG as the source of an image, so that a page needs no other file."""
-    return "data:image/png;base64," + base64.b64encode(content).decode("ascii")
+    return Row(label, data_uri(tiled_png(images, columns)), 100 * columns / PER_ROW)
 
 
 def picture_source(path: Path) -> str:
-    """Return a PNG of the run's folder as a source, made smaller if it is large."""
-    content = path.read_bytes()
-    with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
-        pixels = image.width * image.height
-        if pixels > PIXELS:
-            factor = (PIXELS / pixels) ** 0.5
-            size = max(1, int(image.width * factor)), max(1, int(image.height * factor))
-            reduced = io.BytesIO()
-            image.convert("RGB").resize(size, Image.Resampling.BOX).save(reduced, format="PNG")
-            content = reduced.getvalue()
-    return png_source(content)
+    """Return a picture of the run's folder as a source: its pixels alone, fewer of them if it is large, on white.
+
+    A file may hold texts and profiles of any size beside the pixels. Raises OSError for what is no regular file, and
+    the errors of `decode_picture`.
+    """
+    content = read_file(path, MOST_BYTES)
+    with refuse_huge_pictures():
+        image = decode_picture(content)
+    pixels = image.width * image.height
+    if pixels > PIXELS:
+        factor = (PIXELS / pixels) ** 0.5
+        size = max(1, int(image.width * factor)), max(1, int(image.height * factor))
+        image = image.resize(size, Image.Resampling.BOX)
+    encoded = io.BytesIO()
+    Image.fromarray(np.asarray(image)).save(encoded, format="PNG")  # of an array, which has pixels alone
+    return data_uri(encoded.getvalue())

@@ -19,16 +19,18 @@ from lorae.runs.run import Run
 class RunView:
     """The values of a run that its report shows.
 
-    The folder is written as the user typed it. `config` and `evaluation` are the contents of the files, the latter None
-    before the training ended, and `settings` to `spectrum` parts of them, empty where they lack it; `row` is the run's
-    row of the comparison. `figure_data` has the arrays of its figures.
+    The folder is written as the user typed it. `config` and `evaluation` are the contents of the files, the latter
+    empty before it is written, and `settings` to `spectrum` parts of them, empty where they lack it; `row` is the run's
+    row of the comparison. `figure_data` has the arrays of its figures. A run whose measuring was interrupted has an
+    evaluation and is not `finished`.
     """
 
     name: str
     folder: Path
     config: dict[str, Any]
     stats: list[dict[str, Any]]
-    evaluation: dict[str, Any] | None
+    evaluation: dict[str, Any]
+    finished: bool
     row: dict[str, Any]
     figure_data: FigureDataFile
     settings: dict[str, Any]
@@ -64,7 +66,7 @@ class RunView:
     @property
     def headline(self) -> str | None:
         """Sentence on the directions in use and the variance they explain; None before it is measured."""
-        found = mapping((self.evaluation or {}).get("explained"))
+        found = mapping(self.evaluation.get("explained"))
         if "model" not in found:
             return None
         return (
@@ -75,7 +77,7 @@ class RunView:
     @property
     def choice(self) -> Choice | None:
         """The choice of the rank; None if the run did not choose one."""
-        return read_choice((self.evaluation or {}).get("schedule"))
+        return read_choice(self.evaluation.get("schedule"))
 
     @property
     def tolerance(self) -> float:
@@ -122,7 +124,7 @@ class RunView:
     def further_protocols(self) -> dict[str, dict[str, Any]]:
         """Protocols of the measures of `lorae evaluate`, by measure."""
         found: dict[str, dict[str, Any]] = {}
-        for measure, result in (self.evaluation or {}).items():
+        for measure, result in self.evaluation.items():
             if measure in ("reconstruction", "rank") or not isinstance(result, dict):
                 continue
             for part, values in [(None, result), *result.items()]:
@@ -134,7 +136,7 @@ class RunView:
     @property
     def skipped(self) -> dict[str, str]:
         """Reasons of the measures that were left out, by measure."""
-        return mapping((self.evaluation or {}).get("skipped"))
+        return mapping(self.evaluation.get("skipped"))
 
     @property
     def measures(self) -> dict[str, str]:
@@ -212,14 +214,13 @@ class RunView:
 def read_run_view(run: Run, name: str) -> RunView:
     """Read a run folder; `name` is its name on the page."""
     config, evaluation = dict(run.config), run.evaluation()
-    # That of a generator has no entry.
-    measured = evaluation if evaluation or (run.path / "evaluation.json").exists() else None
     return RunView(
         name,
         run.path,
         config,
         list(run.stats()),
-        measured,
+        evaluation,
+        run.finished,
         rows([run])[0],
         run.figure_data,
         *(mapping(config.get(key)) for key in ("settings", "data", "truncated", "machine", "parameters")),

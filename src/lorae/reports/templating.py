@@ -3,7 +3,6 @@
 import base64
 import re
 from functools import cache
-from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
@@ -28,6 +27,6 @@ def with_code(words: str) -> Markup:
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(words))))
 
 
-def data_uri(path: Path) -> str:
+def data_uri(content: bytes) -> str:
     """Return a PNG as the source of an image, so that a page needs no other file."""
-    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode("ascii")
+    return "data:image/png;base64," + base64.b64encode(content).decode("ascii")

@@ -92,7 +92,7 @@ def write_html(page: Page, folder: Path) -> Path:
             plotted=lambda block, key: plotted(key, block.caption, block.caption, block.caption, block.draw).plot,
             outcome=lambda verdict: OUTCOMES[verdict.holds],
             orders={words: outcome for outcome, words in ORDERS.items()},
-            source=lambda path: data_uri(folder / path),
+            source=lambda path: data_uri((folder / path).read_bytes()),
         )
     )
     path = folder / f"{page.name}.html"
