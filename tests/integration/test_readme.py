@@ -116,3 +116,7 @@ def test_the_speeds_are_those_of_the_records():
         page = module.PAGE.read_text()
         assert module.table(record["summary"]) in page
         assert module.describe(record["machine"]) in page
+
+
+def test_nothing_is_left_to_fill_in():
+    assert not re.findall(r"\b[A-Z]+_TIME\b|\bTODO\b|\bTBD\b", README)
