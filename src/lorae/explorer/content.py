@@ -79,7 +79,7 @@ def read_content(run: "str | Path | Run", data: Any = None) -> Content:
     model = on_device(run.load_model(), choose_device("auto"))
     if not model.spec.encodes:
         return _generator(run, model)
-    outputs, missing = run.encoder_outputs(), None
+    outputs, missing = run.encoder_outputs(model), None
     try:
         dataset = dataset_of(run, data)
     except MissingDataError as error:
@@ -102,7 +102,7 @@ def read_content(run: "str | Path | Run", data: Any = None) -> Content:
         test = dataset.test.at(rows)
         start = Points(axes.codes(model.encode(test.inputs)), test.inputs, test.labels, rows.step)
         return Content(run, model, axes, start, train, latents)
-    kept = run.reference_items()
+    kept = run.reference_items(model)
     train = Points(codes)
     start = train if kept is None else Points(axes.codes(model.encode(kept)), kept)
     return Content(run, model, axes, start, train, latents, [_missing_words(len(codes), kept)])
