@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import lorae
+from lorae.errors import ExplainedVarianceWarning
 from lorae.config.settings import Settings
 from lorae.data import DataSettings, load_data
 from lorae.metrics.ranks import rank_at
@@ -95,7 +96,8 @@ def test_a_target_that_is_reached_is_reached_without_a_warning(plane, tmp_path):
 def test_a_goal_that_is_missed_is_one_line_with_both_errors_and_a_cure(goal, shown, plane, tmp_path):
     with pytest.warns(lorae.LoraeWarning) as caught:
         run = lorae.train(plane, epochs=3, out=tmp_path / "run", **FAST, **goal)
-    (warning,) = caught
+    # PCA with all 20 directions is exact, which three epochs are not: another warning says so.
+    (warning,) = (each for each in caught if not isinstance(each.message, ExplainedVarianceWarning))
     message, schedule = str(warning.message), run.evaluation()["schedule"]
     assert "\n" not in message
     (name,) = goal
