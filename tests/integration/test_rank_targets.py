@@ -10,9 +10,9 @@ import pytest
 import torch
 
 import lorae
-from lorae.errors import ExplainedVarianceWarning
 from lorae.config.settings import Settings
 from lorae.data import DataSettings, load_data
+from lorae.errors import ExplainedVarianceWarning
 from lorae.metrics.ranks import rank_at
 from lorae.runs.run import Run
 from lorae.runs.store import InMemoryRun
