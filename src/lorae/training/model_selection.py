@@ -1,5 +1,6 @@
 """Choose between PCA and trained networks by held-out error, so that a chosen model is never behind PCA."""
 
+import copy
 import dataclasses
 from typing import Any
 
@@ -264,18 +265,26 @@ def finished(model: Autoencoder, items: Split, strength: float = 1.0) -> Autoenc
 
     strength: factor of the corrections to the linear path, before that is fitted
     """
-    small = model.truncate(as_inputs(items).inputs, weights=items.weights)
-    scale_corrections(small, strength)
+    return _fitted(_narrowed(model, items), items, strength)
+
+
+def _narrowed(model: Autoencoder, items: Split) -> Autoencoder:
+    return model.truncate(as_inputs(items).inputs, weights=items.weights)
+
+
+def _fitted(small: Autoencoder, items: Split, strength: float) -> Autoencoder:
+    fitted = copy.deepcopy(small)
+    scale_corrections(fitted, strength)
     some = as_inputs(items.at(linear_path_rows(items.inputs.shape)))
-    refit_linear_path(small, some.inputs, some.weights, some.targets)
-    return continued_as_pca(small, some.inputs, some.weights)
+    refit_linear_path(fitted, some.inputs, some.weights, some.targets)
+    return continued_as_pca(fitted, some.inputs, some.weights)
 
 
 def _errors(model: Autoencoder, kept: Split, held: Split) -> NDArray[np.float64]:
     """Return errors on held-out items of a network that was trained on kept ones, for each of `STRENGTHS` (m, s)."""
-    found = []
+    small, found = _narrowed(model, kept), []
     for strength in STRENGTHS:
-        restored = finished(model, kept, strength).reconstruct(as_inputs(held).inputs)
+        restored = _fitted(small, kept, strength).reconstruct(as_inputs(held).inputs)
         found.append(mean_squares(as_vectors(restored) - as_vectors(held.inputs), held.targets))
     return np.stack(found, axis=1)
 

@@ -1,5 +1,6 @@
 """The end of a training that chooses its own: its network, or the PCA of all items unless the network is better."""
 
+import copy
 import dataclasses
 from typing import Any
 
@@ -81,14 +82,14 @@ def _errors(
     model: Autoencoder, inputs: NDArray[Any], kept: NDArray[np.int64], held: NDArray[np.int64], rank: int
 ) -> NDArray[np.float64]:
     """Return errors on held rows of a network that was trained on kept ones, cut to a rank, by strength (m, s)."""
-    found = []
+    items, found = inputs[kept], []
+    small, some = model.truncate(items, rank), items[linear_path_rows(items.shape)]
     for strength in STRENGTHS:
-        small = model.truncate(inputs[kept], rank)
-        scale_corrections(small, strength)
-        some = inputs[kept][linear_path_rows(inputs[kept].shape)]
-        refit_linear_path(small, some)
-        limit_corrections(small, some)
-        found.append(small.squared_errors(inputs[held]))
+        fitted = copy.deepcopy(small)
+        scale_corrections(fitted, strength)
+        refit_linear_path(fitted, some)
+        limit_corrections(fitted, some)
+        found.append(fitted.squared_errors(inputs[held]))
     return np.stack(found, axis=1)
 
 
