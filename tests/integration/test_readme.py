@@ -29,11 +29,50 @@ def script(path):
     return module
 
 
+# The start of a snippet -> numbers that its output must agree with, named in the text or in a comment beside it, and
+# the largest difference between two processors.
+PRINTED = {
+    "from sklearn.datasets import load_digits": (r"It prints about (\d+)% and (\d+)%", 2),
+    "import torch": (r"print\(low_rank\.rank\(\)\)  # (\d+) of 12", 0),
+}
+
+
 @pytest.mark.parametrize("example", PYTHON)
-def test_the_python_examples_run(example, tmp_path, monkeypatch, capsys):
+def test_the_python_examples_print_what_the_text_says(example, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     exec(compile(example, "README.md", "exec"), {})
-    assert len(capsys.readouterr().out.splitlines()) == example.count("print(")
+    printed = capsys.readouterr().out
+    assert len(printed.splitlines()) == example.count("print(")
+    pattern, tolerance = PRINTED[example.splitlines()[0].split(",")[0].strip()]
+    (named,) = re.findall(pattern, README)
+    named = [named] if isinstance(named, str) else named
+    found = [int(number) for number in re.findall(r"\d+", printed)]
+    assert found == [pytest.approx(int(number), abs=tolerance) for number in named]
+
+
+def test_the_rank_of_the_layer_with_another_penalty_is_the_one_that_its_comment_names(capsys):
+    (example,) = (code for code in PYTHON if code.startswith("import torch"))
+    ((rank, penalty),) = re.findall(r"(\d+) with a penalty of (\S+)$", example, re.M)
+    assert "penalty=3e-2" in example
+    exec(compile(example.replace("penalty=3e-2", f"penalty={penalty}"), "README.md", "exec"), {})
+    assert capsys.readouterr().out == f"{rank}\n"
+
+
+def test_the_numbers_of_the_first_picture_are_those_of_its_records():
+    lines = (ROOT / "results" / "first-look" / "records.jsonl").read_text().splitlines()
+    found = {record["name"]: record["result"]["summary"] for record in map(json.loads, lines)}
+    ranks = {name: summary["rank"] for name, summary in found.items()}
+    text = " ".join(README.split())
+    assert f"LoRAE uses {ranks['LoRAE 1e-4']} or {ranks['LoRAE 1e-3']} directions" in text
+    assert f"no penalty, uses {ranks['IRMAE']}, with three to four times the error" in text
+    errors = {name: summary["test_mse"] for name, summary in found.items()}
+    assert [round(errors["IRMAE"] / errors[name]) for name in ("LoRAE 1e-3", "LoRAE 1e-4")] == [3, 4]
+
+
+def test_the_number_of_held_out_digits_is_that_of_the_benchmark():
+    benchmark = script("benchmarks/pca.py")
+    (named,) = re.findall(r"Error on (\d+) held-out digits", README)
+    assert int(named) == len(benchmark.split()[1])
 
 
 def test_the_penalty_example_is_the_one_that_the_tests_add():
