@@ -1,9 +1,11 @@
 import json
+import re
 from typing import Any
 
 import pytest
 
-from lorae.errors import LoraeError, shell_command
+import lorae
+from lorae.errors import LoraeError, LoraeWarning, shell_command
 from lorae.reports.comparison import COLUMNS, best, lookup, marked_cells, one_protocol, rows, shown_columns
 from lorae.runs.run import Run
 from tests.reports.test_report import make_run
@@ -150,6 +152,8 @@ def test_a_run_that_is_not_finished_is_named_with_the_command_that_continues_it(
     assert code == 0
     assert "test MSE" in printed
     assert errors == f"lorae: warning: {left} is not finished; continue it with `{command}`\n"
+    with pytest.warns(LoraeWarning, match=re.escape(f"is not finished; continue it with `{command}`")):
+        lorae.compare([finished, left], tmp_path / "page.html")
 
 
 def test_a_damaged_evaluation_is_named(make):

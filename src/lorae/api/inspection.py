@@ -1,5 +1,6 @@
 """Measure and compare trained runs: spectra, reconstructions, evaluations, reports."""
 
+import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from lorae.api.loading import (
 )
 from lorae.api.writing import into_run
 from lorae.config.evaluation_settings import EvaluationSettings
-from lorae.errors import LoraeError, MissingDataError, shell_command
+from lorae.errors import LoraeError, LoraeWarning, MissingDataError, shell_command
 from lorae.runs.run import Run
 from lorae.system.faults import tolerated
 from lorae.system.signals import Interrupted
@@ -204,6 +205,11 @@ def compare(runs: "Sequence[str | Path | Run]", out: str | Path | None = None) -
     LoraeError
         For fewer than two runs.
 
+    Warns
+    -----
+    LoraeWarning
+        For each run that is not finished: its numbers are those of its last epoch.
+
     Examples
     --------
     >>> [row["test_mse"] for row in compare(["runs/ae", "runs/lorae"])]   # doctest: +SKIP
@@ -214,7 +220,12 @@ def compare(runs: "Sequence[str | Path | Run]", out: str | Path | None = None) -
     if len(runs) < 2:
         raise LoraeError(f"compare: got {len(runs)} run, expected at least 2")
     write_report(runs, out)
-    return rows([as_run(run) for run in runs])
+    opened = [as_run(run) for run in runs]
+    for run in opened:
+        if not run.finished:
+            command = shell_command("resume", run.path)
+            warnings.warn(f"{run.path} is not finished; continue it with `{command}`", LoraeWarning, stacklevel=2)
+    return rows(opened)
 
 
 def fid(

@@ -2,7 +2,6 @@
 
 import argparse
 import dataclasses
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -15,10 +14,8 @@ from lorae.cli.output import Output, existing, table
 from lorae.config.data_settings import FILES_OF_ITEMS
 from lorae.config.datasets import DATASETS
 from lorae.config.evaluation_settings import MEASURE_NAMES, EvaluationSettings
-from lorae.errors import LoraeWarning, shell_command
 from lorae.explorer.server import HOST, PORT, explore
 from lorae.reports import comparison
-from lorae.runs.run import Run
 
 PAGE = "lorae-report.html"
 
@@ -144,10 +141,6 @@ def _evaluate(options: argparse.Namespace) -> Output:
 
 def _compare(options: argparse.Namespace) -> Output:
     rows = api.compare(options.runs, options.out)
-    for path in options.runs:
-        if not Run(path).finished:
-            command = shell_command("resume", path)
-            warnings.warn(f"{path} is not finished; continue it with `{command}`", LoraeWarning, stacklevel=2)
     cells = [(column.title, *comparison.marked_cells(rows, column)) for column in comparison.shown_columns(rows)]
     shown: list[str | Table] = [table(cells, "", *(row["run"] for row in rows)), "* the best of a row"]
     if not comparison.one_protocol(rows):
