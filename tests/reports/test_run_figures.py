@@ -20,7 +20,7 @@ from lorae.cli.parser import build_parser
 from lorae.errors import LoraeWarning
 from lorae.plotting.image_grids import plot_grid
 from lorae.reports.formatting import number
-from lorae.reports.next_steps import next_steps
+from lorae.reports.next_steps import SECTIONS, next_steps
 from lorae.reports.page_figures import picture_source
 from lorae.reports.report import write_report
 from lorae.reports.run_view import load_all
@@ -232,6 +232,7 @@ def test_the_next_commands_are_commands_of_the_run(kind, tmp_path):
     page = Page(write_report([run]))
     assert page.text.rindex("Next commands") > page.text.rindex("All settings")
     assert all(step.meaning in page.text for step in steps)
+    assert all(section in page.text for section in SECTIONS.values())
 
 
 def test_a_run_without_an_encoder_has_its_samples_alone(tmp_path):

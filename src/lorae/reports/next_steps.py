@@ -1,10 +1,19 @@
-"""Commands that a report proposes, each with the folder of its run. Imports no torch."""
+"""Commands that a report proposes, each with the folder of its run, and sections to read. Imports no torch."""
 
 from dataclasses import dataclass
 
 from lorae.config.settings import ARRAY, MODULES
+from lorae.documentation import EXPLAINED_VARIANCE, IMAGE_DISTANCES, RANK, USE_OF_RANK
 from lorae.errors import shell_command
 from lorae.reports.run_view import RunView, mapping
+
+# Sections of the documentation on the numbers of a report.
+SECTIONS = {
+    "explained variance": EXPLAINED_VARIANCE,
+    "rank": RANK,
+    "use of the rank": USE_OF_RANK,
+    "distances between images": IMAGE_DISTANCES,
+}
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 from lorae.plotting.style import format_tolerance
 from lorae.reports.comparison import marked_cells, one_protocol, shown_columns
 from lorae.reports.formatting import count, duration, number, plain
-from lorae.reports.next_steps import next_steps
+from lorae.reports.next_steps import SECTIONS, next_steps
 from lorae.reports.page_figures import PageFigure
 from lorae.reports.run_figures import RunFigures, overlay, run_figures
 from lorae.reports.run_view import RunView, load_all
@@ -27,6 +27,7 @@ def write_report(runs: Sequence[str | Path | Run], out: str | Path | None = None
         runs=loaded,
         figures=figures,
         steps=[next_steps(run) for run in loaded],
+        sections=SECTIONS,
         overlay=overlay(loaded) if several else None,
         side_by_side=_side_by_side(loaded, figures) if several else [],
         comparison=_comparison(loaded) if several else None,
