@@ -42,6 +42,27 @@ def test_the_command_serves_until_it_is_interrupted(explored):
     assert errors == "lorae: ended\n"
 
 
+# Threads that use the model at the end of the process, as jobs in the background do.
+SCRIPT = """
+import sys, threading
+from lorae.explorer import session
+session.CHUNK = 1
+opened = session.Session(sys.argv[1])
+opened.background.wait(60)
+for _ in range(4):
+    threading.Thread(target=lambda: [opened._errors() for _ in range(1000)], daemon=True).start()
+threading.excepthook = lambda arguments: print(arguments.exc_value)
+opened.close()
+"""
+
+
+def test_a_closed_session_lets_its_process_end_in_the_middle_of_the_work(explored):
+    words = [sys.executable, "-c", SCRIPT, str(explored / "images")]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert set(done.stdout.splitlines()) <= {"the session is closed"}
+
+
 def test_a_port_in_use_is_replaced_only_where_none_was_asked_for(capsys, monkeypatch):
     with server.listen("127.0.0.1", 0) as first:
         taken = first.getsockname()[1]

@@ -76,12 +76,16 @@ def explore(
 
     listening = listen(host, port)
     with listening:
-        app = make_app(Session(run, data), host)
+        session = Session(run, data)
+        app = make_app(session, host)
         address = address_of(listening, host)
         if not is_loopback(host):
             _say(f"warning: every machine that reaches {host!r} can use this run, without a password")
         _say(f"the explorer is at {address} (Ctrl-C ends it)")
-        _serve(server_of(app), listening, address if open_browser else None)
+        try:
+            _serve(server_of(app), listening, address if open_browser else None)
+        finally:
+            session.close()
     return address
 
 

@@ -1,6 +1,8 @@
 """What the explorer computes from a run: typed, and usable without a server."""
 
+import contextlib
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -19,6 +21,7 @@ from lorae.evaluation.context import draw_generator, stored_density
 from lorae.explorer.background import Background
 from lorae.explorer.canonical import Array
 from lorae.explorer.content import Content, Points, read_content
+from lorae.models.autoencoder import Autoencoder
 from lorae.models.scaling import ROUNDING
 from lorae.plotting.images import as_items
 from lorae.runs.run import Run
@@ -89,15 +92,31 @@ class Session:
     def __init__(self, run: "str | Path | Run", data: Any = None) -> None:
         self.content: Content = read_content(run, data)
         self._lock = threading.Lock()
+        self._closed = False
         self._decoding = threading.Lock()
         # Read now, since a damaged one is to end the command.
         self._stored = {name: self._stored_density(name) for name in self.samplers}
         self._truncated: dict[int, Truncated] = {}
+        self._warm_up()
         jobs: dict[str, Any] = {name: partial(self._fit, name) for name in self.samplers}
         jobs["errors"] = self._errors
         # Densities with components last: they take up to half a minute on wide latents.
         slow = [name for name in self.samplers if SAMPLERS[name].takes_components]
         self.background = Background({name: jobs[name] for name in sorted(jobs, key=slow.__contains__)})
+
+    def close(self) -> None:
+        """Let no thread use the model any more: one that is within torch when its process ends would abort it."""
+        self._closed = True
+        with self._lock:  # until the last one is done
+            pass
+
+    @contextlib.contextmanager
+    def _model(self) -> Iterator[Autoencoder]:
+        """Take the model, which one thread at a time uses; RuntimeError after `close`."""
+        with self._lock:
+            if self._closed:
+                raise RuntimeError("the session is closed")
+            yield self.content.model
 
     # What is there
 
@@ -199,8 +218,8 @@ class Session:
 
     def scored(self, item: Items) -> Scored:
         """Return an item with its code, reconstruction and error."""
-        with self._lock:
-            latent = self.content.model.encode(item[None])
+        with self._model() as model:
+            latent = model.encode(item[None])
         code = self.content.axes.codes(latent)[0]
         raw = self._raw(latent)
         error, made = float(self._errors_of(item[None], raw)[0]), self._shown(raw)[0]
@@ -212,10 +231,16 @@ class Session:
 
     # Parts
 
+    def _warm_up(self) -> None:
+        """Pass one item through the networks: the first pass of a process takes tenths of a second more than others."""
+        made = self.decode_latents(np.zeros((1, self.content.model.spec.latent_dim), np.float32))
+        if self.content.encodes:
+            self.content.model.encode(made)
+
     def _raw(self, latents: NDArray[np.float32]) -> Items:
         """Return decoded items, images as floats."""
-        with self._lock:
-            made: Items = self.content.model.decode(latents)
+        with self._model() as model:
+            made: Items = model.decode(latents)
         return made
 
     def _shown(self, raw: Items) -> Items:
@@ -239,8 +264,8 @@ class Session:
         items = items[:: max(1, -(-len(items) // COMPARED))]
         parts = []
         for first in range(0, len(items), CHUNK):
-            with self._lock:
-                parts.append(self.content.model.squared_errors(np.asarray(items[first : first + CHUNK])))
+            with self._model() as model:
+                parts.append(model.squared_errors(np.asarray(items[first : first + CHUNK])))
         return np.concatenate(parts)
 
     def _stored_density(self, sampler: str) -> Density | None:
