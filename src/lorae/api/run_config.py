@@ -73,7 +73,7 @@ def read_config(path: Path) -> dict[str, Any]:
 
 def choose_out(settings: Settings, out: str | Path | None) -> Path:
     """Return the folder of a new run; raise LoraeError if it cannot be one."""
-    path = _default_out(settings) if out is None else Path(out)
+    path = default_out(settings) if out is None else Path(out)
     refuse_out(path, settings.data)
     return path
 
@@ -86,7 +86,8 @@ def refuse_out(path: Path, settings_data: str) -> None:
     Run.refuse_existing(path)
 
 
-def _default_out(settings: Settings) -> Path:
+def default_out(settings: Settings) -> Path:
+    """Return the folder of a new run that is given none."""
     parts = [Path(settings.data).stem, settings.method]
     parts += [f"{weight:g}" for weight in settings.penalties.values()]
     goals = {name: getattr(settings, name) for name in RANK_GOALS}

@@ -19,7 +19,7 @@ from lorae.api.loading import (
     origin_of_argument,
     own_networks,
 )
-from lorae.api.run_config import choose_out, config_document, merge_settings, read_config
+from lorae.api.run_config import choose_out, config_document, default_out, merge_settings, read_config
 from lorae.api.truncation import continue_truncation
 from lorae.config.resolution import resolve, with_epochs
 from lorae.config.settings import ARRAY, RANK_GOALS, Settings, use_current_names
@@ -27,6 +27,7 @@ from lorae.documentation import RANK_CHOICE, see
 from lorae.errors import LoraeError, LoraeWarning, shell_command
 from lorae.runs.run import Run
 from lorae.runs.schema import Config
+from lorae.system.processes import Processes, restarted, session
 from lorae.system.signals import Interrupted
 from lorae.validation import whole
 
@@ -95,12 +96,33 @@ def train(
     from lorae.training.builders import build
 
     networks = own_networks(encoder, decoder, settings)
-    planned, dataset, explicit = _plan(data, config, settings)
-    calls = _callbacks(planned, callbacks)
-    path = choose_out(planned, out)
-    objective = build(planned, dataset, networks)
-    run = Run.create(path, config_document(planned, dataset, explicit, path, objective), networks)
-    return _fit(run, dataset, quiet, calls, objective)
+    with session(settings.get("device", "auto")) as processes:
+        planned, dataset, explicit = _plan(data, config, settings)
+        processes.refuse_differences("settings", planned.to_json())
+        processes.refuse_differences("data", dataset.fingerprint)
+        calls = _callbacks(planned, callbacks, processes)
+
+        def begin() -> Path:
+            begun = _begun_before_restart(planned, out)
+            if begun is not None:
+                return begun
+            path = choose_out(planned, out)
+            Run.create(path, config_document(planned, dataset, explicit, path, objective), networks)
+            return path
+
+        objective = build(planned, dataset, networks)
+        run = Run.opened(processes.from_first(begin), networks)
+        if processes.from_first(lambda: run.finished):  # by processes that were started again
+            return run
+        return _fit(run, dataset, quiet, calls, processes, objective)
+
+
+def _begun_before_restart(planned: Settings, out: str | Path | None) -> Path | None:
+    """Return the folder of the same training if `torchrun` has started it again, after a process had failed."""
+    path = default_out(planned) if out is None else Path(out)
+    if not restarted() or not (path / "config.json").exists():
+        return None
+    return path if Run(path).settings == planned else None
 
 
 def plan(
@@ -188,17 +210,20 @@ def resume(
     from lorae.system.hardware import choose_device
 
     run = as_run(run)
-    extended = _check_extension(run, epochs)
-    if run.finished and extended is None:
-        return run
-    if "truncated" in run.config:
-        return continue_truncation(run, data)
-    choose_device(run.settings.device, str(run.path / "config.json"))
-    calls = _callbacks(run.settings, callbacks)
-    dataset = dataset_of(run, data)
-    if extended is not None:
-        _extend(run, extended, dataset)
-    return _fit(run, dataset, quiet, calls)
+    with session(run.settings.device) as processes:
+        extended = _check_extension(run, epochs)
+        if processes.from_first(lambda: run.finished) and extended is None:
+            return run
+        if "truncated" in run.config:
+            return continue_truncation(run, data) if processes.first else run
+        choose_device(run.settings.device, str(run.path / "config.json"))
+        calls = _callbacks(run.settings, callbacks, processes)
+        dataset = dataset_of(run, data)
+        processes.refuse_differences("data", dataset.fingerprint)
+        if extended is not None:
+            processes.from_first(lambda: _extend(run, extended, dataset))
+            run = run if processes.first else Run.opened(run.path, run.networks)
+        return _fit(run, dataset, quiet, calls, processes)
 
 
 def _check_extension(run: Run, epochs: Any) -> int | None:
@@ -277,25 +302,38 @@ def _plan(
     return settings.with_machine(device, precision), dataset, explicit
 
 
-def _callbacks(settings: Settings, callbacks: "Sequence[object]") -> "Callbacks":
-    """Return the callbacks of a call and the trackers of the settings; LoraeError for one that is missing."""
+def _callbacks(settings: Settings, callbacks: "Sequence[object]", processes: Processes) -> "Callbacks":
+    """Return the callbacks of a call and the trackers of the settings; LoraeError for one that is missing.
+
+    Of several processes the first one calls them.
+    """
     from lorae.training.callbacks import Callbacks
     from lorae.training.trackers import new_tracker
 
+    if not processes.first:
+        return Callbacks()
     return Callbacks([*callbacks, *(new_tracker(name) for name in settings.track or ())])
 
 
 def _fit(
-    run: Run, dataset: "Dataset", quiet: bool, callbacks: "Callbacks", objective: "Objective | None" = None
+    run: Run,
+    dataset: "Dataset",
+    quiet: bool,
+    callbacks: "Callbacks",
+    processes: Processes,
+    objective: "Objective | None" = None,
 ) -> Run:
+    """Train a run; of several processes the first one measures and finishes it, and the others wait for that."""
     from lorae.evaluation.figures import explained_warning
     from lorae.training.pca_floor import with_pca_floor
     from lorae.training.schedule_factory import unmet_target
     from lorae.training.trainer import Trainer
 
     with _resumable(run):
-        trainer = Trainer(run, dataset, objective, callbacks=callbacks, quiet=quiet)
+        trainer = Trainer(run, dataset, objective, callbacks=callbacks, quiet=quiet, processes=processes)
         trained = trainer.fit()
+        if not processes.first:
+            return Run.opened(processes.from_first(lambda: run.path), run.networks)
         try:
             model, stopping = with_pca_floor(trainer, trained, quiet=quiet)
         except KeyboardInterrupt:  # of any part of it
@@ -309,6 +347,7 @@ def _fit(
                 finish_points(run, dataset)
 
         run = finish(run, model, dataset, finish_schedule)
+        processes.from_first(lambda: run.path)
         searched = "lower penalty, raise latent_dim, or set an easier goal"
         other = "or go on to larger penalties" if run.settings.penalty_path else searched
         died = trainer.context.death(trainer.step) if model is trained else None
