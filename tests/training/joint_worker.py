@@ -58,10 +58,15 @@ def trainings() -> dict[str, tuple[dict[str, Any], Callable[[], Split]]]:
     def images() -> Split:
         return Split(squares())
 
+    def points() -> Split:
+        return Split(plane().inputs)
+
     found: dict[str, tuple[dict[str, Any], Callable[[], Split]]]
     found = {method: (SMALL | {"method": method}, images) for method in METHODS}
+    # Of 256 codes for numbers of one dimension some are so near each other that a rounding chooses.
+    found["vq-vae"] = SMALL | {"method": "vq-vae", "bottleneck": {"codes": 8}}, images
     found["clipped"] = SMALL | {"method": "lorae", "clip_gradients": 0.05}, images
-    found["normalized"] = SMALL | {"method": "lorae+", "normalize": "coordinates"}, images
+    found["normalized"] = SMALL | {"method": "lorae+", "normalize": "coordinates", "network": "mlp"}, plane
     found["noisy"] = SMALL | {"method": "lorae+", "bottleneck": {"noise": 0.1}}, images
     found["held"] = SMALL | {"method": "lorae", "penalty_every": 5}, images
     found["coupled"] = SMALL | {"method": "ae", "penalties": {"batch_spread": 0.1}}, images
@@ -69,8 +74,8 @@ def trainings() -> dict[str, tuple[dict[str, Any], Callable[[], Split]]]:
     found["weighted"] = SMALL | {"method": "lorae+", "network": "mlp"}, plane
     found["missing"] = SMALL | {"method": "lorae", "network": "mlp"}, lambda: plane(missing=True)
     found["summed"] = SMALL | {"method": "vae", "network": "mlp", "reconstruction": "sum"}, lambda: plane(missing=True)
-    found["search"] = SMALL | {"method": "lorae+", "network": "mlp", "rank": "auto", "epochs": 12}, plane
-    found["stalled"] = SMALL | {"method": "ae", "network": "mlp", "epochs": "auto", "patience": 2}, plane
+    found["search"] = SMALL | {"method": "lorae+", "network": "mlp", "rank": "auto", "epochs": 40, "lr": 1e-2}, points
+    found["stalled"] = SMALL | {"method": "ae", "network": "mlp", "epochs": "auto", "patience": 2}, points
     return found
 
 

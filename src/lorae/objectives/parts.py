@@ -1,7 +1,7 @@
 """A batch in parts: among processes, and in pieces one after the other, with the loss and the gradient of the whole."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from typing import Any
 
@@ -146,28 +146,70 @@ class Parts:
         if not by_items:
             return self.once(function(WholeBatchContext(context, self)))
         tensors = context.inputs, self.own(context.encoder_outputs), self.own(context.latents), context.reconstructions
-        m = len(context.inputs)
-        pieces = list(zip(*(tensor.tensor_split(min(self.pieces, m)) for tensor in tensors), strict=True))
-        replay, start, values = Replay(context.inputs.device), self.rows.start, []
         networks = context.encoder, context.decoder, context.bottleneck
-        for index, piece in enumerate(pieces):
-            rows = slice(start, start + len(piece[0]))
-            start = rows.stop
+        replay, start = Replay(context.inputs.device), self.rows.start or 0
 
-            def of_piece(*tensors: Tensor, rows: slice = rows) -> Tensor:
-                x, h, z, x_hat = tensors
-                with replay.again(), drawing_part(rows, self.n):
-                    return function(PenaltyContext(*networks, x, h, z, x_hat))
+        def of_rows(first: int, *tensors: Tensor) -> Tensor:
+            rows = slice(start + first, start + first + len(tensors[0]))
+            with replay.again(), drawing_part(rows, self.n):
+                return function(PenaltyContext(*networks, *tensors))
 
-            value = of_piece(*piece) if len(pieces) == 1 else _recomputed(of_piece, context.decoder, index, *piece)
-            values.append(value * (len(piece[0]) / m))
+        if self.pieces == 1:
+            mean = of_rows(0, *tensors)
+        else:
+            trained = [p for part in (context.encoder, context.decoder, context.bottleneck) for p in _parameters(part)]
+            mean = _MeanOverPieces.apply(of_rows, networks[:2], self.pieces, *tensors, *trained)  # type: ignore[no-untyped-call]
         replay.end()
-        return self.of_items(torch.stack(values).sum() if len(values) > 1 else values[0])
+        return self.of_items(mean)
+
+
+def _parameters(part: Any) -> list[nn.Parameter]:
+    return [parameter for module in part.modules() for parameter in module.parameters(recurse=False)]
+
+
+class _MeanOverPieces(torch.autograd.Function):
+    """A mean over items, piece by piece; the gradient of each is taken with its value, and nothing else is kept."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, of_rows: Callable[..., Tensor], networks: Iterable[nn.Module], pieces: int, *given: Tensor
+    ) -> Tensor:
+        m, norms = len(given[0]), [_Norms(network) for network in networks]
+        tensors, trained = given[:4], given[4:]
+        needs = [place for place, needed in enumerate(ctx.needs_input_grad[3:]) if needed]
+        totals = {place: torch.zeros_like(given[place]) for place in needs}
+        value, first = torch.zeros((), dtype=torch.float32, device=given[0].device), 0
+        while first < m:
+            rows = slice(first, first + -(-m // pieces))
+            leaves = [tensor[rows].detach().requires_grad_(tensor.is_floating_point()) for tensor in tensors]
+            with torch.enable_grad():
+                part = of_rows(first, *leaves) * (len(leaves[0]) / m)
+            sources = [(*leaves, *trained)[place] for place in needs]
+            for place, found in zip(needs, torch.autograd.grad(part, sources, allow_unused=True), strict=True):
+                if found is not None:
+                    total = totals[place][rows] if place < len(tensors) else totals[place]
+                    total += found
+            value += part.detach()
+            first = rows.stop
+            for norm in norms:
+                norm.train(False)
+        for norm in norms:
+            norm.train(True)
+        ctx.places = needs
+        ctx.save_for_backward(*totals.values())
+        return value
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        found = dict(zip(ctx.places, ctx.saved_tensors, strict=True))
+        count = len(ctx.needs_input_grad) - 3
+        return (None, None, None, *(gradients[0] * found[i] if i in found else None for i in range(count)))
 
 
 def _recomputed(function: Callable[..., Tensor], network: nn.Module, index: int, *piece: Tensor) -> Tensor:
     """Return a function of a piece, of which the backward pass computes the inner values again."""
-    norms = _Norms(network, index)
+    norms = _Norms(network, moves=index == 0)
     options: dict[str, Any] = {"use_reentrant": False, "preserve_rng_state": False}
     result: Tensor = checkpoint(function, *piece, context_fn=lambda: (norms.first(), norms.again()), **options)
     return result
@@ -176,19 +218,19 @@ def _recomputed(function: Callable[..., Tensor], network: nn.Module, index: int,
 class _Norms:
     """The estimates of a network's spectral norms: they move once a batch, and the backward pass has them again."""
 
-    def __init__(self, network: nn.Module, index: int) -> None:
+    def __init__(self, network: nn.Module, *, moves: bool = True) -> None:
         self._norms = [m for m in network.modules() if isinstance(m, _SpectralNorm) and m.training]
-        self._moves = index == 0
+        self._moves = moves
         self._used: list[Tensor] = []
 
     @contextlib.contextmanager
     def first(self) -> Iterator[None]:
         """Compute a piece; the first one of a batch moves the estimates."""
-        self._train(self._moves)
+        self.train(self._moves)
         try:
             yield
         finally:
-            self._train(True)
+            self.train(True)
             self._used = [buffer.clone() for buffer in self._buffers()]
 
     @contextlib.contextmanager
@@ -196,14 +238,15 @@ class _Norms:
         """Compute a piece again, with the estimates of the first time."""
         now = [buffer.clone() for buffer in self._buffers()]
         self._set(self._used)
-        self._train(False)
+        self.train(False)
         try:
             yield
         finally:
-            self._train(True)
+            self.train(True)
             self._set(now)
 
-    def _train(self, moves: bool) -> None:
+    def train(self, moves: bool) -> None:
+        """Let the estimates move with the next passes, or stay."""
         for norm in self._norms:
             norm.train(moves)
 

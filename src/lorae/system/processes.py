@@ -253,6 +253,8 @@ def session(device: str = "auto") -> Iterator[Processes]:
     _current = Processes(dist.get_rank(), dist.get_world_size(), dist.new_group(backend="gloo", timeout=LONGEST_WAIT))
     try:
         with warnings.catch_warnings():
+            # Of kernels of one pixel, whose layout has no meaning: nothing is lost by the copy that it warns of.
+            warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
             if not _current.first:
                 warnings.simplefilter("ignore", LoraeWarning)
             yield _current

@@ -130,7 +130,8 @@ class Trainer:
         targets = dataset.train.targets
         self.targets = None if targets is None else torch.from_numpy(np.asarray(targets)).to(self.device)
         of_aside = () if best is None else (best.item_weights, best.targets)
-        self.context = ScheduleContext(run, self.objective, self.optimizers, inputs, aside, *of_aside, processes)
+        parts_of_run = (run, self.objective, self.optimizers, inputs, aside, *of_aside)
+        self.context = ScheduleContext(*parts_of_run, processes=processes)
         if self.device.type == "cuda":
             self.items = self.items.to(self.device)
         else:
