@@ -294,7 +294,8 @@ def _start(on_gpu: bool) -> None:
     if _store is None:
         _store, _, _ = next(dist.rendezvous("env://"))
     _sessions += 1
-    store = dist.PrefixStore(f"lorae-{_sessions}", _store)
+    restarts = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    store = dist.PrefixStore(f"lorae-{restarts}-{_sessions}", _store)
     backend = "cpu:gloo,cuda:nccl" if on_gpu else "gloo"
     dist.init_process_group(backend, store=store, rank=rank, world_size=count)
 
