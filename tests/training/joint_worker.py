@@ -47,7 +47,8 @@ def plane(missing: bool = False) -> Split:
 def batch_spread(context: Any) -> torch.Tensor:
     """Variance of reconstructions and latents in a batch, relative to that of inputs: needs the whole batch."""
     inputs, latents, reconstructions = (
-        part.flatten(1).var(0, correction=0).sum() + 1 for part in (context.inputs, context.latents, context.reconstructions)
+        part.flatten(1).var(0, correction=0).sum() + 1
+        for part in (context.inputs, context.latents, context.reconstructions)
     )
     return latents * reconstructions / inputs
 

@@ -17,6 +17,7 @@ from lorae.runs.run import Run
 from lorae.runs.schema import SCHEMA, Config, Data, upgrade
 from lorae.system.faults import reason_of
 from lorae.system.files import read_file
+from lorae.system.processes import restarted
 from lorae.system.records import read_record_file
 
 if TYPE_CHECKING:
@@ -73,9 +74,17 @@ def read_config(path: Path) -> dict[str, Any]:
 
 def choose_out(settings: Settings, out: str | Path | None) -> Path:
     """Return the folder of a new run; raise LoraeError if it cannot be one."""
-    path = default_out(settings) if out is None else Path(out)
+    path = _default_out(settings) if out is None else Path(out)
     refuse_out(path, settings.data)
     return path
+
+
+def begun_before_restart(planned: Settings, out: str | Path | None) -> Path | None:
+    """Return the folder of the same training if `torchrun` has started it again, after a process had failed."""
+    path = _default_out(planned) if out is None else Path(out)
+    if not restarted() or not (path / "config.json").exists():
+        return None
+    return path if Run(path).settings == planned else None
 
 
 def refuse_out(path: Path, settings_data: str) -> None:
@@ -86,8 +95,7 @@ def refuse_out(path: Path, settings_data: str) -> None:
     Run.refuse_existing(path)
 
 
-def default_out(settings: Settings) -> Path:
-    """Return the folder of a new run that is given none."""
+def _default_out(settings: Settings) -> Path:
     parts = [Path(settings.data).stem, settings.method]
     parts += [f"{weight:g}" for weight in settings.penalties.values()]
     goals = {name: getattr(settings, name) for name in RANK_GOALS}

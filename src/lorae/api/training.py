@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lorae.api.extension import check_extension, extend
 from lorae.api.finishing import finish, finish_points
 from lorae.api.loading import (
     absolute_path,
@@ -19,7 +20,7 @@ from lorae.api.loading import (
     origin_of_argument,
     own_networks,
 )
-from lorae.api.run_config import choose_out, config_document, default_out, merge_settings, read_config
+from lorae.api.run_config import begun_before_restart, choose_out, config_document, merge_settings, read_config
 from lorae.api.truncation import continue_truncation
 from lorae.config.resolution import resolve, with_epochs
 from lorae.config.settings import ARRAY, RANK_GOALS, Settings, use_current_names
@@ -27,9 +28,8 @@ from lorae.documentation import RANK_CHOICE, see
 from lorae.errors import LoraeError, LoraeWarning, shell_command
 from lorae.runs.run import Run
 from lorae.runs.schema import Config
-from lorae.system.processes import Processes, restarted, session
+from lorae.system.processes import Processes, session
 from lorae.system.signals import Interrupted
-from lorae.validation import whole
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -103,7 +103,7 @@ def train(
         calls = _callbacks(planned, callbacks, processes)
 
         def begin() -> Path:
-            begun = _begun_before_restart(planned, out)
+            begun = begun_before_restart(planned, out)
             if begun is not None:
                 return begun
             path = choose_out(planned, out)
@@ -115,14 +115,6 @@ def train(
         if processes.from_first(lambda: run.finished):  # by processes that were started again
             return run
         return _fit(run, dataset, quiet, calls, processes, objective)
-
-
-def _begun_before_restart(planned: Settings, out: str | Path | None) -> Path | None:
-    """Return the folder of the same training if `torchrun` has started it again, after a process had failed."""
-    path = default_out(planned) if out is None else Path(out)
-    if not restarted() or not (path / "config.json").exists():
-        return None
-    return path if Run(path).settings == planned else None
 
 
 def plan(
@@ -207,57 +199,35 @@ def resume(
     >>> resume("runs/demo").finished   # doctest: +SKIP
     True
     """
+    opened = as_run(run)
+    with session(opened.settings.device) as processes:
+        return _resume(opened, data, epochs, quiet, callbacks, processes)
+
+
+def _resume(
+    run: Run,
+    data: "str | Path | NDArray[Any] | None",
+    epochs: int | None,
+    quiet: bool,
+    callbacks: "Sequence[object]",
+    processes: Processes,
+) -> Run:
+    """Continue a run in all of the processes."""
     from lorae.system.hardware import choose_device
 
-    run = as_run(run)
-    with session(run.settings.device) as processes:
-        extended = _check_extension(run, epochs)
-        if processes.from_first(lambda: run.finished) and extended is None:
-            return run
-        if "truncated" in run.config:
-            return continue_truncation(run, data) if processes.first else run
-        choose_device(run.settings.device, str(run.path / "config.json"))
-        calls = _callbacks(run.settings, callbacks, processes)
-        dataset = dataset_of(run, data)
-        processes.refuse_differences("data", dataset.fingerprint)
-        if extended is not None:
-            processes.from_first(lambda: _extend(run, extended, dataset))
-            run = run if processes.first else Run.opened(run.path, run.networks)
-        return _fit(run, dataset, quiet, calls, processes)
-
-
-def _check_extension(run: Run, epochs: Any) -> int | None:
-    """Return the number of epochs to which a run is extended, if it is; LoraeError where that cannot be."""
-    if epochs is None:
-        return None
-    wanted: int = whole(1).check("epochs", epochs, origin_of_argument("epochs"))
-    before, name = run.settings.epochs, str(run.path)
-    if wanted == before:
-        return None
-    reason = None
-    if not run.finished:
-        reason = f"is not finished; continue it first with `{shell_command('resume', run.path)}`"
-    elif run.settings.penalty_path is not None:
-        reason = "has a penalty path, whose points share the steps; train a new run"
-    elif not isinstance(before, int):
-        reason = "ended where its held-out loss had stopped falling; train a new run with a number or more patience"
-    elif wanted < before:
-        reason = f"has {before}, expected more"
-    elif run.last_checkpoint is None:
-        reason = "has no checkpoint to continue from (it may be a truncation); train a new run"
-    if reason is not None:
-        raise LoraeError(f"epochs: got {wanted}, but run {name!r} {reason}", argument="epochs")
-    return wanted
-
-
-def _extend(run: Run, epochs: int, dataset: "Dataset") -> None:
-    """Extend a finished run; raise LoraeError before anything changes if its checkpoint does not allow it."""
-    from lorae.training.checkpointing import check_fingerprint
-
-    state = run.load_checkpoint()
-    assert state is not None
-    check_fingerprint(state, dataset, run)
-    run.extend(epochs)
+    extended = check_extension(run, epochs)
+    if processes.from_first(lambda: run.finished) and extended is None:
+        return run
+    if "truncated" in run.config:
+        return continue_truncation(run, data) if processes.first else run
+    choose_device(run.settings.device, str(run.path / "config.json"))
+    calls = _callbacks(run.settings, callbacks, processes)
+    dataset = dataset_of(run, data)
+    processes.refuse_differences("data", dataset.fingerprint)
+    if extended is not None:
+        processes.from_first(lambda: extend(run, extended, dataset))
+        run = run if processes.first else Run.opened(run.path, run.networks)
+    return _fit(run, dataset, quiet, calls, processes)
 
 
 def _plan(

@@ -268,13 +268,13 @@ class WholeBatchContext(PenaltyContext):
         self.__dict__.update(values, _context=context, _parts=parts)
 
     @cached_property
-    def inputs(self) -> Tensor:  # type: ignore[override]
+    def inputs(self) -> Tensor:
         """Inputs of all processes."""
         whole: Tensor = self.__dict__["_parts"].whole(self.__dict__["_context"].inputs)
         return whole
 
     @cached_property
-    def reconstructions(self) -> Tensor:  # type: ignore[override]
+    def reconstructions(self) -> Tensor:
         """Reconstructions of all processes, with their gradient."""
         whole: Tensor = self.__dict__["_parts"].whole(self.__dict__["_context"].reconstructions)
         return whole

@@ -176,8 +176,9 @@ def _of_module(name: str, module: Any) -> Penalty:
             GROUP, name, "a module with a docstring, SOURCE = '...' and penalty(context) or of_matrix(matrix)"
         )
     (kind,) = kinds
-    traits = [bool(getattr(module, constant, False)) for constant in ("READS_BACK", "BY_ITEMS")]
-    return Penalty(name, _summary(name, module), source, kind == "of_matrix", *traits, getattr(module, kind))
+    reads_back, by_items = (bool(getattr(module, constant, False)) for constant in ("READS_BACK", "BY_ITEMS"))
+    summary, of_matrix = _summary(name, module), kind == "of_matrix"
+    return Penalty(name, summary, source, of_matrix, reads_back, by_items, getattr(module, kind))
 
 
 def _summary(name: str, documented: Any) -> str:

@@ -289,13 +289,16 @@ def _start(on_gpu: bool) -> None:
     """Start the process group; each session of a process has its own names in the store that they share."""
     global _store, _sessions
     import torch.distributed as dist
+    from torch.distributed import distributed_c10d as torch_store
 
     rank, count = int(os.environ["RANK"]), world_size()
     if _store is None:
-        _store, _, _ = next(dist.rendezvous("env://"))
+        from torch.distributed.rendezvous import rendezvous
+
+        _store, _, _ = next(rendezvous("env://"))
     _sessions += 1
     restarts = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
-    store = dist.PrefixStore(f"lorae-{restarts}-{_sessions}", _store)
+    store = torch_store.PrefixStore(f"lorae-{restarts}-{_sessions}", _store)
     backend = "cpu:gloo,cuda:nccl" if on_gpu else "gloo"
     dist.init_process_group(backend, store=store, rank=rank, world_size=count)
 

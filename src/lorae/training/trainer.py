@@ -9,7 +9,6 @@ from typing import Any, NoReturn
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from lorae.config.methods import get_method
@@ -33,6 +32,7 @@ from lorae.training.best_weights import BestWeights
 from lorae.training.builders import build
 from lorae.training.callbacks import CallbackError, Callbacks, Progress
 from lorae.training.checkpointing import Checkpoints
+from lorae.training.epoch_order import epoch_order
 from lorae.training.schedule_context import ScheduleContext, split_training_items
 from lorae.training.schedule_factory import schedule_of
 from lorae.training.schedules import StepConfig
@@ -63,21 +63,6 @@ def limited(model: Autoencoder, dataset: Dataset) -> Autoencoder:
 def _request(failure: CallbackError | None, stop: list[int]) -> int:
     """Return what this process asks all of them for: to stop for a failure or a signal, or nothing, 0."""
     return FAILED if failure is not None else stop[-1] if stop else 0
-
-
-def epoch_order(items: int, weights: NDArray[np.float64] | None, generator: torch.Generator) -> Tensor:
-    """Return the order of the items in an epoch: each once, or as often as its weight, of mean 1, in expectation.
-
-    Systematic resampling (Kitagawa, JCGS 1996): an item of weight w comes floor(w) or ceil(w) times.
-    """
-    order = torch.randperm(items, generator=generator)
-    if weights is None:
-        return order
-    ends = torch.from_numpy(np.cumsum(weights)).clone()
-    ends[-1] = items  # without rounding
-    marks = (ends + torch.rand((), generator=generator, dtype=torch.float64)).floor().long()
-    drawn = torch.arange(items).repeat_interleave(marks.diff(prepend=marks.new_zeros(1)))
-    return drawn[order]
 
 
 class Trainer:
@@ -129,9 +114,10 @@ class Trainer:
         self.items = torch.from_numpy(inputs)
         targets = dataset.train.targets
         self.targets = None if targets is None else torch.from_numpy(np.asarray(targets)).to(self.device)
-        of_aside = () if best is None else (best.item_weights, best.targets)
-        parts_of_run = (run, self.objective, self.optimizers, inputs, aside, *of_aside)
-        self.context = ScheduleContext(*parts_of_run, processes=processes)
+        weights, targets_aside = (None, None) if best is None else (best.item_weights, best.targets)
+        self.context = ScheduleContext(
+            run, self.objective, self.optimizers, inputs, aside, weights, targets_aside, processes
+        )
         if self.device.type == "cuda":
             self.items = self.items.to(self.device)
         else:
