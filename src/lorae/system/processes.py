@@ -100,13 +100,7 @@ class Processes:
 
     def refuse_differences(self, name: str, value: object) -> None:
         """Raise LoraeError in all processes if one has another value than the first, which has to be the same."""
-        if self.alone:
-            return
-        import torch.distributed as dist
-
-        values: list[Any] = [None] * self.count
-        with lost_peers():
-            dist.all_gather_object(values, value, group=self._control)
+        values = self.collected(value)
         for rank, other in enumerate(values):
             if other != values[0]:
                 raise LoraeError(
@@ -119,12 +113,19 @@ class Processes:
         if self.alone:
             return rows
         import numpy as np
+
+        return np.concatenate(self.collected(rows))
+
+    def collected(self, value: Value) -> list[Value]:
+        """Return the values of all processes in the order of their ranks."""
+        if self.alone:
+            return [value]
         import torch.distributed as dist
 
-        parts: list[Any] = [None] * self.count
+        values: list[Any] = [None] * self.count
         with lost_peers():
-            dist.all_gather_object(parts, rows, group=self._control)
-        return np.concatenate(parts)
+            dist.all_gather_object(values, value, group=self._control)
+        return values
 
     def of_rows(
         self, function: "Callable[..., NDArray[np.float64]]", *arrays: "NDArray[Any] | None"
