@@ -1,7 +1,9 @@
 """One training by several processes, or in pieces of a batch, against one by a single process."""
 
 import functools
+import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -178,6 +180,16 @@ def test_a_training_that_is_started_again_goes_on(whole, tmp_path):
     code, _, errors = start("tests.training.joint_command", *words, restarts=1, FAULT="SIGKILL:0:13")
     assert code == 0, errors
     assert_same_weights(run, Run(tmp_path / "run"))
+
+
+@pytest.mark.slow
+def test_two_processes_measure_exactly_what_one_does(whole, tmp_path):
+    shutil.copytree(whole[2].path, tmp_path / "run")
+    options = ["--only", "fid,reconstruction,rank", "--n", "2500", "--json"]
+    code, output, errors = start("--", "lorae", "evaluate", tmp_path / "run", *options)
+    assert code == 0, errors
+    alone = lorae.evaluate(whole[2], only="fid,reconstruction,rank", n=2500, quiet=True)
+    assert json.loads(output) == json.loads(json.dumps(alone))
 
 
 @pytest.mark.slow

@@ -197,6 +197,7 @@ class Trainer:
     def _stop(self, request: int, failure: CallbackError | None) -> NoReturn:
         """Save the training and end it, for the number of a signal or for a callback that has failed."""
         self._checkpoint(last=True)
+        self.processes.wait()  # torchrun ends the others as soon as one has ended
         if failure is not None:
             raise LoraeError(f"{failure}; {self._saved()}") from failure.__cause__
         if request == FAILED:
