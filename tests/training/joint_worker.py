@@ -72,10 +72,12 @@ def trainings() -> dict[str, tuple[dict[str, Any], Callable[[], Split]]]:
     found["held"] = SMALL | {"method": "lorae", "penalty_every": 5}, images
     found["coupled"] = SMALL | {"method": "ae", "penalties": {"batch_spread": 0.1}}, images
     found["smooth"] = SMALL | {"method": "rae-sn", "penalties": {"decoder_gradient": 1e-3}}, images
+    found["pieces"] = SMALL | {"method": "vae", "accumulate": 2, "penalties": {"decoder_gradient": 1e-3}}, images
     found["weighted"] = SMALL | {"method": "lorae+", "network": "mlp"}, plane
     found["missing"] = SMALL | {"method": "lorae", "network": "mlp"}, lambda: plane(missing=True)
     found["summed"] = SMALL | {"method": "vae", "network": "mlp", "reconstruction": "sum"}, lambda: plane(missing=True)
     found["search"] = SMALL | {"method": "lorae+", "network": "mlp", "rank": "auto", "epochs": 40, "lr": 1e-2}, points
+    found["path"] = SMALL | {"method": "lorae+", "network": "mlp", "penalty_path": (1e-3, 1e-1, 3)}, points
     found["stalled"] = SMALL | {"method": "ae", "network": "mlp", "epochs": "auto", "patience": 2}, points
     return found
 
@@ -85,9 +87,10 @@ def train(name: str, processes: Processes = ALONE, accumulate: int = 1) -> dict[
     given, items = trainings()[name]
     split = items()
     kind = "images" if split.inputs.ndim == 4 else "vectors"
-    aside = split.inputs[:20] if given.get("rank") == "auto" or given["epochs"] == "auto" else None
+    aside = split.inputs[:20] if given.keys() & {"rank", "penalty_path"} or given["epochs"] == "auto" else None
     dataset = Dataset(ARRAY, split, Split(split.inputs[:30]), "array", "", aside=aside)
-    chosen = Settings(device="cpu", precision="float32", data=ARRAY, accumulate=accumulate, log_every=10, **given)
+    given = {"accumulate": accumulate} | given
+    chosen = Settings(device="cpu", precision="float32", data=ARRAY, log_every=10, **given)
     settings = resolve(chosen, kind, dataset.shape)
     run = InMemoryRun(settings, 1)
     trainer = Trainer(run, dataset, quiet=True, processes=processes)

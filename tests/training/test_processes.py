@@ -85,8 +85,10 @@ def assert_same_training(name, one, other):
             torch.testing.assert_close(other["weights"][key], value, atol=1e-5, rtol=0, msg=f"{key}: {{}}".format)
     (found, stopped), (other_found, other_stopped) = one["decided"], other["decided"]
     if found is not None:
-        assert [point["rank"] for point in found["tried"]] == [point["rank"] for point in other_found["tried"]]
-        assert found["rank"] == other_found["rank"]
+        for name in found.keys() & {"tried", "points"}:
+            assert [point["rank"] for point in found[name]] == [point["rank"] for point in other_found[name]]
+        for name in found.keys() & {"rank", "knee"}:
+            assert found[name] == other_found[name]
     if stopped is not None:
         assert stopped | {"loss": None} == other_stopped | {"loss": None}
 

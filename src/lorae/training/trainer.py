@@ -337,10 +337,12 @@ class Trainer:
 
     def _out_of_memory(self, items: int) -> LoraeError:
         name, value = ("batch_size", f"{items // 2}") if items > 1 else ("width", f"{self.settings.width / 2:g}")
+        parts = 2 * self.settings.accumulate
         return LoraeError(
-            f"batch_size: got {items}, but a step needs more memory than the GPU has left; try {name}={value} in a new "
-            f"run, or device='cpu'; last good checkpoint: {self.run.last_checkpoint or 'none'}",
-            settings={name: value, "device": "cpu"},
+            f"batch_size: got {items}, but a step needs more memory than the GPU has left; try {name}={value} or "
+            f"accumulate={parts} (the same result) in a new run, or device='cpu'; "
+            f"last good checkpoint: {self.run.last_checkpoint or 'none'}",
+            settings={name: value, "accumulate": parts, "device": "cpu"},
         )
 
     def _title(self) -> str:
