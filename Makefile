@@ -71,6 +71,7 @@ bench: $(VENV)/installed-dev ## measure speed and memory, as ratios within one r
 	$(BIN)/python -m benchmarks.pca
 	$(BIN)/python -m benchmarks.alternatives
 	$(BIN)/python -m benchmarks.truncation
+	$(BIN)/python -m benchmarks.processes
 
 gpu: $(VENV)/installed-dev ## measure one GPU in eight minutes: ARGS="--mnist FOLDER --faces TAR"; --smoke without one
 	$(BIN)/python -m benchmarks.gpu $(ARGS)

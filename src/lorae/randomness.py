@@ -2,7 +2,7 @@
 
 import contextlib
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import torch
@@ -13,6 +13,9 @@ from torch.overrides import TorchFunctionMode
 
 class _Current(threading.local):
     generator: torch.Generator | None = None
+    everything: bool = False
+    # Rows of a batch of a size that tensors hold, while only these are computed here.
+    part: tuple[slice, int] | None = None
 
 
 _current = _Current()
@@ -25,27 +28,112 @@ def drawing_from(generator: torch.Generator, *, everything: bool = False) -> Ite
     With `everything` the functions of torch draw from it too, and create float32 tensors on the CPU, whatever torch's
     defaults are: for the initial weights of modules, and for code of other packages. It slows down small networks.
     """
-    before, _current.generator = _current.generator, generator
+    before = _current.generator, _current.everything
+    _current.generator, _current.everything = generator, everything
     try:
         with _OwnDefaults() if everything else contextlib.nullcontext():
             yield
     finally:
-        _current.generator = before
+        _current.generator, _current.everything = before
+
+
+@contextlib.contextmanager
+def drawing_part(rows: slice, n: int) -> Iterator[None]:
+    """Draw inside the block for a whole batch of n items, and return the numbers of some rows, which are at hand.
+
+    A batch that several processes compute then has the numbers of one that a single process computes, and leaves the
+    generator in the same state. The first axis of what is drawn is that of the items.
+    """
+    before, _current.part = _current.part, (rows, n)
+    try:
+        yield
+    finally:
+        _current.part = before
+
+
+class Replay:
+    """Blocks that draw the same numbers, from the state in which the generator is now; `end` goes on from there.
+
+    For a computation that is taken in pieces, or anew in the backward pass.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._start = self._end = self._state()
+
+    @contextlib.contextmanager
+    def again(self) -> Iterator[None]:
+        """Draw from the first state inside the block; the generator has its own one afterwards."""
+        before = self._state()
+        self._set(self._start)
+        try:
+            yield
+        finally:
+            self._end = self._state()
+            self._set(before)
+
+    def end(self) -> None:
+        """Go on after the numbers of a block."""
+        self._set(self._end)
+
+    def _state(self) -> Tensor:
+        generator = _generator_for(self._device)
+        if generator is not None:
+            return generator.get_state()
+        return torch.cuda.get_rng_state() if self._device.type == "cuda" else torch.get_rng_state()
+
+    def _set(self, state: Tensor) -> None:
+        generator = _generator_for(self._device)
+        if generator is not None:
+            generator.set_state(state)
+        elif self._device.type == "cuda":
+            torch.cuda.set_rng_state(state)
+        else:
+            torch.set_rng_state(state)
+
+
+@contextlib.contextmanager
+def drawing_apart(seed: int, device: torch.device) -> Iterator[None]:
+    """Draw from a seed inside the block, as networks of users may draw any number; the generator stays as it is."""
+    before = torch.cuda.get_rng_state() if device.type == "cuda" else None
+    try:
+        if before is not None:
+            torch.cuda.manual_seed(seed)
+        with drawing_from(torch.Generator("cpu").manual_seed(seed), everything=_current.everything):
+            yield
+    finally:
+        if before is not None:
+            torch.cuda.set_rng_state(before)
 
 
 def randn_like(x: Tensor) -> Tensor:
     """Return standard normal numbers in the shape, dtype, layout and device of a tensor."""
+    if _current.part is not None:
+        rows, n = _current.part
+        whole = torch.empty((n, *x.shape[1:]), dtype=x.dtype, device=x.device, memory_format=_layout(x))
+        return whole.normal_(generator=_generator_for(x.device))[rows]
     return torch.empty_like(x).normal_(generator=_generator_for(x.device))
 
 
-def normal(*shape: int, device: torch.device) -> Tensor:
+def _layout(x: Tensor) -> torch.memory_format:
+    last = x.ndim == 4 and not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
+    return torch.channels_last if last else torch.contiguous_format
+
+
+def normal(n: int, *shape: int, device: torch.device) -> Tensor:
     """Return standard normal numbers, float32."""
-    return torch.randn(*shape, dtype=torch.float32, device=device, generator=_generator_for(device))
+    return _drawn(torch.randn, n, *shape, device=device)
 
 
-def uniform(*shape: int, device: torch.device) -> Tensor:
+def uniform(n: int, *shape: int, device: torch.device) -> Tensor:
     """Return uniform numbers in [0, 1), float32."""
-    return torch.rand(*shape, dtype=torch.float32, device=device, generator=_generator_for(device))
+    return _drawn(torch.rand, n, *shape, device=device)
+
+
+def _drawn(function: Callable[..., Tensor], n: int, *shape: int, device: torch.device) -> Tensor:
+    rows, n = (slice(None), n) if _current.part is None else _current.part
+    drawn = function(n, *shape, dtype=torch.float32, device=device, generator=_generator_for(device))
+    return drawn if _current.part is None else drawn[rows]
 
 
 def _generator_for(device: torch.device) -> torch.Generator | None:

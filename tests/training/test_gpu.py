@@ -1,5 +1,8 @@
 """Behavior that needs a GPU (`pytest -m gpu`); skipped elsewhere."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -99,6 +102,18 @@ def test_a_run_that_was_interrupted_resumes_to_the_same_weights(method, image_fi
     train_until(12, image_file, out=tmp_path / "broken", **options)
     resumed = lorae.resume(tmp_path / "broken", quiet=True)
     assert_close(*(lorae.load(run).state_dict() for run in (whole, resumed)))
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
+@pytest.mark.parametrize("method", ["lorae", "lorae+", "vae", "wae-gan", "ls-gan"])
+def test_two_gpus_train_what_one_does(method, image_file, tmp_path):
+    options = ["--method", method, "--latent-dim", "8", "--width", "0.125", "--batch-size", "17", "--epochs", "3"]
+    options += ["--precision", "float32", "--capture", "off", "--network", "mnist"]
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    for name, words in (("one", []), ("two", launcher)):
+        command = [sys.executable, *words, "-m", "lorae", "train", image_file, *options, "--out", tmp_path / name]
+        subprocess.run(list(map(str, command)), check=True, timeout=300)
+    assert_close(*(lorae.load(tmp_path / name).state_dict() for name in ("one", "two")))
 
 
 def test_a_checkpoint_of_a_gpu_is_read_on_a_cpu_and_back(image_file, images, tmp_path):

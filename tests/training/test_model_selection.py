@@ -15,9 +15,9 @@ from lorae.models.autoencoder import Autoencoder, ModelSpec
 from lorae.models.linear_path import continued_as_pca, refit_linear_path, set_linear_path
 from lorae.training.best_weights import PATIENCE, BestWeights
 from lorae.training.candidates import STRENGTHS, Judgment
+from lorae.training.epoch_order import epoch_order
 from lorae.training.judging import FEW, FEWEST
 from lorae.training.model_selection import ModelSelection
-from lorae.training.trainer import epoch_order
 
 NOISES = (0.1, 0.0)
 

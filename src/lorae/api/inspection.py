@@ -20,6 +20,7 @@ from lorae.config.evaluation_settings import EvaluationSettings
 from lorae.errors import LoraeError, LoraeWarning, MissingDataError, shell_command
 from lorae.runs.run import Run
 from lorae.system.faults import tolerated
+from lorae.system.processes import session
 from lorae.system.signals import Interrupted
 from lorae.validation import interval, optional, real, whole
 
@@ -176,7 +177,11 @@ def evaluate(
     run = as_run(run)
     asked = EvaluationSettings.from_values(settings, origin_of_argument)
     names = [name.strip() for name in only.split(",")] if isinstance(only, str) else only
-    measure(run, run.load_model(), dataset_of(run, data), asked, only=names, quiet=quiet)
+    with session(asked.device) as processes:
+        dataset = dataset_of(run, data)
+        measure(run, run.load_model(), dataset, asked, only=names, quiet=quiet, processes=processes)
+        if not processes.first:
+            return {}
     try:
         report(run)
     except KeyboardInterrupt:

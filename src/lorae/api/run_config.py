@@ -17,6 +17,7 @@ from lorae.runs.run import Run
 from lorae.runs.schema import SCHEMA, Config, Data, upgrade
 from lorae.system.faults import reason_of
 from lorae.system.files import read_file
+from lorae.system.processes import restarted
 from lorae.system.records import read_record_file
 
 if TYPE_CHECKING:
@@ -76,6 +77,14 @@ def choose_out(settings: Settings, out: str | Path | None) -> Path:
     path = _default_out(settings) if out is None else Path(out)
     refuse_out(path, settings.data)
     return path
+
+
+def begun_before_restart(planned: Settings, out: str | Path | None) -> Path | None:
+    """Return the folder of the same training if `torchrun` has started it again, after a process had failed."""
+    path = _default_out(planned) if out is None else Path(out)
+    if not restarted() or not (path / "config.json").exists():
+        return None
+    return path if Run(path).settings == planned else None
 
 
 def refuse_out(path: Path, settings_data: str) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lorae.api.extension import check_extension, extend
 from lorae.api.finishing import finish, finish_points
 from lorae.api.loading import (
     absolute_path,
@@ -19,7 +20,7 @@ from lorae.api.loading import (
     origin_of_argument,
     own_networks,
 )
-from lorae.api.run_config import choose_out, config_document, merge_settings, read_config
+from lorae.api.run_config import begun_before_restart, choose_out, config_document, merge_settings, read_config
 from lorae.api.truncation import continue_truncation
 from lorae.config.resolution import resolve, with_epochs
 from lorae.config.settings import ARRAY, RANK_GOALS, Settings, use_current_names
@@ -27,8 +28,8 @@ from lorae.documentation import RANK_CHOICE, see
 from lorae.errors import LoraeError, LoraeWarning, shell_command
 from lorae.runs.run import Run
 from lorae.runs.schema import Config
+from lorae.system.processes import Processes, session
 from lorae.system.signals import Interrupted
-from lorae.validation import whole
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -95,12 +96,25 @@ def train(
     from lorae.training.builders import build
 
     networks = own_networks(encoder, decoder, settings)
-    planned, dataset, explicit = _plan(data, config, settings)
-    calls = _callbacks(planned, callbacks)
-    path = choose_out(planned, out)
-    objective = build(planned, dataset, networks)
-    run = Run.create(path, config_document(planned, dataset, explicit, path, objective), networks)
-    return _fit(run, dataset, quiet, calls, objective)
+    with session(settings.get("device", "auto")) as processes:
+        planned, dataset, explicit = _plan(data, config, settings)
+        processes.refuse_differences("settings", planned.to_json())
+        processes.refuse_differences("data", dataset.fingerprint)
+        calls = _callbacks(planned, callbacks, processes)
+
+        def begin() -> Path:
+            begun = begun_before_restart(planned, out)
+            if begun is not None:
+                return begun
+            path = choose_out(planned, out)
+            Run.create(path, config_document(planned, dataset, explicit, path, objective), networks)
+            return path
+
+        objective = build(planned, dataset, networks)
+        run = Run.opened(processes.from_first(begin), networks)
+        if processes.from_first(lambda: run.finished):  # by processes that were started again
+            return run
+        return _fit(run, dataset, quiet, calls, processes, objective)
 
 
 def plan(
@@ -185,54 +199,35 @@ def resume(
     >>> resume("runs/demo").finished   # doctest: +SKIP
     True
     """
+    opened = as_run(run)
+    with session(opened.settings.device) as processes:
+        return _resume(opened, data, epochs, quiet, callbacks, processes)
+
+
+def _resume(
+    run: Run,
+    data: "str | Path | NDArray[Any] | None",
+    epochs: int | None,
+    quiet: bool,
+    callbacks: "Sequence[object]",
+    processes: Processes,
+) -> Run:
+    """Continue a run in all of the processes."""
     from lorae.system.hardware import choose_device
 
-    run = as_run(run)
-    extended = _check_extension(run, epochs)
-    if run.finished and extended is None:
+    extended = check_extension(run, epochs)
+    if processes.from_first(lambda: run.finished) and extended is None:
         return run
     if "truncated" in run.config:
-        return continue_truncation(run, data)
+        return continue_truncation(run, data) if processes.first else run
     choose_device(run.settings.device, str(run.path / "config.json"))
-    calls = _callbacks(run.settings, callbacks)
+    calls = _callbacks(run.settings, callbacks, processes)
     dataset = dataset_of(run, data)
+    processes.refuse_differences("data", dataset.fingerprint)
     if extended is not None:
-        _extend(run, extended, dataset)
-    return _fit(run, dataset, quiet, calls)
-
-
-def _check_extension(run: Run, epochs: Any) -> int | None:
-    """Return the number of epochs to which a run is extended, if it is; LoraeError where that cannot be."""
-    if epochs is None:
-        return None
-    wanted: int = whole(1).check("epochs", epochs, origin_of_argument("epochs"))
-    before, name = run.settings.epochs, str(run.path)
-    if wanted == before:
-        return None
-    reason = None
-    if not run.finished:
-        reason = f"is not finished; continue it first with `{shell_command('resume', run.path)}`"
-    elif run.settings.penalty_path is not None:
-        reason = "has a penalty path, whose points share the steps; train a new run"
-    elif not isinstance(before, int):
-        reason = "ended where its held-out loss had stopped falling; train a new run with a number or more patience"
-    elif wanted < before:
-        reason = f"has {before}, expected more"
-    elif run.last_checkpoint is None:
-        reason = "has no checkpoint to continue from (it may be a truncation); train a new run"
-    if reason is not None:
-        raise LoraeError(f"epochs: got {wanted}, but run {name!r} {reason}", argument="epochs")
-    return wanted
-
-
-def _extend(run: Run, epochs: int, dataset: "Dataset") -> None:
-    """Extend a finished run; raise LoraeError before anything changes if its checkpoint does not allow it."""
-    from lorae.training.checkpointing import check_fingerprint
-
-    state = run.load_checkpoint()
-    assert state is not None
-    check_fingerprint(state, dataset, run)
-    run.extend(epochs)
+        processes.from_first(lambda: extend(run, extended, dataset))
+        run = run if processes.first else Run.opened(run.path, run.networks)
+    return _fit(run, dataset, quiet, calls, processes)
 
 
 def _plan(
@@ -277,25 +272,38 @@ def _plan(
     return settings.with_machine(device, precision), dataset, explicit
 
 
-def _callbacks(settings: Settings, callbacks: "Sequence[object]") -> "Callbacks":
-    """Return the callbacks of a call and the trackers of the settings; LoraeError for one that is missing."""
+def _callbacks(settings: Settings, callbacks: "Sequence[object]", processes: Processes) -> "Callbacks":
+    """Return the callbacks of a call and the trackers of the settings; LoraeError for one that is missing.
+
+    Of several processes the first one calls them.
+    """
     from lorae.training.callbacks import Callbacks
     from lorae.training.trackers import new_tracker
 
+    if not processes.first:
+        return Callbacks()
     return Callbacks([*callbacks, *(new_tracker(name) for name in settings.track or ())])
 
 
 def _fit(
-    run: Run, dataset: "Dataset", quiet: bool, callbacks: "Callbacks", objective: "Objective | None" = None
+    run: Run,
+    dataset: "Dataset",
+    quiet: bool,
+    callbacks: "Callbacks",
+    processes: Processes,
+    objective: "Objective | None" = None,
 ) -> Run:
+    """Train a run; of several processes the first one measures and finishes it, and the others wait for that."""
     from lorae.evaluation.figures import explained_warning
     from lorae.training.pca_floor import with_pca_floor
     from lorae.training.schedule_factory import unmet_target
     from lorae.training.trainer import Trainer
 
     with _resumable(run):
-        trainer = Trainer(run, dataset, objective, callbacks=callbacks, quiet=quiet)
+        trainer = Trainer(run, dataset, objective, callbacks=callbacks, quiet=quiet, processes=processes)
         trained = trainer.fit()
+        if not processes.first:
+            return Run.opened(processes.from_first(lambda: run.path), run.networks)
         try:
             model, stopping = with_pca_floor(trainer, trained, quiet=quiet)
         except KeyboardInterrupt:  # of any part of it
@@ -309,6 +317,7 @@ def _fit(
                 finish_points(run, dataset)
 
         run = finish(run, model, dataset, finish_schedule)
+        processes.from_first(lambda: run.path)
         searched = "lower penalty, raise latent_dim, or set an easier goal"
         other = "or go on to larger penalties" if run.settings.penalty_path else searched
         died = trainer.context.death(trainer.step) if model is trained else None

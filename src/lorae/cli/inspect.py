@@ -48,6 +48,7 @@ def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     add_moved_data(explore)
 
     evaluate = add("evaluate", _evaluate, "measure a run, and write evaluation.json and the report", "run")
+    evaluate.set_defaults(joint=True)
     only = evaluate.add_argument(
         "--only",
         metavar="NAMES",

@@ -14,6 +14,7 @@ from lorae.cli.examples import EXAMPLES, FIRST_STEPS, described
 from lorae.cli.output import Output, accept_all_characters, flush, one_line, show
 from lorae.errors import LoraeError, LoraeWarning, as_flags
 from lorae.system.faults import is_out_of_memory, reason_of
+from lorae.system.processes import is_first, is_reported
 from lorae.system.signals import raised_as_exceptions
 
 TRUST = "import the file in RUN/network, for a run with networks of your own; it can do anything that you can"
@@ -44,9 +45,12 @@ def _run(words: list[str], signaled: Callable[[], int | None]) -> int:
             if options.command is None:
                 parser.print_help()
                 return 0
-            show(options.command(options), as_json=options.json)
+            if options.joint or is_first():
+                output = options.command(options)
+                if is_first():
+                    show(output, as_json=options.json)
     except KeyboardInterrupt as interrupt:
-        return _interrupted(str(interrupt), signaled())
+        return _interrupted(str(interrupt), signaled() or getattr(interrupt, "number", None))
     except Exception as error:
         if signaled():  # an import that was interrupted raises its own error, which may be one of any kind by now
             return _interrupted("", signaled())
@@ -67,14 +71,16 @@ def _failed(error: Exception) -> int:
         reason = f"not enough memory: {reason_of(error)}; use fewer or smaller items, or a smaller model"
     else:
         raise error
-    print(f"lorae: {one_line(reason)}", file=sys.stderr)
+    if not is_reported(error):
+        print(f"lorae: {one_line(reason)}", file=sys.stderr)
     return 2
 
 
 def _interrupted(what: str, number: int | None) -> int:
     """Say what is stored after an interrupt, and return the exit code of its signal."""
     what = one_line(what) or "before anything was stored; run the command again"
-    print(f"lorae: interrupted {what}", file=sys.stderr)
+    if is_first():
+        print(f"lorae: interrupted {what}", file=sys.stderr)
     return 128 + (number or signal.SIGINT)
 
 
@@ -85,6 +91,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"lorae {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", parser_class=Parser)
     parser.set_defaults(command=None)
+    # Of several processes that torchrun has started, all take part in a joint command, and one runs any other.
 
     def add(
         name: str,
@@ -101,7 +108,7 @@ def build_parser() -> argparse.ArgumentParser:
             usage=usage,
             allow_abbrev=False,
         )
-        sub.set_defaults(command=command)
+        sub.set_defaults(command=command, joint=False)
         sub.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
         if takes == "run":
             sub.add_argument("--trust-code", action="store_true", help=TRUST)

@@ -31,6 +31,7 @@ def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
         "train a method on data into a new run folder",
         usage="lorae train DATA [--out RUN] [--SETTING VALUE ...]",
     )
+    train.set_defaults(joint=True)
     suggest(train.add_argument("data", metavar="DATA", help=MEANING_OF_DATA), DATASETS)
     add_settings(train, COMMON, title="settings that most trainings need")
     run = train.add_argument_group("run")
@@ -44,6 +45,7 @@ def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     add_settings(train, parts, title="weights of penalties, options of bottlenecks")
 
     resume = add("resume", _resume, "continue an interrupted run from its last checkpoint", "run")
+    resume.set_defaults(joint=True)
     add_moved_data(resume)
     resume.add_argument("--epochs", metavar="EPOCHS", help="epochs in all, to extend a finished run")
 

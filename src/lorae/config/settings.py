@@ -133,7 +133,15 @@ class Settings(DataSettings):
         "with epochs auto: epochs without a smaller held-out loss after which training stops; by default a tenth of "
         "the default number of epochs",
     )
-    batch_size: int = setting(32, rules.whole(1), "items in a step; 32 as in the paper")
+    batch_size: int = setting(
+        32, rules.whole(1), "items in a step, of all processes together with several; 32 as in the paper"
+    )
+    accumulate: int = setting(
+        1,
+        rules.whole(1),
+        "parts in which a batch is computed, one after the other: less memory and the same result, in about a third "
+        "more time; 1 since batches are small by default",
+    )
     lr: float | None = setting(
         None, rules.real(0.0, exclusive=True), "learning rate of Adam; by default the paper's 1e-3, and 2e-4 for GANs"
     )

@@ -16,6 +16,7 @@ from lorae.config.evaluation_settings import EvaluationSettings
 from lorae.data import Dataset, Split
 from lorae.errors import DivergedError, LoraeError
 from lorae.evaluation.classification import TrainingCheckpoints
+from lorae.evaluation.shared_work import Advance, SharedWork
 from lorae.features import FeatureExtractor, build_extractor
 from lorae.models.autoencoder import Autoencoder
 from lorae.plotting.images import as_items
@@ -23,9 +24,7 @@ from lorae.runs.run import Run
 from lorae.samplers import SAMPLERS, Density, fit_density, standard_normal
 from lorae.system.faults import tolerated
 from lorae.system.hardware import set_memory_format
-
-# Number of items generated and compared at a time.
-CHUNK = 1000
+from lorae.system.processes import ALONE, Processes
 
 # Number of generated items kept for the figure.
 PICTURED = 64
@@ -46,6 +45,7 @@ class EvaluationContext:
     dataset: Dataset
     settings: EvaluationSettings
     bar: Progress
+    processes: Processes = ALONE
     trainings: TrainingCheckpoints = field(default_factory=lambda: TrainingCheckpoints(None))
     pictured: dict[str, Items] = field(default_factory=dict)
     _kept: dict[tuple[Any, ...], Features] = field(default_factory=dict)
@@ -65,13 +65,9 @@ class EvaluationContext:
         """Return latents of the `train` or `test` split, float32 (n, latent_dim), or the encoder's outputs before M."""
         key = ("latents", split, before_matrix)
         if key not in self._kept:
-            encode = self.model.encoder_outputs if before_matrix else self.model.encode
-            inputs, parts = self.split(split).inputs, []
+            name, inputs = "encoder outputs" if before_matrix else "latents", self.split(split).inputs
             with self.progress(f"encode {split} items", len(inputs)) as advance:
-                for items in _chunks(inputs):
-                    parts.append(encode(items))
-                    advance(len(items))
-            self._kept[key] = np.concatenate(parts)
+                self._kept[key] = self.work.rows(name, inputs, advance)
         return self._kept[key]
 
     def density(self, sampler: str) -> Density:
@@ -105,7 +101,7 @@ class EvaluationContext:
     def reconstructed(self) -> Features:
         """Features of the reconstructions of the reference split."""
         items = self.split(self.settings.reference).inputs
-        return self._features_of(items, "reconstructions", change=self.model.reconstruct)
+        return self._features_of(items, "reconstructions", change="reconstructed")
 
     def generated(self, sampler: str, draw: int) -> Features:
         """Return features of `n` generated items, float32 (n, d); the first items are kept in `pictured`."""
@@ -117,26 +113,46 @@ class EvaluationContext:
 
     def decoded(self, latents: NDArray[Any], title: str, keep_as: str | None = None) -> Features:
         """Return features of decoded latents (n, latent_dim), float32 (n, d); `pictured[keep_as]` has the first."""
-        return self._features_of(latents, title, keep_as, change=self.model.decode)
+        return self._features_of(latents, title, keep_as, change="decoded")
 
     def split(self, name: str) -> Split:
         """Return the `train` or `test` split."""
         return self.dataset.test if name == "test" else self.dataset.train
 
-    def _features_of(
-        self, inputs: Items, title: str, keep_as: str | None = None, change: Callable[[Items], Items] | None = None
-    ) -> Features:
-        """Return features of items, or of the items that `change` makes of the inputs."""
-        features = []
+    def errors(self) -> NDArray[np.float64]:
+        """Return the mean squared error of each item of the test split (n,)."""
+        inputs = self.dataset.test.inputs
+        with self.progress("errors of test items", len(inputs)) as advance:
+            return self.work.rows("errors", inputs, advance)
+
+    @cached_property
+    def work(self) -> SharedWork:
+        """What all processes compute for this evaluation."""
+        model = self.model
+        functions = {
+            "latents": _at_once(model.encode),
+            "encoder outputs": _at_once(model.encoder_outputs),
+            "errors": _at_once(model.squared_errors),
+            "given": self._features_of_items,
+            "reconstructed": lambda x, advance: self._features_of_items(self._made(model.reconstruct(x)), advance),
+            "decoded": lambda z, advance: self._features_of_items(self._made(model.decode(z)), advance),
+        }
+        known = {name: self.split(name).inputs for name in ("train", "test")}
+        return SharedWork(functions, known, self.processes)
+
+    def _features_of(self, inputs: Items, title: str, keep_as: str | None = None, change: str = "given") -> Features:
+        """Return features of items, or of the items that `change` makes of the inputs, see `work`."""
+        if keep_as is not None and keep_as not in self.pictured:
+            self.pictured[keep_as] = self._made(self.model.decode(inputs[:PICTURED]))
         with self.progress(title, len(inputs)) as advance:
-            for given in _chunks(inputs):
-                part = (
-                    given if change is None else as_items(_finite(change(given)), images=self.dataset.kind == "images")
-                )
-                if keep_as is not None and keep_as not in self.pictured:
-                    self.pictured[keep_as] = part[:PICTURED]
-                features.append(self.extractor(self._comparable(part), device=self.settings.device, advance=advance))
-        return np.concatenate(features)
+            return self.work.rows(change, inputs, advance)
+
+    def _made(self, items: Items) -> Items:
+        """Return items that a model has made, as items of the data are."""
+        return as_items(_finite(items), images=self.dataset.kind == "images")
+
+    def _features_of_items(self, items: Items, advance: Advance) -> Features:
+        return self.extractor(self._comparable(items), device=self.settings.device, advance=advance)
 
     def _comparable(self, items: Items) -> Items:
         """Return vectors with standardized columns, so that no unit outweighs the others; images are unchanged."""
@@ -196,9 +212,15 @@ def _finite(made: Items) -> Items:
     return made
 
 
-def _chunks(items: Items) -> Iterator[Items]:
-    for start in range(0, len(items), CHUNK):
-        yield items[start : start + CHUNK]
+def _at_once(function: Callable[[Items], Items]) -> Callable[[Items, Advance], Items]:
+    """Return a function of items that says at its end how many are done."""
+
+    def of_items(items: Items, advance: Advance) -> Items:
+        result = function(items)
+        advance(len(items))
+        return result
+
+    return of_items
 
 
 def on_device(model: Autoencoder, device: str) -> Autoencoder:

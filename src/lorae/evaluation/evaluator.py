@@ -34,6 +34,7 @@ from lorae.samplers import standard_normal
 from lorae.system.faults import tolerated
 from lorae.system.files import CannotWriteError
 from lorae.system.hardware import choose_device, keep_freed_memory
+from lorae.system.processes import ALONE, Processes
 from lorae.system.progress import progress_bar
 from lorae.system.signals import Interrupted
 
@@ -111,10 +112,12 @@ def evaluate(
     only: Iterable[str] | None = None,
     figures: bool = True,
     quiet: bool = False,
+    processes: Processes = ALONE,
 ) -> dict[str, Any]:
     """Measure a trained model, write each result to `evaluation.json` as soon as it is known, and draw samples.
 
     only: names of measures; None takes all that the data allow, except for the slow ones
+    processes: the first one measures, and the others compute features, latents and errors with it and return nothing
     """
     names, skipped = select_measures(only, dataset, run.settings.method)
     chosen_features = settings.features
@@ -124,7 +127,10 @@ def evaluate(
     results: dict[str, Any] = {}
     with progress_bar(quiet) as bar:
         task = bar.add_task("evaluate", total=len(names), note="")
-        context = EvaluationContext(run, on_device(model, settings.device), dataset, settings, bar)
+        context = EvaluationContext(run, on_device(model, settings.device), dataset, settings, bar, processes)
+        if not processes.first:
+            context.work.serve()
+            return {}
         if any(MEASURES[name].needs_features for name in names):
             try:
                 _ = context.extractor  # report missing weights before minutes of measuring
@@ -155,6 +161,7 @@ def evaluate(
                         run.figure_data.write(figure_data_of_training(context.model, dataset, outputs))
             except KeyboardInterrupt:
                 raise Interrupted(f"while drawing; stored: {', '.join(results) or 'nothing'}") from None
+        context.work.end()
     entry = _skipped_entry(run, results, skipped)
     if entry["skipped"] != run.evaluation().get("skipped"):
         _stored(run, entry, "skipped: the reasons are not stored")

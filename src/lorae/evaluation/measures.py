@@ -46,7 +46,7 @@ class Measure:
 
 def reconstruction(context: EvaluationContext) -> Result:
     """Return the mean squared error on the test split."""
-    return measure_reconstruction(context.model, context.dataset)
+    return measure_reconstruction(context.model, context.dataset, context.errors())
 
 
 def rank(context: EvaluationContext) -> Result:

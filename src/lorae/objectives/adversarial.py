@@ -62,17 +62,17 @@ class WAEGANObjective(Objective):
         """Return the loss of the autoencoder."""
         output = super().compute_loss(x, targets)
         self._latents = output.latents.detach()
-        generator = {"generator": self.losses.generator(self._score(output.latents))}
+        generator = {"generator": self.parts.of_items(self.losses.generator(self._score(output.latents)))}
         return LossOutput(output.loss + self.total(generator), output.terms | generator, output.latents)
 
     def _compute_adversary_loss(self, x: Tensor) -> LossOutput:  # noqa: ARG002 - the latents of this batch are at hand
         scores = self._score(self._latents), self._score(randn_like(self._latents))
-        terms = {"discriminator": self.losses.false(scores[0]) + self.losses.real(scores[1])}
+        terms = {"discriminator": self.parts.of_items(self.losses.false(scores[0]) + self.losses.real(scores[1]))}
         return LossOutput(self.total(terms), terms, self._latents)
 
     def _score(self, latents: Tensor) -> Tensor:
-        scores: Tensor = self.modules["adversary"](latents)
-        return scores[:, 0]
+        """Return the scores of the latents of this process, of those of the whole batch."""
+        return self.parts.apply(self.modules["adversary"], self.parts.own(latents))[:, 0]
 
 
 class GANObjective(Objective):
@@ -98,27 +98,29 @@ class GANObjective(Objective):
         """Return the loss of the generator."""
         z = self._draw(x)
         with self.autocast(x):
-            scores = self._score(self.model.decoder(z))
-        terms = {"generator": self.losses.generator(scores)}
+            scores = self._score(self.parts.apply(self.model.decoder, z))
+        terms = {"generator": self.parts.of_items(self.losses.generator(scores))}
         return LossOutput(self.total(terms), terms, z)
 
     def _compute_adversary_loss(self, x: Tensor) -> LossOutput:
         z = self._draw(x)
         with self.autocast(x):
             with torch.no_grad():
-                generated = self.model.decoder(z)
-            terms = {"discriminator": self.losses.real(self._score(x)) + self.losses.false(self._score(generated))}
+                generated = self.parts.apply(self.model.decoder, z)
+            loss = self.losses.real(self._score(x)) + self.losses.false(self._score(generated))
+            terms = {"discriminator": self.parts.of_items(loss)}
         return LossOutput(self.total(terms), terms, z)
 
     def _draw(self, x: Tensor) -> Tensor:
-        return normal(len(x), self.model.spec.latent_dim, device=x.device)
+        with self.parts.drawing():
+            return normal(len(x), self.model.spec.latent_dim, device=x.device)
 
     def _score(self, items: Tensor) -> Tensor:
         # Noise on its inputs keeps the discriminator from saturating (arXiv:1701.04862): not needed by ns-gan and
         # ls-gan, but without noise the minimax generator has no gradient after a hundred steps.
-        noisy = items + self.noise * randn_like(items) if self.noise > 0 else items
-        scores: Tensor = self.modules["discriminator"](noisy)
-        return scores[:, 0].float()
+        with self.parts.drawing():
+            noisy = items + self.noise * randn_like(items) if self.noise > 0 else items
+        return self.parts.apply(self.modules["discriminator"], noisy)[:, 0].float()
 
 
 def build_adversarial_objective(

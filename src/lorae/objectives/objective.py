@@ -10,16 +10,20 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy
 
-from lorae.models.autoencoder import Autoencoder
+from lorae.models.autoencoder import Autoencoder, Forward
 from lorae.objectives.concurrent_penalty import ConcurrentPenalty
 from lorae.objectives.linearized_penalty import LinearizedPenalty
+from lorae.objectives.parts import Parts
 from lorae.penalties import get_penalty, matrix_function, matrix_penalties, penalty_function
 from lorae.penalties._context import PenaltyContext, penalized_matrix
 from lorae.randomness import drawing_from, randn_like
 
 
 class LossOutput(NamedTuple):
-    """Loss of an optimizer target on a batch, its unweighted terms, and the latents; not detached."""
+    """Loss of an optimizer target on a batch, its unweighted terms, and the latents; not detached.
+
+    With several processes, loss and terms are the part of this process in them, which the others' parts are added to.
+    """
 
     loss: Tensor
     terms: dict[str, Tensor]
@@ -64,6 +68,7 @@ class Objective:
         self.proximal_norm = torch.zeros_like(self.penalty_scale)
         # Adversaries and linearized penalties, for checkpoints.
         self.modules = nn.ModuleDict()
+        self.parts = Parts()
         self._concurrent: ConcurrentPenalty | None = None
         self._linearized: dict[str, LinearizedPenalty] = {}
         if self.penalty_every > 1:
@@ -72,6 +77,11 @@ class Objective:
             self._linearized = {name: LinearizedPenalty(matrix_function(name), M) for name in names}
             # This name is part of checkpoints.
             self.modules["held_penalties"] = nn.ModuleDict(self._linearized)
+
+    def split(self, parts: Parts) -> None:
+        """Compute batches in parts from now on; LoraeError for networks that do not allow it."""
+        parts.check(self.model, self.modules)
+        self.parts = parts
 
     def targets(self) -> list[OptimizerTarget]:
         """Return the targets that take a step on every batch, in turn."""
@@ -112,15 +122,17 @@ class Objective:
         return self.compute_loss(x)
 
     def compute_loss(self, x: Tensor, targets: Tensor | None = None) -> LossOutput:
-        """Return loss, terms and latents of a scaled batch.
+        """Return loss, terms and latents of a scaled batch, of which `parts` may leave some rows to this process.
 
         targets: scaled, compared with reconstructions in place of x; entries of NaN are left out of the mean.
         """
-        noisy = x + self.noise * randn_like(x) if self.noise > 0 else x
+        with self.parts.drawing():
+            noisy = x + self.noise * randn_like(x) if self.noise > 0 else x
         with self.autocast(x):
-            result = self.model(noisy)
+            result = self.model(noisy) if self.parts.trivial else self._forward(noisy)
         x_hat = result.x_hat.float()
-        terms = {"reconstruction": self._error(x_hat, x, targets)} | result.latent.terms
+        own = {name: self.parts.once(term) for name, term in result.latent.terms.items()}
+        terms = {"reconstruction": self._error(x_hat, x, targets)} | own
         context = PenaltyContext(
             self.model.encoder, self.model.decoder, self.model.bottleneck, x, result.h, result.latent.z, x_hat
         )
@@ -128,10 +140,18 @@ class Objective:
             if self._is_concurrent(name):
                 continue
             if self.proximal and name == "nuclear":
-                terms[name] = self.proximal_norm.clone()
+                terms[name] = self.parts.once(self.proximal_norm.clone())
+            elif name in self._linearized:
+                terms[name] = self.parts.once(self._linearized[name](context.matrix))
             else:
-                terms[name] = self._linearized[name](context.matrix) if name in self._linearized else penalty(context)
+                terms[name] = self.parts.penalty(penalty, context, by_items=get_penalty(name).by_items)
         return LossOutput(self.total(terms), terms, result.latent.z)
+
+    def _forward(self, x: Tensor) -> Forward:
+        """Return the pass of the rows of this process, with the latents of the whole batch."""
+        h = self.parts.whole(self.parts.apply(self.model.encoder, x))
+        latent = self.model.bottleneck(h)
+        return Forward(h, latent, self.parts.apply(self.model.decoder, self.parts.own(latent.z)))
 
     def held_out_loss(self, items: NDArray[Any], batch_size: int) -> float:
         """Return the mean loss of raw items that are not trained on; changes neither the model nor later draws.
@@ -144,14 +164,16 @@ class Objective:
         before = torch.cuda.get_rng_state() if device.type == "cuda" else None
         model.eval()
         model.bottleneck.train(bool(model.bottleneck.TERMS))
-        total = 0.0
+        total, parts = 0.0, self.parts
         with drawing_from(torch.Generator("cpu").manual_seed(0), everything=self.has_foreign_parts):
             if before is not None:
                 torch.cuda.manual_seed(0)
             for start in range(0, len(items), batch_size):
-                batch = torch.as_tensor(np.array(items[start : start + batch_size]), device=device)
-                output = self.compute_loss(model.scaling(batch))
+                batch = items[start : start + batch_size]
+                rows = torch.as_tensor(np.array(batch[parts.begin(len(batch))]), device=device)
+                output = self.compute_loss(model.scaling(rows))
                 total += float(output.loss.detach()) * len(batch)
+        total = float(parts.processes.summed(torch.tensor(total, dtype=torch.float64, device="cpu")))
         if before is not None:
             torch.cuda.set_rng_state(before)
         with torch.no_grad():
@@ -200,6 +222,7 @@ class Objective:
             error = (x_hat - x).square()
         if seen is not None:
             error = error * seen
-        if self.reconstruction == "mean":
-            return error.mean() if seen is None else error.sum() / seen.sum()
-        return error.sum() / len(x)
+            if self.reconstruction == "mean":
+                observed = self.parts.total(seen.sum())
+                return (error.sum() if self.parts.has_items else 0 * error.sum()) / observed
+        return self.parts.of_items(error.mean() if self.reconstruction == "mean" else error.sum() / len(x))

@@ -6,6 +6,8 @@ A penalty `name` is the file `penalties/name.py` with
 - `SOURCE`, the paper or book it comes from,
 - `EQUATION`, its formula in LaTeX, if the documentation is to show one,
 - `READS_BACK = True` where it waits for values from the GPU, which a CUDA graph cannot record,
+- `BY_ITEMS = True` where it is a mean over items that do not depend on each other: several processes then share its
+  computation, while any other penalty is given the whole batch in each of them,
 - `penalty(context)`, which takes a `PenaltyContext` and returns a scalar tensor, unweighted, with a gradient; or, for
   a penalty of M alone, `of_matrix(matrix)`, so that it can be linearized for some steps (`--penalty-every`).
 
@@ -48,6 +50,7 @@ class Penalty:
     source: str
     of_matrix: bool = False  # a function of M alone
     reads_back: bool = False  # waits for values from the GPU
+    by_items: bool = False  # a mean over items that do not depend on each other
     function: Callable[[Any], Any] | None = None  # None before its module is imported
     equation: str = ""  # LaTeX
 
@@ -63,6 +66,7 @@ def register_penalty(
     *,
     of_matrix: bool = False,
     reads_back: bool = False,
+    by_items: bool = False,
 ) -> None:
     """Add a penalty for this process, so that `penalties={name: weight}` trains with it.
 
@@ -79,6 +83,9 @@ def register_penalty(
         Whether it is a function of M alone, so that it can be linearized for some steps (`penalty_every`).
     reads_back : bool, default=False
         Whether it waits for values from the GPU, as `.item()` does, which a CUDA graph cannot record.
+    by_items : bool, default=False
+        Whether it is a mean over items that do not depend on each other, so that several processes can share it; its
+        random numbers must come from `lorae.randomness`.
 
     Raises
     ------
@@ -102,7 +109,8 @@ def register_penalty(
         raise LoraeError(f"register_penalty: got {name!r}, a name that is taken; expected another")
     if not name.isidentifier():
         raise LoraeError(f"register_penalty: got {name!r}, expected letters, digits and underscores")
-    _added[name] = Penalty(name, _summary(name, function), source, of_matrix, reads_back, function)
+    summary = _summary(name, function)
+    _added[name] = Penalty(name, summary, source, of_matrix, reads_back, by_items, function)
 
 
 def all_penalties() -> dict[str, Penalty]:
@@ -168,8 +176,9 @@ def _of_module(name: str, module: Any) -> Penalty:
             GROUP, name, "a module with a docstring, SOURCE = '...' and penalty(context) or of_matrix(matrix)"
         )
     (kind,) = kinds
-    reads_back = bool(getattr(module, "READS_BACK", False))
-    return Penalty(name, _summary(name, module), source, kind == "of_matrix", reads_back, getattr(module, kind))
+    reads_back, by_items = (bool(getattr(module, constant, False)) for constant in ("READS_BACK", "BY_ITEMS"))
+    summary, of_matrix = _summary(name, module), kind == "of_matrix"
+    return Penalty(name, summary, source, of_matrix, reads_back, by_items, getattr(module, kind))
 
 
 def _summary(name: str, documented: Any) -> str:
@@ -203,5 +212,6 @@ def _describe(name: str) -> Penalty:
         source,
         "of_matrix" in functions,
         bool(constants.get("READS_BACK", False)),
+        bool(constants.get("BY_ITEMS", False)),
         equation=str(constants.get("EQUATION", "")),
     )

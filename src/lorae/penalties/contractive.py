@@ -7,6 +7,7 @@ from lorae.penalties._context import PenaltyContext
 
 SOURCE = "Rifai et al., ICML 2011"
 EQUATION = r"\lVert \partial E / \partial x \rVert^2"
+BY_ITEMS = True
 
 
 def penalty(context: PenaltyContext) -> Tensor:

@@ -7,6 +7,7 @@ from lorae.penalties._context import PenaltyContext
 
 SOURCE = "Ghosh et al., ICLR 2020 (arXiv:1903.12436), RAE-GP"
 EQUATION = r"\lVert \partial D / \partial z \rVert^2"
+BY_ITEMS = True
 
 
 def penalty(context: PenaltyContext) -> Tensor:

@@ -9,7 +9,14 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupted(KeyboardInterrupt):
-    """Work was stopped by a signal; the message says what is stored and how to go on."""
+    """Work was stopped by a signal; the message says what is stored and how to go on.
+
+    number: the signal, if it is known
+    """
+
+    def __init__(self, message: str = "", number: int | None = None) -> None:
+        super().__init__(message)
+        self.number = number
 
 
 class Terminated(KeyboardInterrupt):

@@ -1,6 +1,7 @@
 """The state of a training that schedules read and change: rank, errors, snapshots, models at points of a path."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from lorae.models.observed import squared_errors
 from lorae.objectives.objective import Objective
 from lorae.optim.proximal_adam import ProximalAdam
 from lorae.runs.store import RunStore
+from lorae.system.processes import ALONE, Processes
 from lorae.training.judging import FOLDS, MOST_ASIDE, Folds
 
 # Items set aside to measure the errors that decide on a rank: a tenth, at most as many as give a mean to about 2%.
@@ -55,7 +57,10 @@ def set_aside(inputs: NDArray[Any], seed: int) -> tuple[NDArray[Any], NDArray[An
 
 @dataclass
 class ScheduleContext:
-    """Model, optimizers, some training items and the held-out items of one training, for its schedule."""
+    """Model, optimizers, some training items and the held-out items of one training, for its schedule.
+
+    Several processes get the same numbers, so that they take the same decisions.
+    """
 
     run: RunStore
     objective: Objective
@@ -64,6 +69,7 @@ class ScheduleContext:
     aside: NDArray[Any] | None
     aside_weights: NDArray[np.float64] | None = None
     aside_targets: NDArray[Any] | None = None
+    processes: Processes = ALONE
 
     def __post_init__(self) -> None:
         self.model = self.objective.model
@@ -73,12 +79,12 @@ class ScheduleContext:
     def rank(self) -> int:
         """Return the rank of M."""
         assert self.proximal is not None
-        return self.proximal.rank
+        return self.processes.from_first(lambda: self.proximal.rank)  # type: ignore[union-attr]
 
     def error(self) -> float:
         """Return the mean squared error on the held-out items."""
         assert self.aside is not None
-        errors = squared_errors(self.model, self.aside, self.aside_targets)
+        errors = self.processes.of_rows(partial(squared_errors, self.model), self.aside, self.aside_targets)
         return float(np.average(errors, weights=self.aside_weights))
 
     def held_out_loss(self) -> float:
@@ -89,11 +95,12 @@ class ScheduleContext:
     def variance(self) -> float:
         """Return the mean variance of an entry of the held-out items: the error of the best constant."""
         assert self.aside is not None
-        return self._variance(self.aside, self.aside_weights, self.aside_targets)
+        of_aside = self.aside, self.aside_weights, self.aside_targets
+        return self.processes.from_first(lambda: self._variance(*of_aside))
 
     def explained(self) -> float:
         """Return the share of the variance of some training items that the model explains."""
-        return self._explained_of(subsample_evenly(self.items, PROBED))
+        return self.processes.from_first(lambda: self._explained_of(subsample_evenly(self.items, PROBED)))
 
     def death(self, steps: int) -> str | None:
         """Return the message for a network whose outputs have saturated after `steps` steps, or None."""
@@ -115,6 +122,7 @@ class ScheduleContext:
         matrix = self.proximal.matrix
         with torch.no_grad():
             matrix.copy_(kept @ (kept.mT @ matrix.double().cpu()))
+        self.processes.broadcast([matrix.data])
 
     def snapshot(self) -> list[Tensor]:
         """Copy the weights and the state of the optimizers."""

@@ -15,6 +15,7 @@ from lorae.metrics.spectrum import latent_spectrum
 from lorae.objectives.objective import Objective
 from lorae.optim.proximal_adam import ProximalAdam
 from lorae.runs.store import RunStore
+from lorae.system.processes import ALONE, Processes
 from lorae.training.step import StepResult
 
 
@@ -26,6 +27,7 @@ class Statistics:
     objective: Objective
     proximal: ProximalAdam | None
     steps_per_epoch: int
+    processes: Processes = ALONE
     _results: list[StepResult] = field(default_factory=list)
     _penalty_factors: list[float] = field(default_factory=list)
     _items: int = 0
@@ -69,7 +71,8 @@ class Statistics:
         if not self._results:
             return None
         names = self._results[0].names
-        rows = torch.stack([result.values for result in self._results]).double().cpu()
+        # Of all processes at once, since no step needs to wait for a sum.
+        rows = self.processes.summed(torch.stack([result.values for result in self._results]).double().cpu())
         broken = (~rows.isfinite().all(dim=1)).nonzero()
         if len(broken):
             index = int(broken[0])

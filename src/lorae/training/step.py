@@ -9,11 +9,12 @@ from torch import Tensor
 from lorae.errors import LoraeError
 from lorae.objectives.objective import Objective, OptimizerTarget
 from lorae.optim.proximal_adam import ProximalAdam
+from lorae.training.shared_gradients import with_shared_gradients
 
 
 @dataclass(frozen=True)
 class StepResult:
-    """Losses and latents of one step, detached."""
+    """Losses and latents of one step, detached; with several processes the part of this one in the losses."""
 
     names: tuple[str, ...]  # `loss`, then the terms of the objective
     values: Tensor  # unweighted, in the order of the names; one tensor, so that a step on a GPU copies it by one kernel
@@ -25,7 +26,10 @@ class StepResult:
 
 
 class TakeStep(Protocol):
-    """A step on raw items (n, ...) on the device of the model, compared with targets in place of the items if given."""
+    """A step on raw items (n, ...) on the device of the model, compared with targets in place of the items if given.
+
+    With several processes they are the rows of this one, see `lorae.objectives.parts.Parts.begin`.
+    """
 
     def __call__(self, items: Tensor, targets: Tensor | None = None) -> StepResult:
         """Take one step."""
@@ -43,7 +47,8 @@ def build_step(
 ) -> TakeStep:
     """Return the fastest step for the device of the model; with `capture` False it is eager on a GPU too."""
     eager = EagerStep(objective, optimizers, memory_format, clip_gradients)
-    return CapturedStep(eager, batch_size) if capture and objective.penalty_scale.is_cuda else eager
+    capture = capture and objective.penalty_scale.is_cuda and objective.parts.trivial
+    return CapturedStep(eager, batch_size) if capture else eager
 
 
 def build_optimizers(objective: Objective, lr: float, beta1: float = 0.9) -> list[torch.optim.Adam]:
@@ -74,6 +79,9 @@ class EagerStep:
         self.targets = self.objective.targets()
         self.concurrent = self.objective.compute_concurrently()
         self.names = ("loss", *self.objective.weights)
+        own = self.objective.model.networks is not None
+        processes = self.objective.parts.processes
+        self.losses = [with_shared_gradients(target, processes, some_unused=own) for target in self.targets]
 
     def __call__(self, items: Tensor, targets: Tensor | None = None) -> StepResult:
         """Take one step on raw items, (n, ...), see `TakeStep`."""
@@ -84,20 +92,21 @@ class EagerStep:
         losses: list[Tensor] = []
         latents: list[Tensor] = []
         values: dict[str, Tensor] = {}
+        once = self.objective.parts.once
         if self.concurrent is not None:
             self.concurrent.start()
-        for target, optimizer in zip(self.targets, self.optimizers, strict=True):
-            output = target.compute_loss(x, *compared)
+        for target, compute_loss, optimizer in zip(self.targets, self.losses, self.optimizers, strict=True):
+            output = compute_loss(x, *compared)
             optimizer.zero_grad(set_to_none=True)
             # A single target moves all parameters that have a gradient.
             inputs = target.parameters if len(self.targets) > 1 else None
             output.loss.backward(inputs=inputs)  # type: ignore[no-untyped-call]
-            losses.append(output.loss)
+            losses.append(once(output.loss))
             values |= output.terms
             if self.concurrent is not None:  # a method with M has one target
                 self.concurrent.finish()
-                losses.append(self.concurrent.total)
-                values |= self.concurrent.terms
+                losses.append(once(self.concurrent.total))
+                values |= {name: once(term) for name, term in self.concurrent.terms.items()}
             if self.clip_gradients is not None:
                 torch.nn.utils.clip_grad_norm_(target.parameters, self.clip_gradients)  # reads nothing back
             optimizer.step()

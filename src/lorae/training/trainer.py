@@ -5,11 +5,10 @@ import math
 import warnings
 from collections.abc import Iterator
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from lorae.config.methods import get_method
@@ -20,20 +19,24 @@ from lorae.models.autoencoder import Autoencoder
 from lorae.models.linear_path import limit_corrections
 from lorae.models.observed import squared_errors
 from lorae.objectives.objective import Objective
+from lorae.objectives.parts import Parts
 from lorae.optim.adam import FLUSH_EVERY, flush_denormal_moments, set_learning_rate
 from lorae.optim.proximal_adam import SHRINK_EVERY
 from lorae.randomness import drawing_from
 from lorae.runs.store import RunStore
 from lorae.system.hardware import keep_freed_memory, memory_format, threads
+from lorae.system.processes import ALONE, PeerLostError, Processes, lost_peers
 from lorae.system.progress import progress_bar
 from lorae.system.signals import Interrupted, stop_requests
 from lorae.training.best_weights import BestWeights
 from lorae.training.builders import build
 from lorae.training.callbacks import CallbackError, Callbacks, Progress
 from lorae.training.checkpointing import Checkpoints
+from lorae.training.epoch_order import epoch_order
 from lorae.training.schedule_context import ScheduleContext, split_training_items
 from lorae.training.schedule_factory import schedule_of
 from lorae.training.schedules import StepConfig
+from lorae.training.shared_run import SharedRun
 from lorae.training.statistics import Statistics
 from lorae.training.step import build_optimizers, build_step
 
@@ -43,6 +46,9 @@ MONITORED = 2000
 # Steps between two records of a training with items aside of its own, one of many whose errors are measured otherwise.
 # A short training has this number of records.
 RECORDED, SHORT = 50, 10
+
+# Asks all processes to stop for a callback that has failed, as the number of a signal asks for its sake.
+FAILED = 1000
 
 # Training items that set the limits of the corrections to a linear path.
 LIMITING = 10_000
@@ -54,19 +60,9 @@ def limited(model: Autoencoder, dataset: Dataset) -> Autoencoder:
     return model
 
 
-def epoch_order(items: int, weights: NDArray[np.float64] | None, generator: torch.Generator) -> Tensor:
-    """Return the order of the items in an epoch: each once, or as often as its weight, of mean 1, in expectation.
-
-    Systematic resampling (Kitagawa, JCGS 1996): an item of weight w comes floor(w) or ceil(w) times.
-    """
-    order = torch.randperm(items, generator=generator)
-    if weights is None:
-        return order
-    ends = torch.from_numpy(np.cumsum(weights)).clone()
-    ends[-1] = items  # without rounding
-    marks = (ends + torch.rand((), generator=generator, dtype=torch.float64)).floor().long()
-    drawn = torch.arange(items).repeat_interleave(marks.diff(prepend=marks.new_zeros(1)))
-    return drawn[order]
+def _request(failure: CallbackError | None, stop: list[int]) -> int:
+    """Return what this process asks all of them for: to stop for a failure or a signal, or nothing, 0."""
+    return FAILED if failure is not None else stop[-1] if stop else 0
 
 
 class Trainer:
@@ -74,6 +70,8 @@ class Trainer:
 
     The order of batches depends on seed and epoch alone, so it is not stored. Losses are checked to be finite before
     anything is written, so every checkpoint holds a usable model. `objective` is the one that `build` gives.
+    Several `processes` train one model: each has a trainer, computes its part of every batch, and takes the same
+    steps; the first one writes the run.
     """
 
     @isolated()
@@ -86,17 +84,22 @@ class Trainer:
         best: BestWeights | None = None,
         callbacks: Callbacks | None = None,
         quiet: bool = False,
+        processes: Processes = ALONE,
     ) -> None:
-        self.run = run
+        self.processes = processes
+        self.run = run = run if processes.alone else SharedRun(run, processes)
         self.settings = run.settings
         self.dataset = dataset
-        self.quiet = quiet
+        self.quiet = quiet or not processes.first
         self.best = best
         self.callbacks = callbacks or Callbacks()
         self._events: list[tuple[str, dict[str, Any]]] = []
         self.device = torch.device(self.settings.device)
         self.objective = objective or build(self.settings, dataset, run.networks)
         self.model = self.objective.model
+        own = self.model.networks is not None
+        parts = Parts(processes, self.settings.accumulate, foreign_networks=own, seed=self.settings.seed)
+        self.objective.split(parts)
         assert self.settings.lr is not None
         self.optimizers = build_optimizers(self.objective, self.settings.lr, get_method(self.settings.method).beta1)
         self.take_step = build_step(
@@ -111,8 +114,10 @@ class Trainer:
         self.items = torch.from_numpy(inputs)
         targets = dataset.train.targets
         self.targets = None if targets is None else torch.from_numpy(np.asarray(targets)).to(self.device)
-        of_aside = () if best is None else (best.item_weights, best.targets)
-        self.context = ScheduleContext(run, self.objective, self.optimizers, inputs, aside, *of_aside)
+        weights, targets_aside = (None, None) if best is None else (best.item_weights, best.targets)
+        self.context = ScheduleContext(
+            run, self.objective, self.optimizers, inputs, aside, weights, targets_aside, processes
+        )
         if self.device.type == "cuda":
             self.items = self.items.to(self.device)
         else:
@@ -125,7 +130,7 @@ class Trainer:
         apart = 1 if dataset.aside is None else min(RECORDED, self.total_steps // SHORT)
         epochs = max(1, math.ceil(apart / self.steps_per_epoch))
         self.steps_per_record = epochs * self.steps_per_epoch
-        self.statistics = Statistics(run, self.objective, self.proximal, self.steps_per_epoch)
+        self.statistics = Statistics(run, self.objective, self.proximal, self.steps_per_epoch, processes)
         self.checkpoints = Checkpoints(run, dataset, self.objective, self.optimizers, self.schedule, self.generator)
         self._config: StepConfig | None = None
         self._order: tuple[int, Tensor] | None = None
@@ -159,32 +164,45 @@ class Trainer:
             self.model.train()
             task = bar.add_task(self._title(), total=self.total_steps, completed=self.step, note="")
             self._show = partial(bar.update, task)
+            self._steps_are_heard = self.processes.from_first(lambda: self.callbacks.listen_to("on_step_end"))
+            failure: CallbackError | None = None
+            request = 0
             while self.step < self.total_steps:
                 self._one_step()
-                try:
-                    self._call_back()
-                except CallbackError as error:
-                    self._checkpoint(last=True)
-                    raise LoraeError(f"{error}; {self._saved()}") from error.__cause__
-                if stop:
-                    self._checkpoint(last=True)
-                    raise Interrupted(self._saved())
+                failure = failure or self._call_back()
+                request = self.processes.requested(_request(failure, stop))
+                if request:
+                    break
                 if self.best is not None and self.best.stalled(self.step / self.total_steps):
                     break
-            if stop:  # after the last step
-                self._checkpoint(last=True)
-                raise Interrupted(self._saved())
+            request = request or self.processes.last_request(_request(failure, stop))
+            if request:
+                self._stop(request, failure)
         if self.best is not None:
             self.best.load_into(self.model)
         self.model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         return limited(self.model.cpu().eval(), self.dataset)
 
-    def _call_back(self) -> None:
-        """Call the callbacks for everything that happened in the last step."""
+    def _call_back(self) -> CallbackError | None:
+        """Call the callbacks for everything that happened in the last step; return the error of one."""
         events, self._events = self._events, []
         for name, values in events:
             place = (self.step, self.statistics.epoch(self.step), self.total_steps)
-            self.callbacks.call(name, Progress(self.run, self.model, *place, values))
+            try:
+                self.callbacks.call(name, Progress(self.run, self.model, *place, values))
+            except CallbackError as error:
+                return error
+        return None
+
+    def _stop(self, request: int, failure: CallbackError | None) -> NoReturn:
+        """Save the training and end it, for the number of a signal or for a callback that has failed."""
+        self._checkpoint(last=True)
+        self.processes.wait()  # torchrun ends the others as soon as one has ended
+        if failure is not None:
+            raise LoraeError(f"{failure}; {self._saved()}") from failure.__cause__
+        if request == FAILED:
+            raise PeerLostError("callbacks: one has failed in the first process")
+        raise Interrupted(self._saved(), request)
 
     def _saved(self) -> str:
         return (
@@ -208,17 +226,20 @@ class Trainer:
     def _one_step(self) -> None:
         config = self._follow_schedule()
         self.objective.before_step(self.step)
-        rows = self._rows()
+        batch = self._rows()
+        rows = batch[self.objective.parts.begin(len(batch), self.step)]
         items = self.items[rows]
         try:
-            result = self.take_step(items) if self.targets is None else self.take_step(items, self.targets[rows])
+            with contextlib.nullcontext() if self.processes.alone else lost_peers():
+                result = self.take_step(items) if self.targets is None else self.take_step(items, self.targets[rows])
         except torch.OutOfMemoryError as error:
-            raise self._out_of_memory(len(items)) from error
+            raise self._out_of_memory(len(batch)) from error
         self.step += 1
         self._show(completed=self.step)
-        self.statistics.add(result, len(items), config.penalty)
-        if self.callbacks.listen_to("on_step_end"):
-            self._events.append(("on_step_end", dict(zip(result.names, result.values.unbind(), strict=True))))
+        self.statistics.add(result, len(batch), config.penalty)
+        if self._steps_are_heard:
+            values = self.processes.summed(result.values)
+            self._events.append(("on_step_end", dict(zip(result.names, values.unbind(), strict=True))))
         if self.step % FLUSH_EVERY == 0 and self.device.type == "cpu":
             for optimizer in self.optimizers:
                 flush_denormal_moments(optimizer)
@@ -275,12 +296,14 @@ class Trainer:
         # The last update may have broken the model after its loss was computed.
         test, count = self.dataset.test, MONITORED if end_of_epoch else self.settings.batch_size
         monitored, targets = test.inputs[:count], None if test.targets is None else test.targets[:count]
-        encodes = self.model.spec.encodes
-        error = float(squared_errors(self.model, monitored, targets).mean()) if encodes else None
+        error = None
+        if self.model.spec.encodes:
+            errors = self.processes.of_rows(partial(squared_errors, self.model), monitored, targets)
+            error = float(errors.mean())
         finite = all(bool(parameter.isfinite().all()) for parameter in self.model.parameters())
         if not finite or (error is not None and not math.isfinite(error)):
             raise self.statistics.diverged(self.step, f"test error {error}")
-        if end_of_epoch:
+        if end_of_epoch and self.processes.first:
             record = self.statistics.write_epoch(self.step, monitored, error, len(self.items))
             self._events.append(("on_epoch_end", record))
         scheduled = not end_of_epoch or self.step % self.settings.checkpoint_every == 0
@@ -294,7 +317,7 @@ class Trainer:
         self.step, seconds = self.checkpoints.restore()
         self.statistics.start(seconds)
         self._config = None  # the optimizers have the rates of the checkpoint
-        if self.step > 0:
+        if self.step > 0 and self.processes.first:
             self._warn_of_gaps()
         if self.step > 0 and self.proximal is not None:
             self.objective.proximal_norm.copy_(self.proximal.norm)
@@ -314,10 +337,12 @@ class Trainer:
 
     def _out_of_memory(self, items: int) -> LoraeError:
         name, value = ("batch_size", f"{items // 2}") if items > 1 else ("width", f"{self.settings.width / 2:g}")
+        parts = 2 * self.settings.accumulate
         return LoraeError(
-            f"batch_size: got {items}, but a step needs more memory than the GPU has left; try {name}={value} in a new "
-            f"run, or device='cpu'; last good checkpoint: {self.run.last_checkpoint or 'none'}",
-            settings={name: value, "device": "cpu"},
+            f"batch_size: got {items}, but a step needs more memory than the GPU has left; try {name}={value} or "
+            f"accumulate={parts} (the same result) in a new run, or device='cpu'; "
+            f"last good checkpoint: {self.run.last_checkpoint or 'none'}",
+            settings={name: value, "accumulate": parts, "device": "cpu"},
         )
 
     def _title(self) -> str:
