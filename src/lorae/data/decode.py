@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lorae.data.cache import DatasetBuilder, Part
 from lorae.data.image_files import ImageStore, counted, map_chunks
@@ -15,6 +14,7 @@ from lorae.data.pictures import decode_picture, read_header, reason, refuse_huge
 from lorae.data.pixels import SETTING, Limits
 from lorae.data.preprocessing import Preparation
 from lorae.errors import LoraeError
+from lorae.system.stored_items import Items
 
 # Files named in a message.
 NAMED_FILES = 3
@@ -119,7 +119,7 @@ def _decode_files(
     names: Sequence[str],
     preparation: Preparation,
     limits: Limits | None,
-    out: NDArray[np.uint8],
+    out: Items,
     title: str,
 ) -> dict[str, str]:
     """Decode files into the rows of `out`, uint8 (n, c, h, w); return the reason for each failure by file name."""

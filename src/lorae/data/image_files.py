@@ -16,6 +16,7 @@ from typing import Protocol, TypeVar
 from lorae.errors import LoraeError
 from lorae.system.faults import reason_of
 from lorae.system.files import read_file
+from lorae.system.memory import MOST_UNPACKED
 from lorae.system.progress import progress_bar
 
 # Names of files that are read as images; files without a suffix are read if their first bytes are a SIGNATURE.
@@ -28,8 +29,6 @@ SIGNATURE = re.compile(
 )
 # Files in archives may claim any size; the largest picture that is read, with 8 bytes a pixel, is smaller.
 MOST_BYTES = 2**30
-# Pictures are packed already, and a zip file of plain ones is some ten times smaller than they are.
-MOST_UNPACKED = 200
 THREADS = min(16, (os.cpu_count() or 1) + 4)
 CHUNK = 64
 # Errors of reading a member of a zip file that is damaged, encrypted or packed in an unknown way.

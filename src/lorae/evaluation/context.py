@@ -1,6 +1,7 @@
 """State shared by the measures of an evaluation: latents, densities, and features of real and generated items."""
 
 import contextlib
+import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -23,9 +24,14 @@ from lorae.runs.run import Run
 from lorae.samplers import SAMPLERS, Density, fit_density, standard_normal
 from lorae.system.faults import tolerated
 from lorae.system.hardware import set_memory_format
+from lorae.system.stored_items import take
 
 # Number of items generated and compared at a time.
 CHUNK = 1000
+
+# Of items that are too many for memory, densities, ranks, classifiers and distances take a sample: latents of so many
+# entries, 100 MB, and the features of so many items, as is usual for a FID.
+MOST_LATENTS, MOST_FEATURES = 24_000_000, 50_000
 
 # Number of generated items kept for the figure.
 PICTURED = 64
@@ -46,9 +52,15 @@ class EvaluationContext:
     dataset: Dataset
     settings: EvaluationSettings
     bar: Progress
+    whole: Dataset = field(init=False)
     trainings: TrainingCheckpoints = field(default_factory=lambda: TrainingCheckpoints(None))
     pictured: dict[str, Items] = field(default_factory=dict)
     _kept: dict[tuple[Any, ...], Features] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.whole, width = self.dataset, self.model.spec.latent_dim
+        train, test = (measured(part, width) for part in (self.whole.train, self.whole.test))
+        self.dataset = dataclasses.replace(self.whole, train=train, test=test)
 
     @contextlib.contextmanager
     def progress(self, title: str, total: int) -> Iterator[Callable[[int], Any]]:
@@ -90,7 +102,7 @@ class EvaluationContext:
     @cached_property
     def reference(self) -> Features:
         """Features of the whole reference split."""
-        return self._features_of(self.split(self.settings.reference).inputs, "reference features")
+        return self._features_of(self._compared_items(), "reference features")
 
     @cached_property
     def other_split(self) -> Features:
@@ -98,14 +110,13 @@ class EvaluationContext:
         name = "train" if self.settings.reference == "test" else "test"
         items = self.split(name).inputs
         generator = np.random.default_rng(self.settings.seed)
-        chosen = np.sort(generator.permutation(len(items))[: len(self.split(self.settings.reference))])
-        return self._features_of(items[chosen], f"{name} features")
+        chosen = np.sort(generator.permutation(len(items))[: len(self._compared_items())])
+        return self._features_of(take(items, chosen), f"{name} features")
 
     @cached_property
     def reconstructed(self) -> Features:
         """Features of the reconstructions of the reference split."""
-        items = self.split(self.settings.reference).inputs
-        return self._features_of(items, "reconstructions", change=self.model.reconstruct)
+        return self._features_of(self._compared_items(), "reconstructions", change=self.model.reconstruct)
 
     def generated(self, sampler: str, draw: int) -> Features:
         """Return features of `n` generated items, float32 (n, d); the first items are kept in `pictured`."""
@@ -122,6 +133,17 @@ class EvaluationContext:
     def split(self, name: str) -> Split:
         """Return the `train` or `test` split."""
         return self.dataset.test if name == "test" else self.dataset.train
+
+    def described(self, name: str) -> str:
+        """Return the name of a split, and if only some of its items are measured, how many."""
+        count, total = len(self.split(name)), len(getattr(self.whole, name))
+        return name if count == total else f"{name}, {count} of {total} evenly spaced"
+
+    def _compared_items(self) -> Items:
+        """Return the items of the reference split of which features are computed, evenly spaced ones of many."""
+        split = self.split(self.settings.reference)
+        inputs: Items = spread(split, MOST_FEATURES).inputs if split.stored else split.inputs
+        return inputs
 
     def _features_of(
         self, inputs: Items, title: str, keep_as: str | None = None, change: Callable[[Items], Items] | None = None
@@ -187,6 +209,18 @@ def _density_path(run: Run, sampler: str, settings: EvaluationSettings) -> Path:
 def draw_generator(seed: int, draw: int) -> np.random.Generator:
     """Return the generator of one draw, independent of those of the other draws."""
     return np.random.default_rng([seed, draw])
+
+
+def measured(split: Split, latent_dim: int) -> Split:
+    """Return a split, or of one in a file as many evenly spaced items as have `MOST_LATENTS` entries of latents."""
+    return spread(split, MOST_LATENTS // latent_dim) if split.stored else split
+
+
+def spread(split: Split, most: int) -> Split:
+    """Return evenly spaced items of a split, at most so many."""
+    if len(split) <= most:
+        return split
+    return split.at(np.linspace(0, len(split) - 1, max(2, most)).astype(np.int64))
 
 
 def _finite(made: Items) -> Items:

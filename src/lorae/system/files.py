@@ -77,6 +77,15 @@ def temporary_cache() -> Path:
     return Path(folder)
 
 
+def temporary_folder() -> Path | None:
+    """Return a folder for temporary files on the disk of the cache; None, the system's, where it cannot be written."""
+    try:
+        cache_root().mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return None
+    return cache_root() if os.access(cache_root(), os.W_OK) else None
+
+
 def read_file(path: Path, most: int = LARGEST) -> bytes:
     """Return the content of a regular file of at most so many bytes, and no more than the memory has.
 
@@ -206,13 +215,18 @@ def allocate(path: Path, size: int) -> None:
     Without the room, writing to a map of the file in memory would end the process by a signal.
     """
     with path.open("wb") as file:
-        if hasattr(os, "posix_fallocate") and size > 0:
-            try:
-                os.posix_fallocate(file.fileno(), 0, size)
-            except OSError as error:
-                if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):  # not on this file system
-                    raise
+        reserve(file.fileno(), size)
         file.truncate(size)
+
+
+def reserve(descriptor: int, size: int) -> None:
+    """Have the disk keep room for so many bytes of an open file; OSError if it has none."""
+    if hasattr(os, "posix_fallocate") and size > 0:
+        try:
+            os.posix_fallocate(descriptor, 0, size)
+        except OSError as error:
+            if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):  # not on this file system
+                raise
 
 
 def read_toml(package: str, name: str) -> dict[str, Any]:

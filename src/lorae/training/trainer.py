@@ -27,6 +27,7 @@ from lorae.runs.store import RunStore
 from lorae.system.hardware import keep_freed_memory, memory_format, threads
 from lorae.system.progress import progress_bar
 from lorae.system.signals import Interrupted, stop_requests
+from lorae.training.batches import Batches
 from lorae.training.best_weights import BestWeights
 from lorae.training.builders import build
 from lorae.training.callbacks import CallbackError, Callbacks, Progress
@@ -108,14 +109,12 @@ class Trainer:
             capture=self.settings.capture == "auto" and not self.objective.reads_back,
         )
         inputs, aside = split_training_items(self.settings, dataset)
-        self.items = torch.from_numpy(inputs)
+        self.items = Batches(inputs, self.device)
         targets = dataset.train.targets
         self.targets = None if targets is None else torch.from_numpy(np.asarray(targets)).to(self.device)
         of_aside = () if best is None else (best.item_weights, best.targets)
         self.context = ScheduleContext(run, self.objective, self.optimizers, inputs, aside, *of_aside)
-        if self.device.type == "cuda":
-            self.items = self.items.to(self.device)
-        else:
+        if self.device.type != "cuda":
             keep_freed_memory()
         self.proximal = self.context.proximal
         self.step = 0
@@ -154,6 +153,7 @@ class Trainer:
             stop_requests() as stop,
             progress_bar(self.quiet) as bar,
             contextlib.closing(self.callbacks),
+            contextlib.closing(self.items),
         ):
             self._restore()
             self.model.train()
@@ -210,6 +210,8 @@ class Trainer:
         self.objective.before_step(self.step)
         rows = self._rows()
         items = self.items[rows]
+        if self.items.stored is not None and self.step + 1 < self.total_steps:
+            self.items.expect(self._rows_of(self.step + 1))
         try:
             result = self.take_step(items) if self.targets is None else self.take_step(items, self.targets[rows])
         except torch.OutOfMemoryError as error:
@@ -217,6 +219,7 @@ class Trainer:
         self.step += 1
         self._show(completed=self.step)
         self.statistics.add(result, len(items), config.penalty)
+        self.statistics.waited = self.items.waited
         if self.callbacks.listen_to("on_step_end"):
             self._events.append(("on_step_end", dict(zip(result.names, result.values.unbind(), strict=True))))
         if self.step % FLUSH_EVERY == 0 and self.device.type == "cpu":
@@ -256,11 +259,14 @@ class Trainer:
 
     def _rows(self) -> Tensor:
         """Return the rows of the items of the next step."""
-        epoch, position = divmod(self.step, self.steps_per_epoch)
+        return self._rows_of(self.step)
+
+    def _rows_of(self, step: int) -> Tensor:
+        epoch, position = divmod(step, self.steps_per_epoch)
         if self._order is None or self._order[0] != epoch:
             generator = torch.Generator("cpu").manual_seed(self.settings.seed * 1_000_003 + epoch)
             order = epoch_order(len(self.items), self.dataset.train.weights, generator)
-            self._order = epoch, order.to(self.device)
+            self._order = epoch, order.to(self.items.index_device)
         start = position * self.settings.batch_size
         return self._order[1][start : start + self.settings.batch_size]
 
