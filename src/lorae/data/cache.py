@@ -3,7 +3,6 @@
 import contextlib
 import errno
 import hashlib
-import io
 import json
 import math
 import os
@@ -19,7 +18,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from lorae.data.dataset import Dataset, Split
-from lorae.data.npy_files import npy_header
+from lorae.data.npy_files import npy_header, npy_start
 from lorae.errors import LoraeError, LoraeWarning
 from lorae.system.array_file import ROOM
 from lorae.system.faults import reason_of
@@ -169,12 +168,10 @@ class DatasetBuilder:
 
 def _new_file(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Items:
     """Return the items of a new .npy file that has all of its room; OSError if the disk has too little."""
-    header = io.BytesIO()
-    described = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
-    np.lib.format.write_array_header_1_0(header, described)
-    allocate(path, header.tell() + math.prod(shape) * dtype.itemsize)
+    start = npy_start(shape, dtype)
+    allocate(path, len(start) + math.prod(shape) * dtype.itemsize)
     with path.open("r+b") as file:
-        file.write(header.getvalue())
+        file.write(start)
     return _read_array(path, mode="r+")
 
 

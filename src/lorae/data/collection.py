@@ -114,7 +114,7 @@ def _load_pictures(
 
 def _common_sides(store: ImageStore, path: Path) -> tuple[int, int]:
     """Return the height and width of all pictures; decoding reports files that cannot be read."""
-    found = Counter(read_facts(store, store.names, "read sizes", read_sides).values())
+    found = Counter(sides for _, sides in read_facts(store, store.names, "read sizes", read_sides))
     if len(found) > 1:
         listed = ", ".join(f"{count} of {height}x{width}" for (height, width), count in found.most_common(3))
         raise LoraeError(

@@ -1,5 +1,6 @@
 """Arrays in .npy and .npz files: small ones in memory, large ones read where they are."""
 
+import io
 import os
 import zipfile
 from collections.abc import Iterator
@@ -26,6 +27,14 @@ LOCAL_HEADER, LENGTHS = 30, slice(26, 30)
 
 class ByColumnsError(ValueError):
     """An array whose items do not lie one after the other."""
+
+
+def npy_start(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bytes:
+    """Return the beginning of an .npy file, which the values of all items follow."""
+    header = io.BytesIO()
+    described = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(header, described)
+    return header.getvalue()
 
 
 def npy_header(path: Path) -> tuple[tuple[int, ...], np.dtype[Any], int]:

@@ -11,7 +11,7 @@ import stat
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -116,8 +116,11 @@ def read_file(path: Path, most: int = LARGEST) -> bytes:
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that a reader, or a kill at any moment, sees the old content or the new, never a part."""
+def write_atomically(path: Path, content: "bytes | Iterable[bytes | memoryview]") -> None:
+    """Write a file so that a reader, or a kill at any moment, sees the old content or the new, never a part.
+
+    content: may come in parts
+    """
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -128,7 +131,7 @@ def write_atomically(path: Path, content: bytes) -> None:
         with os.fdopen(handle, "wb") as file:
             with contextlib.suppress(OSError):  # of a file system without locks
                 _lock_open_file(file.fileno())  # until it is closed
-            file.write(content)
+            file.writelines([content] if isinstance(content, bytes) else content)
             file.flush()
             os.fsync(file.fileno())
             umask = os.umask(0)
