@@ -52,7 +52,7 @@ class ImageStore(Protocol):
     def read(self, name: str) -> bytes:
         """Return the content of one file; raise OSError if it cannot be read."""
 
-    def files(self, names: Sequence[str]) -> list[Path]:
+    def files(self, names: Sequence[str], /) -> list[Path]:
         """Return the files on the disk that hold these files."""
 
 
@@ -151,8 +151,8 @@ class ZipStore:
         except UNREADABLE as error:
             raise OSError(f"damaged in the zip file: {error}") from error
 
-    def files(self, names: Sequence[str]) -> list[Path]:
-        """Return the zip file."""
+    def files(self, _: Sequence[str]) -> list[Path]:
+        """Return the zip file, which holds all of them."""
         return [Path(self.archive.filename or "")]
 
     def _refuse_bomb(self, members: list[str]) -> None:

@@ -1,8 +1,10 @@
 """Arrays in .npy and .npz files: small ones in memory, large ones read where they are."""
 
 import io
+import lzma
 import os
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -10,6 +12,8 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lorae.errors import LoraeError
+from lorae.system.faults import reason_of
 from lorae.system.memory import check_packed
 from lorae.system.stored_items import (
     Items,
@@ -96,11 +100,14 @@ def _member(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo, folder:
     check_packed(info.file_size, info.compress_size, f"{path}: {info.filename}")
 
     def unpacked() -> Iterator[NDArray[Any]]:
-        with zipfile.ZipFile(path) as again, again.open(info.filename) as member:
-            member.read(start)
-            for rows in parts(items):
-                count = (rows.stop - rows.start) * items.file.row_bytes
-                yield np.frombuffer(_exactly(member, count), dtype).reshape(-1, *shape[1:])
+        try:
+            with zipfile.ZipFile(path) as again, again.open(info.filename) as member:
+                member.read(start)
+                for rows in parts(items):
+                    count = (rows.stop - rows.start) * items.file.row_bytes
+                    yield np.frombuffer(_exactly(member, count), dtype).reshape(-1, *shape[1:])
+        except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, ValueError) as error:
+            raise LoraeError(f"{path}: {info.filename} cannot be unpacked ({reason_of(error)})") from None
 
     items = temporary(folder, shape, dtype, unpacked, identity)
     return items
@@ -109,7 +116,7 @@ def _member(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo, folder:
 def _exactly(file: IO[bytes], count: int) -> bytes:
     content = file.read(count)
     if len(content) < count:
-        raise OSError(f"ends {count - len(content):,} bytes too early")
+        raise EOFError(f"it ends {count - len(content):,} bytes too early")
     return content
 
 

@@ -133,18 +133,23 @@ def _by_key(arrays: dict[str, Any], path: Path) -> dict[Part | None, RawItems]:
     for train, test, train_labels, test_labels in SPLIT_KEYS:
         if found in ({train, test}, {train, test, train_labels, test_labels}):
             return {
-                "train": RawItems(arrays[train], f"{path.name}: {train}", arrays.get(train_labels)),
-                "test": RawItems(arrays[test], f"{path.name}: {test}", arrays.get(test_labels)),
+                "train": RawItems(arrays[train], f"{path.name}: {train}", _labels(arrays, train_labels)),
+                "test": RawItems(arrays[test], f"{path.name}: {test}", _labels(arrays, test_labels)),
             }
     labelled = [(key, label) for key in SINGLE_KEYS for label in LABEL_KEYS if found == {key, label}]
     alone = [(key, "") for key in found if len(found) == 1]
     for key, label in labelled + alone:
-        return {None: RawItems(arrays[key], f"{path.name}: {key}", arrays.get(label))}
+        return {None: RawItems(arrays[key], f"{path.name}: {key}", _labels(arrays, label))}
     raise LoraeError(
         f"{path}: got the keys {', '.join(sorted(found)) or '(none)'}, expected train and test (with train_labels "
         "and test_labels), x_train and x_test (with y_train and y_test), one of images, data, X, x with one of "
         "labels, y, or a single array"
     )
+
+
+def _labels(arrays: dict[str, Any], key: str) -> NDArray[Any] | None:
+    """Return labels, which are kept in memory, or None."""
+    return np.asarray(arrays[key]) if key in arrays else None
 
 
 def _whole(pieces: dict[Part | None, RawItems]) -> RawItems:
