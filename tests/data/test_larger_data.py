@@ -1,6 +1,7 @@
 """Data that stay in files give the same items, fingerprints and messages as those in memory."""
 
 import zipfile
+from typing import Any
 
 import numpy as np
 import pytest
@@ -64,7 +65,7 @@ def write_zip(values, folder):
     return folder / "pictures.zip"
 
 
-CASES = {
+CASES: dict[str, tuple[Any, Any, dict[str, Any]]] = {
     "images in npy": (write_npy, IMAGES, {}),
     "images of other axes": (write_npy, IMAGES.transpose(0, 2, 3, 1).copy(), {}),
     "gray images": (write_npy, IMAGES[:, 0], {}),
