@@ -1,8 +1,8 @@
 """Compare the speed of a training on items in a file with that of the same training on items in memory.
 
-The images are random bytes, which no compression of the disk shortens. Rounds alternate between the contestants, each in a
-process of its own, and ratios are taken within a round. `file, cold` asks the system to forget the pages of the file
-before the training. Run it by `python -m benchmarks.streaming`.
+The images are random bytes, which no compression of the disk shortens. Rounds alternate between the contestants, each
+in a process of its own, and ratios are taken within a round. `file, cold` asks the system to forget the pages of the
+file before the training. Run it by `python -m benchmarks.streaming`.
 """
 
 import argparse

@@ -126,7 +126,7 @@ def test_a_file_is_read_once_for_its_fingerprint_until_it_changes(tmp_path, monk
     monkeypatch.setattr(stored_items, "SETTLED", 0)
     path, calls = write_npy(VECTORS, tmp_path), []
     digest = pieces._digest
-    monkeypatch.setattr(pieces, "_digest", lambda piece: calls.append(1) or digest(piece))
+    monkeypatch.setattr(pieces, "_digest", lambda *of: calls.append(1) or digest(*of))
     first = lorae.load_data(path).fingerprint
     assert lorae.load_data(path).fingerprint == first
     assert len(calls) == 1

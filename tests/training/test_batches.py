@@ -68,7 +68,7 @@ def test_a_resume_reads_the_items_that_were_left_and_no_others(
     batches, digests = [], []
     read, digest = Batches._read, pieces._digest
     monkeypatch.setattr(Batches, "_read", lambda self, *of: batches.append(len(of[1])) or read(self, *of))
-    monkeypatch.setattr(pieces, "_digest", lambda piece: digests.append(piece) or digest(piece))
+    monkeypatch.setattr(pieces, "_digest", lambda *of: digests.append(of) or digest(*of))
     resumed = lorae.resume(tmp_path / "cut", quiet=True)
     items = resumed.config["data"]["splits"]["train"]
     assert sum(batches) == 2 * items - 2 * options["batch_size"]  # from the checkpoint after step 2 on

@@ -49,7 +49,7 @@ def load_whole_array(array: Any, title: str, size: int | None, limits: Limits | 
     piece = Piece(plain_items(array, title), title, kind=kind)
     check_piece(piece)
     for rows in parts(piece.inputs):
-        check_values(piece, rows, limits)
+        check_values(piece, rows.start, piece.inputs[rows], limits)
     if piece.holds_vectors:
         for name, value in (("size", size), ("value_range", limits)):
             if value is not None:
@@ -91,7 +91,7 @@ def _load(settings: DataSettings, raw: Mapping[Part | None, RawItems], name: str
         for piece in pieces.values():
             if piece.stored is None:  # those in a file are checked by the scan
                 for rows in parts(piece.inputs):
-                    check_values(piece, rows, limits)
+                    check_values(piece, rows.start, piece.inputs[rows], limits)
         for part, (piece, chosen) in splits.items():
             if preparation is None:
                 _fill_vectors(workspace, part, piece, chosen, dtype)

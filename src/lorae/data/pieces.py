@@ -2,7 +2,7 @@
 
 import hashlib
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,12 +84,15 @@ def scan(piece: Piece, limits: Limits | None) -> Scan:
     """
 
     def find() -> Scan:
-        peaks = []
-        for rows in parts(piece.inputs) if piece.stored is not None else ():
-            check_values(piece, rows, limits)
-            if not piece.holds_vectors and piece.inputs.dtype == np.uint8:
-                peaks.append(int(piece.inputs[rows].max()))
-        return Scan(_digest(piece), max(peaks, default=None))
+        peaks: list[int] = []
+
+        def look(start: int, values: NDArray[Any]) -> None:
+            if piece.stored is not None:
+                check_values(piece, start, values, limits)
+                if not piece.holds_vectors and values.dtype == np.uint8:
+                    peaks.append(int(values.max()))
+
+        return Scan(_digest(piece, look), max(peaks, default=None))
 
     known = "" if piece.stored is None else piece.stored.identity
     if not known:
@@ -115,13 +118,13 @@ def check_piece(piece: Piece) -> None:
         )
 
 
-def check_values(piece: Piece, rows: slice, limits: Limits | None) -> None:
-    """Raise LoraeError with the first value of some rows that is out of range, and its index."""
+def check_values(piece: Piece, start: int, values: NDArray[Any], limits: Limits | None) -> None:
+    """Raise LoraeError with the first value that is out of range, and its index; `values` are successive items."""
     dtype = piece.inputs.dtype
     limits = limits or type_limits(dtype)
     if not piece.holds_vectors and dtype == np.uint8 and limits == type_limits(dtype):
         return  # every byte is within
-    values, expected = piece.inputs[rows], f"numbers in {limits[0]:g}..{limits[1]:g}; {ADVICE}"
+    expected = f"numbers in {limits[0]:g}..{limits[1]:g}; {ADVICE}"
     if piece.holds_vectors:
         expected = "finite float32 numbers"
         # float64 values beyond the range of float32 become infinite here.
@@ -131,7 +134,7 @@ def check_values(piece: Piece, rows: slice, limits: Limits | None) -> None:
         bad = outside(values, limits)
     if bad.any():
         row, *rest = np.argwhere(bad)[0].tolist()
-        place, found = (rows.start + row, *rest), values[(row, *rest)].item()
+        place, found = (start + row, *rest), values[(row, *rest)].item()
         column = f" (column {piece.columns[rest[0]]!r})" if piece.columns else ""
         message = f"{piece.title}: got {found} at index {place}{column}, expected {expected}"
         raise LoraeError(message, settings=SETTING)
@@ -153,14 +156,18 @@ def vector_dtype(pieces: Sequence[Piece]) -> np.dtype[Any]:
     return np.dtype(np.float64 if far else np.float32)
 
 
-def _digest(piece: Piece) -> str:
+def _digest(piece: Piece, look: Callable[[int, NDArray[Any]], None]) -> str:
+    """Return the digest of items and labels; `look` is called with all successive items and the row of their first."""
     digest = hashlib.blake2b(digest_size=16)
     for array in (piece.inputs, piece.labels):
         if array is None:
             continue
         digest.update(f"{array.dtype.str}{array.shape}".encode())
         for rows in parts(array):
-            digest.update(np.ascontiguousarray(array[rows]).data)
+            values = array[rows]
+            if array is piece.inputs:
+                look(rows.start, values)
+            digest.update(np.ascontiguousarray(values).data)
     return digest.hexdigest()
 
 
