@@ -92,16 +92,36 @@ def test_two_processes_prepare_once(tmp_path):
     assert (tmp_path / "log").read_text().count("prepared") == 1
 
 
-def test_large_arrays_are_mapped_and_writable(tmp_path, monkeypatch):
-    monkeypatch.setattr(cache_module, "MEMORY_MAP_BYTES", 512)
+def test_large_arrays_stay_in_their_files(cache, tmp_path, monkeypatch):
+    monkeypatch.setenv("LORAE_IN_MEMORY", str(512 / 2**20))
     for _ in range(2):
         dataset, _ = cached("some", "key", prepare_counted(tmp_path / "log"))
-        assert isinstance(dataset.train.inputs, np.memmap)
-        assert not isinstance(dataset.test.inputs, np.memmap)
+        assert (dataset.train.stored, dataset.test.stored) == (True, False)
         # Warnings are errors here: PyTorch warns of arrays that cannot be written.
-        tensor = torch.from_numpy(dataset.train.inputs)
+        tensor = torch.from_numpy(dataset.train.inputs[:3])
         assert tensor[0].tolist() == [0, 1, 2, 3]
         tensor[0] = 9
+    assert dataset.train.inputs[0].tolist() == [0, 1, 2, 3]
+
+
+def test_a_large_array_is_read_for_its_checksum_only_if_its_file_was_touched(cache, tmp_path, monkeypatch):
+    monkeypatch.setenv("LORAE_IN_MEMORY", str(512 / 2**20))
+    cached("some", "key", prepare_counted(tmp_path / "log"))
+    cache_module._checked.clear()
+    sums = []
+    monkeypatch.setattr(cache_module, "_checksum", lambda array: sums.append(array.shape))
+    with pytest.raises(LoraeError, match=r"test.npy has changed"):  # the small one is always compared
+        cached("some", "key", prepare_counted(tmp_path / "log"))
+    assert sums == [(5, 4)]
+    monkeypatch.undo()
+    monkeypatch.setenv("LORAE_CACHE", str(cache))
+    monkeypatch.setenv("LORAE_IN_MEMORY", str(512 / 2**20))
+    path = cache / "data" / "key" / "train.npy"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(LoraeError, match=r"train.npy has changed"):
+        cached("some", "key", prepare_counted(tmp_path / "log"))
 
 
 def test_damaged_cache_is_named(cache, tmp_path):

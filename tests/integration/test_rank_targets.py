@@ -182,7 +182,7 @@ def test_items_set_aside_are_not_trained_on(vectors):
     settings = lorae.plan(vectors, rank="auto", epochs=2)["settings"]
     dataset = load_data(DataSettings(), vectors)
     trainer = Trainer(InMemoryRun(Settings.from_values(settings, str), 1), dataset, quiet=True)
-    kept, aside = trainer.items.numpy(), trainer.context.aside
+    kept, aside = trainer.items.tensor.numpy(), trainer.context.aside
     together = np.concatenate([kept, aside])
     assert len(aside) == round(0.1 * len(dataset.train))
     rows = {row.tobytes() for row in together}

@@ -109,7 +109,7 @@ def test_uint8_and_unit_interval_images_are_the_same_input(pictures):
 def test_number_of_items_at_once_does_not_matter(pictures, monkeypatch):
     model = build()
     whole = model.encode(pictures)
-    monkeypatch.setattr("lorae.models.autoencoder.CHUNK", 3)
+    monkeypatch.setattr("lorae.models.chunks.CHUNK", 3)
     np.testing.assert_allclose(model.encode(pictures), whole, atol=1e-6)
     assert model.encode(pictures[:0]).shape == (0, 16)
 

@@ -124,7 +124,7 @@ def test_held_out_items_are_training_items_and_their_loss_changes_nothing(vector
 
     settings, dataset, _ = _plan(vectors, None, {"method": "vae", "epochs": "auto"})
     trainer = Trainer(InMemoryRun(settings, 1), dataset, quiet=True)
-    seen, aside = trainer.items.numpy(), trainer.context.aside
+    seen, aside = trainer.items.tensor.numpy(), trainer.context.aside
     joined = np.concatenate([seen, aside])
     np.testing.assert_array_equal(np.unique(joined, axis=0), np.unique(dataset.train.inputs, axis=0))
     assert len(joined) == len(dataset.train)

@@ -69,7 +69,7 @@ def sample(
     >>> sample("runs/demo", 100, sampler="mixture").shape   # doctest: +SKIP
     (100, 1, 32, 32)
     """
-    from lorae.evaluation.context import PICTURED, draw_generator, fitted_density, on_device
+    from lorae.evaluation.context import PICTURED, draw_generator, fitted_density, measured, on_device
     from lorae.evaluation.figures import picture_samples
     from lorae.plotting.images import as_items
     from lorae.samplers import fit_density
@@ -89,7 +89,8 @@ def sample(
 
     def latents() -> "NDArray[Any]":
         dataset = dataset_of(run, data)
-        return model.encode((dataset.train if asked.fit_on == "train" else dataset.test).inputs)
+        part = measured(dataset.train if asked.fit_on == "train" else dataset.test, model.spec.latent_dim)
+        return model.encode(part.inputs)
 
     try:
         density = fitted_density(run, sampler, asked, model.spec.latent_dim, latents)

@@ -187,7 +187,8 @@ def given_items(run: Run, shape: tuple[int, ...], items: Any, n: int | None = No
     """Return the first n of given items, all for None, prepared as in the training of a run on items of a shape."""
     from lorae.data.items import items_for_model
 
-    return items_for_model(run.settings, shape, columns_of(run), items, n)
+    found: NDArray[Any] = items_for_model(run.settings, shape, columns_of(run), items, n)
+    return found
 
 
 def dataset_of(run: Run, data: "str | Path | NDArray[Any] | None") -> "Dataset":

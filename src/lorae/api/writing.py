@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import itertools
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,14 +35,17 @@ def write_items(items: "NDArray[Any]", path: Path, key: str = "images") -> None:
     import numpy as np
     from PIL import Image
 
+    from lorae.data.npy_files import npy_start
+    from lorae.system.stored_items import parts
+
     content = io.BytesIO()
     if path.suffix == ".csv":
-        write_atomically(path, "".join(f"{line}\n" for line in csv_lines(items)).encode())
+        write_atomically(path, (f"{line}\n".encode() for line in csv_lines(items)))
+    elif path.suffix == ".npy":
+        values = (np.ascontiguousarray(items[rows]).data.cast("B") for rows in parts(items))
+        write_atomically(path, itertools.chain([npy_start(items.shape, items.dtype)], values))
     elif path.suffix:
-        if path.suffix == ".npy":
-            np.save(content, items)
-        else:
-            np.savez_compressed(content, allow_pickle=False, **{key: items})
+        np.savez_compressed(content, allow_pickle=False, **{key: items})
         write_atomically(path, content.getvalue())
     elif items.dtype != np.uint8:
         raise LoraeError(f"out: got the folder {str(path)!r}, but the items are no images; expected a file of arrays")

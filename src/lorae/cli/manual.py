@@ -24,6 +24,7 @@ STATUS = {
 }
 
 ENVIRONMENT = {
+    "LORAE_IN_MEMORY": "largest array that is kept in memory, in MiB (512); larger ones are read from their files",
     "LORAE_CACHE": "folder of prepared data and downloads, in the place of the user's cache folder",
     "LORAE_INCEPTION": "file with the weights of the Inception network",
 }

@@ -1,8 +1,7 @@
 """Items that are arrays of images or vectors, in memory or in a file: checked, split and prepared."""
 
-import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ from numpy.typing import NDArray
 from lorae.config.data_settings import DataSettings
 from lorae.data.cache import (
     PARTS,
-    ROWS,
     DatasetBuilder,
     DatasetInfo,
     Part,
@@ -20,59 +18,17 @@ from lorae.data.cache import (
     content_key,
     prepared_in_memory,
 )
-from lorae.data.dataset import Dataset
-from lorae.data.pixels import (
-    ADVICE,
-    SETTING,
-    Limits,
-    outside,
-    range_key,
-    scaled_to_bytes,
-    type_limits,
-    warn_of_range,
-)
+from lorae.data.dataset import Dataset, Split
+from lorae.data.pieces import Piece, Scan, channels_first, check_piece, check_values, limits_of, scan, vector_dtype
+from lorae.data.pixels import Limits, range_key, scaled_to_bytes, type_limits, warn_of_range
 from lorae.data.preprocessing import Preparation, prepare_pictures
 from lorae.data.sources import RawItems, read_file, read_items
 from lorae.data.splits import refuse_seeded_split, seeded_split
 from lorae.errors import LoraeError
-from lorae.plain_arrays import is_far, plain_array
+from lorae.system.stored_items import StoredItems, parts, plain_items
 
-
-@dataclass(frozen=True)
-class _Piece:
-    """Raw items, with their title in messages and the names of their columns."""
-
-    inputs: NDArray[Any]
-    title: str
-    labels: NDArray[Any] | None = None
-    columns: tuple[str, ...] = ()
-    kind: str = "auto"  # the setting
-
-    @property
-    def holds_vectors(self) -> bool:
-        """Whether items are plain numbers: vectors, or tensors of any shape."""
-        axes = self.inputs.ndim
-        return axes >= 2 and (self.kind == "tensors" or (self.kind == "auto" and (axes == 2 or axes > 4)))
-
-    @property
-    def holds_tensors(self) -> bool:
-        return self.holds_vectors and self.inputs.ndim > 2
-
-    @property
-    def pictures(self) -> NDArray[Any]:
-        """A view of images as (n, h, w, c); LoraeError for other shapes."""
-        shape = self.inputs.shape
-        axes = [axis for axis in (1, 3) if len(shape) == 4 and shape[axis] in (1, 3)]
-        if 0 in shape[1:] or not (len(shape) == 3 or len(axes) == 1):
-            raise LoraeError(
-                f"{self.title}: got shape {shape}, expected vectors (n, d), or images (n, h, w), (n, c, h, w) or "
-                "(n, h, w, c) with 1 or 3 channels c; pass kind=tensors for plain numbers of any shape",
-                settings={"kind": "tensors"},
-            )
-        return np.moveaxis(self.inputs, axes[0], 3) if axes else self.inputs[..., None]
-
-
-Pieces = dict[Part | None, _Piece]
+Pieces = dict[Part | None, Piece]
+Splits = dict[Part, tuple[Piece, NDArray[np.int64]]]
 
 
 def load_array(settings: DataSettings, given: Any) -> Dataset:
@@ -85,65 +41,136 @@ def load_file(settings: DataSettings, path: Path) -> Dataset:
     return _load(settings, read_file(path), path.stem, f"{path.suffix[1:]} file {path}", keep=True)
 
 
-def load_whole_array(
-    array: Any, title: str, size: int | None, limits: Limits | None, kind: str = "auto"
-) -> NDArray[Any]:
-    """Return an array without a split: uint8 images (n, c, h, w) of any size, or resized, vectors or tensors."""
-    piece = _Piece(plain_array(array, title), title, kind=kind)
-    _check_piece(piece)
-    _check_values(piece, limits)
-    workspace, rows = DatasetBuilder(None), np.arange(len(piece.inputs), dtype=np.int64)
+def load_whole_array(array: Any, title: str, size: int | None, limits: Limits | None, kind: str = "auto") -> Any:
+    """Return an array without a split: uint8 images (n, c, h, w) of any size, or resized, vectors or tensors.
+
+    Items in a file stay there, and are prepared as they are read.
+    """
+    piece = Piece(plain_items(array, title), title, kind=kind)
+    check_piece(piece)
+    for rows in parts(piece.inputs):
+        check_values(piece, rows.start, piece.inputs[rows], limits)
     if piece.holds_vectors:
         for name, value in (("size", size), ("value_range", limits)):
             if value is not None:
                 raise LoraeError(f"{name}: got {value}, but {title} holds vectors, not images")
-        _fill_vectors(workspace, "train", piece, rows, _vector_dtype([piece]))
+    preparation = None if piece.holds_vectors else Preparation(size, piece.pictures.shape[3])
+    dtype = vector_dtype([piece]) if preparation is None else np.dtype(np.uint8)
+    if piece.stored is not None:
+        return _prepared_view(piece, preparation, dtype, limits)
+    workspace, all_rows = DatasetBuilder(None), np.arange(len(piece.inputs), dtype=np.int64)
+    if preparation is None:
+        _fill_vectors(workspace, "train", piece, all_rows, dtype)
     else:
-        _fill_images(workspace, "train", piece, rows, Preparation(size, piece.pictures.shape[3]), limits)
+        _fill_images(workspace, "train", piece, all_rows, preparation, limits)
         warn_of_range(limits, [str(piece.inputs.dtype)], workspace.peak())
     return workspace.arrays["train"]
 
 
 def _load(settings: DataSettings, raw: Mapping[Part | None, RawItems], name: str, source: str, keep: bool) -> Dataset:
-    pieces: Pieces = {part: _Piece(*items, kind=settings.kind) for part, items in raw.items()}
+    pieces: Pieces = {part: Piece(*items, kind=settings.kind) for part, items in raw.items()}
     preparation, limits = _preparation(settings, pieces), settings.value_range
     dtypes = sorted({str(piece.inputs.dtype) for piece in pieces.values()})
-    vector_dtype = np.dtype(np.float32) if preparation else _vector_dtype(list(pieces.values()))
+    scans = {piece.title: scan(piece, limits) for piece in pieces.values()}
+    dtype = np.dtype(np.float32) if preparation else vector_dtype(list(pieces.values()))
     splits, limited = _split(pieces, settings), settings.prepared_limit
     if limited is not None:  # the others are checked, and not copied
         piece, rows = splits["train"]
         splits["train"] = piece, rows[:limited]
-    checksums = {piece.title: f"blake2b:{_digest(piece)}" for piece in pieces.values()}
+    checksums = {title: f"blake2b:{scan.digest}" for title, scan in scans.items()}
     key = content_key(
         "arrays",
         " ".join(checksums.values()),
         split=None if None not in pieces else [settings.test_fraction, settings.split_seed],
         preparation=None if preparation is None else vars(preparation),
         **range_key(limits, rule_changed=preparation is not None and "uint16" in dtypes),
-        **({} if vector_dtype == np.float32 else {"dtype": str(vector_dtype)}),
+        **({} if dtype == np.float32 else {"dtype": str(dtype)}),
     )
 
     def prepare(workspace: DatasetBuilder) -> DatasetInfo:
         for piece in pieces.values():
-            _check_values(piece, limits)
-        for part, (piece, rows) in splits.items():
+            if piece.stored is None:  # those in a file are checked by the scan
+                for rows in parts(piece.inputs):
+                    check_values(piece, rows.start, piece.inputs[rows], limits)
+        for part, (piece, chosen) in splits.items():
             if preparation is None:
-                _fill_vectors(workspace, part, piece, rows, vector_dtype)
+                _fill_vectors(workspace, part, piece, chosen, dtype)
             else:
-                _fill_images(workspace, part, piece, rows, preparation, limits)
+                _fill_images(workspace, part, piece, chosen, preparation, limits)
             if piece.labels is not None:
-                workspace.set_labels(part, piece.labels.ravel()[rows])
+                workspace.set_labels(part, piece.labels.ravel()[chosen])
         return DatasetInfo(source, checksums, peak=workspace.peak() if preparation else None)
 
-    dataset, facts = cached(name, key, prepare, limited) if keep else prepared_in_memory(name, key, prepare)
+    if all(_is_prepared(piece, preparation, dtype, limits) for piece in pieces.values()):
+        dataset, peak = _in_place(name, key, splits, preparation, dtype, limits), _largest(scans.values())
+    else:
+        dataset, facts = cached(name, key, prepare, limited) if keep else prepared_in_memory(name, key, prepare)
+        peak = facts.peak
     if preparation is not None:
-        warn_of_range(limits, dtypes, facts.peak)
+        warn_of_range(limits, dtypes, peak)
     columns = next(iter(pieces.values())).columns
     tensors = any(piece.holds_tensors for piece in pieces.values())
     return replace(dataset, source=source, checksums=checksums, columns=columns, tensors=tensors)
 
 
-def _split(pieces: Pieces, settings: DataSettings) -> dict[Part, tuple[_Piece, NDArray[np.int64]]]:
+def _is_prepared(piece: Piece, preparation: Preparation | None, dtype: np.dtype[Any], limits: Limits | None) -> bool:
+    """Return whether items are in a file in which preparation would change nothing but the layout."""
+    if piece.stored is None or not piece.inputs.dtype.isnative:
+        return False
+    if preparation is None:
+        return piece.inputs.dtype == dtype
+    _, height, width, channels = piece.pictures.shape
+    unscaled = piece.inputs.dtype == np.uint8 and limits in (None, type_limits(piece.inputs.dtype))
+    same_sides = preparation.output_sides(height, width) == (height, width)
+    return unscaled and same_sides and preparation.channels == channels
+
+
+def _in_place(
+    name: str,
+    key: str,
+    splits: Splits,
+    preparation: Preparation | None,
+    dtype: np.dtype[Any],
+    limits: Limits | None,
+) -> Dataset:
+    """Return the data set of items that stay in the file of the user."""
+    found = {}
+    for part, (piece, rows) in splits.items():
+        if len(rows) == 0:
+            raise LoraeError(f"data: the {part} split is empty, expected at least 1 item")
+        items: Any = _prepared_view(piece, preparation, dtype, limits).at(rows)
+        labels = None if piece.labels is None else np.ascontiguousarray(piece.labels.ravel()[rows], dtype=np.int64)
+        found[part] = Split(items, labels)
+    return Dataset(name, found["train"], found["test"], name, key)
+
+
+def _prepared_view(
+    piece: Piece, preparation: Preparation | None, dtype: np.dtype[Any], limits: Limits | None
+) -> StoredItems:
+    """Return items in a file that are prepared as they are read."""
+    stored = piece.stored
+    assert stored is not None
+    if preparation is None:
+        if stored.dtype == dtype:
+            return stored
+        return stored.mapped(lambda items: items.astype(dtype), stored.shape[1:], dtype)
+    pictures: Any = piece.pictures
+    shape = (preparation.channels, *preparation.output_sides(*pictures.shape[1:3]))
+    if _is_prepared(piece, preparation, dtype, limits):
+        prepared: StoredItems = pictures.mapped(channels_first, shape, np.uint8)
+    else:
+        used = limits_of(piece, limits)
+        prepared = pictures.mapped(
+            lambda items: prepare_pictures(scaled_to_bytes(items, used), preparation), shape, np.uint8
+        )
+    return prepared
+
+
+def _largest(scans: Iterable[Scan]) -> int | None:
+    return max((scan.peak for scan in scans if scan.peak is not None), default=None)
+
+
+def _split(pieces: Pieces, settings: DataSettings) -> Splits:
     whole = pieces.get(None)
     if whole is not None:
         train, test = seeded_split(len(whole.inputs), settings)
@@ -152,21 +179,10 @@ def _split(pieces: Pieces, settings: DataSettings) -> dict[Part, tuple[_Piece, N
     return {part: (pieces[part], np.arange(len(pieces[part].inputs), dtype=np.int64)) for part in PARTS}
 
 
-def _digest(piece: _Piece) -> str:
-    digest = hashlib.blake2b(digest_size=16)
-    for array in (piece.inputs, piece.labels):
-        if array is None:
-            continue
-        digest.update(f"{array.dtype.str}{array.shape}".encode())
-        for start in range(0, len(array), ROWS):
-            digest.update(np.ascontiguousarray(array[start : start + ROWS]).data)
-    return digest.hexdigest()
-
-
 def _preparation(settings: DataSettings, pieces: Pieces) -> Preparation | None:
     """Check that all pieces fit each other, and return the preparation of images, or None for vectors."""
     for piece in pieces.values():
-        _check_piece(piece)
+        check_piece(piece)
     kinds = {piece.holds_vectors for piece in pieces.values()}
     if len(kinds) > 1:
         raise LoraeError("data: got vectors in one split and images in the other, expected one kind")
@@ -182,19 +198,6 @@ def _preparation(settings: DataSettings, pieces: Pieces) -> Preparation | None:
     return preparation
 
 
-def _check_piece(piece: _Piece) -> None:
-    inputs, labels = plain_array(piece.inputs, piece.title), piece.labels
-    if not piece.holds_vectors or 0 in inputs.shape[1:]:
-        _ = piece.pictures
-    if labels is None:
-        return
-    if labels.dtype.kind not in "bui" or labels.shape not in ((len(inputs),), (len(inputs), 1)):
-        raise LoraeError(
-            f"{piece.title}: got labels of shape {labels.shape} and dtype {labels.dtype}, "
-            f"expected ({len(inputs)},) integers"
-        )
-
-
 def _check_vectors(settings: DataSettings, pieces: Pieces) -> None:
     for name in ("size", "crop", "channels", "value_range"):
         if getattr(settings, name) is not None:
@@ -204,46 +207,8 @@ def _check_vectors(settings: DataSettings, pieces: Pieces) -> None:
         raise LoraeError(f"data: got items of shapes {sorted(shapes)} in the two splits, expected one shape")
 
 
-def _check_values(piece: _Piece, limits: Limits | None) -> None:
-    """Raise LoraeError with the first value out of range and its index."""
-    inputs = piece.inputs
-    limits = limits or type_limits(inputs.dtype)
-    expected = f"numbers in {limits[0]:g}..{limits[1]:g}; {ADVICE}"
-    for start in range(0, len(inputs), ROWS):
-        values = inputs[start : start + ROWS]
-        if piece.holds_vectors:
-            expected = "finite float32 numbers"
-            # float64 values beyond the range of float32 become infinite here.
-            with np.errstate(over="ignore"):
-                bad = ~np.isfinite(values.astype(np.float32))
-        else:
-            bad = outside(values, limits)
-        if bad.any():
-            row, *rest = np.argwhere(bad)[0].tolist()
-            place = (start + row, *rest)
-            column = f" (column {piece.columns[rest[0]]!r})" if piece.columns else ""
-            message = f"{piece.title}: got {inputs[place].item()} at index {place}{column}, expected {expected}"
-            raise LoraeError(message, settings=SETTING)
-
-
-def _vector_dtype(pieces: Sequence[_Piece]) -> np.dtype[Any]:
-    """Return float32, or float64 if that would round away much of a column that lies far from zero."""
-    if all(np.can_cast(piece.inputs.dtype, np.float32) for piece in pieces):
-        return np.dtype(np.float32)
-    count, mean, squares = 0, np.zeros(1), np.zeros(1)
-    with np.errstate(all="ignore"):  # values that are not finite are reported later
-        for part, start in [(piece.inputs, start) for piece in pieces for start in range(0, len(piece.inputs), ROWS)]:
-            values = part[start : start + ROWS].astype(np.float64)
-            n, change = len(values), values.mean(axis=0) - mean
-            squares = squares + n * values.var(axis=0) + change**2 * count * n / (count + n)
-            mean = mean + change * n / (count + n)
-            count += n
-        far = is_far(mean, np.sqrt(squares / max(count, 1)))
-    return np.dtype(np.float64 if far else np.float32)
-
-
 def _fill_vectors(
-    workspace: DatasetBuilder, part: Part, piece: _Piece, rows: NDArray[np.int64], dtype: np.dtype[Any]
+    workspace: DatasetBuilder, part: Part, piece: Piece, rows: NDArray[np.int64], dtype: np.dtype[Any]
 ) -> None:
     workspace.fill(part, (len(rows), *piece.inputs.shape[1:]), dtype, lambda chunk: piece.inputs[rows[chunk]])
 
@@ -251,18 +216,16 @@ def _fill_vectors(
 def _fill_images(
     workspace: DatasetBuilder,
     part: Part,
-    piece: _Piece,
+    piece: Piece,
     rows: NDArray[np.int64],
     preparation: Preparation,
     limits: Limits | None,
 ) -> None:
-    pictures = piece.pictures
-    if limits is None or pictures.dtype.kind == "b":
-        limits = type_limits(pictures.dtype)
+    pictures, used = piece.pictures, limits_of(piece, limits)
     sides = preparation.output_sides(*pictures.shape[1:3])
     workspace.fill(
         part,
         (len(rows), preparation.channels, *sides),
         np.uint8,
-        lambda chunk: prepare_pictures(scaled_to_bytes(pictures[rows[chunk]], limits), preparation),
+        lambda chunk: prepare_pictures(scaled_to_bytes(pictures[rows[chunk]], used), preparation),
     )

@@ -3,7 +3,6 @@
 import contextlib
 import errno
 import hashlib
-import io
 import json
 import math
 import os
@@ -19,7 +18,9 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from lorae.data.dataset import Dataset, Split
+from lorae.data.npy_files import npy_header, npy_start
 from lorae.errors import LoraeError, LoraeWarning
+from lorae.system.array_file import ROOM
 from lorae.system.faults import reason_of
 from lorae.system.files import (
     PARTIAL,
@@ -28,6 +29,7 @@ from lorae.system.files import (
     staged_folder,
     sweep,
     temporary_cache,
+    temporary_folder,
     try_lock,
     wait_for_lock,
     write_atomically,
@@ -37,12 +39,18 @@ from lorae.system.files import cache_root as cache_root
 from lorae.system.memory import check_size
 from lorae.system.progress import progress_bar
 from lorae.system.records import RecordError, check_type, read_record_file, sealed_record
+from lorae.system.stored_items import (
+    Items,
+    StoredItems,
+    created,
+    in_memory_bytes,
+    largest_value,
+    opened,
+    parts,
+    temporary,
+)
 
 FORMAT_VERSION = 1
-MEMORY_MAP_BYTES = 512 * 2**20
-# Items that are prepared at a time: a few MiB.
-ROWS = 1024
-
 Facts = TypeVar("Facts")
 Part = Literal["train", "test"]
 PARTS: tuple[Part, Part] = ("train", "test")
@@ -64,14 +72,14 @@ class DatasetInfo:
 
 
 class DatasetBuilder:
-    """Arrays of two splits under preparation, in a folder or (None) in memory."""
+    """Arrays of two splits under preparation, in a folder or (None) in memory, large ones in a temporary file."""
 
     def __init__(self, folder: Path | None) -> None:
         self.folder = folder
-        self.arrays: dict[str, NDArray[Any]] = {}
+        self.arrays: dict[str, Items] = {}
 
-    def create(self, part: Part, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
-        """Return a new array for the inputs of one split; LoraeError for an empty split and for a full disk."""
+    def create(self, part: Part, shape: tuple[int, ...], dtype: DTypeLike) -> Items:
+        """Return new items for the inputs of one split; LoraeError for an empty split and for a full disk."""
         if shape[0] == 0:
             raise LoraeError(f"data: the {part} split is empty, expected at least 1 item")
         self.arrays[part] = self._new(part, shape, np.dtype(dtype))
@@ -89,8 +97,7 @@ class DatasetBuilder:
         out = self.create(part, shape, dtype)
         with progress_bar(quiet=not title) as bar:
             task = bar.add_task(title, total=shape[0], note="")
-            for start in range(0, shape[0], ROWS):
-                rows = slice(start, min(start + ROWS, shape[0]))
+            for rows in parts(out):
                 out[rows] = make(rows)
                 bar.update(task, completed=rows.stop)
 
@@ -100,16 +107,19 @@ class DatasetBuilder:
         if labels in self.arrays:
             self.arrays[labels] = self.arrays[labels][rows]
         old = self.arrays.pop(part)
-        if self.folder is None:
+        if self.folder is None and isinstance(old, np.ndarray):
             self.arrays[part] = old[rows]
             return
         kept = self._new(f"{part}-kept", (len(rows), *old.shape[1:]), old.dtype)
-        for start in range(0, len(rows), ROWS):
-            kept[start : start + ROWS] = old[rows[start : start + ROWS]]
-        # Some systems replace no file that is mapped.
+        for chunk in parts(kept):
+            kept[chunk] = old[rows[chunk]]
+        if self.folder is None:
+            self.arrays[part] = kept
+            return
+        # Some systems replace no file that is mapped or open.
         del kept, old
         path = (self.folder / f"{part}-kept.npy").replace(self.folder / f"{part}.npy")
-        self.arrays[part] = np.load(path, mmap_mode="r+", allow_pickle=False)
+        self.arrays[part] = _read_array(path, mode="r+")
 
     def set_labels(self, part: Part, labels: NDArray[Any]) -> None:
         """Give one split its labels, (n,), stored as int64; LoraeError for one that is too large for that."""
@@ -119,25 +129,28 @@ class DatasetBuilder:
 
     def peak(self) -> int:
         """Return the largest value of the inputs of all splits."""
-        return max(int(self.arrays[part].max()) for part in PARTS if part in self.arrays)
+        return max(int(largest_value(self.arrays[part])) for part in PARTS if part in self.arrays)
 
     def finish(self, folder: Path) -> dict[str, str]:
-        """Write all arrays and close the memory maps, so that the folder can be renamed; return checksums by name."""
+        """Write all arrays and close their files, so that the folder can be renamed; return checksums by name."""
         sums = {}
         for name, array in self.arrays.items():
             sums[name] = _checksum(array)
-            if isinstance(array, np.memmap):
-                with writing(folder / f"{name}.npy"):
+            path = folder / f"{name}.npy"
+            with writing(path, ROOM):
+                if isinstance(array, StoredItems):
+                    array.file.flush()
+                elif isinstance(array, np.memmap):
                     array.flush()
-            else:
-                path = folder / f"{name}.npy"
-                with writing(path, "; set LORAE_CACHE to a folder with more room"):
+                else:
                     np.save(path, array)
         self.arrays.clear()
         return sums
 
-    def _new(self, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+    def _new(self, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Items:
         needed = math.prod(shape) * dtype.itemsize
+        if self.folder is None and needed > in_memory_bytes():
+            return temporary(temporary_folder(), shape, dtype)
         if self.folder is None:
             check_size(needed, f"data: {shape[0]:,} items of shape {shape[1:]}")
             return np.empty(shape, dtype)
@@ -145,24 +158,21 @@ class DatasetBuilder:
         try:
             if needed > free:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            return _new_map(path, shape, dtype)
+            return _new_file(path, shape, dtype)
         except OSError as error:
             raise LoraeError(
                 f"cache: {self.folder.parent} has {free / 2**20:.0f} MiB free, expected {needed / 2**20:.0f} MiB "
-                f"({reason_of(error)}); set LORAE_CACHE to a folder with more room"
+                f"({reason_of(error)}){ROOM}"
             ) from None
 
 
-def _new_map(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Return a map of a new .npy file that has all of its room; OSError if the disk has too little."""
-    header = io.BytesIO()
-    described = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
-    np.lib.format.write_array_header_1_0(header, described)
-    allocate(path, header.tell() + math.prod(shape) * dtype.itemsize)
+def _new_file(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Items:
+    """Return the items of a new .npy file that has all of its room; OSError if the disk has too little."""
+    start = npy_start(shape, dtype)
+    allocate(path, len(start) + math.prod(shape) * dtype.itemsize)
     with path.open("r+b") as file:
-        file.write(header.getvalue())
-    array: NDArray[Any] = np.load(path, mmap_mode="r+", allow_pickle=False)
-    return array
+        file.write(start)
+    return _read_array(path, mode="r+")
 
 
 def content_key(source: str, content: str, **preparation: Any) -> str:
@@ -187,7 +197,8 @@ def cached(
         workspace = DatasetBuilder(partial)
         facts = vars(prepare(workspace))
         sums = workspace.finish(partial)
-        _write(partial / "info.json", {"name": name, **facts, "arrays": sums})
+        files = {name: list(_size_and_time(partial / f"{name}.npy")) for name in sums}
+        _write(partial / "info.json", {"name": name, **facts, "arrays": sums, "files": files})
 
     return _read(name, key, build_folder(folder, build))
 
@@ -211,12 +222,14 @@ def _read(name: str, key: str, folder: Path) -> tuple[Dataset, DatasetInfo]:
         info = read_record_file(folder / "info.json", dict)
         info.pop("name", None)
         sums = info.pop("arrays", None)  # caches of earlier versions have none
+        files = info.pop("files", None)
         check_type(sums, dict[str, str] | None, "info.json: arrays")
+        check_type(files, dict[str, list[int]] | None, "info.json: files")
         check_type(info, DatasetInfo, "info.json")
         facts = DatasetInfo(**info)
         arrays = {path.stem: _read_array(path) for path in folder.glob("*.npy")}
         if sums is not None:
-            _check(folder, arrays, sums)
+            _check(folder, arrays, sums, files or {})
         return _dataset(name, key, arrays, facts), facts
     except Exception as error:  # NumPy raises many kinds for a damaged file
         raise LoraeError(
@@ -228,23 +241,33 @@ def _read(name: str, key: str, folder: Path) -> tuple[Dataset, DatasetInfo]:
 _checked: set[tuple[Path, int, int]] = set()
 
 
-def _check(folder: Path, arrays: dict[str, NDArray[Any]], sums: dict[str, str]) -> None:
-    """Raise ValueError for arrays that are not those that were written; each is read once in a process for that."""
+def _check(folder: Path, arrays: dict[str, Items], sums: dict[str, str], files: dict[str, list[int]]) -> None:
+    """Raise ValueError for arrays that are not those that were written; each is read once in a process for that.
+
+    Those that stay in their files are read only if size and time of change are not those when they were written: an
+    interrupted training goes on at once, without a pass over all items.
+    """
     if set(arrays) != set(sums):
         raise ValueError(f"holds {', '.join(sorted(arrays))}, expected {', '.join(sorted(sums))}")
     for name, array in sorted(arrays.items()):
         path = folder / f"{name}.npy"
-        known = path, path.stat().st_size, path.stat().st_mtime_ns
-        if known not in _checked and _checksum(array) != sums[name]:
+        known = path, *_size_and_time(path)
+        untouched = isinstance(array, StoredItems) and files.get(name) == list(known[1:])
+        if not untouched and known not in _checked and _checksum(array) != sums[name]:
             raise ValueError(f"{path.name} has changed since it was written")
         _checked.add(known)
 
 
-def _checksum(array: NDArray[Any]) -> str:
+def _size_and_time(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_size, found.st_mtime_ns
+
+
+def _checksum(array: Items) -> str:
     """Return a checksum of the values, shape and dtype of an array, read some items at a time."""
     total = zlib.crc32(repr((array.shape, array.dtype.str)).encode())
-    for start in range(0, len(array), ROWS):
-        total = zlib.crc32(np.ascontiguousarray(array[start : start + ROWS]).data.cast("B"), total)
+    for rows in parts(array):
+        total = zlib.crc32(np.ascontiguousarray(array[rows]).data.cast("B"), total)
     return f"{total:08x}"
 
 
@@ -309,15 +332,17 @@ def _sweep(folder: Path) -> None:
                 lock.release()
 
 
-def _read_array(path: Path) -> NDArray[Any]:
+def _read_array(path: Path, mode: Literal["r", "r+"] = "r") -> Items:
+    """Return the array of a file of the cache, to be written for `r+`; a large one stays in its file."""
     if not path.is_file():
         raise OSError(f"{path.name} is no regular file")
-    # Copy-on-write keeps the file as it is, yet gives PyTorch the writable array that it expects.
-    mode: Literal["c"] | None = "c" if path.stat().st_size > MEMORY_MAP_BYTES else None
-    array: NDArray[Any] = np.load(path, mmap_mode=mode, allow_pickle=False)
-    return array
+    if path.stat().st_size <= in_memory_bytes():
+        array: NDArray[Any] = np.load(path, mmap_mode=None if mode == "r" else mode, allow_pickle=False)
+        return array
+    described = npy_header(path)
+    return opened(path, *described) if mode == "r" else created(path, *described)
 
 
-def _dataset(name: str, key: str, arrays: dict[str, NDArray[Any]], facts: DatasetInfo) -> Dataset:
+def _dataset(name: str, key: str, arrays: dict[str, Any], facts: DatasetInfo) -> Dataset:
     train, test = (Split(arrays[part], arrays.get(f"{part}_labels")) for part in PARTS)
     return Dataset(name, train, test, facts.source, key, facts.checksums, facts.intrinsic_dimension)

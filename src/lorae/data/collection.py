@@ -6,9 +6,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from lorae.config.data_settings import FILES_OF_ITEMS, DataSettings
 from lorae.data.arrays import load_whole_array
 from lorae.data.cache import PARTS, DatasetBuilder, Part
@@ -23,14 +20,15 @@ from lorae.errors import LoraeError
 from lorae.extras import import_extra
 from lorae.plain_arrays import check_columns
 from lorae.system.files import home_expanded
+from lorae.system.stored_items import Items
 
 
 @dataclass(frozen=True)
 class Collection:
-    """Named uint8 images (n, c, h, w) or vectors (n, d)."""
+    """Named uint8 images (n, c, h, w) or vectors (n, d), an array or `StoredItems`."""
 
     name: str
-    items: NDArray[Any]
+    items: Any
     columns: tuple[str, ...] = ()
 
     def __len__(self) -> int:
@@ -101,7 +99,7 @@ def for_scikit_learn(source: Any, title: str) -> Any:
 
 def _load_pictures(
     store: ImageStore, path: Path, preparation: Preparation, skip_bad: bool, limits: Limits | None
-) -> NDArray[np.uint8]:
+) -> Items:
     size = preparation.size
     sides = (size, size) if size is not None else preparation.output_sides(*_common_sides(store, path))
     found = survey(store, store.names)
@@ -116,7 +114,7 @@ def _load_pictures(
 
 def _common_sides(store: ImageStore, path: Path) -> tuple[int, int]:
     """Return the height and width of all pictures; decoding reports files that cannot be read."""
-    found = Counter(read_facts(store, store.names, "read sizes", read_sides).values())
+    found = Counter(sides for _, sides in read_facts(store, store.names, "read sizes", read_sides))
     if len(found) > 1:
         listed = ", ".join(f"{count} of {height}x{width}" for (height, width), count in found.most_common(3))
         raise LoraeError(

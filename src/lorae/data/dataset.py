@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lorae.errors import LoraeError
+from lorae.system.stored_items import StoredItems, take
 
 
 def subsample_evenly(items: NDArray[Any], n: int) -> NDArray[Any]:
@@ -16,7 +17,8 @@ def subsample_evenly(items: NDArray[Any], n: int) -> NDArray[Any]:
     >>> subsample_evenly(np.arange(10), 3)
     array([0, 3, 6, 9])
     """
-    return items[even_rows(len(items), n)]
+    chosen: NDArray[Any] = take(items, even_rows(len(items), n))
+    return chosen
 
 
 def even_rows(total: int, n: int) -> slice:
@@ -28,8 +30,8 @@ def even_rows(total: int, n: int) -> slice:
 class Split:
     """One part of a data set.
 
-    inputs: uint8 images (n, c, h, w), vectors (n, d) or tensors (n, ...), float32 or, far from zero, float64; may be
-        a copy-on-write memory map.
+    inputs: uint8 images (n, c, h, w), vectors (n, d) or tensors (n, ...), float32 or, far from zero, float64. Those
+        too large for memory are `lorae.system.stored_items.StoredItems`, which read the rows that are indexed.
     labels: int64 (n,), or None where the source has none.
     weights: float64 (n,) of mean 1, or None for items that weigh the same.
     targets: the inputs with NaN for entries that were filled in, of which no error is counted; None for none.
@@ -44,11 +46,11 @@ class Split:
         return len(self.inputs)
 
     def at(self, rows: NDArray[np.int64] | slice) -> "Split":
-        """Return the items of some rows: a copy for indices, a view for a slice."""
+        """Return the items of some rows: a copy for indices, a view for a slice, and of items in a file."""
         labels = None if self.labels is None else self.labels[rows]
         weights = None if self.weights is None else self.weights[rows] / self.weights[rows].mean()
         targets = None if self.targets is None else self.targets[rows]
-        return Split(self.inputs[rows], labels, weights, targets)
+        return Split(take(self.inputs, rows), labels, weights, targets)
 
     @property
     def error_weights(self) -> NDArray[np.float64] | None:
@@ -59,6 +61,11 @@ class Split:
         weights = counts if self.weights is None else self.weights * counts
         found: NDArray[np.float64] = weights / weights.mean()
         return found
+
+    @property
+    def stored(self) -> bool:
+        """Whether the inputs are read from a file as they are needed."""
+        return isinstance(self.inputs, StoredItems)
 
     def first(self, n: int) -> "Split":
         """Return a view of the first n items."""

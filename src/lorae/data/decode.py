@@ -1,13 +1,12 @@
 """Decode the image files of a collection into arrays, in threads; broken files are collected and named."""
 
 import sys
-from collections import ChainMap
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lorae.data.cache import DatasetBuilder, Part
 from lorae.data.image_files import ImageStore, counted, map_chunks
@@ -15,6 +14,7 @@ from lorae.data.pictures import decode_picture, read_header, reason, refuse_huge
 from lorae.data.pixels import SETTING, Limits
 from lorae.data.preprocessing import Preparation
 from lorae.errors import LoraeError
+from lorae.system.stored_items import Items
 
 # Files named in a message.
 NAMED_FILES = 3
@@ -38,11 +38,13 @@ class Survey:
 
 def survey(store: ImageStore, names: Sequence[str]) -> Survey:
     """Read the headers of files; decoding reports those that cannot be read."""
-    headers = read_facts(store, names, "read headers", read_header)
-    gray = bool(headers) and all(header.gray for header in headers.values())
-    dtypes = sorted({header.dtype for header in headers.values()})
-    frames = {name: header.frames - 1 for name, header in headers.items() if header.frames > 1}
-    return Survey(1 if gray else 3, dtypes, frames)
+    headers, frames = Counter[tuple[bool, str]](), dict[str, int]()
+    for name, header in read_facts(store, names, "read headers", read_header):
+        headers[header.gray, header.dtype] += 1
+        if header.frames > 1:
+            frames[name] = header.frames - 1
+    gray = bool(headers) and all(gray for gray, _ in headers)
+    return Survey(1 if gray else 3, sorted({dtype for _, dtype in headers}), frames)
 
 
 def frames_left_out(found: Survey) -> list[str]:
@@ -54,8 +56,10 @@ def frames_left_out(found: Survey) -> list[str]:
     return [f"{total} after the first of {counted(len(found.frames), 'file')}: {listed}"]
 
 
-def read_facts(store: ImageStore, names: Sequence[str], title: str, read: Callable[[bytes], Fact]) -> dict[str, Fact]:
-    """Apply a function to the content of every file that is readable, in threads."""
+def read_facts(
+    store: ImageStore, names: Sequence[str], title: str, read: Callable[[bytes], Fact]
+) -> Iterator[tuple[str, Fact]]:
+    """Yield every file that is readable with the result of a function of its content, computed in threads."""
 
     def facts(chunk: Sequence[str]) -> dict[str, Fact]:
         found = {}
@@ -67,7 +71,8 @@ def read_facts(store: ImageStore, names: Sequence[str], title: str, read: Callab
         return found
 
     with refuse_huge_pictures():
-        return dict(ChainMap(*map_chunks(title, names, facts)))
+        for found in map_chunks(title, names, facts):
+            yield from found.items()
 
 
 def decode_splits(
@@ -119,7 +124,7 @@ def _decode_files(
     names: Sequence[str],
     preparation: Preparation,
     limits: Limits | None,
-    out: NDArray[np.uint8],
+    out: Items,
     title: str,
 ) -> dict[str, str]:
     """Decode files into the rows of `out`, uint8 (n, c, h, w); return the reason for each failure by file name."""
@@ -137,8 +142,11 @@ def _decode_files(
                 bad[name] = reason(error)
         return bad
 
+    found: dict[str, str] = {}
     with refuse_huge_pictures():
-        return dict(ChainMap(*map_chunks(title, names, decode)))
+        for bad in map_chunks(title, names, decode):
+            found |= bad
+    return found
 
 
 def _listed(named: Mapping[str, str]) -> str:

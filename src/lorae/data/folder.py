@@ -12,7 +12,7 @@ from lorae.config.datasets import USER_DATA, DatasetDefaults
 from lorae.data.cache import PARTS, DatasetBuilder, DatasetInfo, Part, cached, content_key, remembered
 from lorae.data.dataset import Dataset
 from lorae.data.decode import Survey, decode_splits, frames_left_out, report_left_out, skipped_files, survey
-from lorae.data.image_files import ImageStore, content_digest, counted, left_out_files, open_store
+from lorae.data.image_files import ImageStore, counted, left_out_files, open_store, store_digest
 from lorae.data.pixels import range_key, warn_of_range
 from lorae.data.preprocessing import Preparation
 from lorae.data.splits import refuse_seeded_split, seeded_split
@@ -59,7 +59,7 @@ def load_store(
 ) -> Dataset:
     """Load the pictures of a store with a given split; the caller sets name and source of the data set."""
     files = [file for part in PARTS for file in names[part]]
-    content = content_digest(store, files)
+    content = store_digest(store, files)
     # The files of a known data set are as its defaults say.
     found = Survey() if defaults.channels else remembered(f"survey-{content}", Survey, partial(survey, store, files))
     preparation = Preparation.from_settings(settings, replace(defaults, channels=defaults.channels or found.channels))

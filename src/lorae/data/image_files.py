@@ -6,17 +6,22 @@ import os
 import re
 import zipfile
 import zlib
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain, repeat
 from pathlib import Path, PurePosixPath
 from typing import Protocol, TypeVar
 
+from lorae.data.cache import remembered
 from lorae.errors import LoraeError
 from lorae.system.faults import reason_of
 from lorae.system.files import read_file
+from lorae.system.memory import MOST_UNPACKED
 from lorae.system.progress import progress_bar
+from lorae.system.stored_items import identity_of, in_memory_bytes
 
 # Names of files that are read as images; files without a suffix are read if their first bytes are a SIGNATURE.
 IMAGE_SUFFIXES = (
@@ -28,10 +33,10 @@ SIGNATURE = re.compile(
 )
 # Files in archives may claim any size; the largest picture that is read, with 8 bytes a pixel, is smaller.
 MOST_BYTES = 2**30
-# Pictures are packed already, and a zip file of plain ones is some ten times smaller than they are.
-MOST_UNPACKED = 200
 THREADS = min(16, (os.cpu_count() or 1) + 4)
 CHUNK = 64
+# Chunks for each thread that wait for it or for their turn.
+AHEAD = 2
 # Errors of reading a member of a zip file that is damaged, encrypted or packed in an unknown way.
 UNREADABLE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError, ValueError)
 
@@ -46,6 +51,9 @@ class ImageStore(Protocol):
 
     def read(self, name: str) -> bytes:
         """Return the content of one file; raise OSError if it cannot be read."""
+
+    def files(self, names: Sequence[str], /) -> list[Path]:
+        """Return the files on the disk that hold these files."""
 
 
 def holds_images(path: Path) -> bool:
@@ -100,6 +108,10 @@ class FolderStore:
         except FileNotFoundError:
             raise OSError("link to a missing file") from None
 
+    def files(self, names: Sequence[str]) -> list[Path]:
+        """Return the paths of files."""
+        return [self.folder / name for name in names]
+
     def _start(self, name: str) -> bytes:
         path = self.folder / name
         if not path.is_file() or not os.access(path, os.R_OK):
@@ -139,6 +151,10 @@ class ZipStore:
         except UNREADABLE as error:
             raise OSError(f"damaged in the zip file: {error}") from error
 
+    def files(self, _: Sequence[str]) -> list[Path]:
+        """Return the zip file, which holds all of them."""
+        return [Path(self.archive.filename or "")]
+
     def _refuse_bomb(self, members: list[str]) -> None:
         """Raise LoraeError for members that stand for many times the size of the zip file."""
         unpacked = sum(self.archive.getinfo(name).file_size for name in members)
@@ -157,16 +173,55 @@ class ZipStore:
             return b""
 
 
-def map_chunks(title: str, names: Sequence[str], work: Callable[[Sequence[str]], Result]) -> list[Result]:
-    """Return the results for successive chunks of names, computed in threads, with a progress bar."""
-    chunks = [names[start : start + CHUNK] for start in range(0, len(names), CHUNK)]
-    results = []
+def map_chunks(title: str, names: Sequence[str], work: Callable[[Sequence[str]], Result]) -> Iterator[Result]:
+    """Yield the results for successive chunks of names, computed in threads, with a progress bar.
+
+    Pillow and the reads of files let other threads run, so that threads are as fast as processes. Only some chunks
+    wait for a thread at a time.
+    """
+    starts = iter(range(0, len(names), CHUNK))
     with progress_bar() as bar, ThreadPoolExecutor(THREADS) as pool:
-        task = bar.add_task(title, total=len(names), note="")
-        for chunk, result in zip(chunks, pool.map(work, chunks), strict=True):
-            results.append(result)
-            bar.advance(task, len(chunk))
-    return results
+        task, waiting = bar.add_task(title, total=len(names), note=""), deque[tuple[int, Future[Result]]]()
+        try:
+            for start in chain(starts, repeat(None)):
+                if start is not None:
+                    chunk = names[start : start + CHUNK]
+                    waiting.append((len(chunk), pool.submit(work, chunk)))
+                if len(waiting) > AHEAD * THREADS or start is None:
+                    if not waiting:
+                        return
+                    count, future = waiting.popleft()
+                    yield future.result()
+                    bar.advance(task, count)
+        finally:
+            for _, future in waiting:
+                future.cancel()
+
+
+def store_digest(store: ImageStore, names: Sequence[str]) -> str:
+    """Return the `content_digest` of files; of many bytes, it is kept with their sizes and times of change.
+
+    Then a collection that is used again is not read again for it.
+    """
+    paths = store.files(names)
+    if sum(_size(path) for path in paths) <= in_memory_bytes():
+        return content_digest(store, names)
+    known = identity_of(paths, names)
+    if not known:
+        return content_digest(store, names)
+    return remembered(f"files-{known}", _Content, lambda: _Content(content_digest(store, names))).digest
+
+
+@dataclass(frozen=True)
+class _Content:
+    digest: str
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def content_digest(store: ImageStore, names: Sequence[str]) -> str:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from lorae.config.data_settings import DataSettings
@@ -15,10 +16,10 @@ from lorae.data.pixels import Limits
 from lorae.data.preprocessing import Preparation, prepare_pictures
 from lorae.data.sources import in_order
 from lorae.errors import LoraeError
-from lorae.plain_arrays import plain_array
+from lorae.system.stored_items import changed, plain_items, take
 
 
-def read_for_model(settings: DataSettings, shape: tuple[int, ...], columns: Sequence[str], given: Any) -> NDArray[Any]:
+def read_for_model(settings: DataSettings, shape: tuple[int, ...], columns: Sequence[str], given: Any) -> Any:
     """Return the items of anything that training takes, for `prepare_items`, with columns in the order of training.
 
     Images of folders and zip files are prepared here, because they differ in size.
@@ -28,15 +29,14 @@ def read_for_model(settings: DataSettings, shape: tuple[int, ...], columns: Sequ
 
 def items_for_model(
     settings: DataSettings, shape: tuple[int, ...], columns: Sequence[str], given: Any, n: int | None = None
-) -> NDArray[Any]:
+) -> Any:
     """Return the first n items, all for None, of anything that training takes, prepared as there."""
     items, prepared = _read(settings, shape, columns, given)
-    return items[:n] if prepared else prepare_items(settings, shape, items[:n])
+    first = take(items, slice(n))
+    return first if prepared else prepare_items(settings, shape, first)
 
 
-def _read(
-    settings: DataSettings, shape: tuple[int, ...], columns: Sequence[str], given: Any
-) -> tuple[NDArray[Any], bool]:
+def _read(settings: DataSettings, shape: tuple[int, ...], columns: Sequence[str], given: Any) -> tuple[Any, bool]:
     """Return items in the order of training's columns, and whether they are prepared."""
     # Pictures of any size become squares, as in training.
     square = len(shape) == 3 and shape[1] == shape[2]
@@ -45,24 +45,30 @@ def _read(
     return in_order(raw, columns).inputs, prepared
 
 
-def prepare_items(settings: DataSettings, shape: tuple[int, ...], given: Any) -> NDArray[Any]:
+def prepare_items(settings: DataSettings, shape: tuple[int, ...], given: Any) -> Any:
     """Return raw items in the form that a model of items of this shape takes.
 
     Every layout, dtype and size that training takes is taken, and prepared by the same settings: a channel axis is
     added or moved, images are cropped, resized and recolored. Rows of as many values as an image has are such images.
     """
-    array = plain_array(given, "items")
+    array = plain_items(given, "items")
     # Three axes are also those of several gray images, which are neither 1 nor 3 pixels wide.
     alone = array.ndim == len(shape) == 3 and (array.shape[2] in (1, 3) or array.shape[0] == shape[0] == 3)
     if alone or array.shape in (shape, shape[1:]):
         expected = "x".join(map(str, ("n", *shape)))
         raise LoraeError(f"items: got one of shape {array.shape}, expected several, {expected}; pass items[None]")
     if array.ndim == 2 and len(shape) == 3 and array.shape[1] == math.prod(shape):
-        array = array.reshape(-1, *shape)
+        array = changed(array, lambda rows: rows.reshape(-1, *shape), shape, array.dtype)
     items = load_whole_array(array, "items", None, settings.value_range, settings.kind)
     if items.ndim == 2 or items.shape[1:] == shape or len(shape) != 3 or settings.kind == "tensors":
         return items
-    return prepare_pictures(items.transpose(0, 2, 3, 1), _preparation(settings, shape, settings.size))
+    preparation = _preparation(settings, shape, settings.size)
+
+    def prepared(rows: NDArray[Any]) -> NDArray[Any]:
+        return prepare_pictures(rows.transpose(0, 2, 3, 1), preparation)
+
+    sides = preparation.output_sides(*items.shape[2:])
+    return changed(items, prepared, (preparation.channels, *sides), np.uint8)
 
 
 def picture_for_model(

@@ -3,34 +3,41 @@
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lorae.data.cache import MEMORY_MAP_BYTES, Part
+from lorae.data.cache import Part
 from lorae.data.image_files import IMAGE_SUFFIXES
+from lorae.data.npy_files import read_large_members, read_npy, stored_map
 from lorae.data.pictures import read_frames, reason
 from lorae.data.tables import SUFFIXES, read_table
 from lorae.data.torch_data import is_torch_data, read_torch_data
 from lorae.errors import LoraeError
-from lorae.plain_arrays import column_names, is_array, plain_array
+from lorae.plain_arrays import column_names, is_array
 from lorae.system import files
+from lorae.system.files import temporary_folder
 from lorae.system.memory import check_unpacked
+from lorae.system.stored_items import Items, StoredItems, changed, in_memory_bytes, parts, plain_items, temporary
 
 SINGLE_KEYS = ("images", "data", "X", "x")
 LABEL_KEYS = ("labels", "y")
 SPLIT_KEYS = (("train", "test", "train_labels", "test_labels"), ("x_train", "x_test", "y_train", "y_test"))
 
 
+# The largest factor by which the usual packing of zip files shrinks anything.
+MOST_PACKED = 1032
+
+
 class RawItems(NamedTuple):
-    """Items as they came, not yet checked or prepared: an array of numbers whose first axis counts them.
+    """Items as they came, not yet checked or prepared: an array of numbers whose first axis counts them, or a file.
 
     title: their name in messages
     columns: names of the columns of a table
     """
 
-    inputs: NDArray[Any]
+    inputs: Items
     title: str
     labels: NDArray[Any] | None = None
     columns: tuple[str, ...] = ()
@@ -38,7 +45,7 @@ class RawItems(NamedTuple):
 
 def is_source(value: Any) -> bool:
     """Return whether a value in memory is of a type that `read_items` reads or refuses with advice."""
-    return is_array(value) or is_torch_data(value)
+    return isinstance(value, StoredItems) or is_array(value) or is_torch_data(value)
 
 
 def is_items_file(path: Path) -> bool:
@@ -59,7 +66,8 @@ def read_items(given: Any, title: str) -> RawItems:
     if is_torch_data(given):
         inputs, labels = read_torch_data(given, title)
         return RawItems(inputs, title, labels)
-    return RawItems(plain_array(given, title), title, columns=column_names(given))
+    mapped = stored_map(given)
+    return RawItems(plain_items(given, title) if mapped is None else mapped, title, columns=column_names(given))
 
 
 def read_file(path: Path) -> dict[Part | None, RawItems]:
@@ -76,7 +84,7 @@ def read_file(path: Path) -> dict[Part | None, RawItems]:
                 f"{path}: cannot be read as images ({reason(error)}); convert it to an .npy file or to image files"
             ) from None
     loaded = read_array_file(path)
-    return {None: RawItems(loaded, path.name)} if isinstance(loaded, np.ndarray) else _by_key(loaded, path)
+    return _by_key(loaded, path) if isinstance(loaded, dict) else {None: RawItems(loaded, path.name)}
 
 
 def in_order(items: RawItems, expected: Sequence[str]) -> RawItems:
@@ -96,37 +104,42 @@ def in_order(items: RawItems, expected: Sequence[str]) -> RawItems:
             f"training; pass {_listed(wanted)} only"
         )
     order = [names.index(name) for name in wanted]
-    return items._replace(inputs=items.inputs[:, order], columns=wanted)
+    inputs = items.inputs
+    ordered = changed(inputs, lambda rows: rows[:, order], inputs.shape[1:], inputs.dtype)
+    return items._replace(inputs=ordered, columns=wanted)
 
 
-def read_array_file(path: Path) -> NDArray[Any] | dict[str, NDArray[Any]]:
-    """Return the array of an .npy file, or those of an .npz file by key; LoraeError for unreadable files."""
-    mode: Literal["r"] | None = "r" if path.suffix == ".npy" and path.stat().st_size > MEMORY_MAP_BYTES else None
+def read_array_file(path: Path) -> Items | dict[str, Items]:
+    """Return the array of an .npy file, or those of an .npz file by key; LoraeError for unreadable files.
+
+    Large arrays stay in the file.
+    """
     try:
-        if mode is not None:
-            mapped: NDArray[Any] = np.load(path, mmap_mode=mode, allow_pickle=False)
-            return mapped
-        if zipfile.is_zipfile(path):
+        if not zipfile.is_zipfile(path):
+            return read_npy(path)
+        large = {}
+        if path.stat().st_size > in_memory_bytes() // MOST_PACKED:
+            large = read_large_members(path, temporary_folder())
+        if not large:
             check_unpacked(path, "its arrays")
-        with path.open("rb") as file:  # NumPy leaves a damaged file open
-            loaded = np.load(file, allow_pickle=False)
-            return loaded if isinstance(loaded, np.ndarray) else dict(loaded)
+        with np.load(path, allow_pickle=False) as loaded:
+            return {key: large[key] if key in large else loaded[key] for key in loaded.files}
     except Exception as error:  # NumPy raises many kinds for a damaged file
         raise LoraeError(f"{path}: not a readable {path.suffix} file ({reason(error)})") from error
 
 
-def _by_key(arrays: dict[str, NDArray[Any]], path: Path) -> dict[Part | None, RawItems]:
+def _by_key(arrays: dict[str, Any], path: Path) -> dict[Part | None, RawItems]:
     found = set(arrays)
     for train, test, train_labels, test_labels in SPLIT_KEYS:
         if found in ({train, test}, {train, test, train_labels, test_labels}):
             return {
-                "train": RawItems(arrays[train], f"{path.name}: {train}", arrays.get(train_labels)),
-                "test": RawItems(arrays[test], f"{path.name}: {test}", arrays.get(test_labels)),
+                "train": RawItems(arrays[train], f"{path.name}: {train}", _labels(arrays, train_labels)),
+                "test": RawItems(arrays[test], f"{path.name}: {test}", _labels(arrays, test_labels)),
             }
     labelled = [(key, label) for key in SINGLE_KEYS for label in LABEL_KEYS if found == {key, label}]
     alone = [(key, "") for key in found if len(found) == 1]
     for key, label in labelled + alone:
-        return {None: RawItems(arrays[key], f"{path.name}: {key}", arrays.get(label))}
+        return {None: RawItems(arrays[key], f"{path.name}: {key}", _labels(arrays, label))}
     raise LoraeError(
         f"{path}: got the keys {', '.join(sorted(found)) or '(none)'}, expected train and test (with train_labels "
         "and test_labels), x_train and x_test (with y_train and y_test), one of images, data, X, x with one of "
@@ -134,15 +147,29 @@ def _by_key(arrays: dict[str, NDArray[Any]], path: Path) -> dict[Part | None, Ra
     )
 
 
+def _labels(arrays: dict[str, Any], key: str) -> NDArray[Any] | None:
+    """Return labels, which are kept in memory, or None."""
+    return np.asarray(arrays[key]) if key in arrays else None
+
+
 def _whole(pieces: dict[Part | None, RawItems]) -> RawItems:
     """Return all items of a file, those of a training split before those of its test split."""
     if None in pieces:
         return pieces[None]
     train, test = pieces["train"], pieces["test"]
-    inputs = [plain_array(piece.inputs, piece.title) for piece in (train, test)]
+    inputs = [plain_items(piece.inputs, piece.title) for piece in (train, test)]
     if inputs[0].shape[1:] != inputs[1].shape[1:]:
         raise LoraeError(f"{train.title} and test: got shapes {inputs[0].shape} and {inputs[1].shape}, expected alike")
-    return RawItems(np.concatenate(inputs), train.title.split(":")[0])
+    return RawItems(_joined(inputs), train.title.split(":")[0])
+
+
+def _joined(inputs: list[Items]) -> Items:
+    """Return the items of several arrays, in a temporary file if some are in files."""
+    if all(isinstance(part, np.ndarray) for part in inputs):
+        return np.concatenate(inputs)
+    shape = (sum(map(len, inputs)), *inputs[0].shape[1:])
+    dtype = np.result_type(*(part.dtype for part in inputs))
+    return temporary(temporary_folder(), shape, dtype, lambda: (part[rows] for part in inputs for rows in parts(part)))
 
 
 def _listed(names: Sequence[str]) -> str:

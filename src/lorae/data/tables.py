@@ -1,5 +1,6 @@
 """Tables of numbers in files: CSV, read without further packages, and Parquet."""
 
+import contextlib
 import csv
 import io
 from array import array
@@ -15,9 +16,12 @@ from lorae.errors import LoraeError
 from lorae.extras import import_extra
 from lorae.plain_arrays import column_names, plain_array
 from lorae.system.faults import reason_of
-from lorae.system.files import read_file
-from lorae.system.memory import check_size
+from lorae.system.files import read_file, temporary_folder
+from lorae.system.memory import check_packed, check_size
+from lorae.system.stored_items import Items, identity_of, in_memory_bytes, temporary
 
+# Rows of a large Parquet file that become an array at a time.
+BATCH = 16_384
 SUFFIXES = (".csv", ".tsv", ".parquet")
 
 # In the order of preference: a line of decimal commas between semicolons has commas too.
@@ -31,7 +35,7 @@ TRUTH = {"true": 1.0, "false": 0.0}
 class Table(NamedTuple):
     """Numbers (n, d), and the names of the columns; none for a file without a header."""
 
-    values: NDArray[Any]
+    values: Items
     columns: tuple[str, ...]
 
 
@@ -41,22 +45,55 @@ def read_table(path: Path) -> Table:
 
 
 def _read_parquet(path: Path) -> Table:
-    """Read one Parquet file; an index that pandas stored beside the columns is left out, as pandas does."""
+    """Read one Parquet file; an index that pandas stored beside the columns is left out, as pandas does.
+
+    A large table is read into a temporary file, some rows at a time, when its values are needed.
+    """
     parquet = import_extra("pyarrow.parquet", str(path))
-    try:
+    with _readable_parquet(path), parquet.ParquetFile(path) as file:
         # Of this file alone: other functions of pyarrow take columns from the names of folders, and further files.
-        with parquet.ParquetFile(path) as file:
-            # Columns that repeat one value take no room in the file.
-            rows, columns = file.metadata.num_rows, file.metadata.num_columns
-            check_size(rows * columns * 8, f"{path}: its {rows:,} rows")
-            table = file.read()
+        schema, rows = file.schema_arrow, file.metadata.num_rows
+        stored = (schema.pandas_metadata or {}).get("index_columns", [])
+        names = [name for name in schema.names if name not in stored]
+        empty = schema.empty_table().select(names)
+        if rows * len(names) * 8 > in_memory_bytes():
+            check_packed(rows * len(names) * 8, path.stat().st_size, f"{path}: its {rows:,} rows")
+            few = plain_array(empty, path.name)
+            items = temporary(
+                temporary_folder(),
+                (rows, *few.shape[1:]),
+                few.dtype,
+                lambda: _batches(parquet, path, names),
+                identity_of([path]),
+            )
+            return Table(items, column_names(empty))
+        # Columns that repeat one value take no room in the file.
+        check_size(rows * len(names) * 8, f"{path}: its {rows:,} rows")
+        table = file.read().select(names)
+    return Table(plain_array(table, path.name), column_names(table))
+
+
+def _batches(parquet: Any, path: Path, names: list[str]) -> Iterator[NDArray[Any]]:
+    """Yield the rows of a Parquet file, of one row group at a time; LoraeError for anything but numbers."""
+    import pyarrow
+
+    start = 0
+    with _readable_parquet(path), parquet.ParquetFile(path) as file:
+        for batch in file.iter_batches(batch_size=BATCH, columns=names, use_threads=False):
+            table = pyarrow.Table.from_batches([batch]).select(names)
+            yield plain_array(table, f"{path.name}, rows from {start:,} on")
+            start += len(table)
+
+
+@contextlib.contextmanager
+def _readable_parquet(path: Path) -> Iterator[None]:
+    """Raise LoraeError for whatever pyarrow raises for a damaged file."""
+    try:
+        yield
     except LoraeError:
         raise
-    except Exception as error:  # pyarrow raises many kinds for a damaged file
+    except Exception as error:
         raise LoraeError(f"{path}: not a readable .parquet file ({' '.join(str(error).split())[:120]})") from None
-    stored = (table.schema.pandas_metadata or {}).get("index_columns", [])
-    table = table.drop_columns([name for name in table.column_names if name in stored])
-    return Table(plain_array(table, path.name), column_names(table))
 
 
 def _read_csv(path: Path) -> Table:

@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 
 from lorae.errors import LoraeError
 from lorae.plain_arrays import plain_array
+from lorae.system.files import temporary_folder
+from lorae.system.stored_items import Collected, Items
 
 if TYPE_CHECKING:
     from torch.utils.data import DataLoader, Dataset
 
-# An iterable that has not ended after this many items or bytes is taken for an endless one: they are kept in memory.
+# An iterable that has not ended after this many items or bytes is taken for an endless one.
 MOST_ITEMS = 5_000_000
 MOST_BYTES = 2**34
 # Items in a batch of a DataLoader whose batches are drawn by a sampler of the user's.
@@ -23,9 +25,9 @@ ADVICE = "expected a tensor or a pair (tensor, label) with a whole number as lab
 
 
 class TorchItems(NamedTuple):
-    """Items (n, ...) and labels, int64 (n,), if there are any."""
+    """Items (n, ...), many of them in a temporary file, and labels, int64 (n,), if there are any."""
 
-    inputs: NDArray[Any]
+    inputs: Items
     labels: NDArray[np.int64] | None
 
 
@@ -48,25 +50,30 @@ def read_torch_data(data: "Dataset[Any] | DataLoader[Any]", title: str) -> Torch
     from lorae.randomness import drawing_from
 
     name = type(data).__name__
-    parts: list[NDArray[Any]] = []
+    source: Any = getattr(data, "dataset", data)
+    known_length = hasattr(source, "__len__")
+    most = max(MOST_ITEMS, len(source)) if known_length else MOST_ITEMS
+    first: NDArray[Any] | None = None
+    collected = Collected(temporary_folder)
     labels: list[NDArray[np.int64] | None] = []
     number, size = 0, 0
     with drawing_from(torch.Generator().manual_seed(0), everything=True):
         for place, entry, batched in _entries(data, title):
             items, label = _divided(entry, batched, f"{title}: {place} of {name}")
-            first = parts[0] if parts else items
+            first = items if first is None else first
             if (items.shape[1:], items.dtype) != (first.shape[1:], first.dtype):
                 raise LoraeError(
                     f"{title}: {place} of {name}: got shape {items.shape[1:]} and dtype {items.dtype}, expected "
                     f"{first.shape[1:]} and {first.dtype} as before; give all items one shape and type in its transform"
                 )
-            parts.append(items)
+            collected.add(items)
             labels.append(label)
             number, size = number + len(items), size + items.nbytes
-            if number > MOST_ITEMS or size > MOST_BYTES:
+            if number > most or (not known_length and size > MOST_BYTES):
                 raise LoraeError(
                     f"{title}: got {number:,} items ({size / 2**20:,.0f} MiB) from {name} without an end, expected at "
-                    f"most {MOST_ITEMS:,} ({MOST_BYTES / 2**20:,.0f} MiB), which memory must hold; pass a finite part"
+                    f"most {most:,} ({MOST_BYTES / 2**20:,.0f} MiB), which are kept; pass a finite part, or a "
+                    "Dataset with __len__"
                 )
     if number == 0:
         raise LoraeError(
@@ -77,7 +84,7 @@ def read_torch_data(data: "Dataset[Any] | DataLoader[Any]", title: str) -> Torch
             f"{title}: {name} gives items with and without labels, expected one kind; leave the labels out"
         )
     known = [label for label in labels if label is not None]
-    return TorchItems(np.concatenate(parts), np.concatenate(known) if known else None)
+    return TorchItems(collected.items(), np.concatenate(known) if known else None)
 
 
 def _entries(data: "Dataset[Any] | DataLoader[Any]", title: str) -> Iterator[tuple[str, Any, bool]]:
@@ -148,7 +155,7 @@ def _indices(dataset: Any, loader: "DataLoader[Any] | None", title: str) -> list
 
     def draw() -> list[int]:
         found = drawn if drawn is loader.sampler else chain.from_iterable(drawn)
-        return sorted(islice(found, MOST_ITEMS + 1))
+        return sorted(islice(found, max(MOST_ITEMS, len(dataset)) + 1))
 
     indices = draw()
     if indices != draw():

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lorae.data import even_rows
-from lorae.models.autoencoder import CHUNK
+from lorae.models.chunks import CHUNK
 from lorae.models.scaling import Units
 
 Array = NDArray[np.float64]

@@ -12,7 +12,7 @@ from lorae.data import Split
 from lorae.estimator.display import SpectrumDisplay
 from lorae.estimator.imputation import column_means
 from lorae.metrics.linear_floor import mean_squares
-from lorae.models.autoencoder import CHUNK
+from lorae.models.chunks import CHUNK
 
 # Codes kept for fitting a density: more would change it by less than the noise of a sample.
 MOST_CODES = 10_000

@@ -1,6 +1,7 @@
 """State shared by the measures of an evaluation: latents, densities, and features of real and generated items."""
 
 import contextlib
+import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -25,6 +26,11 @@ from lorae.samplers import SAMPLERS, Density, fit_density, standard_normal
 from lorae.system.faults import tolerated
 from lorae.system.hardware import set_memory_format
 from lorae.system.processes import ALONE, Processes
+from lorae.system.stored_items import take
+
+# Of items that are too many for memory, densities, ranks, classifiers and distances take a sample: latents of so many
+# entries, 100 MB, and the features of so many items, as is usual for a FID.
+MOST_LATENTS, MOST_FEATURES = 24_000_000, 50_000
 
 # Number of generated items kept for the figure.
 PICTURED = 64
@@ -46,9 +52,15 @@ class EvaluationContext:
     settings: EvaluationSettings
     bar: Progress
     processes: Processes = ALONE
+    whole: Dataset = field(init=False)
     trainings: TrainingCheckpoints = field(default_factory=lambda: TrainingCheckpoints(None))
     pictured: dict[str, Items] = field(default_factory=dict)
     _kept: dict[tuple[Any, ...], Features] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.whole, width = self.dataset, self.model.spec.latent_dim
+        train, test = (measured(part, width) for part in (self.whole.train, self.whole.test))
+        self.dataset = dataclasses.replace(self.whole, train=train, test=test)
 
     @contextlib.contextmanager
     def progress(self, title: str, total: int) -> Iterator[Callable[[int], Any]]:
@@ -86,22 +98,18 @@ class EvaluationContext:
     @cached_property
     def reference(self) -> Features:
         """Features of the whole reference split."""
-        return self._features_of(self.split(self.settings.reference).inputs, "reference features")
+        return self._features_of(self.compared_items, "reference features")
 
     @cached_property
     def other_split(self) -> Features:
         """Features of as many items of the other split as there are reference items, the floor of every distance."""
         name = "train" if self.settings.reference == "test" else "test"
-        items = self.split(name).inputs
-        generator = np.random.default_rng(self.settings.seed)
-        chosen = np.sort(generator.permutation(len(items))[: len(self.split(self.settings.reference))])
-        return self._features_of(items[chosen], f"{name} features")
+        return self._features_of(self.other_items, f"{name} features")
 
     @cached_property
     def reconstructed(self) -> Features:
         """Features of the reconstructions of the reference split."""
-        items = self.split(self.settings.reference).inputs
-        return self._features_of(items, "reconstructions", change="reconstructed")
+        return self._features_of(self.compared_items, "reconstructions", change="reconstructed")
 
     def generated(self, sampler: str, draw: int) -> Features:
         """Return features of `n` generated items, float32 (n, d); the first items are kept in `pictured`."""
@@ -121,7 +129,7 @@ class EvaluationContext:
 
     def errors(self) -> NDArray[np.float64]:
         """Return the mean squared error of each item of the test split (n,)."""
-        inputs = self.dataset.test.inputs
+        inputs = self.whole.test.inputs
         with self.progress("errors of test items", len(inputs)) as advance:
             return self.work.rows("errors", inputs, advance)
 
@@ -138,7 +146,29 @@ class EvaluationContext:
             "decoded": lambda z, advance: self._features_of_items(self._made(model.decode(z)), advance),
         }
         known = {name: self.split(name).inputs for name in ("train", "test")}
+        # Views of items in files, too, which cannot be sent.
+        known |= {"whole test": self.whole.test.inputs, "compared": self.compared_items, "others": self.other_items}
         return SharedWork(functions, known, self.processes)
+
+    def described(self, name: str) -> str:
+        """Return the name of a split, and if only some of its items are measured, how many."""
+        count, total = len(self.split(name)), len(getattr(self.whole, name))
+        return name if count == total else f"{name}, {count} of {total} evenly spaced"
+
+    @cached_property
+    def compared_items(self) -> Items:
+        """Return the items of the reference split of which features are computed, evenly spaced ones of many."""
+        split = self.split(self.settings.reference)
+        inputs: Items = spread(split, MOST_FEATURES).inputs if split.stored else split.inputs
+        return inputs
+
+    @cached_property
+    def other_items(self) -> Items:
+        """Return as many items of the other split."""
+        items = self.split("train" if self.settings.reference == "test" else "test").inputs
+        chosen = np.random.default_rng(self.settings.seed).permutation(len(items))[: len(self.compared_items)]
+        others: Items = take(items, np.sort(chosen))
+        return others
 
     def _features_of(self, inputs: Items, title: str, keep_as: str | None = None, change: str = "given") -> Features:
         """Return features of items, or of the items that `change` makes of the inputs, see `work`."""
@@ -203,6 +233,18 @@ def _density_path(run: Run, sampler: str, settings: EvaluationSettings) -> Path:
 def draw_generator(seed: int, draw: int) -> np.random.Generator:
     """Return the generator of one draw, independent of those of the other draws."""
     return np.random.default_rng([seed, draw])
+
+
+def measured(split: Split, latent_dim: int) -> Split:
+    """Return a split, or of one in a file as many evenly spaced items as have `MOST_LATENTS` entries of latents."""
+    return spread(split, MOST_LATENTS // latent_dim) if split.stored else split
+
+
+def spread(split: Split, most: int) -> Split:
+    """Return evenly spaced items of a split, at most so many."""
+    if len(split) <= most:
+        return split
+    return split.at(np.linspace(0, len(split) - 1, max(2, most)).astype(np.int64))
 
 
 def _finite(made: Items) -> Items:

@@ -24,6 +24,7 @@ from lorae.plotting.style import save
 from lorae.runs.figure_data import write_figure_items
 from lorae.runs.run import Run
 from lorae.samplers.interpolation import linear_path, spherical_path
+from lorae.system.stored_items import StoredItems
 
 # Items of a figure of reconstructions: two rows of pairs fit a page.
 PICTURED = 32
@@ -41,6 +42,8 @@ WORSE = 1.02
 UNITS = {"images": "pixels in [0, 1]", "vectors": "standardised columns", "tensors": "standardised channels"}
 
 ROUNDING = 1e-6
+# Entries of the items of a file that PCA is fitted to and measured on, which take 200 MB in float64.
+LARGEST = 25_000_000
 # Share of the largest singular value of M below which one is a zero that float32 has rounded.
 ZERO = 1e-6
 
@@ -84,8 +87,12 @@ def measure_explained(model: Autoencoder, dataset: Dataset, rank: int, seed: int
     PCA is fitted on the training items; both errors are of the same test items, random ones of many.
     """
     splits = {"train": dataset.train.inputs, "test": dataset.test.inputs}
-    n = {name: affordable_rows(len(items), math.prod(items.shape[1:])) for name, items in splits.items()}
-    train, test = (random_items(items, n[name], seed) for name, items in splits.items())
+    width = math.prod(splits["test"].shape[1:])
+    n = {name: affordable_rows(len(items), width) for name, items in splits.items()}
+    for name, items in splits.items():
+        if isinstance(items, StoredItems):
+            n[name] = min(n[name], max(2, LARGEST // width))
+    train, test = (np.asarray(random_items(items, n[name], seed)) for name, items in splits.items())
     mse = _finite(model.squared_error(test))
     variance, pca_mse = (
         float(error) for error in pca_error(_in_units_of(model, train), _in_units_of(model, test), [0, rank])

@@ -11,6 +11,7 @@ from lorae.metrics.frechet import Moments, frechet_distance, warn_of_few
 from lorae.metrics.kernel import UNIT_PROTOCOL, kernel_distance, unit_discrepancy
 from lorae.system.hardware import keep_freed_memory
 from lorae.system.progress import progress_bar
+from lorae.system.stored_items import changed, mean_of
 
 
 def compare_collections(
@@ -34,8 +35,10 @@ def compare_collections(
     extractor = build_extractor(features or ("raw" if kind == "vectors" else "inception"), features_weights)
     items = [side.items for side in sides]
     if any(part.dtype == np.float64 for part in items):  # vectors so far from zero that features in float32 round them
-        origin = items[0].mean(axis=0)
-        items = [(part - origin).astype(np.float32) for part in items]
+        origin = mean_of(items[0])
+        items = [
+            changed(part, lambda rows: (rows - origin).astype(np.float32), origin.shape, np.float32) for part in items
+        ]
     keep_freed_memory()
     with progress_bar(quiet) as bar:
         found = []

@@ -46,7 +46,7 @@ class Measure:
 
 def reconstruction(context: EvaluationContext) -> Result:
     """Return the mean squared error on the test split."""
-    return measure_reconstruction(context.model, context.dataset, context.errors())
+    return measure_reconstruction(context.model, context.whole, context.errors())
 
 
 def rank(context: EvaluationContext) -> Result:
@@ -63,7 +63,7 @@ def explained(context: EvaluationContext) -> Result:
     split = spectrum_split(context.dataset, context.model.spec.latent_dim)
     rank = latent_spectrum(context.latents(split), split).rank
     directions = directions_of(context.run, context.model, rank)
-    result = measure_explained(context.model, context.dataset, directions, context.settings.seed)
+    result = measure_explained(context.model, context.whole, directions, context.settings.seed)
     warning = explained_warning(result, context.run.settings.network)
     if warning is not None:
         warnings.warn(warning, stacklevel=2)
@@ -190,7 +190,7 @@ def _protocol(context: EvaluationContext, sampler: str | None = None) -> Result:
         "seed": settings.seed,
     }
     if sampler in settings.samplers:
-        protocol |= {"generated": settings.n, "density fitted on": settings.fit_on}
+        protocol |= {"generated": settings.n, "density fitted on": context.described(settings.fit_on)}
         protocol |= context.density(str(sampler)).describe()
     return protocol
 

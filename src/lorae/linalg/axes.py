@@ -1,5 +1,6 @@
 """Principal axes and deviations of points, in float64."""
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -97,8 +98,37 @@ def column_deviations(
     unit = np.where(largest > 0, largest, 1.0)  # so that squares neither overflow nor vanish
     centered /= unit
     deviation = unit * np.sqrt(np.average(np.square(centered, out=centered), axis=0, weights=weights))
+    return mean, _without_rounding(deviation, mean, tolerance, by_columns)
+
+
+def streamed_deviations(
+    passes: Callable[[], Iterable[NDArray[Any]]], *, by_columns: bool = True
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return what `column_deviations` does of vectors that come in batches (n_i, d), in two passes over them.
+
+    >>> streamed_deviations(lambda: [np.array([[0.1, 0.0]]), np.array([[0.1, 2.0], [0.1, 4.0]])])[1].round(3)
+    array([0.   , 1.633])
+    """
+    count, total, low, high = 0, np.zeros(1), np.full(1, np.inf), np.full(1, -np.inf)
+    for batch in passes():
+        count, total = count + len(batch), total + batch.sum(axis=0, dtype=np.float64)
+        low, high = np.minimum(low, batch.min(axis=0)), np.maximum(high, batch.max(axis=0))
+    mean = total / count
+    largest = np.maximum(high - mean, mean - low)
+    unit = np.where(largest > 0, largest, 1.0)  # so that squares neither overflow nor vanish
+    squares = np.zeros_like(mean)
+    for batch in passes():
+        squares += np.square((batch - mean) / unit).sum(axis=0)
+    tolerance = count * float(np.finfo(np.float64).eps)
+    return mean, _without_rounding(unit * np.sqrt(squares / count), mean, tolerance, by_columns)
+
+
+def _without_rounding(
+    deviation: NDArray[np.float64], mean: NDArray[np.float64], tolerance: float, by_columns: bool
+) -> NDArray[np.float64]:
+    """Return deviations with zero for constants, and unless `by_columns` with the root of their mean square for all."""
     deviation[deviation <= tolerance * np.abs(mean)] = 0.0
     if not by_columns and deviation.any():
         unit = deviation.max()
         deviation[:] = unit * np.sqrt(np.square(deviation / unit).mean())
-    return mean, deviation
+    return deviation

@@ -1,5 +1,6 @@
 """The spectrum of the latent covariance, and its ranks."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,11 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lorae.errors import DivergedError, NotApplicableError
-from lorae.metrics.frechet import canonical_order
+from lorae.metrics.frechet import Moments, canonical_order
 from lorae.metrics.ranks import energy_rank, entropy_rank, rank_at, stable_rank, visible
 
 # The paper counts "non-zero singular values" without a threshold: here, eigenvalues above tolerance * largest.
 TOLERANCE = 1e-3
+NOT_FINITE = "latents: got values that are not finite, expected finite ones; the model has diverged"
 TOLERANCES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 
 
@@ -67,10 +69,24 @@ def latent_spectrum(latents: NDArray[Any], split: str, tolerance: float = TOLERA
     if len(latents) < 2:
         raise NotApplicableError(f"latents: got {len(latents)} items, expected at least 2 for a covariance")
     if not np.isfinite(latents).all():
-        raise DivergedError("latents: got values that are not finite, expected finite ones; the model has diverged")
+        raise DivergedError(NOT_FINITE)
     covariance = np.cov(latents, rowvar=False).reshape(latents.shape[1], latents.shape[1])
     eigenvalues = np.linalg.eigvalsh(covariance)[::-1].clip(min=0)
     return Spectrum(np.ascontiguousarray(eigenvalues), len(latents), split, tolerance)
+
+
+def streamed_spectrum(latents: Iterable[NDArray[Any]], split: str, tolerance: float = TOLERANCE) -> Spectrum:
+    """Return the spectrum of latents that come in batches (n_i, latent_dim), as `latent_spectrum` but for rounding."""
+
+    def finite() -> Iterator[NDArray[Any]]:
+        for batch in latents:
+            if not np.isfinite(batch).all():
+                raise DivergedError(NOT_FINITE)
+            yield batch
+
+    moments = Moments.streamed(finite())
+    eigenvalues = np.linalg.eigvalsh(moments.covariance)[::-1].clip(min=0)
+    return Spectrum(np.ascontiguousarray(eigenvalues), moments.n, split, tolerance)
 
 
 def bootstrap_ranks(

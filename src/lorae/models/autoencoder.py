@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lorae.errors import LoraeError
-from lorae.isolation import full_convolutions, isolated
+from lorae.isolation import isolated
 from lorae.metrics.ranks import rank_at
-from lorae.metrics.spectrum import TOLERANCE, Spectrum, latent_spectrum
+from lorae.metrics.spectrum import TOLERANCE, Spectrum
 from lorae.models.accepted_items import accepted_items
 from lorae.models.bottlenecks import IdentityBottleneck, Latent, get_bottleneck
+from lorae.models.chunks import in_chunks, spectrum_of
 from lorae.models.low_rank import numerical_rank
 from lorae.models.networks import Encoder, MissingEncoder, apply_spectral_norm
 from lorae.models.own_networks import OwnNetworks
@@ -32,9 +33,6 @@ Array = TypeVar("Array", Tensor, NDArray[Any])
 # Initial entry of M for the last principal component of a residual network, relative to that for the first: different
 # enough to order them, large enough to stand out from noise on the latent.
 LAST_COMPONENT = 0.5
-
-# Batch size outside training: large enough to be fast, small enough for any memory.
-CHUNK = 500
 
 
 @dataclass(frozen=True)
@@ -197,7 +195,7 @@ class Autoencoder(nn.Module):
 
     def spectrum(self, items: Array, split: str = "given", tolerance: float = TOLERANCE) -> Spectrum:
         """Return the `Spectrum` of the latent covariance over raw items; `split` names them in the result."""
-        return latent_spectrum(np.asarray(self.encode(items)), split, tolerance)
+        return spectrum_of(self.encode, items, split, tolerance)
 
     def squared_error(self, items: Array, weights: NDArray[np.float64] | None = None) -> float:
         """Return the mean squared error over all entries, float64: images in [0, 1], vectors in standardized units."""
@@ -332,19 +330,17 @@ class Autoencoder(nn.Module):
         return accepted_items(items, self.spec, self.prepare, self.read)
 
     def in_chunks(self, function: Callable[[Tensor], Tensor], items: Array, shape: tuple[int, ...]) -> Array:
-        """Return a function's results on items (n, *shape), computed chunk by chunk in evaluation mode, on the CPU."""
+        """Return a function's results on items (n, *shape), computed chunk by chunk in evaluation mode, on the CPU.
+
+        Items are an array, a tensor, or in a file; these give an array.
+        """
         if tuple(items.shape[1:]) != shape:
             expected = "x".join(map(str, ("n", *shape)))
             raise LoraeError(f"shape: got {'x'.join(map(str, items.shape))}, expected {expected} (from this model)")
         training, device = self.training, self.scaling.scale.device
         self.eval()
         try:
-            with isolated(), full_convolutions, torch.inference_mode():
-                parts = [
-                    function(torch.as_tensor(np.array(part) if isinstance(part, np.ndarray) else part).to(device)).cpu()
-                    for part in (items[start : start + CHUNK] for start in range(0, len(items), CHUNK))
-                ] or [function(torch.zeros(0, *shape, dtype=torch.float32, device=device)).cpu()]
-                result = torch.cat(parts)
+            result = in_chunks(function, items, shape, device)
         finally:
             self.train(training)
-        return result.numpy() if isinstance(items, np.ndarray) else result.clone()
+        return result.clone() if isinstance(items, Tensor) else result.numpy()

@@ -105,8 +105,8 @@ def limit_corrections(model: Autoencoder, items: NDArray[Any]) -> None:
         limits = [module for module in model.modules() if isinstance(module, Limits)]
         for each in limits:
             stack.enter_context(each.renewed())
-        if limits:
-            model.reconstruct(items)
+        if limits:  # of the reconstructions, only what they show of the range matters
+            model.in_chunks(lambda x: model(model.scaling(x)).x_hat.flatten(1)[:, :1], items, model.spec.shape)
 
 
 @isolated()

@@ -8,8 +8,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from lorae.linalg import column_deviations
+from lorae.linalg import column_deviations, streamed_deviations
 from lorae.plain_arrays import is_far
+from lorae.system.stored_items import StoredItems, parts
 
 # Scaled columns below this are constant.
 ROUNDING = 1e-6
@@ -45,8 +46,12 @@ class Scaling(nn.Module):
         """
         if self.images:
             return
-        columns = np.moveaxis(inputs, 1, -1).reshape(-1, inputs.shape[1])
-        mean, deviation = column_deviations(columns, by_columns=by_columns)
+        if isinstance(inputs, StoredItems):
+            mean, deviation = streamed_deviations(
+                lambda: (_columns(inputs[rows]) for rows in parts(inputs)), by_columns=by_columns
+            )
+        else:
+            mean, deviation = column_deviations(_columns(inputs), by_columns=by_columns)
         # A constant column becomes zero.
         deviation = np.where(deviation > 0, deviation, np.abs(mean).clip(min=1.0))
         self.shift.copy_(torch.from_numpy(mean).view(self.shift.shape))
@@ -111,6 +116,11 @@ class Units:
         scaling.shift.mul_(scale).add_(mean)
         scaling.scale.mul_(scale)
         scaling.update_far()
+
+
+def _columns(items: NDArray[Any]) -> NDArray[Any]:
+    """Return items (n, c, ...) as rows (m, c) of one entry for each column or channel."""
+    return np.moveaxis(items, 1, -1).reshape(-1, items.shape[1])
 
 
 def channels_last(shape: tuple[int, ...]) -> bool:

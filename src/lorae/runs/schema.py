@@ -232,6 +232,7 @@ class Statistic(_Statistic, total=False):
     test_mse: float | None
     n: int
     images_per_second: float
+    data_wait: float  # share of the time in which steps waited for items that are read from a file
     seconds: float
 
 

@@ -11,7 +11,7 @@ import stat
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -77,6 +77,15 @@ def temporary_cache() -> Path:
     return Path(folder)
 
 
+def temporary_folder() -> Path | None:
+    """Return a folder for temporary files on the disk of the cache; None, the system's, where it cannot be written."""
+    try:
+        cache_root().mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return None
+    return cache_root() if os.access(cache_root(), os.W_OK) else None
+
+
 def read_file(path: Path, most: int = LARGEST) -> bytes:
     """Return the content of a regular file of at most so many bytes, and no more than the memory has.
 
@@ -107,8 +116,11 @@ def read_file(path: Path, most: int = LARGEST) -> bytes:
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that a reader, or a kill at any moment, sees the old content or the new, never a part."""
+def write_atomically(path: Path, content: "bytes | Iterable[bytes | memoryview]") -> None:
+    """Write a file so that a reader, or a kill at any moment, sees the old content or the new, never a part.
+
+    content: may come in parts
+    """
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -119,7 +131,7 @@ def write_atomically(path: Path, content: bytes) -> None:
         with os.fdopen(handle, "wb") as file:
             with contextlib.suppress(OSError):  # of a file system without locks
                 _lock_open_file(file.fileno())  # until it is closed
-            file.write(content)
+            file.writelines([content] if isinstance(content, bytes) else content)
             file.flush()
             os.fsync(file.fileno())
             umask = os.umask(0)
@@ -206,13 +218,18 @@ def allocate(path: Path, size: int) -> None:
     Without the room, writing to a map of the file in memory would end the process by a signal.
     """
     with path.open("wb") as file:
-        if hasattr(os, "posix_fallocate") and size > 0:
-            try:
-                os.posix_fallocate(file.fileno(), 0, size)
-            except OSError as error:
-                if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):  # not on this file system
-                    raise
+        reserve(file.fileno(), size)
         file.truncate(size)
+
+
+def reserve(descriptor: int, size: int) -> None:
+    """Have the disk keep room for so many bytes of an open file; OSError if it has none."""
+    if hasattr(os, "posix_fallocate") and size > 0:
+        try:
+            os.posix_fallocate(descriptor, 0, size)
+        except OSError as error:
+            if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):  # not on this file system
+                raise
 
 
 def read_toml(package: str, name: str) -> dict[str, Any]:

@@ -8,6 +8,9 @@ from typing import IO
 
 from lorae.errors import LoraeError
 
+# Data are some ten times smaller when they are packed, and contents made to exhaust a machine a thousand times.
+MOST_UNPACKED = 200
+
 
 def memory() -> int | None:
     """Return the bytes of the machine's memory, or of the share that its container may use; None if not known."""
@@ -29,6 +32,15 @@ def check_size(size: int, what: str) -> None:
     if available is not None and size > available:
         sizes = f"{size / 2**30:,.1f} GiB of memory, expected at most {available / 2**30:,.1f} GiB"
         raise LoraeError(f"{what} take {sizes}")
+
+
+def check_packed(size: int, packed: int, what: str) -> None:
+    """Raise LoraeError for contents of more bytes than the memory has that are many times as large as their file.
+
+    Others are data, which are unpacked into a file.
+    """
+    if size > MOST_UNPACKED * packed:
+        check_size(size, what)
 
 
 def check_unpacked(archive: "Path | IO[bytes]", what: str) -> None:

@@ -13,13 +13,14 @@ from lorae.config.resolution import has_pca_floor
 from lorae.config.settings import Settings
 from lorae.data import Dataset, subsample_evenly
 from lorae.errors import LoraeError
-from lorae.linalg import principal_axes
+from lorae.linalg import principal_axes, streamed_deviations
 from lorae.metrics.linear_floor import mean_squares
 from lorae.models.observed import squared_errors
 from lorae.objectives.objective import Objective
 from lorae.optim.proximal_adam import ProximalAdam
 from lorae.runs.store import RunStore
 from lorae.system.processes import ALONE, Processes
+from lorae.system.stored_items import parts, take
 from lorae.training.judging import FOLDS, MOST_ASIDE, Folds
 
 # Items set aside to measure the errors that decide on a rank: a tenth, at most as many as give a mean to about 2%.
@@ -27,6 +28,9 @@ ASIDE_SHARE = 0.1
 
 # Items to measure whether a model explains half of the variance: few suffice, as training soon passes that share.
 PROBED = 256
+
+# Entries of items whose variance is computed at once; of more, in parts, since they take ten times their bytes.
+AT_ONCE = 10_000_000
 
 # After fewer steps, a model worse than the mean of all items may only be at the start of learning.
 STEPS_TO_JUDGE = 200
@@ -37,12 +41,12 @@ WORSE_THAN_THE_MEAN = 2.0
 
 def split_training_items(settings: Settings, dataset: Dataset) -> tuple[NDArray[Any], NDArray[Any] | None]:
     """Return the inputs to train on, and those that choose the rank or the end of the training, if there are any."""
-    inputs = np.asarray(dataset.train.inputs)
+    inputs = dataset.train.inputs
     if dataset.aside is not None or not settings.holds_out:
         return inputs, dataset.aside
     if has_pca_floor(settings, dataset.kind) and len(inputs) >= FOLDS:
         folds = Folds(len(inputs), settings.split_seed)
-        return inputs[folds.kept(0)], inputs[folds.held(0)]
+        return take(inputs, folds.kept(0)), inputs[folds.held(0)]
     return set_aside(inputs, settings.split_seed)
 
 
@@ -52,7 +56,7 @@ def set_aside(inputs: NDArray[Any], seed: int) -> tuple[NDArray[Any], NDArray[An
         raise LoraeError(f"data: {len(inputs)} training items, expected at least 3 to set one aside for a rank")
     count = min(MOST_ASIDE, max(1, round(ASIDE_SHARE * len(inputs))))
     order = np.random.default_rng(seed).permutation(len(inputs))
-    return inputs[np.sort(order[count:])], inputs[np.sort(order[:count])]
+    return take(inputs, np.sort(order[count:])), inputs[np.sort(order[:count])]
 
 
 @dataclass
@@ -153,14 +157,22 @@ class ScheduleContext:
         weights: NDArray[np.float64] | None = None,
         targets: NDArray[Any] | None = None,
     ) -> float:
-        with torch.inference_mode():
-            scaling = self.model.scaling
-            scaled = scaling(torch.as_tensor(np.array(items), device=scaling.scale.device)).double()
+        if weights is None and targets is None and items.size > AT_ONCE:
+            _, deviations = streamed_deviations(lambda: (self._scaled(items[rows]) for rows in parts(items)))
+            return float(np.square(deviations).mean())
+        rows = self._scaled(items)
         if weights is None and targets is None:
-            return float(scaled.var(0, correction=0).mean())
-        rows = scaled.flatten(1).cpu().numpy()
+            return float(torch.from_numpy(rows).var(0, correction=0).mean())
         centered = rows - np.average(rows, axis=0, weights=weights)
         return float(np.average(mean_squares(centered, targets), weights=weights))
+
+    def _scaled(self, items: NDArray[Any]) -> NDArray[np.float64]:
+        """Return items as the networks take them, float64 (n, d)."""
+        with torch.inference_mode():
+            scaling = self.model.scaling
+            scaled = scaling(torch.as_tensor(np.array(items), device=scaling.scale.device))
+            rows: NDArray[np.float64] = scaled.double().flatten(1).cpu().numpy()
+        return rows
 
     def _tensors(self) -> list[Tensor]:
         """Return all tensors that training changes, in a fixed order."""

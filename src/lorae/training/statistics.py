@@ -28,6 +28,8 @@ class Statistics:
     proximal: ProximalAdam | None
     steps_per_epoch: int
     processes: Processes = ALONE
+    waited: float | None = None  # seconds so far in which steps waited for items of a file
+    _waited_before: float = 0.0
     _results: list[StepResult] = field(default_factory=list)
     _penalty_factors: list[float] = field(default_factory=list)
     _items: int = 0
@@ -78,7 +80,10 @@ class Statistics:
             index = int(broken[0])
             found = ", ".join(f"{name} {value:g}" for name, value in zip(names, rows[index].tolist(), strict=True))
             raise self.diverged(step - len(rows) + index + 1, found)
-        speed = self._items / (time.perf_counter() - self._line_started)
+        elapsed = time.perf_counter() - self._line_started
+        speed, waiting = self._items / elapsed, None
+        if self.waited is not None:
+            waiting, self._waited_before = (self.waited - self._waited_before) / elapsed, self.waited
         terms = dict(zip(names, rows.mean(0).tolist(), strict=True))
         loss = terms.pop("loss")
         factor = sum(self._penalty_factors) / len(self._penalty_factors)
@@ -88,6 +93,8 @@ class Statistics:
         }
         rank = self._rank()
         values = {"loss": loss, "terms": terms, "weights": weights, "rank": rank}
+        if waiting is not None:
+            values["data_wait"] = round(waiting, 4)
         self._append("step", step, values, speed, self.seconds)
         self._results.clear()
         self._penalty_factors.clear()
@@ -95,7 +102,8 @@ class Statistics:
         self.restart_speed()
         kind = "rank" if self.proximal is None else "exact rank"
         means = "  ".join(f"{name} {value:.4g}" for name, value in terms.items())
-        return f"{kind} {rank}  {speed:,.0f}/s  {means}"
+        data = "" if waiting is None else f"  waiting for data {waiting:.0%}"
+        return f"{kind} {rank}  {speed:,.0f}/s{data}  {means}"
 
     def write_epoch(self, step: int, monitored: NDArray[Any], error: float | None, items: int) -> dict[str, Any]:
         """Write error and rank on the monitored test items after an epoch, and return them.

@@ -28,6 +28,7 @@ from lorae.system.hardware import keep_freed_memory, memory_format, threads
 from lorae.system.processes import ALONE, PeerLostError, Processes, lost_peers
 from lorae.system.progress import progress_bar
 from lorae.system.signals import Interrupted, stop_requests
+from lorae.training.batches import Batches
 from lorae.training.best_weights import BestWeights
 from lorae.training.builders import build
 from lorae.training.callbacks import CallbackError, Callbacks, Progress
@@ -111,16 +112,14 @@ class Trainer:
             capture=self.settings.capture == "auto" and not self.objective.reads_back,
         )
         inputs, aside = split_training_items(self.settings, dataset)
-        self.items = torch.from_numpy(inputs)
+        self.items = Batches(inputs, self.device)
         targets = dataset.train.targets
         self.targets = None if targets is None else torch.from_numpy(np.asarray(targets)).to(self.device)
         weights, targets_aside = (None, None) if best is None else (best.item_weights, best.targets)
         self.context = ScheduleContext(
             run, self.objective, self.optimizers, inputs, aside, weights, targets_aside, processes
         )
-        if self.device.type == "cuda":
-            self.items = self.items.to(self.device)
-        else:
+        if self.device.type != "cuda":
             keep_freed_memory()
         self.proximal = self.context.proximal
         self.step = 0
@@ -159,6 +158,7 @@ class Trainer:
             stop_requests() as stop,
             progress_bar(self.quiet) as bar,
             contextlib.closing(self.callbacks),
+            contextlib.closing(self.items),
         ):
             self._restore()
             self.model.train()
@@ -229,6 +229,9 @@ class Trainer:
         batch = self._rows()
         rows = batch[self.objective.parts.begin(len(batch), self.step)]
         items = self.items[rows]
+        if self.items.stored is not None and self.step + 1 < self.total_steps:
+            ahead = self._rows_of(self.step + 1)
+            self.items.expect(ahead[self.processes.share(len(ahead))])
         try:
             with contextlib.nullcontext() if self.processes.alone else lost_peers():
                 result = self.take_step(items) if self.targets is None else self.take_step(items, self.targets[rows])
@@ -237,6 +240,7 @@ class Trainer:
         self.step += 1
         self._show(completed=self.step)
         self.statistics.add(result, len(batch), config.penalty)
+        self.statistics.waited = self.items.waited
         if self._steps_are_heard:
             values = self.processes.summed(result.values)
             self._events.append(("on_step_end", dict(zip(result.names, values.unbind(), strict=True))))
@@ -277,11 +281,14 @@ class Trainer:
 
     def _rows(self) -> Tensor:
         """Return the rows of the items of the next step."""
-        epoch, position = divmod(self.step, self.steps_per_epoch)
+        return self._rows_of(self.step)
+
+    def _rows_of(self, step: int) -> Tensor:
+        epoch, position = divmod(step, self.steps_per_epoch)
         if self._order is None or self._order[0] != epoch:
             generator = torch.Generator("cpu").manual_seed(self.settings.seed * 1_000_003 + epoch)
             order = epoch_order(len(self.items), self.dataset.train.weights, generator)
-            self._order = epoch, order.to(self.device)
+            self._order = epoch, order.to(self.items.index_device)
         start = position * self.settings.batch_size
         return self._order[1][start : start + self.settings.batch_size]
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from lorae.evaluation.classification.checkpoints import TrainingCheckpoint, TrainingCheckpoints, training_key
 from lorae.evaluation.classification.protocol import LEARNING_RATE, LabeledData, Plan, Protocol, draw_rows, summary
-from lorae.models.autoencoder import CHUNK
+from lorae.models.chunks import CHUNK
 from lorae.optim.adam import FLUSH_EVERY, flush_denormal_moments
 
 # Generators, one for each seed -> a network that maps items (seeds, n, ...) to scores (seeds, n, classes).
