@@ -19,6 +19,8 @@ from lorae.errors import LoraeWarning, shell_command
 from lorae.explorer.server import HOST, PORT, explore
 from lorae.reports import comparison
 from lorae.runs.run import Run
+from lorae.sweeps import write_report as write_sweep_report
+from lorae.sweeps.definition import SweepFolder
 
 PAGE = "lorae-report.html"
 
@@ -40,7 +42,7 @@ def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     add_moved_data(reconstruct, f"items to reconstruct: {FILES_OF_ITEMS}; by default test items")
     reconstruct.add_argument("--out", metavar="FILE.png", help="the figure; in RUN/figures by default")
 
-    report = add("report", _report, "write one self-contained HTML page about one or several runs", "runs")
+    report = add("report", _report, "write one self-contained HTML page about one or several runs, or a sweep", "runs")
     report.add_argument("--out", metavar="FILE.html", help=f"the page; RUN/report.html, or {PAGE} for several runs")
 
     explore = add("explore", _explore, "serve a page in which a run is explored, until Ctrl-C", "run")
@@ -124,7 +126,10 @@ def _reconstruct(options: argparse.Namespace) -> Output:
 
 
 def _report(options: argparse.Namespace) -> Output:
-    path = str(api.write_report(options.runs, options.out))
+    if len(options.runs) == 1 and SweepFolder(options.runs[0]).exists and options.out is None:
+        path = str(write_sweep_report(options.runs[0]))
+    else:
+        path = str(api.write_report(options.runs, options.out))
     return {"report": path}, [path]
 
 

@@ -11,13 +11,14 @@ from lorae import api
 from lorae import validation as rules
 from lorae.errors import LoraeError
 from lorae.features import build_extractor
-from lorae.reproduction.jobs.pool import available_cores, run_jobs
+from lorae.reproduction.jobs.pool import run_jobs
 from lorae.reproduction.jobs.store import Configuration, Job, ResultStore, State
 from lorae.reproduction.run import PRESETS, PROTOCOLS, STUDIES
 from lorae.reproduction.studies import WITHOUT_MODELS, Study, studies
 from lorae.reproduction.tables import measurements, presets
 from lorae.reproduction.tables.plan import by_seed, distinct
 from lorae.system.files import home_expanded
+from lorae.system.processes import available_cores
 
 
 def measure(configuration: Configuration, folder: Path, data_root: str | None) -> dict[str, Any]:
