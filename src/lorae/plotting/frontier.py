@@ -10,6 +10,8 @@ from matplotlib.ticker import MaxNLocator
 from lorae.plotting.style import COLORS, FLOOR, GRID, MUTED, SMALL_TEXT, WIDTH, legend_below, log_axis, new_figure
 
 Point = tuple[float, float]
+# Pixels between two numbers, at `lorae.plotting.style.DPI`.
+ROOM = 50
 
 
 def frontier_figure(
@@ -50,7 +52,7 @@ def frontier_figure(
     taken: list[Point] = []
     for text, point in zip(numbers, line, strict=False):
         x, y = axes.transData.transform(point)
-        if any(abs(x - a) < 46 * width and abs(y - b) < 40 for a, b in taken):
+        if any(abs(x - a) < ROOM and abs(y - b) < ROOM for a, b in taken):
             continue
         taken.append((x, y))
         axes.annotate(

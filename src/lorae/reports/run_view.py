@@ -13,6 +13,7 @@ from lorae.reports.formatting import count, number, plain
 from lorae.reports.rank_selection import Choice, read_choice
 from lorae.runs.figure_data import FigureDataFile
 from lorae.runs.run import Run
+from lorae.runs.trial import TrialOutcome, read_outcome
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class RunView:
 
     The folder is written as the user typed it. `config` and `evaluation` are the contents of the files, the latter
     empty before it is written, and `settings` to `spectrum` parts of them, empty where they lack it; `row` is the run's
-    row of the comparison. `figure_data` has the arrays of its figures. A run whose measuring was interrupted has an
+    row of the comparison. `figure_data` has the arrays of its figures, `trial` the outcome of a trial of a sweep. A run whose measuring was interrupted has an
     evaluation and is not `finished`.
     """
 
@@ -40,6 +41,7 @@ class RunView:
     parameter_counts: dict[str, Any]
     reconstruction: dict[str, Any]
     spectrum: dict[str, Any]
+    trial: TrialOutcome | None = None
 
     @property
     def items(self) -> str:
@@ -225,6 +227,7 @@ def read_run_view(run: Run, name: str) -> RunView:
         run.figure_data,
         *(mapping(config.get(key)) for key in ("settings", "data", "truncated", "machine", "parameters")),
         *(mapping(evaluation.get(key)) for key in ("reconstruction", "rank")),
+        trial=read_outcome(run.path),
     )
 
 

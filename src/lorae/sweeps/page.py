@@ -103,6 +103,11 @@ def _shown(name: str, value: float | None) -> str:
     return f"{value:.4g}" if name != "fid" else f"{value:.1f}"
 
 
+def _value(value: Any) -> str:
+    """Return the value of a setting; a number with four digits, which the command has in full."""
+    return number(value) if isinstance(value, float) else plain(value)
+
+
 def _best_table(outcome: Outcome) -> dict[str, Any] | None:
     """Return header and rows of the best settings, for one objective with those of the frontier."""
     settings = outcome.best
@@ -115,7 +120,7 @@ def _best_table(outcome: Outcome) -> dict[str, Any] | None:
         [
             ", ".join(str(trial["number"]) for trial in setting.trials),
             *(_shown(measure, setting.mean(measure)) for measure in measures),
-            *(plain(setting.parameters.get(name)) for name in names),
+            *(_value(setting.parameters.get(name)) for name in names),
         ]
         for setting in settings
     ]
@@ -203,7 +208,7 @@ def _trial_table(folder: SweepFolder, outcome: Outcome) -> dict[str, Any]:
                 "reason": record["reason"],
                 "measures": [_shown(name, measured.get(name)) for name in measures],
                 "seed": record["seed"],
-                "values": [plain(record["parameters"].get(name)) for name in names],
+                "values": [_value(record["parameters"].get(name)) for name in names],
                 "epoch": count(record["epoch"]),
                 "there": number(record["error_there"]),
                 "time": duration(measured.get("seconds")),

@@ -51,8 +51,9 @@ def planned(data: Any, values: Mapping[str, Any], options: SweepOptions, origin:
         raise LoraeError("network: a sweep cannot take modules, expected a name or FILE.py:NAME of a function")
     if not space.searched and len(seeds) == 1:
         raise LoraeError(
-            "sweep: all settings are fixed, expected at least one list as penalty=1e-4,1e-3 or range as "
-            "penalty=1e-5:1e-2:log, or several seeds"
+            "sweep: all settings are fixed, expected at least one list such as penalty=1e-4,1e-3 or range such as "
+            "penalty=1e-5:1e-2:log, or several seeds",
+            settings={"penalty": "1e-4,1e-3"},
         )
     dataset = _loaded(space, data, origin)
     if "holdout" not in space.fixed:
@@ -203,16 +204,23 @@ def make_or_open(folder: SweepFolder, asked: Definition, array: Any, url: str | 
     return definition, url
 
 
-def reopened(folder: SweepFolder, options: SweepOptions, given: Mapping[str, Any]) -> tuple[Definition, str]:
-    """Return definition and URL of a sweep that is continued; of the options a few may change."""
-    changing = ("trials", "workers", "threads", "storage", "executor", "slurm")
+# Options that may change when a sweep is continued.
+CHANGING = ("trials", "workers", "threads", "storage", "executor", "slurm")
+
+
+def refuse_settings(given: Mapping[str, Any]) -> None:
+    """Raise LoraeError for what may not be given for a sweep that is continued."""
     for name in given:
-        if name not in changing:
+        if name not in CHANGING:
+            words = ", ".join(CHANGING)
             raise LoraeError(
-                f"{name}: given beside resume, which takes the settings of the sweep; only {', '.join(changing)} may "
-                "change",
+                f"{name}: given beside resume, which takes the settings of the sweep; only {words} may change",
                 argument=name,
             )
+
+
+def reopened(folder: SweepFolder, options: SweepOptions) -> tuple[Definition, str]:
+    """Return definition and URL of a sweep that is continued."""
     with folder.deciding() if folder.exists else _nothing():
         definition = folder.read()
         if options.trials is not None and definition["trials"] is None:

@@ -13,6 +13,7 @@ from lorae.runs.run import Run
 from lorae.sweeps.definition import Definition, SweepFolder
 from lorae.sweeps.options import OPTION_NAMES, SweepOptions
 from lorae.sweeps.results import Outcome, Setting, TrialRecord, failure, read_records, write_records
+from lorae.system.faults import tolerated
 from lorae.system.files import home_expanded
 from lorae.system.progress import progress_bar
 from lorae.system.signals import Interrupted
@@ -151,9 +152,10 @@ def sweep(
     if resume is not None:
         if data is not None or out is not None or config is not None:
             raise LoraeError("resume: given beside data, out or config, which are those of the sweep")
+        planning.refuse_settings(settings)
         options = SweepOptions.from_values(settings, origin_of_argument)
         folder = SweepFolder(home_expanded(resume))
-        definition, url = planning.reopened(folder, options, settings)
+        definition, url = planning.reopened(folder, options)
     else:
         merged = merge_settings(from_file, use_current_names(settings))
         in_file = from_file.keys() - settings.keys()
@@ -251,7 +253,8 @@ def _reported(queue: "Queue", url: str) -> Sweep:
 
     with queue.folder.deciding(), reaching(url):
         records = write_records(queue.folder, queue.study)
-    write_page(queue.folder, queue.study)
+    with tolerated("report: the page of the sweep is not written"):
+        write_page(queue.folder, queue.study)
     return Sweep(queue.folder.path, Outcome.of(queue.definition, records))
 
 

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 SECRETS = ("password", "sslpassword", "passfile")
 # Seconds for which a process waits for another one that writes to SQLite.
 PATIENCE = 120
-# Epochs of a trial that no pruner judges, and finished trials before it judges any: the first errors fall steeply, and
+# First epoch at whose end a trial may be pruned, and trials that end before: errors fall steeply in the first epoch, and
 # the median of fewer trials is a matter of luck.
-LEAST_EPOCHS, LEAST_TRIALS = 1, 5
+FIRST_EPOCH, LEAST_TRIALS = 2, 5
 
 
 def default_url(folder: Path) -> str:
@@ -137,7 +137,7 @@ def pruner_of(definition: Definition) -> "BasePruner":
     import optuna
 
     if definition["pruner"] == "median":
-        return optuna.pruners.MedianPruner(n_startup_trials=LEAST_TRIALS, n_warmup_steps=LEAST_EPOCHS)
+        return optuna.pruners.MedianPruner(n_startup_trials=LEAST_TRIALS, n_warmup_steps=FIRST_EPOCH)
     if definition["pruner"] == "hyperband":
         return optuna.pruners.HyperbandPruner(min_resource=1)
     return optuna.pruners.NopPruner()

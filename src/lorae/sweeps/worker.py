@@ -44,6 +44,7 @@ class Reporter:
 
     def __init__(self, claim: Claim, url: str, *, prunes: bool) -> None:
         self._claim, self._url, self._prunes = claim, url, prunes
+        self._one = len(claim.trial.study.directions) == 1
         # A continued run repeats the epochs after its checkpoint.
         with reaching(url):
             trials = claim.trial.study.get_trials(deepcopy=False)
@@ -52,7 +53,7 @@ class Reporter:
     def on_epoch_end(self, progress: "Progress") -> None:
         """Report an epoch; raise Pruned if the training is not worth its end."""
         error = progress.values["test_mse"]
-        if error is None:  # of a generator
+        if error is None or not self._one:  # of a generator, or for Optuna, which takes no epochs of several objectives
             return
         trial = self._claim.trial
         with reaching(self._url):
