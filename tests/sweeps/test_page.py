@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from typing import Any
 
 import pytest
 
@@ -106,7 +107,8 @@ def test_the_mean_over_seeds_decides(searched):
         record(3, parameters=parameters[1], measured={"rank": 2, "error": 0.2}, seed=1),
         record(4, measured={"rank": 2, "error": 0.01}),  # one seed alone
     ]
-    outcome = Outcome.of({**searched.outcome.definition, "seeds": [0, 1]}, records)
+    definition: Any = searched.outcome.definition | {"seeds": [0, 1]}
+    outcome = Outcome.of(definition, records)
     (best,) = outcome.best
     assert [trial["number"] for trial in best.trials] == [2, 3]
 

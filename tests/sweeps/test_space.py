@@ -1,5 +1,7 @@
 """The search space of a command line: choices, ranges and fixed settings, by the rules of `lorae train`."""
 
+from typing import Any
+
 import pytest
 
 from lorae.errors import LoraeError
@@ -55,7 +57,8 @@ def test_the_cells_are_all_combinations():
 
 def test_a_space_is_the_same_after_it_was_written():
     space = parsed(penalty="1e-5:1e-2:log", method="lorae,lorae+", epochs=3)
-    found = space_of({"settings": space.fixed, "space": {n: v.to_json() for n, v in space.searched.items()}})
+    written: Any = {"settings": space.fixed, "space": {n: v.to_json() for n, v in space.searched.items()}}
+    found = space_of(written)
     assert found == space
 
 

@@ -92,7 +92,7 @@ def test_a_sampled_sweep_gives_every_setting_its_seeds(table_file, fast, tmp_pat
     options = {"penalty": "1e-4:1e-1:log", "latent_dim": "1:3", "seeds": "0,5", "trials": 7, "pruner": "none"}
     found = lorae.sweep(str(table_file), out=tmp_path / "s", **options, **fast)
     assert states(found) == ["complete"] * 6  # 7 leaves one over
-    seeds = {}
+    seeds: dict[str, list[int]] = {}
     for record in found.trials:
         seeds.setdefault(json.dumps(record["parameters"]), []).append(record["seed"])
         assert 1e-4 <= record["parameters"]["penalty"] <= 1e-1

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 SECRETS = ("password", "sslpassword", "passfile")
 # Seconds for which a process waits for another one that writes to SQLite.
 PATIENCE = 120
-# First epoch at whose end a trial may be pruned, and trials that end before: errors fall steeply in the first epoch, and
-# the median of fewer trials is a matter of luck.
+# First epoch at whose end a trial may be pruned, and trials that end before: errors fall steeply in the first epoch,
+# and the median of fewer trials is a matter of luck.
 FIRST_EPOCH, LEAST_TRIALS = 2, 5
 
 
