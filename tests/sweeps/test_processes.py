@@ -19,7 +19,7 @@ pytestmark = [
 ]
 
 # Long enough that signals come in the middle of trainings, with a checkpoint every fraction of a second.
-LONG = ["--epochs", 200, "--network", "mlp", "--width", 0.1, "--batch-size", 8, "--checkpoint-every", 100]
+LONG = ["--epochs", 120, "--network", "mlp", "--width", 0.1, "--batch-size", 8, "--checkpoint-every", 100]
 PATIENCE = 120
 
 

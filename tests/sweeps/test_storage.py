@@ -123,15 +123,15 @@ def _wait_until_ready(port, process, log):
 @pytest.mark.usefixtures("blank_figures")
 def test_two_machines_share_a_sweep_on_postgresql(server, table_file, fast, tmp_path):
     out = tmp_path / "s"
-    search = ["--penalty", "1e-3,1e-2,1e-1", "--seeds", "0,1", "--epochs", 20, "--network", "mlp", "--width", 0.1]
+    search = ["--penalty", "1e-3,1e-1", "--seeds", "0,1", "--epochs", 5, "--network", "mlp", "--width", 0.1]
     search += ["--storage", server]
     other = started(table_file, out, *search, workers=1)
     printed = main(["sweep", str(table_file), "--out", str(out), "--workers", "1", *map(str, search)])
     assert printed == 0
     assert other.wait(PATIENCE) == 0, other.communicate()
     found = lorae.sweep(resume=out, storage=server, workers=1, quiet=True)
-    assert [record["state"] for record in found.trials] == ["complete"] * 6
-    assert len(list((out / "trials").iterdir())) == 6
+    assert [record["state"] for record in found.trials] == ["complete"] * 4
+    assert len(list((out / "trials").iterdir())) == 4
     for path in (path for path in out.rglob("*") if path.is_file()):
         content = path.read_bytes()
         assert SECRET.encode() not in content, path

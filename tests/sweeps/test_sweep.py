@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 import warnings
 
 import numpy as np
@@ -14,7 +15,6 @@ from lorae.runs import Run
 from lorae.runs.trial import read_outcome
 from lorae.sweeps import storage
 from lorae.sweeps.definition import SweepFolder
-from lorae.sweeps.queue import MOST_DEATHS
 from lorae.sweeps.results import dominates, read_records
 from lorae.training.trainer import Trainer
 
@@ -125,12 +125,13 @@ def test_a_death_is_continued_from_its_checkpoint_with_the_same_result(table_fil
 
 
 def test_a_trial_whose_workers_die_at_one_place_fails_and_the_others_go_on(table_file, fast, tmp_path, monkeypatch):
+    monkeypatch.setattr("lorae.sweeps.worker.MOST_DEATHS", deaths := 2)
     dying_at(monkeypatch, lambda trainer: trainer.run.path.name == "0" and trainer.step == 1)
     settings = {"penalty": "1e-3,1e-1", "out": tmp_path / "s", **fast}
-    for _ in range(MOST_DEATHS):
+    for _ in range(deaths):
         with pytest.raises(Killed):
             lorae.sweep(str(table_file), **settings)
-    with pytest.raises(LoraeError, match=rf"trial 0: {MOST_DEATHS} workers died in it at one place.*1 of 2 trials"):
+    with pytest.raises(LoraeError, match=rf"trial 0: {deaths} workers died in it at one place.*1 of 2 trials"):
         lorae.sweep(str(table_file), **settings)
     monkeypatch.undo()
     monkeypatch.setenv("LORAE_CACHE", str(tmp_path / "cache"))
@@ -262,10 +263,39 @@ def test_messages_of_the_command_line(words, expected, table_file, tmp_path, run
     assert list(tmp_path.iterdir()) in ([], [tmp_path / "sweeps"])
 
 
+NETWORK = """
+import sys
+from torch import nn
+
+sys.modules["imported_networks"] = sys  # a trace of the import
+
+def make(shape, latent_dim):
+    return nn.Linear(shape[0], latent_dim), nn.Linear(latent_dim, shape[0])
+"""
+
+
+def test_networks_of_a_file_are_imported_only_where_they_are_named(table_file, fast, tmp_path, monkeypatch, run_cli):
+    (tmp_path / "net.py").write_text(NETWORK)
+    monkeypatch.chdir(tmp_path)
+    settings = {**fast, "network": "net.py:make", "penalty": "1e-3,1e-1", "checkpoint_every": 1}
+    with monkeypatch.context() as patch:
+        dying_at(patch, lambda trainer: trainer.step == 3)
+        with pytest.raises(Killed):
+            lorae.sweep(str(table_file), out="s", **settings)
+    del sys.modules["imported_networks"]
+    code, _, errors = run_cli("sweep", "--resume", "s", "--workers", 1)
+    assert code == 2
+    assert "net.py:make" in errors
+    assert "pass --trust-code to import that file" in errors
+    assert "imported_networks" not in sys.modules
+    found = lorae.sweep(resume="s", trust_code=True, workers=1, quiet=True)
+    assert states(found) == ["complete"] * 2
+
+
 def test_optuna_is_quiet(table_file, fast, tmp_path, capfd):
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
-        lorae.sweep(str(table_file), penalty="1e-4:1e-1", trials=12, out=tmp_path / "s", **fast)
+        lorae.sweep(str(table_file), penalty="1e-4:1e-1", trials=11, out=tmp_path / "s", **{**fast, "epochs": 1})
     assert capfd.readouterr() == ("", "")
     assert [str(warning.message) for warning in said] == []
     assert optuna.logging.get_verbosity() == optuna.logging.INFO  # of the user's own studies

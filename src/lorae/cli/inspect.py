@@ -126,8 +126,8 @@ def _reconstruct(options: argparse.Namespace) -> Output:
 
 
 def _report(options: argparse.Namespace) -> Output:
-    if len(options.runs) == 1 and SweepFolder(options.runs[0]).exists and options.out is None:
-        path = str(write_sweep_report(options.runs[0]))
+    if len(options.runs) == 1 and SweepFolder(options.runs[0]).exists:
+        path = str(write_sweep_report(options.runs[0], options.out))
     else:
         path = str(api.write_report(options.runs, options.out))
     return {"report": path}, [path]

@@ -29,6 +29,8 @@ def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     )
     group.add_argument("--resume", metavar="FOLDER", help="continue a sweep with its settings, or join it")
     group.add_argument("--retry", action="store_true", help="train failed trials once more")
+    meaning = "with --resume: import the file of networks that the sweep names; it can do anything that you can"
+    group.add_argument("--trust-code", action="store_true", help=meaning)
     add_settings(sweep, OPTION_NAMES, SweepOptions, title="options of the sweep")
     add_settings(sweep, COMMON, title="settings that most trainings need")
     names = [field.name for field in dataclasses.fields(Settings) if field.name not in ("data", *COMMON)]
@@ -39,7 +41,9 @@ def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
 
 
 def _sweep(options: argparse.Namespace) -> Output:
-    given: dict[str, Any] = {name: getattr(options, name) for name in ("out", "config", "resume", "retry")}
+    given: dict[str, Any] = {
+        name: getattr(options, name) for name in ("out", "config", "resume", "retry", "trust_code")
+    }
     settings = settings_of(options) | settings_of(options, SweepOptions)
     found = sweeps.sweep(options.data, **given, **settings)
     summary = found.summary()

@@ -25,13 +25,13 @@ MEASURES = {"rank": "rank", "error": "held-out error", "fid": "FID"}
 MOST_ROWS = 2000
 
 
-def write_page(folder: SweepFolder, study: "Study | None") -> Path:
+def write_page(folder: SweepFolder, study: "Study | None", out: Path | None = None) -> Path:
     """Write `report.html` from the study, or without it from `records.jsonl`; return its path."""
     definition = folder.read()
     records = read_records(folder) if study is None else records_of(study)
     _add_later_distances(folder, records)
     outcome = Outcome.of(definition, records)
-    path = folder.path / "report.html"
+    path = out or folder.path / "report.html"
     text = (
         environment()
         .get_template("sweep.html")
@@ -45,7 +45,7 @@ def write_page(folder: SweepFolder, study: "Study | None") -> Path:
             command=outcome.command(outcome.best[0]) if outcome.best else None,
             figures=_figures(outcome),
             importances={} if study is None else _importances(study, definition),
-            trials=_trial_table(folder, outcome),
+            trials=_trial_table(folder, outcome, path.parent),
             left_out=max(0, len(records) - MOST_ROWS),
             failures=[(record["number"], record["reason"] or "no reason was kept") for record in outcome.failures],
             facts=_facts(definition),
@@ -192,8 +192,8 @@ def _importances(study: "Study", definition: Definition) -> dict[str, dict[str, 
     }
 
 
-def _trial_table(folder: SweepFolder, outcome: Outcome) -> dict[str, Any]:
-    """Return header and rows of the trials: link, state, measures, seed, values, epochs and time."""
+def _trial_table(folder: SweepFolder, outcome: Outcome, place: Path) -> dict[str, Any]:
+    """Return header and rows of the trials for a page in a folder."""
     names, measures = list(outcome.definition["space"]), _measured(outcome)
     rows = []
     for record in outcome.records[:MOST_ROWS]:
@@ -203,7 +203,7 @@ def _trial_table(folder: SweepFolder, outcome: Outcome) -> dict[str, Any]:
         rows.append(
             {
                 "number": record["number"],
-                "link": os.path.relpath(page, folder.path) if page.is_file() else None,
+                "link": Path(os.path.relpath(page, place)).as_posix() if page.is_file() else None,
                 "state": state,
                 "reason": record["reason"],
                 "measures": [_shown(name, measured.get(name)) for name in measures],

@@ -219,10 +219,19 @@ def refuse_settings(given: Mapping[str, Any]) -> None:
             )
 
 
-def reopened(folder: SweepFolder, options: SweepOptions) -> tuple[Definition, str]:
+def refuse_network(network: Any, remedy: str) -> None:
+    """Raise LoraeError for networks of a file: it is imported only where the caller names it or trusts it."""
+    if ":" in str(network):
+        raise LoraeError(f"network: the settings name {str(network)!r}; {remedy}", settings={"trust_code": True})
+
+
+def reopened(folder: SweepFolder, options: SweepOptions, *, trust_code: bool = False) -> tuple[Definition, str]:
     """Return definition and URL of a sweep that is continued."""
     with folder.deciding() if folder.exists else _nothing():
         definition = folder.read()
+        if not trust_code:
+            networks = definition["settings"].get("network"), definition["space"].get("network")
+            refuse_network(networks, "pass trust_code=True to import that file")
         if options.trials is not None and definition["trials"] is None:
             raise LoraeError(f"trials: got {options.trials}, but {str(folder.path)!r} is a grid", argument="trials")
         definition["trials"] = options.trials or definition["trials"]

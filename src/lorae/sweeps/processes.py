@@ -15,7 +15,7 @@ from lorae.errors import LoraeError
 from lorae.system.files import writing
 
 # Seconds between two looks at the workers; seconds that they have for a checkpoint, a large one on a slow disk.
-POLL, GRACE = 0.3, 120.0
+POLL, GRACE = 0.5, 120.0
 # Deaths in a row, for each worker, without a trial that ends: three of each trial end it, see `MOST_DEATHS`.
 DEATHS = 4
 

@@ -89,6 +89,9 @@ class Queue:
             lock = self.folder.claim(found.number)
             if lock is None:
                 continue
+            if self.study.get_trials(deepcopy=False)[found.number].state.is_finished():  # since they were listed
+                lock.release()
+                continue
             if not {"parameters", "seed"} <= found.user_attrs.keys():  # nothing was trained
                 self.study.tell(found.number, state=TrialState.FAIL)
                 lock.release()

@@ -97,6 +97,7 @@ def sweep(
     config: str | Path | None = None,
     resume: str | Path | None = None,
     retry: bool = False,
+    trust_code: bool = False,
     quiet: bool = False,
     **settings: Any,
 ) -> Sweep:
@@ -118,6 +119,8 @@ def sweep(
         Folder of a sweep to continue with its settings, in the place of data, out, config and settings.
     retry : bool, default=False
         Train failed trials once more, but not those whose training diverged or collapsed.
+    trust_code : bool, default=False
+        With `resume`: import the file of networks that the sweep names. It can do anything that you can.
     quiet : bool, default=False
         Show no progress bar.
     **settings
@@ -155,10 +158,12 @@ def sweep(
         planning.refuse_settings(settings)
         options = SweepOptions.from_values(settings, origin_of_argument)
         folder = SweepFolder(home_expanded(resume))
-        definition, url = planning.reopened(folder, options)
+        definition, url = planning.reopened(folder, options, trust_code=trust_code)
     else:
         merged = merge_settings(from_file, use_current_names(settings))
         in_file = from_file.keys() - settings.keys()
+        if "network" in in_file:
+            planning.refuse_network(from_file["network"], f"pass it again as network= to import that file ({config})")
 
         def origin(name: str) -> str:
             return str(config) if name in in_file else origin_of_argument(name)
@@ -258,8 +263,8 @@ def _reported(queue: "Queue", url: str) -> Sweep:
     return Sweep(queue.folder.path, Outcome.of(queue.definition, records))
 
 
-def write_report(path: str | Path) -> Path:
-    """Write the page of a sweep anew from its records and runs; return the page."""
+def write_report(path: str | Path, out: str | Path | None = None) -> Path:
+    """Write the page of a sweep anew from its records and runs; return the page, by default `report.html` there."""
     from lorae.sweeps.page import write_page
     from lorae.sweeps.storage import default_url, open_study
 
@@ -271,4 +276,4 @@ def write_report(path: str | Path) -> Path:
     except LoraeError as error:
         warnings.warn(f"{error}; the page is of the records, without the importance of settings", LoraeWarning, 2)
         study = None
-    return write_page(folder, study)
+    return write_page(folder, study, None if out is None else Path(out))

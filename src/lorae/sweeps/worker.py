@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from lorae import api
 from lorae.errors import MODEL_FAILURES, LoraeError, LoraeWarning, as_flags
+from lorae.runs.run import Run
 from lorae.runs.trial import TrialOutcome, write_outcome
 from lorae.sweeps.definition import SweepFolder
 from lorae.sweeps.queue import MOST_DEATHS, Claim, Queue
@@ -158,7 +159,8 @@ def _measured(queue: Queue, claim: Claim, url: str) -> dict[str, float]:
     data = settings.pop("data")
     callbacks = [Reporter(claim, url, prunes=queue.definition["pruner"] != "none")]
     if (path / "config.json").is_file():
-        run = api.resume(path, quiet=True, callbacks=callbacks)
+        # The network of a file is that of this sweep, of which `sweep` has asked whether it is trusted.
+        run = api.resume(Run(path, trust_code=True), quiet=True, callbacks=callbacks)
     else:
         run = api.train(data, out=path, quiet=True, callbacks=callbacks, **settings)
     if "fid" in queue.definition["objective"] and "fid" not in measures_of(run):
