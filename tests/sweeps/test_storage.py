@@ -42,7 +42,7 @@ def test_urls_are_shown_without_their_secrets(url, plain):
 def test_a_wrong_url_is_named_without_its_secrets(url):
     definition: Any = {"study": "s", "pruner": "none", "objective": ["error"]}
     with pytest.raises(LoraeError, match="storage: cannot") as caught:
-        storage.open_study(url, definition)
+        storage.open_study(url, definition).__enter__()
     assert "s3cret" not in str(caught.value)
 
 
@@ -128,7 +128,8 @@ def test_two_machines_share_a_sweep_on_postgresql(server, table_file, fast, tmp_
     other = started(table_file, out, *search, workers=1)
     printed = main(["sweep", str(table_file), "--out", str(out), "--workers", "1", *map(str, search)])
     assert printed == 0
-    assert other.wait(PATIENCE) == 0, other.communicate()
+    said = other.communicate(timeout=PATIENCE)
+    assert other.returncode == 0, said
     found = lorae.sweep(resume=out, storage=server, workers=1, quiet=True)
     assert [record["state"] for record in found.trials] == ["complete"] * 4
     assert len(list((out / "trials").iterdir())) == 4

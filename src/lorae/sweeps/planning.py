@@ -199,8 +199,8 @@ def make_or_open(folder: SweepFolder, asked: Definition, array: Any, url: str | 
             definition["trials"] = asked["trials"]
             definition["storage"] = asked["storage"] or definition["storage"]
         url = url or definition["storage"] or default_url(folder.path)
-        open_study(url, definition, create=new)
-        folder.write(definition)
+        with open_study(url, definition, create=new):
+            folder.write(definition)
     return definition, url
 
 
@@ -238,8 +238,8 @@ def reopened(folder: SweepFolder, options: SweepOptions, *, trust_code: bool = F
         if options.storage is not None:
             definition["storage"] = without_password(options.storage)
         url = options.storage or definition["storage"] or default_url(folder.path)
-        open_study(url, definition)
-        folder.write(definition)
+        with open_study(url, definition):
+            folder.write(definition)
     return definition, url
 
 

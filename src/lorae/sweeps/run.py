@@ -1,5 +1,6 @@
 """Run a sweep: train settings in many processes, and report the frontier of rank and error."""
 
+import contextlib
 import os
 import warnings
 from dataclasses import dataclass
@@ -149,7 +150,7 @@ def sweep(
     from lorae.api.run_config import merge_settings, read_config
     from lorae.sweeps import planning
     from lorae.sweeps.queue import Queue
-    from lorae.sweeps.storage import open_study, reaching
+    from lorae.sweeps.storage import open_study
 
     from_file = {} if config is None else use_current_names(read_config(Path(config)))
     if resume is not None:
@@ -174,10 +175,19 @@ def sweep(
         asked, array = planning.planned(data, merged, options, origin)
         folder = SweepFolder(home_expanded(out) if out is not None else _default_out(asked))
         definition, url = planning.make_or_open(folder, asked, array, options.storage)
-    queue = Queue(folder, definition, open_study(url, definition), url)
-    queue.plan()
-    if retry:
-        queue.retry()
+    with open_study(url, definition) as study:
+        queue = Queue(folder, definition, study, url)
+        queue.plan()
+        if retry:
+            queue.retry()
+        return _run(queue, url, options, quiet)
+
+
+def _run(queue: "Queue", url: str, options: SweepOptions, quiet: bool) -> Sweep:
+    """Train all trials, and report them, also after an interrupt; LoraeError if some have failed."""
+    from lorae.sweeps import planning
+
+    folder, definition = queue.folder, queue.definition
     try:
         _train(queue, url, options, quiet, planning.total(definition))
     except KeyboardInterrupt:
@@ -187,8 +197,7 @@ def sweep(
             f"with {found.outcome.count('complete', 'pruned', 'failed')} of {planning.total(definition)} trials ended, "
             f"the others are saved; continue with `{command}`"
         ) from None
-    with reaching(url):
-        found = _reported(queue, url)
+    found = _reported(queue, url)
     error = failure(found.outcome, folder.path)
     if error is not None:
         raise error
@@ -271,9 +280,11 @@ def write_report(path: str | Path, out: str | Path | None = None) -> Path:
     folder = SweepFolder(home_expanded(path))
     definition = folder.read()
     url = definition["storage"] or default_url(folder.path)
-    try:
-        study = open_study(url, definition)
-    except LoraeError as error:
-        warnings.warn(f"{error}; the page is of the records, without the importance of settings", LoraeWarning, 2)
-        study = None
-    return write_page(folder, study, None if out is None else Path(out))
+    target = None if out is None else Path(out)
+    with contextlib.ExitStack() as stack:
+        try:
+            study = stack.enter_context(open_study(url, definition))
+        except LoraeError as error:
+            warnings.warn(f"{error}; the page is of the records, without the importance of settings", LoraeWarning, 2)
+            return write_page(folder, None, target)
+        return write_page(folder, study, target)

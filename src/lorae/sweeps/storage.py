@@ -107,29 +107,44 @@ def _secrets(url: str) -> list[str]:
     return [str(secret) for secret in found if secret]
 
 
-def open_study(url: str, definition: Definition, *, create: bool = False) -> "Study":
-    """Return the study of a sweep, which is made if `create`; LoraeError where the database cannot be used."""
+@contextlib.contextmanager
+def open_study(url: str, definition: Definition, *, create: bool = False) -> "Iterator[Study]":
+    """Yield the study of a sweep, which is made if `create`, and close its connections at the end.
+
+    Raises LoraeError where the database cannot be used.
+    """
     optuna = import_extra("optuna", "sweep")
     parsed = _parsed(url)
+    engine: dict[str, Any] = {"pool_pre_ping": True}  # connections that a server has closed are opened anew
+    if parsed.drivername.startswith("sqlite"):
+        engine["connect_args"] = {"timeout": PATIENCE}
     with reaching(url):
-        engine: dict[str, Any] = {"pool_pre_ping": True}  # connections that a server has closed are opened anew
-        if parsed.drivername.startswith("sqlite"):
-            engine["connect_args"] = {"timeout": PATIENCE}
         storage = optuna.storages.RDBStorage(parsed.render_as_string(hide_password=False), engine_kwargs=engine)
-        given = {"study_name": definition["study"], "storage": storage, "pruner": pruner_of(definition)}
-        if create:
-            directions = ["minimize"] * len(definition["objective"])
-            study = optuna.create_study(directions=directions, load_if_exists=True, **given)
-        else:
-            try:
-                study = optuna.load_study(**given)
-            except KeyError:
-                raise LoraeError(
-                    f"storage: {without_password(url)} has no study {definition['study']!r} of this sweep; restore the "
-                    "database, or start in another folder",
-                    argument="storage",
-                ) from None
-    return study  # type: ignore[no-any-return]
+    given = {"study_name": definition["study"], "storage": storage, "pruner": pruner_of(definition)}
+    try:
+        with reaching(url):
+            if create:
+                directions = ["minimize"] * len(definition["objective"])
+                study = optuna.create_study(directions=directions, load_if_exists=True, **given)
+            else:
+                study = _loaded(given, url)
+        yield study
+    finally:
+        storage.remove_session()
+        storage.engine.dispose()
+
+
+def _loaded(given: dict[str, Any], url: str) -> "Study":
+    import optuna
+
+    try:
+        return optuna.load_study(**given)
+    except KeyError:
+        raise LoraeError(
+            f"storage: {without_password(url)} has no study {given['study_name']!r} of this sweep; restore the "
+            "database, or start in another folder",
+            argument="storage",
+        ) from None
 
 
 def pruner_of(definition: Definition) -> "BasePruner":

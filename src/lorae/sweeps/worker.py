@@ -72,7 +72,11 @@ def work(path: str | Path, url: str, *, wait: bool = True, after: Callable[[], o
     """
     folder = SweepFolder(path)
     definition = folder.read()
-    queue = Queue(folder, definition, open_study(url, definition), url)
+    with open_study(url, definition) as study:
+        _empty(Queue(folder, definition, study, url), url, wait, after)
+
+
+def _empty(queue: Queue, url: str, wait: bool, after: Callable[[], object] | None) -> None:
     while True:
         claim = queue.take()
         if claim is not None:
