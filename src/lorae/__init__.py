@@ -34,6 +34,7 @@ _API = {
     "resume": "api",
     "sample": "api",
     "spectrum": "api",
+    "sweep": "sweeps",
     "train": "api",
     "truncate": "api",
     "write_report": "api",

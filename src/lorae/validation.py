@@ -63,6 +63,19 @@ def whole(minimum: int, maximum: float = math.inf) -> Rule:
     return Rule(f"a whole number of at least {minimum}{upper}", parse)
 
 
+def whole_numbers(minimum: int, maximum: float = math.inf) -> Rule:
+    """Return the rule of a list of different whole numbers, or of one comma-separated string."""
+    number = whole(minimum, maximum)
+
+    def parse(value: Any) -> tuple[int, ...]:
+        parts = value.split(",") if isinstance(value, str) else value
+        result = tuple(map(number.parse, parts if isinstance(parts, (list, tuple)) else [parts]))
+        _require(bool(result) and len(set(result)) == len(result))
+        return result
+
+    return Rule(f"different whole numbers of at least {minimum} with commas between them", parse, several=True)
+
+
 def whole_or(minimum: int, word: str) -> Rule:
     """Return the rule of whole numbers from `minimum`, or one word."""
     number = whole(minimum)

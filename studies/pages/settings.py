@@ -6,6 +6,7 @@ from typing import Any
 from lorae.config.data_settings import DataSettings
 from lorae.config.evaluation_settings import EvaluationSettings
 from lorae.config.settings import Settings
+from lorae.sweeps import SweepOptions
 from studies import common
 
 PAGE = "docs/api/settings.md"
@@ -28,3 +29,4 @@ def draw() -> None:
     common.write_section(PAGE, "training", table(Settings, of_data))
     common.write_section(PAGE, "data", table(DataSettings))
     common.write_section(PAGE, "evaluation", table(EvaluationSettings))
+    common.write_section(PAGE, "sweep", table(SweepOptions))

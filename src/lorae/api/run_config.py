@@ -4,6 +4,7 @@ import dataclasses
 import datetime
 import platform
 import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -19,6 +20,11 @@ from lorae.system.faults import reason_of
 from lorae.system.files import read_file
 from lorae.system.processes import restarted
 from lorae.system.records import read_record_file
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 if TYPE_CHECKING:
     from lorae.data.dataset import Dataset
@@ -55,16 +61,20 @@ class _PlainLoader(yaml.SafeLoader):
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """Read settings from a YAML file or from the `config.json` of a run."""
+    """Read settings from a YAML or TOML file, or from the `config.json` of a run."""
+    kind = "YAML"
     try:
         if path.suffix == ".json":  # of a run: it has a checksum, and numbers such as 1e-05, which are text in YAML
             values = read_record_file(path, dict)
+        elif path.suffix == ".toml":
+            kind = "TOML"
+            values = tomllib.loads(read_file(path, LARGEST_YAML).decode())
         else:
             values = yaml.load(read_file(path, LARGEST_YAML), _PlainLoader)
     except OSError as error:
         raise LoraeError(f"config: cannot read {str(path)!r}: {reason_of(error)}") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise LoraeError(f"config: {str(path)!r} is not YAML: {reason_of(error)}") from None
+        raise LoraeError(f"config: {str(path)!r} is not {kind}: {reason_of(error)}") from None
     if isinstance(values, dict) and isinstance(values.get("settings"), dict):
         values = upgrade("config", values, path)["settings"]  # the config.json of a run
     if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):

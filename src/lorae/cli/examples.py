@@ -13,6 +13,11 @@ EXAMPLES = {
         "lorae train vectors.npy --rank 0.95 --epochs 50",
     ),
     "resume": ("lorae resume runs/digits", "lorae resume runs/digits --epochs 6"),
+    "sweep": (
+        "lorae sweep mnist --method lorae,lorae+ --penalty 1e-5:1e-2:log --trials 40 --workers 2 --out sweeps/mnist",
+        "lorae sweep vectors.npy --penalty 1e-4,1e-3 --latent-dim 4,8 --seeds 0,1 --epochs 20",
+        "lorae sweep --resume sweeps/mnist",
+    ),
     "data": ("lorae data mnist", "lorae data my-images --size 64"),
     "methods": ("lorae methods", "lorae methods --json"),
     "spectrum": ("lorae spectrum runs/digits", "lorae spectrum runs/digits --tolerance 1e-6"),

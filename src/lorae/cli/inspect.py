@@ -16,6 +16,8 @@ from lorae.config.datasets import DATASETS
 from lorae.config.evaluation_settings import MEASURE_NAMES, EvaluationSettings
 from lorae.explorer.server import HOST, PORT, explore
 from lorae.reports import comparison
+from lorae.sweeps import write_report as write_sweep_report
+from lorae.sweeps.definition import SweepFolder
 
 PAGE = "lorae-report.html"
 
@@ -37,7 +39,7 @@ def add_commands(add: Callable[..., argparse.ArgumentParser]) -> None:
     add_moved_data(reconstruct, f"items to reconstruct: {FILES_OF_ITEMS}; by default test items")
     reconstruct.add_argument("--out", metavar="FILE.png", help="the figure; in RUN/figures by default")
 
-    report = add("report", _report, "write one self-contained HTML page about one or several runs", "runs")
+    report = add("report", _report, "write one self-contained HTML page about one or several runs, or a sweep", "runs")
     report.add_argument("--out", metavar="FILE.html", help=f"the page; RUN/report.html, or {PAGE} for several runs")
 
     explore = add("explore", _explore, "serve a page in which a run is explored, until Ctrl-C", "run")
@@ -122,7 +124,10 @@ def _reconstruct(options: argparse.Namespace) -> Output:
 
 
 def _report(options: argparse.Namespace) -> Output:
-    path = str(api.write_report(options.runs, options.out))
+    if len(options.runs) == 1 and SweepFolder(options.runs[0]).exists:
+        path = str(write_sweep_report(options.runs[0], options.out))
+    else:
+        path = str(api.write_report(options.runs, options.out))
     return {"report": path}, [path]
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 from lorae import __version__
-from lorae.cli import cite, completion, derive, inspect, reproduce, train
+from lorae.cli import cite, completion, derive, inspect, reproduce, sweep, train
 from lorae.cli.arguments import Parser, join_negative_numbers, show_warning
 from lorae.cli.examples import EXAMPLES, FIRST_STEPS, described
 from lorae.cli.output import Output, accept_all_characters, flush, one_line, show
@@ -116,6 +116,6 @@ def build_parser() -> argparse.ArgumentParser:
             sub.add_argument(takes, metavar="RUN", nargs="+" if takes == "runs" else None)
         return sub
 
-    for group in (train, inspect, derive, reproduce, cite, completion):
+    for group in (train, sweep, inspect, derive, reproduce, cite, completion):
         group.add_commands(add)
     return parser

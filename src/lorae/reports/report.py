@@ -7,7 +7,6 @@ from typing import Any
 
 from lorae.plotting.style import format_tolerance
 from lorae.reports.comparison import marked_cells, one_protocol, shown_columns
-from lorae.reports.formatting import count, duration, number, plain
 from lorae.reports.next_steps import SECTIONS, next_steps
 from lorae.reports.page_figures import PageFigure
 from lorae.reports.run_figures import RunFigures, overlay, run_figures
@@ -66,7 +65,6 @@ def _comparison(runs: Sequence[RunView]) -> dict[str, Any]:
 
 def _template() -> Any:
     templates = environment()
-    templates.filters.update(number=number, count=count, duration=duration, plain=plain)
     templates.filters["tolerance"] = _tolerance
     return templates.get_template("report.html")
 

@@ -13,6 +13,7 @@ from lorae.reports.formatting import count, number, plain
 from lorae.reports.rank_selection import Choice, read_choice
 from lorae.runs.figure_data import FigureDataFile
 from lorae.runs.run import Run
+from lorae.runs.trial import TrialOutcome, read_outcome
 
 
 @dataclass(frozen=True)
@@ -21,8 +22,8 @@ class RunView:
 
     The folder is written as the user typed it. `config` and `evaluation` are the contents of the files, the latter
     empty before it is written, and `settings` to `spectrum` parts of them, empty where they lack it; `row` is the run's
-    row of the comparison. `figure_data` has the arrays of its figures. A run whose measuring was interrupted has an
-    evaluation and is not `finished`.
+    row of the comparison. `figure_data` has the arrays of its figures, `trial` the outcome if it is of a sweep. A run
+    whose measuring was interrupted has an evaluation and is not `finished`.
     """
 
     name: str
@@ -33,6 +34,7 @@ class RunView:
     finished: bool
     row: dict[str, Any]
     figure_data: FigureDataFile
+    trial: TrialOutcome | None
     settings: dict[str, Any]
     data: dict[str, Any]
     truncated: dict[str, Any]
@@ -223,6 +225,7 @@ def read_run_view(run: Run, name: str) -> RunView:
         run.finished,
         rows([run])[0],
         run.figure_data,
+        read_outcome(run.path),
         *(mapping(config.get(key)) for key in ("settings", "data", "truncated", "machine", "parameters")),
         *(mapping(evaluation.get(key)) for key in ("reconstruction", "rank")),
     )

@@ -7,6 +7,8 @@ from functools import cache
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from lorae.reports.formatting import count, duration, number, plain
+
 
 @cache  # with its templates compiled
 def environment() -> Environment:
@@ -18,7 +20,7 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    templates.filters["code"] = with_code
+    templates.filters.update(code=with_code, number=number, count=count, duration=duration, plain=plain)
     return templates
 
 

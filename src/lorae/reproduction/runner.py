@@ -11,12 +11,13 @@ from lorae import api
 from lorae import validation as rules
 from lorae.errors import LoraeError
 from lorae.features import build_extractor
-from lorae.reproduction.jobs.pool import available_cores, run_jobs
+from lorae.reproduction.jobs.pool import run_jobs
 from lorae.reproduction.jobs.store import Configuration, Job, ResultStore, State
 from lorae.reproduction.run import PRESETS, PROTOCOLS, STUDIES
 from lorae.reproduction.studies import WITHOUT_MODELS, Study, studies
 from lorae.reproduction.tables import measurements, presets
 from lorae.reproduction.tables.plan import by_seed, distinct
+from lorae.system.cores import available_cores
 from lorae.system.files import home_expanded
 
 

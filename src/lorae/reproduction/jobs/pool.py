@@ -148,11 +148,6 @@ def _outcome(result: Callable[[], bool]) -> bool | Exception:
         return error
 
 
-def available_cores() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 @contextlib.contextmanager
 def _pool(workers: int) -> Iterator[ProcessPoolExecutor | None]:
     """Start worker processes, or yield None for a single one; SIGTERM interrupts like SIGINT meanwhile."""

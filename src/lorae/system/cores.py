@@ -1,0 +1,8 @@
+"""Cores of the machine. Imports no torch."""
+
+import os
+
+
+def available_cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
