@@ -19,7 +19,7 @@ import torch
 import torch._dynamo
 from matplotlib.figure import Figure
 
-# Whatever commands import is imported here, once, in the process that forks them; torch's optimizers import the compiler.
+# Whatever commands import is imported here, once, in the process that forks them. Optimizers import torch's compiler.
 import lorae.api.inspection
 import lorae.api.training
 import lorae.evaluation.evaluator

@@ -37,7 +37,7 @@ def stop_before_the_checkpoint_is_written():
     fsync = os.fsync
 
     def slow(handle):
-        if Path("stop").exists() and ".last.pt." in os.readlink(f"/proc/self/fd/{handle}"):
+        if Path("stop").exists() and ".last.pt." in Path(f"/proc/self/fd/{handle}").readlink().name:
             Path("writing").touch()
             time.sleep(60)
         fsync(handle)

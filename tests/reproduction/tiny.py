@@ -27,7 +27,7 @@ TINY = Preset(
 
 
 def make_tiny(monkeypatch):
-    """Put `TINY` in the place of the smoke preset; theorem 1 takes two steps, and MNIST is noise that passes for digits."""
+    """Put `TINY` in place of the smoke preset; theorem 1 takes two steps, and MNIST is noise that passes for digits."""
     pictures = np.random.default_rng(0).integers(0, 256, (300, 1, 32, 32)).astype(np.uint8)
     labels = np.arange(300) % 10
     dataset = Dataset("mnist", Split(pictures[:150], labels[:150]), Split(pictures[150:], labels[150:]), "test", "0f")

@@ -152,9 +152,9 @@ def resume(
     """Continue a run from its last checkpoint to its end, or a finished run beyond it.
 
     On a CPU the weights are those of an uninterrupted run. A finished run is returned as it is, with a report if it has
-    none, unless `epochs` extends it. A constant learning rate stays in an extension, whose weights are those of a run of that length from the start;
-    with a cosine the rate rises over the first tenth of the added steps and falls over the others. A rank search
-    refines the rank that it chose.
+    none, unless `epochs` extends it. A constant learning rate stays in an extension, whose weights are those of a run
+    of that length from the start; with a cosine the rate rises over the first tenth of the added steps and falls over
+    the others. A rank search refines the rank that it chose.
 
     Parameters
     ----------
