@@ -87,9 +87,10 @@ def said(place: Path) -> str:
     return (place / "errors").read_text()
 
 
-def changes(place: Path) -> int:
-    """Return the number of calls that changed files in the last command that ended in a folder."""
-    return int((place / "changes").read_text())
+def took(place: Path) -> tuple[float, int]:
+    """Return seconds, and number of calls that changed files, of the last command that ended in a folder."""
+    seconds, calls = (place / "took").read_text().split()
+    return float(seconds), int(calls)
 
 
 def _run(words: list[str], place: Path, cache: Path, before: Callable[[], None] | None, kill_at: int | None) -> None:
@@ -103,9 +104,9 @@ def _run(words: list[str], place: Path, cache: Path, before: Callable[[], None] 
     Figure.savefig = save_blank  # type: ignore[assignment,method-assign]
     if before is not None:
         before()
-    counted = _count_changes(kill_at)
+    counted, started = _count_changes(kill_at), time.monotonic()
     code = main(words)
-    (place / "changes").write_text(str(counted[0]))
+    (place / "took").write_text(f"{time.monotonic() - started} {counted[0]}")
     sys.exit(code)
 
 
