@@ -21,7 +21,7 @@ def disk(tmp_path):
 
 @pytest.fixture
 def read_only_disk(tmp_path):
-    """A folder, and a function after which no process can write in it: a mount for root, whom permissions do not bind."""
+    """A folder, and a function that makes it read-only: a mount for root, whom permissions do not bind."""
     place = tmp_path / "read-only"
     place.mkdir()
     root = os.geteuid() == 0

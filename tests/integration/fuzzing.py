@@ -69,9 +69,7 @@ NUMBERS = st.one_of(
 )
 WORDS = st.one_of(
     st.text(max_size=12),
-    st.sampled_from(
-        ["", "auto", "lorae", "../../x", "/dev/zero", "x" * 5000, "[red]", "\x1b[31m", "~", "a:b", "1e400"]
-    ),
+    st.sampled_from(["", "auto", "lorae", "../../x", "/dev/zero", "x" * 5000, "[red]", "\x1b[31m", "~", "a:b"]),
 )
 VALUES: st.SearchStrategy[Any] = st.recursive(
     st.one_of(st.none(), st.booleans(), NUMBERS, WORDS),

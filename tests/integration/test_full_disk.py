@@ -124,7 +124,7 @@ def test_a_disk_that_is_full_in_the_middle_of_a_training_costs_a_checkpoint(
     train_until(9, str(image_file), out=disk / "run", **options)
     content = (disk / "run" / "checkpoints" / "last.pt").read_bytes()
     leave_room(disk, len(content) // 8)  # the weights are a third
-    code, printed, errors = run_cli("resume", disk / "run", "--json")
+    code, _, errors = run_cli("resume", disk / "run", "--json")
     assert code == 0, errors
     assert "checkpoint: the training goes on without a new one: " in errors
     assert "is stored in" in errors

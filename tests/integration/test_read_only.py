@@ -1,7 +1,7 @@
 """A disk that cannot be written ends a command in one line, or costs a warning where its result is shown anyway.
 
-`test_environment.py` tests every command on a run that cannot be written, by refusing the calls of Python. Here it is the
-system that refuses, as of a mounted backup, for the run folder, the cache and the new folder.
+`test_environment.py` tests every command on a run that cannot be written, by refusing the calls of Python. Here the
+system refuses them, as for a mounted backup: in the run folder, the cache and the new folder.
 """
 
 import shutil
