@@ -3,6 +3,7 @@
 import io
 import struct
 import zlib
+from typing import Any
 
 import numpy as np
 import pytest
@@ -80,7 +81,7 @@ def pictures(draw):
     if kind in ("PNG", "TIFF"):
         mode = draw(st.sampled_from([mode, "I;16", "P", "LA", "RGBA"]))
     picture = Image.new(mode, draw(st.tuples(st.integers(1, 30), st.integers(1, 30))))
-    options = {}
+    options: dict[str, Any] = {}
     if kind in ("JPEG", "PNG", "WEBP") and draw(st.booleans()):
         exif = Image.Exif()
         exif[0x0112] = draw(st.integers(0, 9))  # the orientation

@@ -5,6 +5,7 @@ import json
 import pickle
 import shutil
 import zipfile
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ import lorae
 from lorae.config.settings import Settings
 from lorae.reproduction.jobs.store import Job, ResultStore
 from lorae.runs import Run
-from lorae.runs.run import check_archive
+from lorae.runs.model_files import check_archive
 from lorae.system.records import sealed_record
 from lorae.system.tensor_file import sealed
 from tests.edited_records import read_edited
@@ -84,7 +85,8 @@ uses = st.integers(0, 9)
 
 def records_of(run):
     """The records of a run as values, by name; the statistics are the list of their lines."""
-    found = {name: read_edited(run / name) for name in ("config.json", "evaluation.json", "model.json")}
+    names = ("config.json", "evaluation.json", "model.json")
+    found: dict[str, Any] = {name: read_edited(run / name) for name in names}
     lines = (run / "stats.jsonl").read_text().splitlines()
     found["stats.jsonl"] = [{k: v for k, v in json.loads(line).items() if k != "crc32"} for line in lines]
     return found
