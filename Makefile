@@ -45,14 +45,14 @@ smoke: $(VENV)/installed ## reproduce a table of the paper in its smallest prese
 # One thread a worker: several workers with several threads each would fight over the cores. By `worksteal` a worker takes
 # neighboring tests, which share what a file trains once, until it is out of work.
 test: $(VENV)/installed-dev ## run the tests, without the slow ones
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal -m "not slow and not faults"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal -m "not slow and not faults and not fuzz"
 
 test-all: $(VENV)/installed-dev ## run all tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal -m "not slow and not faults"
-	$(BIN)/python -m pytest -m "slow or faults"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal -m "not slow and not faults and not fuzz"
+	$(BIN)/python -m pytest -m "slow or faults or fuzz"
 
 coverage: $(VENV)/installed-dev ## run the tests as `make test` does; fail where they reach too little of the package
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal -m "not slow and not faults" --cov --cov-report=term
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal -m "not slow and not faults and not fuzz" --cov --cov-report=term
 
 lint: $(VENV)/installed-dev ## check the code with ruff and mypy
 	$(BIN)/ruff check .
@@ -72,6 +72,7 @@ bench: $(VENV)/installed-dev ## measure speed and memory, as ratios within one r
 	$(BIN)/python -m benchmarks.alternatives
 	$(BIN)/python -m benchmarks.truncation
 	$(BIN)/python -m benchmarks.processes
+	$(BIN)/python -m benchmarks.growth
 
 gpu: $(VENV)/installed-dev ## measure one GPU in eight minutes: ARGS="--mnist FOLDER --faces TAR"; --smoke without one
 	$(BIN)/python -m benchmarks.gpu $(ARGS)
@@ -86,6 +87,7 @@ figures: $(VENV)/installed-dev ## draw all tables and pictures of README.md and 
 	$(BIN)/python -m benchmarks.pca --draw-only
 	$(BIN)/python -m benchmarks.alternatives --draw-only
 	$(BIN)/python -m benchmarks.throughput --draw-only
+	$(BIN)/python -m benchmarks.growth --draw-only
 	$(BIN)/python -m benchmarks.gpu --draw-only
 
 man: $(VENV)/installed ## write the manual page man/lorae.1 anew from the parser

@@ -3,16 +3,13 @@
 `make test` takes a few variants of each kind, the marker `faults` a thousand.
 """
 
-import contextlib
 import gzip
 import hashlib
 import io
 import json
 import re
 import shutil
-import signal
 import traceback
-import warnings
 import zipfile
 
 import numpy as np
@@ -23,24 +20,20 @@ from PIL import Image
 from safetensors.numpy import load_file, save
 
 import lorae
-from lorae.cli import main
 from lorae.data import mnist
 from lorae.data.idx_format import parse_idx
-from lorae.errors import LoraeError
 from lorae.reproduction.jobs.store import Job, ResultStore
 from lorae.runs import Run
 from lorae.runs.schema import Config
 from lorae.system.tensor_file import metadata_of, sealed
 from tests.conftest import save_blank
 from tests.edited_records import read_edited
+from tests.integration.attempts import Hangs, attempt, refused
 from tests.integration.damage import damaged_bytes, forged_record
 
 pytestmark = pytest.mark.usefixtures("blank_figures")
 
 FEW, MANY = 4, 1000
-# Seconds after which a command counts as hanging; none takes more than two.
-PATIENCE = 60
-
 RECORDS = ("config.json", "evaluation.json", "model.json", "stats.jsonl")
 ARRAYS = (
     "model.safetensors",
@@ -52,62 +45,6 @@ ARRAYS = (
 FIGURES = ("figure_data.safetensors", "figures/samples-gaussian.safetensors")
 
 CONFIG = Config.__required_keys__ | Config.__optional_keys__
-
-
-class Hangs(BaseException):
-    """A command that has not ended in `PATIENCE`; no handler of the package catches it."""
-
-
-@contextlib.contextmanager
-def deadline():
-    def stop(*_):
-        raise Hangs
-
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.alarm(PATIENCE)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
-
-
-def attempt(*words, warned=None):
-    """Run a command; exit code and standard output, after checking that an error is one line.
-
-    Warnings are added to the list `warned`.
-    """
-    out, errors = io.StringIO(), io.StringIO()
-    with deadline(), contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):
-        code = main([str(word) for word in words])
-    assert code in (0, 2)
-    if code == 2:
-        lines = [line for line in errors.getvalue().splitlines() if line.startswith("lorae: ")]
-        said = [line for line in lines if not line.startswith("lorae: warning: ")]
-        assert len(said) == 1, errors.getvalue()
-        assert len(said[0]) < 1500, said[0]
-    assert "Traceback" not in errors.getvalue()
-    if warned is not None:
-        warned += [line for line in errors.getvalue().splitlines() if line.startswith("lorae: warning: ")]
-    return code, out.getvalue()
-
-
-def refused(read):
-    """Return the result of a function of the Python interface, or None for an error in one line."""
-    found, said = None, ""
-    with deadline(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            found = read()
-        except LoraeError as error:
-            said = str(error)
-        except ValueError as error:  # of scikit-learn's interface
-            said = str(error)
-            if "not a file that LoRAE.save wrote" not in said:
-                raise
-    assert "\n" not in said.strip()
-    assert len(said) < 1500
-    return found
 
 
 def campaign(count, seed, content, check, *, forge=False):

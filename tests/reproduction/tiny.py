@@ -1,7 +1,13 @@
 """Studies that take seconds: the smoke preset, smaller still; the fixture `tiny` puts it in its place."""
 
+import numpy as np
+
+from lorae.api import loading, training
 from lorae.cli import parser as cli
-from lorae.reproduction.tables.presets import Preset, StudyConfig
+from lorae.data import Dataset, Split
+from lorae.reproduction.tables import measurements
+from lorae.reproduction.tables.presets import PRESETS, Preset, StudyConfig
+from lorae.reproduction.theory import adam_convergence
 
 SMOKE = StudyConfig("smoke", "paper", 1)
 TINY = Preset(
@@ -18,6 +24,18 @@ TINY = Preset(
         }
     },
 )
+
+
+def make_tiny(monkeypatch):
+    """Put `TINY` in place of the smoke preset; theorem 1 takes two steps, and MNIST is noise that passes for digits."""
+    pictures = np.random.default_rng(0).integers(0, 256, (300, 1, 32, 32)).astype(np.uint8)
+    labels = np.arange(300) % 10
+    dataset = Dataset("mnist", Split(pictures[:150], labels[:150]), Split(pictures[150:], labels[150:]), "test", "0f")
+    for module in (loading, training):
+        monkeypatch.setattr(module, "load_dataset", lambda settings, data: dataset.limited(settings.limit))
+    monkeypatch.setitem(PRESETS, "smoke", TINY)
+    monkeypatch.setitem(adam_convergence.STEPS, "smoke", [1, 2])
+    monkeypatch.setattr(measurements, "PAIRS", [(0, 1), (2, 3)])
 
 
 def reproduce(capsys, *words):

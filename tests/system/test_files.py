@@ -2,7 +2,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
+import tempfile
 import tracemalloc
 from pathlib import Path
 
@@ -122,10 +122,9 @@ def test_a_home_is_expanded(monkeypatch, tmp_path):
 
 
 def left_over(folder, name):
-    """A file as a killed write leaves it, an hour ago."""
+    """A file as a killed write leaves it."""
     path = folder / f".{name}.abcdefgh.tmp"
     path.write_bytes(b"half")
-    os.utime(path, (time.time() - 3600,) * 2)
     return path
 
 
@@ -143,15 +142,48 @@ def test_what_a_killed_write_left_is_deleted_by_the_next_one(tmp_path):
 def test_what_is_being_written_is_not_deleted(tmp_path):
     import fcntl
 
-    old, young = left_over(tmp_path, "a"), tmp_path / ".b.abcdefgh.tmp"
-    young.write_bytes(b"")
-    with old.open("rb") as file:
+    path = left_over(tmp_path, "a")
+    with path.open("rb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         sweep(tmp_path)
-        assert old.exists()
-    assert young.exists()
+        assert path.exists()
     sweep(tmp_path)
-    assert not old.exists()
+    assert not path.exists()
+
+
+@needs_locks
+def test_a_file_that_is_swept_before_it_is_locked_is_made_again(tmp_path, monkeypatch):
+    """Another process may sweep the folder at any moment of a write, a young file too."""
+    made, mkstemp = [], tempfile.mkstemp
+
+    def swept(**options):
+        made.append(mkstemp(**options))
+        if len(made) < 3:
+            sweep(tmp_path)
+        return made[-1]
+
+    monkeypatch.setattr("tempfile.mkstemp", swept)
+    write_atomically(tmp_path / "a", b"content")
+    assert len(made) == 3
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("a", b"content")]
+
+
+@needs_locks
+def test_a_file_whose_sweep_has_begun_is_made_again(tmp_path, monkeypatch):
+    import fcntl
+
+    made, mkstemp = [], tempfile.mkstemp
+
+    def held(**options):
+        made.append(mkstemp(**options))
+        if len(made) == 1:  # by a sweep that has not deleted it yet
+            fcntl.flock(os.open(made[0][1], os.O_RDWR), fcntl.LOCK_EX)
+        return made[-1]
+
+    monkeypatch.setattr("tempfile.mkstemp", held)
+    write_atomically(tmp_path / "a", b"content")
+    assert len(made) == 2
+    assert (tmp_path / "a").read_bytes() == b"content"
 
 
 KILLED = """
@@ -173,9 +205,8 @@ def test_a_write_that_is_killed_leaves_the_old_content_and_what_the_next_one_del
     path.write_bytes(b"old")
     done = subprocess.run([sys.executable, "-c", KILLED, str(path)], check=False)
     assert done.returncode == -signal.SIGKILL
-    (left,) = tmp_path.glob(".*.tmp")
+    assert len(list(tmp_path.glob(".*.tmp"))) == 1
     assert path.read_bytes() == b"old"
-    os.utime(left, (0, 0))
     write_atomically(path, b"new")
     assert [found.name for found in tmp_path.iterdir()] == ["file"]
 

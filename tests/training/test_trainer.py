@@ -1,10 +1,5 @@
 import json
-import os
-import signal
-import subprocess
-import sys
 import threading
-import time
 
 import numpy as np
 import pytest
@@ -110,52 +105,6 @@ def test_penalty_grows_during_its_warm_up_and_the_rate_follows_a_cosine(image_fi
     rate = run.load_checkpoint()["optimizers"][0]["param_groups"][0]["lr"]
     last = 1 - 1 / len(weights)
     assert rate == pytest.approx(1e-3 * 0.5 * (1 + np.cos(np.pi * last)))
-
-
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_a_killed_process_resumes_to_the_same_weights(precision, image_file, small, tmp_path):
-    options = small | {"epochs": 40, "precision": precision, "checkpoint_every": 7, "log_every": 3}
-    options |= {"schedule": "cosine", "penalty_warmup": 20}
-    whole = lorae.train(image_file, out=tmp_path / "whole", **options)
-    flags = [f"--{name.replace('_', '-')}={value}" for name, value in options.items() if name != "quiet"]
-    broken = tmp_path / "broken"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "lorae", "train", str(image_file), "--out", str(broken), *flags],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )
-    while process.poll() is None and not (broken / "checkpoints" / "last.pt").exists():
-        time.sleep(0.01)
-    time.sleep(0.1)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL, "it finished before it could be killed"
-    stopped = Run(broken)
-    assert not stopped.finished
-    assert 0 < stopped.load_checkpoint()["step"] < 240
-    with pytest.raises(LoraeError, match="lorae resume"):
-        lorae.load(stopped)
-    resumed = lorae.resume(broken, quiet=True)
-    assert_same_weights(whole, resumed)
-    steps = [record["step"] for record in resumed.stats("step")]
-    assert steps == sorted(set(steps)) == [record["step"] for record in whole.stats("step")]
-
-
-def test_an_interrupt_finishes_the_step_and_says_how_to_go_on(image_file, small, tmp_path):
-    flags = [f"--{n.replace('_', '-')}={v}" for n, v in (small | {"epochs": 5000}).items() if n != "quiet"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "lorae", "train", str(image_file), "--out", str(tmp_path / "run"), *flags],
-        stderr=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )
-    while process.poll() is None and not (tmp_path / "run" / "checkpoints" / "last.pt").exists():
-        time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
-    _, message = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert message.strip().count("\n") == 0
-    assert f"lorae resume {tmp_path / 'run'}" in message
-    step = int(message.split("after step ")[1].split()[0])
-    assert Run(tmp_path / "run").load_checkpoint()["step"] == step
 
 
 def test_a_run_from_before_a_setting_was_there_goes_on(image_file, small, tmp_path, train_until):

@@ -123,6 +123,14 @@ def report(run: Run) -> None:
         write_report([run])
 
 
+def complete_report(run: Run) -> None:
+    """Write the report of a finished run that was killed before it had one."""
+    if not (run.path / "report.html").exists():
+        lost = f"report: {run.path / 'report.html'} is not written"
+        with tolerated(lost), run.locked():  # which deletes what the kill left
+            report(run)
+
+
 def add_figure_data(run: Run) -> None:
     """Compute the arrays for the figures of a report from what a finished run of an earlier version keeps, if it does.
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lorae.api.extension import check_extension, extend
-from lorae.api.finishing import finish, finish_points
+from lorae.api.finishing import complete_report, finish, finish_points
 from lorae.api.loading import (
     absolute_path,
     as_run,
@@ -165,10 +165,10 @@ def resume(
 ) -> Run:
     """Continue a run from its last checkpoint to its end, or a finished run beyond it.
 
-    On a CPU the weights are those of an uninterrupted run. A finished run is returned as it is, unless `epochs` extends
-    it. A constant learning rate stays in an extension, whose weights are those of a run of that length from the start;
-    with a cosine the rate rises over the first tenth of the added steps and falls over the others. A rank search
-    refines the rank that it chose.
+    On a CPU the weights are those of an uninterrupted run. A finished run is returned as it is, with a report if it has
+    none, unless `epochs` extends it. A constant learning rate stays in an extension, whose weights are those of a run
+    of that length from the start; with a cosine the rate rises over the first tenth of the added steps and falls over
+    the others. A rank search refines the rank that it chose.
 
     Parameters
     ----------
@@ -217,6 +217,8 @@ def _resume(
 
     extended = check_extension(run, epochs)
     if processes.from_first(lambda: run.finished) and extended is None:
+        if processes.first:
+            complete_report(run)
         return run
     if "truncated" in run.config:
         return continue_truncation(run, data) if processes.first else run

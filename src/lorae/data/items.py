@@ -42,7 +42,10 @@ def _read(settings: DataSettings, shape: tuple[int, ...], columns: Sequence[str]
     square = len(shape) == 3 and shape[1] == shape[2]
     preparation = _preparation(settings, shape, shape[1] if square else None)
     raw, prepared = read_collection(given, "items", preparation, settings.skip_bad, settings.value_range)
-    return in_order(raw, columns).inputs, prepared
+    items = in_order(raw, columns).inputs
+    if items.ndim == 0:
+        raise LoraeError(f"{raw.title}: got a single number, expected several items")
+    return items, prepared
 
 
 def prepare_items(settings: DataSettings, shape: tuple[int, ...], given: Any) -> Any:
@@ -60,7 +63,7 @@ def prepare_items(settings: DataSettings, shape: tuple[int, ...], given: Any) ->
     if array.ndim == 2 and len(shape) == 3 and array.shape[1] == math.prod(shape):
         array = changed(array, lambda rows: rows.reshape(-1, *shape), shape, array.dtype)
     items = load_whole_array(array, "items", None, settings.value_range, settings.kind)
-    if items.ndim == 2 or items.shape[1:] == shape or len(shape) != 3 or settings.kind == "tensors":
+    if items.ndim != 4 or items.shape[1:] == shape or len(shape) != 3 or settings.kind == "tensors":
         return items
     preparation = _preparation(settings, shape, settings.size)
 

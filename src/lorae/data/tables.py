@@ -193,7 +193,7 @@ def _separator(text: str, path: Path) -> str:
         rows = [len(row) for row in islice(_rows(reader, path), SAMPLE)]
         if len(set(rows)) == 1 and rows[0] > 1:
             return separator
-        counts[separator] = rows[0]
+        counts[separator] = rows[0] if rows else 0  # of a quote that is never closed
     return max(reversed(SEPARATORS), key=lambda separator: counts[separator])
 
 

@@ -73,6 +73,7 @@ def write_spec(model: "Autoencoder", folder: Path) -> None:
 # `figure_data.safetensors` have classes of their own.
 DERIVED = (
     "model.json",
+    "report.html",
     "encoder_outputs.safetensors",
     "samplers/*.npz",
     "figures/*.png",

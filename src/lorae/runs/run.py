@@ -100,6 +100,9 @@ class Run:
                 (partial / "checkpoints").mkdir()
                 (partial / "figures").mkdir()
                 write_config(partial, config, networks)
+        except CannotWriteError:
+            cls.refuse_existing(path)  # another process may have made it meanwhile
+            raise
         except OSError as error:
             raise LoraeError(f"out: cannot make the run folder {str(path)!r}: {error.strerror}") from None
         return cls.opened(path, networks)

@@ -10,7 +10,6 @@ import shutil
 import stat
 import sys
 import tempfile
-import time
 from collections.abc import Iterable, Iterator
 from importlib import resources
 from pathlib import Path
@@ -126,11 +125,8 @@ def write_atomically(path: Path, content: "bytes | Iterable[bytes | memoryview]"
         path.parent.mkdir(parents=True, exist_ok=True)
         for left in _left_over(path.parent.absolute()).get(_prefix(path.name), ()):
             _remove_if_left(left)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=_prefix(path.name), suffix=TEMPORARY)
-        temporary = Path(name)
-        with os.fdopen(handle, "wb") as file:
-            with contextlib.suppress(OSError):  # of a file system without locks
-                _lock_open_file(file.fileno())  # until it is closed
+        handle, temporary = _locked_temporary(path)
+        with os.fdopen(handle, "wb") as file:  # locked until it is closed
             file.writelines([content] if isinstance(content, bytes) else content)
             file.flush()
             os.fsync(file.fileno())
@@ -149,8 +145,25 @@ def write_atomically(path: Path, content: "bytes | Iterable[bytes | memoryview]"
                 temporary.unlink(missing_ok=True)
 
 
-# End of the names of files that are being written, and seconds for which one may not be locked yet.
-TEMPORARY, YOUNG = ".tmp", 1.0
+# End of the names of files that are being written.
+TEMPORARY = ".tmp"
+
+
+def _locked_temporary(path: Path) -> tuple[int, Path]:
+    """Make and lock a temporary file beside a file; return its descriptor and its path."""
+    while True:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=_prefix(path.name), suffix=TEMPORARY)
+        try:
+            _lock_open_file(handle)
+            deleted = os.fstat(handle).st_nlink == 0
+        except BlockingIOError:  # another process is about to delete it
+            deleted = True
+        except OSError:  # of a file system without locks, where no process deletes any
+            deleted = False
+        if not deleted:
+            return handle, Path(name)
+        # Another process swept the folder before the file was locked, and took it for left over.
+        os.close(handle)
 
 
 def sweep(folder: Path) -> None:
@@ -190,9 +203,9 @@ LONGEST_NAME = 255
 def _remove_if_left(path: Path) -> None:
     """Delete a temporary file, unless it is being written or has gone."""
     with contextlib.suppress(OSError):
-        if fcntl is None or time.time() - path.stat().st_mtime < YOUNG:
+        if fcntl is None:
             return
-        with path.open("rb") as file:
+        with path.open("r+b") as file:  # NFS locks only what is open for writing
             _lock_open_file(file.fileno())
             path.unlink()
 

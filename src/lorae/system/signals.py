@@ -1,7 +1,11 @@
-"""Requests to stop: an exception anywhere, and within a training the end of the current step, which is saved."""
+"""Requests to stop: an exception anywhere, and within a training the end of the current step, which is saved.
+
+A second request ends a training at once.
+"""
 
 import contextlib
 import signal
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -49,14 +53,29 @@ def raised_as_exceptions() -> Iterator[Callable[[], int | None]]:
         _raised.clear()  # else a later training of the process would end by it
 
 
+# Seconds after a first request within which others are copies of it: the terminal sends Ctrl-C to all processes of a
+# command, and a launcher of several processes, such as torchrun, passes it on to each once more.
+COPIES = 0.5
+
+
 @contextlib.contextmanager
 def stop_requests() -> Iterator[list[int]]:
     """Collect SIGINT and SIGTERM in a list instead of stopping at once, with those that were lost before.
 
-    Outside the main thread Python allows no signal handlers; the caller's own handling stays.
+    A second request is not content with that: it raises KeyboardInterrupt at once. Outside the main thread Python
+    allows no signal handlers; the caller's own handling stays.
     """
-    received = list(_raised)
-    with _handled(lambda number, _: received.append(number), SIGNALS):
+    received, first = list(_raised), time.monotonic()
+
+    def collect(number: int, _: Any) -> None:
+        nonlocal first
+        if not received:
+            first = time.monotonic()
+        elif time.monotonic() - first > COPIES:
+            raise KeyboardInterrupt
+        received.append(number)
+
+    with _handled(collect, SIGNALS):
         yield received
 
 
