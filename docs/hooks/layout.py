@@ -12,6 +12,8 @@ CELL = re.compile(r"<(t[dh])([^>]*)>(.*?)</\1>", re.S)
 # Code within a text; blocks of code have an empty span before them.
 CODE = re.compile(r"(?<!<span></span>)<code>([^<]+)</code>")
 HYPHENATED = re.compile(r"[^\s<]*-[^\s<]*")
+# An option within a text, outside of tags.
+OPTION = re.compile(r"(?<![\w>-])(--[a-z][\w.-]*\w)(?![^<]*>)")
 # A field of the reference without a description ends with its type, not with a dash.
 NO_DESCRIPTION = re.compile(r'\s+–\s*<div class="doc-md-description">\s*</div>')
 # Longer words must break on a phone, which has room for 40 characters of code.
@@ -41,9 +43,9 @@ def table_with_widths(table: str) -> str:
             columns[column] = max(columns.get(column, 0), len(text_of(cell)))
 
     def heading(column: int) -> str:
-        if len(columns) < 3 or columns[column] <= 40:  # two columns fit on a phone
+        if len(columns) < 3 or columns[column] <= 22:  # two columns fit on a phone
             return ""
-        return "sentences" if columns[column] > 120 else "words"
+        return "sentences" if columns[column] > 80 else "words"
 
     def marked_row(row: re.Match[str]) -> str:
         column = -1
@@ -75,4 +77,5 @@ def on_page_content(content: str, **_: Any) -> str:
     for mark, plain in MARKS.items():
         content = content.replace(mark, plain)
     content = TABLE.sub(lambda match: table_with_widths(match[0]), content)
-    return NO_DESCRIPTION.sub("", CODE.sub(whole_words, content))
+    content = OPTION.sub(r'<span class="whole">\1</span>', CODE.sub(whole_words, content))
+    return NO_DESCRIPTION.sub("", content)
