@@ -11,7 +11,8 @@ ROW = re.compile(r"<tr>.*?</tr>", re.S)
 CELL = re.compile(r"<(t[dh])([^>]*)>(.*?)</\1>", re.S)
 # Code within a text; blocks of code have an empty span before them.
 CODE = re.compile(r"(?<!<span></span>)<code>([^<]+)</code>")
-HYPHENATED = re.compile(r"[^\s<]*-[^\s<]*")
+# A browser breaks such words after the hyphen or before the bracket.
+BREAKABLE = re.compile(r"[^\s<]*[-\[][^\s<]*")
 # An option within a text, outside of tags.
 OPTION = re.compile(r"(?<![\w>-])(--[a-z][\w.-]*\w)(?![^<]*>)")
 # A field of the reference without a description ends with its type, not with a dash.
@@ -63,9 +64,9 @@ def table_with_widths(table: str) -> str:
 
 
 def whole_words(match: re.Match[str]) -> str:
-    """Return code whose words with hyphens stay whole: a browser breaks an option after its first two characters."""
+    """Return code whose words stay whole: a browser breaks an option after its first two characters."""
     return "<code>{}</code>".format(
-        HYPHENATED.sub(
+        BREAKABLE.sub(
             lambda word: f'<span class="whole">{word[0]}</span>' if len(html.unescape(word[0])) <= WHOLE else word[0],
             match[1],
         )
