@@ -156,7 +156,7 @@ def test_code_blocks_and_attributes_are_left_as_they_are():
     assert hook(kept) == kept
     long_word = f"<code>--{'x' * 40}</code>"
     assert hook(long_word) == long_word  # it must break on a phone
-    field = "<b><code>self</code></b> (<code>LoRAE</code>)\n –\n <div class=\"doc-md-description\">{}</div>"
+    field = '<b><code>self</code></b> (<code>LoRAE</code>)\n –\n <div class="doc-md-description">{}</div>'
     assert hook(field.format("\n")) == "<b><code>self</code></b> (<code>LoRAE</code>)"
     assert hook(field.format("<p>It.</p>")) == field.format("<p>It.</p>")
 
