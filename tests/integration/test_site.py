@@ -86,7 +86,7 @@ def test_every_page_is_in_the_navigation():
     named = re.findall(r"[-:] ([\w/-]+\.md)$", (ROOT / "mkdocs.yml").read_text("utf-8"), re.M)
     assert len(named) == len(set(named))
     made = {"changelog.md", "contributing.md", "records.md"}  # of files outside docs/
-    assert set(named) - made == {page for page in PAGES if not page.startswith("results/full/")}
+    assert set(named) - made == set(PAGES)
 
 
 def test_the_reference_has_every_public_name():
@@ -129,6 +129,36 @@ def test_equations_become_mathml():
     assert "arithmatex" not in drawn
     with pytest.raises(Exception, match="unknowncommand"):
         hook["on_page_content"]('<span class="arithmatex">\\(\\unknowncommand{x}\\)</span>')
+
+
+def test_tables_and_options_are_marked_for_the_style_sheet():
+    hook = runpy.run_path(str(DOCS / "hooks" / "layout.py"))["on_page_content"]
+    rows = [
+        ("th", "data", "error", "seen"),
+        ("td", "swiss roll", "0.004 ± 0.001", "a sentence of words, " * 5),
+        ("td", "wine", "<code>--rank auto</code>", "✅ holds, with --epochs auto"),
+    ]
+    table = "".join("<tr>" + "".join(f"<{tag}>{cell}</{tag}>" for cell in cells) + "</tr>" for tag, *cells in rows)
+    drawn = hook(f"<table>{table}</table>")
+    assert re.findall(r"<t[hd]( class=\"\w+\")?>", drawn) == [
+        *("", "", ' class="sentences"'),
+        *(' class="short"', ' class="short"', ""),
+        *(' class="short"', ' class="short"', ""),
+    ]
+    assert '<code><span class="whole">--rank</span> auto</code>' in drawn
+    assert '✓ holds, with <span class="whole">--epochs</span> auto' in drawn
+    assert re.sub("<[^>]+>", "", drawn) == re.sub("<[^>]+>", "", table).replace("✅", "✓")  # all text stays as it was
+
+
+def test_code_blocks_and_attributes_are_left_as_they_are():
+    hook = runpy.run_path(str(DOCS / "hooks" / "layout.py"))["on_page_content"]
+    kept = '<pre><span></span><code>x = y[a - b]\n</code></pre><p title="with --rank 3">One - two.</p>'
+    assert hook(kept) == kept
+    long_word = f"<code>--{'x' * 40}</code>"
+    assert hook(long_word) == long_word  # it must break on a phone
+    field = '<b><code>self</code></b> (<code>LoRAE</code>)\n –\n <div class="doc-md-description">{}</div>'
+    assert hook(field.format("\n")) == "<b><code>self</code></b> (<code>LoRAE</code>)"
+    assert hook(field.format("<p>It.</p>")) == field.format("<p>It.</p>")
 
 
 def test_links_out_of_the_folder_lead_to_files_of_the_site():

@@ -40,9 +40,10 @@ def load(
         A finished run.
     point : str, default=None
         Name of a point of a penalty path, as in `evaluation.json`; None: the model of the run.
-    encoder, decoder, trust_code
-        For a run with networks of your own, as in `lorae.runs.Run`: modules of the structure that was trained, or the
-        permission to import the file in the run folder.
+    encoder, decoder : torch module, default=None
+        For a run with networks of your own: modules of the structure that was trained.
+    trust_code : bool, default=False
+        For such a run of a file: import the copy of this file in the run folder, as in `lorae.runs.Run`.
 
     Returns
     -------

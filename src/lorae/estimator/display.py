@@ -43,7 +43,8 @@ class SpectrumDisplay:
 
         Parameters
         ----------
-        estimator : LoRAE, PCA or another with `explained_variance_ratio_`
+        estimator : fitted estimator
+            `LoRAE`, `PCA` or another one with the attribute `explained_variance_ratio_`.
         ax : matplotlib Axes, default=None
             Drawn on, as to compare two estimators; None makes a new figure by pyplot.
         name : str, default=None

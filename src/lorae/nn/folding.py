@@ -83,8 +83,10 @@ def truncate(
 
     Returns
     -------
-    encoder_last, decoder_first : layers of the kinds, dtypes and devices of the given ones
-        New layers, which both have a bias. The given ones are not changed.
+    encoder_last : layer of the same kind, dtype and device
+        A new layer with a bias; the given one is not changed.
+    decoder_first : layer of the same kind, dtype and device
+        A new layer with a bias; the given one is not changed.
 
     Raises
     ------
