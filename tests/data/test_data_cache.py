@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 import torch
 from filelock import FileLock
+from PIL import Image
 
 import lorae
 from lorae.data import DataSettings, load_data
 from lorae.data import cache as cache_module
+from lorae.data import decode as decode_module
 from lorae.data.cache import DatasetInfo, cache_root, cached, content_key
 from lorae.errors import LoraeError
 
@@ -194,6 +196,28 @@ def test_a_limit_keeps_the_items_beyond_it_out_of_the_cache(tmp_path, monkeypatc
     again = lorae.load_data(path, limit=30, test_fraction=0.01)  # of the whole copy, which is there now
     np.testing.assert_array_equal(again.train.inputs, whole.train.inputs[:30])
     assert len([folder for folder in (tmp_path / "cache" / "data").iterdir() if folder.is_dir()]) == 2
+
+
+def test_pictures_beyond_a_limit_are_not_decoded(tmp_path, monkeypatch):
+    monkeypatch.setenv("LORAE_CACHE", str(tmp_path / "cache"))
+    folder = tmp_path / "pictures"
+    for number in range(40):
+        part = folder / ("test" if number % 4 == 0 else "train") / f"class{number % 2}"
+        part.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((8, 8), 6 * number, np.uint8)).save(part / f"{number:02}.png")
+    whole = lorae.load_data(str(folder), size=8)
+    decoded = []
+    decode = decode_module.decode_picture
+    monkeypatch.setattr(decode_module, "decode_picture", lambda *given: decoded.append(1) or decode(*given))
+    monkeypatch.setenv("LORAE_CACHE", str(tmp_path / "other"))
+    few = lorae.load_data(str(folder), size=8, limit=12)
+    assert len(decoded) == 12 + len(whole.test)
+    assert few.fingerprint == whole.fingerprint
+    for part, expected in ((few.train, whole.train.first(12)), (few.test, whole.test)):
+        np.testing.assert_array_equal(part.inputs, expected.inputs)
+        np.testing.assert_array_equal(part.labels, expected.labels)
+    assert len(lorae.load_data(str(folder), size=8, limit=1000).train) == len(whole.train)
+    assert len(lorae.load_data(str(folder), size=8, limit=5, skip_bad=True).train) == 5
 
 
 def test_items_beyond_a_limit_are_still_checked(tmp_path):

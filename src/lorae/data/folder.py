@@ -74,15 +74,21 @@ def load_store(
     )
     assert preparation.size is not None, "image files differ in size, so they are always resized"
     sides = (preparation.size, preparation.size)
+    # The first readable ones are known only after decoding.
+    limited = None if settings.skip_bad else settings.prepared_limit
+    if limited is not None and limited >= len(names["train"]):
+        limited = None
 
     def prepare(workspace: DatasetBuilder) -> DatasetInfo:
+        chosen = {"train": slice(limited), "test": slice(None)}
         for part, numbers in (labels or {}).items():
-            workspace.set_labels(part, numbers)
+            workspace.set_labels(part, numbers[chosen[part]])
+        decoded = {part: names[part][chosen[part]] for part in PARTS}
         limits, skip_bad = settings.value_range, settings.skip_bad
-        skipped = decode_splits(store, names, sides, preparation, workspace, skip_bad=skip_bad, limits=limits)
+        skipped = decode_splits(store, decoded, sides, preparation, workspace, skip_bad=skip_bad, limits=limits)
         return DatasetInfo(kind, {"names and files": f"blake2b:{content}"}, skipped=skipped, peak=workspace.peak())
 
-    dataset, facts = cached(kind, key, prepare)
+    dataset, facts = cached(kind, key, prepare, limited)
     left_out = [*left_out, *skipped_files(facts.skipped), *frames_left_out(found)]
     report_left_out(left_out)
     warn_of_range(settings.value_range, found.dtypes, facts.peak)
