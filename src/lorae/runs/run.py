@@ -328,9 +328,8 @@ class Run:
                 if (self.path / "path").exists():
                     shutil.copytree(self.path / "path", copy.path / "path")
                 return copy
-        raise CannotWriteError(
-            f"{self.path}: cannot be written, nor can the current, the temporary and the home folder"
-        )
+        others = "the current, the temporary and the home folder"
+        raise CannotWriteError(f"{self.path}: cannot be written, nor can {others}")
 
     def figure_path(self, name: str) -> Path:
         """Return the path of a figure."""

@@ -2,6 +2,7 @@
 
 import math
 import time
+import warnings
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lorae.errors import DivergedError
+from lorae.errors import DivergedError, LoraeWarning
 from lorae.metrics.spectrum import latent_spectrum
 from lorae.objectives.objective import Objective
 from lorae.optim.proximal_adam import ProximalAdam
@@ -140,3 +141,16 @@ class Statistics:
         latents = torch.cat([*self._latents]).float().cpu().numpy()
         encodes = self.model.spec.encodes
         return latent_spectrum(latents, "training").rank if encodes and len(latents) > 1 else None
+
+    def warn_of_gaps(self, step: int, apart: int) -> None:
+        """Warn of epochs before a step that have no record, as in a file that was cut; `apart` steps have one record."""
+        recorded = {record["step"] for record in self.run.stats("epoch")}
+        ends = range(apart, step + 1, apart)
+        missing = [end for end in ends if end not in recorded]
+        if missing:
+            warnings.warn(
+                f"stats.jsonl: {len(missing)} of {len(ends)} epochs before step {step} have no record, from step "
+                f"{missing[0]} on; the training goes on from its checkpoint, but curves and reports have a gap there",
+                LoraeWarning,
+                stacklevel=4,
+            )

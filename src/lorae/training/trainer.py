@@ -2,7 +2,6 @@
 
 import contextlib
 import math
-import warnings
 from collections.abc import Iterator
 from functools import partial
 from typing import Any, NoReturn
@@ -13,7 +12,7 @@ from torch import Tensor
 
 from lorae.config.methods import get_method
 from lorae.data import Dataset, subsample_evenly
-from lorae.errors import LoraeError, LoraeWarning, shell_command
+from lorae.errors import LoraeError, shell_command
 from lorae.isolation import isolated
 from lorae.models.autoencoder import Autoencoder
 from lorae.models.linear_path import limit_corrections
@@ -325,22 +324,9 @@ class Trainer:
         self.statistics.start(seconds)
         self._config = None  # the optimizers have the rates of the checkpoint
         if self.step > 0 and self.processes.first:
-            self._warn_of_gaps()
+            self.statistics.warn_of_gaps(self.step, self.steps_per_record)
         if self.step > 0 and self.proximal is not None:
             self.objective.proximal_norm.copy_(self.proximal.norm)
-
-    def _warn_of_gaps(self) -> None:
-        """Warn of epochs before the checkpoint that have no record, as in a file of statistics that was cut."""
-        recorded = {record["step"] for record in self.run.stats("epoch")}
-        ends = range(self.steps_per_record, self.step + 1, self.steps_per_record)
-        missing = [step for step in ends if step not in recorded]
-        if missing:
-            warnings.warn(
-                f"stats.jsonl: {len(missing)} of {len(ends)} epochs before step {self.step} have no record, from step "
-                f"{missing[0]} on; the training goes on from its checkpoint, but curves and reports have a gap there",
-                LoraeWarning,
-                stacklevel=3,
-            )
 
     def _out_of_memory(self, items: int) -> LoraeError:
         name, value = ("batch_size", f"{items // 2}") if items > 1 else ("width", f"{self.settings.width / 2:g}")
