@@ -143,7 +143,7 @@ class Statistics:
         return latent_spectrum(latents, "training").rank if encodes and len(latents) > 1 else None
 
     def warn_of_gaps(self, step: int, apart: int) -> None:
-        """Warn of epochs before a step that have no record, as in a file that was cut; `apart` steps have one record."""
+        """Warn of epochs before a step without a record, as in a file that was cut; one is due every `apart` steps."""
         recorded = {record["step"] for record in self.run.stats("epoch")}
         ends = range(apart, step + 1, apart)
         missing = [end for end in ends if end not in recorded]
