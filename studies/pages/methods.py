@@ -19,7 +19,7 @@ SYMBOLS = r"""## Losses
 $x$ is an item, $E$ the encoder, $D$ the decoder with weights $\theta_D$, $h = E(x)$ its output, $z$ the latent of $l$
 coordinates with deviations $s_i$, $M$ a matrix between $h$ and $z$, $\sigma_i$ its singular values, $A$ an adversary's
 score, $S$ the logistic function; $w$ and $v$ are weights. $\operatorname{mean}$ is over all entries of a batch,
-$\operatorname{sum}$ over those of an item. Where nothing else is said, $z = h$."""
+$\operatorname{sum}$ over those of an item. Unless stated otherwise, $z = h$."""
 
 
 def page() -> str:
