@@ -60,11 +60,13 @@ def test_the_rank_of_the_layer_with_another_penalty_is_the_one_that_its_comment_
 
 def test_the_numbers_of_the_first_picture_are_those_of_its_records():
     lines = (ROOT / "results" / "first-look" / "records.jsonl").read_text().splitlines()
-    found = {record["name"]: record["result"]["summary"] for record in map(json.loads, lines)}
+    records = {record["name"]: record for record in map(json.loads, lines)}
+    found = {name: record["result"]["summary"] for name, record in records.items()}
     ranks = {name: summary["rank"] for name, summary in found.items()}
     text = " ".join(README.split())
     assert f"LoRAE uses {ranks['LoRAE 1e-4']} or {ranks['LoRAE 1e-3']} directions" in text
-    assert f"no penalty, uses {ranks['IRMAE']}, with three to four times the error" in text
+    assert records["IRMAE"]["parameters"]["bottleneck"] == 8 * 128**2
+    assert f"IRMAE, which has eight matrices and no penalty, uses {ranks['IRMAE']}, with three to four times" in text
     errors = {name: summary["test_mse"] for name, summary in found.items()}
     assert [round(errors["IRMAE"] / errors[name]) for name in ("LoRAE 1e-3", "LoRAE 1e-4")] == [3, 4]
 
