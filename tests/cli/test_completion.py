@@ -16,11 +16,11 @@ from lorae.config.datasets import DATASETS
 from lorae.config.evaluation_settings import FEATURE_NAMES, MEASURE_NAMES, SAMPLER_NAMES, EvaluationSettings
 from lorae.config.methods import method_names
 from lorae.config.settings import Settings
-from lorae.sweeps import SweepOptions
 from lorae.evaluation.measures import MEASURES
 from lorae.features import EXTRACTORS
 from lorae.reproduction.run import STUDIES
 from lorae.samplers import SAMPLERS
+from lorae.sweeps import SweepOptions
 
 
 @pytest.fixture(scope="module")
