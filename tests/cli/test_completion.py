@@ -20,6 +20,7 @@ from lorae.evaluation.measures import MEASURES
 from lorae.features import EXTRACTORS
 from lorae.reproduction.run import STUDIES
 from lorae.samplers import SAMPLERS
+from lorae.sweeps import SweepOptions
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +132,9 @@ def test_suggested_values_of_settings_are_valid(table):
 def test_every_placeholder_of_a_path_suggests_paths():
     """A new placeholder is one of a path, of a value with suggestions, or of a number or free text."""
     free = {"COMMAND", "HOST", "PORT", "I,J", "LOW:HIGH", "N", "NAME", "R", "SEED", "T", "W", "EPOCHS", "SIZE"}
-    settings = {name.upper() for table in (Settings, EvaluationSettings) for name in table.__dataclass_fields__}
+    settings = {
+        name.upper() for table in (Settings, EvaluationSettings, SweepOptions) for name in table.__dataclass_fields__
+    }
     for command, action in actions():
         suggested = getattr(action, "suggestions", Suggestions(())).words
         known = action.nargs == 0 or suggested or action.metavar in (*FILES, *FOLDERS, *free, *settings)

@@ -64,9 +64,10 @@ def test_the_first_steps_are_examples_of_their_commands():
     assert all(build_parser().parse_args(shlex.split(step)[1:]).command for step in FIRST_STEPS)
 
 
-# Examples that need MNIST, a network on images of the user, or long, or that end by an interrupt only; their words are
-# checked above.
+# Examples that need MNIST, a network on images of the user, or long, or several processes, or that end by an interrupt
+# only; their words are checked above.
 LONG = (
+    "lorae sweep",
     "lorae explore",
     "lorae train mnist",
     "lorae data mnist",
