@@ -239,6 +239,31 @@ def test_replayed_blocks_draw_the_same_and_the_generator_goes_on_after_one():
         assert torch.equal(normal(5, device=device), then)
 
 
+def test_a_network_that_draws_is_computed_again_with_its_numbers():
+    class Dropping(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.ones(4))
+            self.masks = []
+
+        def forward(self, x):
+            self.masks.append(torch.nn.functional.dropout(torch.ones_like(x), 0.5))
+            return x * self.masks[-1] * self.weight
+
+    network, x = Dropping(), torch.randn(6, 4)
+    parts = Parts(pieces=2, foreign_networks=True)
+    parts.begin(6, 3)
+    generator = torch.Generator().manual_seed(1)
+    before = generator.get_state()
+    with drawing_from(generator):
+        parts.apply(network, x).sum().backward()
+    masks = torch.cat(network.masks[:2])
+    assert len(network.masks) == 4
+    assert 0 < (masks > 0).float().mean() < 1
+    torch.testing.assert_close(network.weight.grad, (x * masks).sum(0))
+    assert torch.equal(generator.get_state(), before)
+
+
 def test_networks_whose_items_depend_on_each_other_are_not_split():
     norm = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.BatchNorm1d(3))
     Parts().check(norm)
