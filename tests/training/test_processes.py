@@ -25,7 +25,7 @@ from lorae.system.processes import Processes
 from tests.training import joint_worker
 
 ROOT = Path(__file__).parents[2]
-# The others take a minute in all, and are of the same kinds: an autoencoder, proximal steps, an adversary, a penalty that
+# Of each kind one, as all take minutes: an autoencoder, proximal steps, an adversary, a penalty that
 # couples the items of a batch, missing entries; in pieces, also a penalty that runs a network.
 JOINT = ["ae", "lorae+", "gan", "coupled", "missing"]
 PIECES = ["lorae+", "gan", "contractive"]
