@@ -13,7 +13,6 @@ from torch.overrides import TorchFunctionMode
 
 class _Current(threading.local):
     generator: torch.Generator | None = None
-    everything: bool = False
     # Rows of a batch of a size that tensors hold, while only these are computed here.
     part: tuple[slice, int] | None = None
 
@@ -28,13 +27,12 @@ def drawing_from(generator: torch.Generator, *, everything: bool = False) -> Ite
     With `everything` the functions of torch draw from it too, and create float32 tensors on the CPU, whatever torch's
     defaults are: for the initial weights of modules, and for code of other packages. It slows down small networks.
     """
-    before = _current.generator, _current.everything
-    _current.generator, _current.everything = generator, everything
+    before, _current.generator = _current.generator, generator
     try:
         with _OwnDefaults() if everything else contextlib.nullcontext():
             yield
     finally:
-        _current.generator, _current.everything = before
+        _current.generator = before
 
 
 @contextlib.contextmanager
@@ -94,12 +92,12 @@ class Replay:
 
 @contextlib.contextmanager
 def drawing_apart(seed: int, device: torch.device) -> Iterator[None]:
-    """Draw from a seed inside the block, as networks of users may draw any number; the generator stays as it is."""
+    """Draw everything from a seed inside the block, as users' networks may draw any number; the generator stays."""
     before = torch.cuda.get_rng_state() if device.type == "cuda" else None
     try:
         if before is not None:
             torch.cuda.manual_seed(seed)
-        with drawing_from(torch.Generator("cpu").manual_seed(seed), everything=_current.everything):
+        with drawing_from(torch.Generator("cpu").manual_seed(seed), everything=True):
             yield
     finally:
         if before is not None:

@@ -25,9 +25,18 @@ from lorae.system.processes import Processes
 from tests.training import joint_worker
 
 ROOT = Path(__file__).parents[2]
-QUICK = ["ae", "lorae+", "gan", "contractive", "coupled", "missing", "stalled"]
-SLOW = [name for name in joint_worker.trainings() if name not in QUICK]
-NAMES = [*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)]
+# Of each kind one, as all take minutes: an autoencoder, proximal steps, an adversary, a penalty that
+# couples the items of a batch, missing entries; in pieces, also a penalty that runs a network.
+JOINT = ["ae", "lorae+", "gan", "coupled", "missing"]
+PIECES = ["lorae+", "gan", "contractive"]
+
+
+def every_training(quick):
+    """Return the names of all trainings as parameters, slow but for some."""
+    names = joint_worker.trainings()
+    return [name if name in quick else pytest.param(name, marks=pytest.mark.slow) for name in names]
+
+
 # Their weights depend on rounding: the encoder's bias has no gradient where its output is normalized, so that Adam
 # makes steps of rounding errors; the search changes its rate by measured errors.
 BY_LOSS = {"normalized": 2e-3, "search": 1e-5}
@@ -93,12 +102,12 @@ def assert_same_training(name, one, other):
         assert stopped | {"loss": None} == other_stopped | {"loss": None}
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", every_training(JOINT))
 def test_two_processes_train_what_one_does(name, joint):
     assert_same_training(name, alone(name), joint(name))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", every_training(PIECES))
 def test_a_batch_in_pieces_trains_what_a_whole_one_does(name):
     assert_same_training(name, alone(name), joint_worker.train(name, accumulate=3))
 
@@ -237,6 +246,31 @@ def test_replayed_blocks_draw_the_same_and_the_generator_goes_on_after_one():
                 assert torch.equal(normal(5, device=device), first)
         replay.end()
         assert torch.equal(normal(5, device=device), then)
+
+
+def test_a_network_that_draws_is_computed_again_with_its_numbers():
+    class Dropping(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.ones(4))
+            self.masks = []
+
+        def forward(self, x):
+            self.masks.append(torch.nn.functional.dropout(torch.ones_like(x), 0.5))
+            return x * self.masks[-1] * self.weight
+
+    network, x = Dropping(), torch.randn(6, 4)
+    parts = Parts(pieces=2, foreign_networks=True)
+    parts.begin(6, 3)
+    generator = torch.Generator().manual_seed(1)
+    before = generator.get_state()
+    with drawing_from(generator):
+        parts.apply(network, x).sum().backward()
+    masks = torch.cat(network.masks[:2])
+    assert len(network.masks) == 4
+    assert 0 < (masks > 0).float().mean() < 1
+    torch.testing.assert_close(network.weight.grad, (x * masks).sum(0))
+    assert torch.equal(generator.get_state(), before)
 
 
 def test_networks_whose_items_depend_on_each_other_are_not_split():

@@ -1,6 +1,7 @@
 """A batch in parts: among processes, and in pieces one after the other, with the loss and the gradient of the whole."""
 
 import contextlib
+import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from typing import Any
@@ -66,6 +67,18 @@ class Parts:
         self.rows = mine if self.count else slice(0, 1)
         self._drawn = SEEDS_PER_STEP * (self._seed + step) + 1009 * self.processes.rank
         return self.rows
+
+    def check_draws(self, generator: torch.Generator, device: torch.device) -> None:
+        """Raise LoraeError unless the processes have drawn alike; all later numbers would differ."""
+        if self.processes.alone:
+            return
+        state = torch.cuda.get_rng_state() if device.type == "cuda" else generator.get_state()
+        states = self.processes.collected(hashlib.sha256(state.numpy().tobytes()).digest())
+        if any(other != states[0] for other in states):
+            raise LoraeError(
+                "torchrun: the processes have drawn different random numbers; a penalty that says BY_ITEMS has to draw "
+                "them by lorae.randomness, and may not run networks that draw themselves"
+            )
 
     @property
     def has_items(self) -> bool:

@@ -174,8 +174,7 @@ class Trainer:
                     break
                 if self.best is not None and self.best.stalled(self.step / self.total_steps):
                     break
-            request = request or self.processes.last_request(_request(failure, stop))
-            if request:
+            if request := request or self.processes.last_request(_request(failure, stop)):
                 self._stop(request, failure)
         if self.best is not None:
             self.best.load_into(self.model)
@@ -299,6 +298,7 @@ class Trainer:
     def _checkpoint(self, *, end_of_epoch: bool = False, last: bool = False) -> None:
         """Write statistics, and a checkpoint where one is due; DivergedError for a model that is not finite."""
         self._log()
+        self.objective.parts.check_draws(self.generator, self.device)
         # The last update may have broken the model after its loss was computed.
         test, count = self.dataset.test, MONITORED if end_of_epoch else self.settings.batch_size
         monitored, targets = test.inputs[:count], None if test.targets is None else test.targets[:count]
