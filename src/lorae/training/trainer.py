@@ -27,6 +27,7 @@ from lorae.runs.store import RunStore
 from lorae.system.hardware import keep_freed_memory, memory_format, threads
 from lorae.system.progress import progress_bar
 from lorae.system.signals import Interrupted, stop_requests
+from lorae.system.stored_items import take
 from lorae.training.batches import Batches
 from lorae.training.best_weights import BestWeights
 from lorae.training.builders import build
@@ -280,7 +281,7 @@ class Trainer:
         self._log()
         # The last update may have broken the model after its loss was computed.
         test, count = self.dataset.test, MONITORED if end_of_epoch else self.settings.batch_size
-        monitored, targets = test.inputs[:count], None if test.targets is None else test.targets[:count]
+        monitored, targets = take(test.inputs, slice(count)), None if test.targets is None else test.targets[:count]
         encodes = self.model.spec.encodes
         error = float(squared_errors(self.model, monitored, targets).mean()) if encodes else None
         finite = all(bool(parameter.isfinite().all()) for parameter in self.model.parameters())
