@@ -24,7 +24,7 @@ def in_chunks(
 ) -> Tensor:
     """Return a function's results on items (n, *shape) on the CPU, without gradients."""
     result: Tensor | None = None
-    size = max(1, min(CHUNK, ENTRIES // math.prod(shape)))
+    size = max(1, min(CHUNK, ENTRIES // max(1, math.prod(shape))))
     with isolated(), full_convolutions, torch.inference_mode():
         for start in range(0, len(items), size):
             part = items[start : start + size]
