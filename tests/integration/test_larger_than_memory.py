@@ -8,9 +8,11 @@ import json
 import os
 import subprocess
 import sys
+import zipfile
 
 import numpy as np
 import pytest
+from PIL import Image
 
 MIB = 2**20
 
@@ -100,10 +102,10 @@ SMALL = {"network": "mnist", "latent_dim": 4, "width": 0.03125, "batch_size": 64
 
 def test_memory_is_flat_when_the_images_are_ten_times_as_many(tmp_path):
     mapped = {}
-    for count in (6_000, 60_000):
+    for count in (3_000, 30_000):
         folder = tmp_path / str(count)
         folder.mkdir()
-        path = sparse_images(folder / "images.npy", count, (3, 32, 32), every=10)
+        path = sparse_images(folder / "images.npy", count, (3, 32, 32), every=5)
         found = within(700, folder, path, BUILT_IN + LOAD + TRAIN + ENCODE, in_memory=1, test_fraction=1 / 3, **SMALL)
         assert found["stored"]
         assert found["items"] == {"train": count * 2 // 3, "test": count // 3}
@@ -111,7 +113,48 @@ def test_memory_is_flat_when_the_images_are_ten_times_as_many(tmp_path):
         assert all(0 <= share <= 1 for share in found["wait"])
         mapped[count] = found["idle"] + found["mapped"]
         assert not list((folder / "cache" / "data").glob("*/train.npy"))  # read in place
-    assert mapped[60_000] == pytest.approx(mapped[6_000], rel=0.1)
+    assert mapped[30_000] == pytest.approx(mapped[3_000], rel=0.1)
+
+
+def write_collections(folder, images, rows):
+    """Write a folder and a zip file of images, a packed .npz file and a Parquet table; return their paths by kind."""
+    pictures = folder / "pictures"
+    pictures.mkdir(parents=True)
+    for number in range(images):
+        Image.new("RGB", (8, 8), (number % 256, number // 256, 0)).save(pictures / f"{number}.png")
+    with zipfile.ZipFile(folder / "pictures.zip", "w") as archive:
+        for path in pictures.iterdir():
+            archive.write(path, path.name)
+    values = np.arange(rows * 32, dtype=np.float32).reshape(rows, 32) % 1000
+    np.savez_compressed(folder / "packed.npz", values)
+    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow")
+    table = pandas.DataFrame(values, columns=[f"column{number}" for number in range(32)])
+    table.to_parquet(folder / "table.parquet", row_group_size=10_000)
+    return {path.name: str(path) for path in (pictures, *folder.glob("*.*"))}
+
+
+PREPARE = """
+few, many = settings["few"], settings["many"]
+for kind in sorted(many):
+    options = {"size": 128} if "pictures" in kind else {}
+    lorae.load_data(few[kind], **options)
+    start = status("VmPeak")
+    dataset = lorae.load_data(many[kind], **options)
+    total = sum(float(dataset.train.inputs[at : at + 500].sum()) for at in range(0, len(dataset.train), 500))
+    found[kind] = [dataset.train.stored, dataset.train.inputs.nbytes // 2**20, status("VmPeak") - start, total]
+"""
+
+
+def test_every_kind_of_data_is_prepared_in_parts(tmp_path):
+    few, many = write_collections(tmp_path / "few", 450, 20_000), write_collections(tmp_path / "many", 3000, 1_200_000)
+    found = within(1000, tmp_path, "none", PREPARE, in_memory=1, few=few, many=many)
+    for kind in many:
+        stored, size, growth, total = found[kind]
+        assert stored
+        assert size > 120
+        assert growth < size / 2, found
+        assert total > 0
 
 
 @pytest.mark.slow

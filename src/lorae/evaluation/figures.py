@@ -42,8 +42,8 @@ WORSE = 1.02
 UNITS = {"images": "pixels in [0, 1]", "vectors": "standardised columns", "tensors": "standardised channels"}
 
 ROUNDING = 1e-6
-# Entries of the items of a file that PCA is fitted to and measured on, which take 200 MB in float64.
-LARGEST = 25_000_000
+# Entries of the items of a file that PCA is fitted to and measured on, which take 96 MB in float64 and some copies.
+LARGEST = 12_000_000
 # Share of the largest singular value of M below which one is a zero that float32 has rounded.
 ZERO = 1e-6
 

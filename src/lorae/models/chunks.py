@@ -1,5 +1,6 @@
 """Functions of networks on any number of items, chunk by chunk."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,8 @@ from lorae.system.stored_items import Items, StoredItems, parts
 
 # Batch size outside training: large enough to be fast, small enough for any memory.
 CHUNK = 500
+# Entries of a batch, which has fewer images if they are larger than 128 x 128 pixels: 32 MB in float32.
+ENTRIES = 8_000_000
 
 
 def in_chunks(
@@ -21,15 +24,16 @@ def in_chunks(
 ) -> Tensor:
     """Return a function's results on items (n, *shape) on the CPU, without gradients."""
     result: Tensor | None = None
+    size = max(1, min(CHUNK, ENTRIES // max(1, math.prod(shape))))
     with isolated(), full_convolutions, torch.inference_mode():
-        for start in range(0, len(items), CHUNK):
-            part = items[start : start + CHUNK]
+        for start in range(0, len(items), size):
+            part = items[start : start + size]
             # A copy: arrays that cannot be written make torch warn.
             chunk = torch.as_tensor(np.array(part) if isinstance(items, np.ndarray) else part)
             made = function(chunk.to(device)).cpu()
             if result is None:
                 result = made.new_empty(len(items), *made.shape[1:])
-            result[start : start + CHUNK] = made
+            result[start : start + size] = made
         if result is None:
             result = function(torch.zeros(0, *shape, dtype=torch.float32, device=device)).cpu()
     return result

@@ -1,5 +1,6 @@
 """Rows in a file, read and written at any place."""
 
+import mmap
 import os
 import threading
 import weakref
@@ -16,6 +17,8 @@ from lorae.system.files import CannotWriteError
 
 # Bytes between two rows that are read along with them: the system reads whole pages of 4 KiB anyway.
 GAP = 4096
+# Bytes from which on an array has memory of its own.
+LARGE = 2**20
 ROOM = "; set LORAE_CACHE to a folder with more room"
 # Windows would change line ends without it.
 BINARY = getattr(os, "O_BINARY", 0)
@@ -56,7 +59,7 @@ class ArrayFile:
 
     def read(self, rows: Rows) -> NDArray[Any]:
         """Return rows as a new array; LoraeError if the file cannot be read or has changed since it was opened."""
-        out = np.empty((len(rows), *self.shape[1:]), self.dtype)
+        out = _new_array((len(rows), *self.shape[1:]), self.dtype)
         if len(rows) == 0 or self.row_bytes == 0:
             return out
         target = out.reshape(len(rows), -1).view(np.uint8)
@@ -126,7 +129,7 @@ class ArrayFile:
                 self._read_into(descriptor, target[place : place + 1], begin)
                 target[places[first + 1 : last]] = target[place]
                 continue
-            window = np.empty((end - begin, self.row_bytes), np.uint8)
+            window = _new_array((end - begin, self.row_bytes), np.dtype(np.uint8))
             self._read_into(descriptor, window, begin)
             target[places[first:last]] = window[ordered[first:last] - begin]
 
@@ -153,6 +156,18 @@ class ArrayFile:
         with self._lock:
             os.lseek(descriptor, place, os.SEEK_SET)
             return os.write(descriptor, content)
+
+
+def _new_array(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Return a new array. A large one has memory of its own, which goes back to the system with it.
+
+    In the memory of `malloc`, which a training keeps (`keep_freed_memory`), what a thread reads would lie between the
+    buffers of steps.
+    """
+    size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+    if size < LARGE:
+        return np.empty(shape, dtype)
+    return np.frombuffer(mmap.mmap(-1, size), dtype).reshape(shape)
 
 
 def _reopened(path: Path, shape: tuple[int, ...], dtype: str, offset: int, identity: str) -> ArrayFile:

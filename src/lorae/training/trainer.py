@@ -27,6 +27,7 @@ from lorae.system.hardware import keep_freed_memory, memory_format, threads
 from lorae.system.processes import ALONE, PeerLostError, Processes, lost_peers
 from lorae.system.progress import progress_bar
 from lorae.system.signals import Interrupted, stop_requests
+from lorae.system.stored_items import take
 from lorae.training.batches import Batches
 from lorae.training.best_weights import BestWeights
 from lorae.training.builders import build
@@ -301,7 +302,7 @@ class Trainer:
         self.objective.parts.check_draws(self.generator, self.device)
         # The last update may have broken the model after its loss was computed.
         test, count = self.dataset.test, MONITORED if end_of_epoch else self.settings.batch_size
-        monitored, targets = test.inputs[:count], None if test.targets is None else test.targets[:count]
+        monitored, targets = take(test.inputs, slice(count)), None if test.targets is None else test.targets[:count]
         error = None
         if self.model.spec.encodes:
             errors = self.processes.of_rows(partial(squared_errors, self.model), monitored, targets)
