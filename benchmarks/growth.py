@@ -6,6 +6,7 @@ by `make bench`; it takes some minutes.
 """
 
 import argparse
+import contextlib
 import json
 import math
 import os
@@ -39,7 +40,7 @@ FITTED_FROM = {"images": 100_000, "latent": 256, "side": 32}
 # Items of the growth in images: small, so that a million of them take minutes.
 SIDE, BATCH, LATENT, WIDTH = 16, 256, 32, 0.125
 # Steps of a measurement of single steps, after some to warm up.
-STEPS, WARM = 10, 3
+STEPS, WARM = 5, 2
 
 STAGES = {
     "prepare": "prepare a file for training",
@@ -156,10 +157,8 @@ def measure_step(folder: Path, side: int, latent: int, width: float) -> float:
         return result
 
     trainer.take_step = timed
-    try:
+    with contextlib.suppress(StopIteration):
         trainer.fit()
-    except StopIteration:
-        pass
     return statistics.median(times[WARM:])
 
 
@@ -190,7 +189,11 @@ def measured(stage: str, folder: Path, value: int) -> dict[str, Any]:
     import lorae.training.trainer  # noqa: F401
 
     calls: dict[str, Callable[[], float]] = {
-        **{name: lambda call=globals()[f"measure_{name}"]: call(folder, value) for name in STAGES},
+        "prepare": lambda: measure_prepare(folder, value),
+        "train": lambda: measure_train(folder, value),
+        "encode": lambda: measure_encode(folder, value),
+        "evaluate": lambda: measure_evaluate(folder, value),
+        "fit": lambda: measure_fit(folder, value),
         "latent": lambda: measure_step(folder, 32, value, 0.5),
         "side": lambda: measure_step(folder, value, LATENT, 0.25),
         "processes": lambda: measure_processes(folder, value),
