@@ -36,8 +36,8 @@ IMAGES = (1_000, 10_000, 100_000, 300_000, 1_000_000)
 LATENTS = (32, 64, 128, 256, 512, 1024, 2048)
 SIDES = (32, 64, 128, 256)
 PROCESSES = (1, 2)
-# Exponents are of the larger half: below, a cost that does not grow, such as imports and figures, is most of it.
-FITTED_FROM = {"images": 100_000, "latent": 256, "side": 32}
+# Exponents begin where what does not grow, such as imports and figures, is no longer most of the cost.
+FITTED_FROM = {"images": 10_000, "latent": 256, "side": 32}
 # Items of the growth in images: small, so that a million of them take minutes.
 SIDE, BATCH, LATENT, WIDTH = 16, 256, 32, 0.125
 # Steps of a measurement of single steps, after some to warm up.
