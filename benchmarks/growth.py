@@ -164,7 +164,7 @@ def measure_step(folder: Path, side: int, latent: int, width: float) -> float:
             raise StopIteration
         return result
 
-    trainer.take_step = timed
+    trainer.take_step = timed  # type: ignore[assignment]
     with contextlib.suppress(StopIteration):
         trainer.fit()
     return statistics.median(times[WARM:])
@@ -327,10 +327,8 @@ def tenfold(values: dict[int, float | None]) -> str:
 
 def imagenet(found: dict[str, list[dict[str, Any]]]) -> str:
     """Return the table of the times that ImageNet would take on several GPUs."""
-    on_gpu = {
-        (record["part"], record["name"]): record.get("result") for record in Records(common.ROOT / GPU_FOLDER).all()
-    }
-    per_image = on_gpu[MEASURED]["milliseconds"] / 1000 / MEASURED_BATCH
+    on_gpu = next(r for r in Records(common.ROOT / GPU_FOLDER).all() if (r["part"], r["name"]) == MEASURED)["result"]
+    per_image = on_gpu["milliseconds"] / 1000 / MEASURED_BATCH
     prepared = found["prepare"][-1]
     per_pixel = prepared["seconds"] / prepared["value"] / SIDE**2
     rows = []
