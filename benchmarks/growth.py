@@ -2,10 +2,12 @@
 
 Each measurement is a process of its own with one thread. The time is that of its processor, which other work on the
 machine changes little; the memory is its own at most, without pages of mapped files, which the system can drop. Run it
-by `make bench`; it takes some minutes.
+by `make bench`. It measures what has no record; without records it takes about ten minutes on a machine with no other
+work. `--anew` measures everything again.
 """
 
 import argparse
+import contextlib
 import json
 import math
 import os
@@ -27,19 +29,19 @@ from benchmarks.gpu.records import Records
 from benchmarks.throughput import machine
 from studies import common
 
-RECORD = common.ROOT / "results" / "benchmarks" / "growth.json"
+RECORD = common.ROOT / "results" / "benchmarks" / "growth.jsonl"
 PAGE = "docs/performance.md"
 
 IMAGES = (1_000, 10_000, 100_000, 300_000, 1_000_000)
 LATENTS = (32, 64, 128, 256, 512, 1024, 2048)
 SIDES = (32, 64, 128, 256)
 PROCESSES = (1, 2)
-# Exponents are of the larger half: below, a cost that does not grow, such as imports and figures, is most of it.
-FITTED_FROM = {"images": 100_000, "latent": 256, "side": 32}
+# Exponents begin where what does not grow, such as imports and figures, is no longer most of the cost.
+FITTED_FROM = {"images": 10_000, "latent": 256, "side": 32}
 # Items of the growth in images: small, so that a million of them take minutes.
 SIDE, BATCH, LATENT, WIDTH = 16, 256, 32, 0.125
 # Steps of a measurement of single steps, after some to warm up.
-STEPS, WARM = 10, 3
+STEPS, WARM = 5, 2
 
 STAGES = {
     "prepare": "prepare a file for training",
@@ -104,11 +106,18 @@ def measure_train(folder: Path, count: int) -> float:
     return (clock.times[-1] - first) / steps * len(clock.times)
 
 
+def trained(folder: Path, count: int) -> Path:
+    """Return the folder of the run that `measure_train` makes, which is made now if it was measured before."""
+    if not (folder / f"run-{count}" / "model.json").exists():
+        measure_train(folder, count)
+    return folder / f"run-{count}"
+
+
 def measure_encode(folder: Path, count: int) -> float:
     """Return the seconds of the codes of all training items."""
     import lorae
 
-    model = lorae.load(folder / f"run-{count}")
+    model = lorae.load(trained(folder, count))
     items = lorae.load_data(str(images_file(folder, count, SIDE))).train.inputs
     started = time.process_time()
     model.encode(items)
@@ -120,8 +129,8 @@ def measure_evaluate(folder: Path, count: int) -> float:
     import lorae
 
     options = {"features": "raw", "draws": 1, "samplers": "gaussian", "quiet": True}
-    started = time.process_time()
-    lorae.evaluate(folder / f"run-{count}", only="reconstruction,rank,fid", **options)
+    run, started = trained(folder, count), time.process_time()
+    lorae.evaluate(run, only="reconstruction,rank,fid", **options)
     return time.process_time() - started
 
 
@@ -155,11 +164,9 @@ def measure_step(folder: Path, side: int, latent: int, width: float) -> float:
             raise StopIteration
         return result
 
-    trainer.take_step = timed
-    try:
+    trainer.take_step = timed  # type: ignore[assignment]
+    with contextlib.suppress(StopIteration):
         trainer.fit()
-    except StopIteration:
-        pass
     return statistics.median(times[WARM:])
 
 
@@ -190,7 +197,11 @@ def measured(stage: str, folder: Path, value: int) -> dict[str, Any]:
     import lorae.training.trainer  # noqa: F401
 
     calls: dict[str, Callable[[], float]] = {
-        **{name: lambda call=globals()[f"measure_{name}"]: call(folder, value) for name in STAGES},
+        "prepare": lambda: measure_prepare(folder, value),
+        "train": lambda: measure_train(folder, value),
+        "encode": lambda: measure_encode(folder, value),
+        "evaluate": lambda: measure_evaluate(folder, value),
+        "fit": lambda: measure_fit(folder, value),
         "latent": lambda: measure_step(folder, 32, value, 0.5),
         "side": lambda: measure_step(folder, value, LATENT, 0.25),
         "processes": lambda: measure_processes(folder, value),
@@ -225,61 +236,69 @@ def exponent(rows: Sequence[dict[str, Any]], start: int, key: str = "seconds") -
     return float(np.polyfit([math.log(row["value"]) for row in some], [math.log(row[key]) for row in some], 1)[0])
 
 
-def run(images: Sequence[int]) -> dict[str, Any]:
-    """Measure everything; return the record."""
-    found: dict[str, Any] = {}
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        for count in images:
-            images_file(folder, count, SIDE)
-        for stage in STAGES:
-            found[stage] = [in_a_process(stage, folder, count) for count in images]
-        found["latent"] = [in_a_process("latent", folder, size) for size in LATENTS]
-        found["side"] = [in_a_process("side", folder, side) for side in SIDES]
-        available = find_spec("lorae.system.processes") is not None
-        found["processes"] = [in_a_process("processes", folder, count) for count in PROCESSES] if available else []
-    return {"schema": 1, "command": "make bench", "machine": machine() | {"threads": 1}, "measured": found}
+def run(stages: Sequence[str], images: Sequence[int], folder: Path) -> None:
+    """Measure what has no record, and record each measurement at once."""
+    known = {(record["stage"], record["value"]) for record in records()}
+    values = dict.fromkeys(STAGES, images) | {"latent": LATENTS, "side": SIDES}
+    if find_spec("lorae.system.processes") is not None:  # versions that train in several processes
+        values["processes"] = PROCESSES
+    here = machine() | {"threads": 1}
+    for stage in stages or values:
+        for value in values.get(stage, ()):
+            if (stage, value) in known:
+                continue
+            record = {"schema": 1, "stage": stage, **in_a_process(stage, folder, value), "machine": here}
+            with RECORD.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(record) + "\n")
+
+
+def records() -> list[dict[str, Any]]:
+    """Return all records."""
+    return [json.loads(line) for line in RECORD.read_text().splitlines()] if RECORD.exists() else []
 
 
 def draw() -> None:
-    """Write the tables of docs/performance.md from the record."""
-    record = json.loads(RECORD.read_text())
-    found = record["measured"]
-    common.write_section(PAGE, "growth", "\n\n".join(growth_parts(found, record["machine"])))
+    """Write the tables of docs/performance.md from the records."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for record in sorted(records(), key=lambda record: record["value"]):
+        found.setdefault(record["stage"], []).append(record)
+    if not found:
+        return
+    common.write_section(PAGE, "growth", "\n\n".join(growth_parts(found, next(iter(found.values()))[0]["machine"])))
     common.write_section(PAGE, "imagenet", imagenet(found))
 
 
-def growth_parts(found: dict[str, Any], here: dict[str, Any]) -> list[str]:
+def growth_parts(found: dict[str, list[dict[str, Any]]], here: dict[str, Any]) -> list[str]:
     """Return the tables of growth, with their captions."""
-    counts = [row["value"] for row in found["train"]]
-    last = max(counts)
+    stages = [stage for stage in STAGES if stage in found]
+    counts = sorted({row["value"] for stage in stages for row in found[stage]})
+    by_count = {stage: {row["value"]: row for row in found[stage]} for stage in stages}
     start = FITTED_FROM["images"]
-    header = ["stage", *(f"{count:,}" for count in counts), "exponent"]
-    rows = [
-        [STAGES[stage], *(f"{row['seconds']:.3g}" for row in found[stage]), shown(exponent(found[stage], start))]
-        for stage in STAGES
-    ]
-    memory = ["stage", *(f"{count:,}" for count in counts), f"{last // 10:,} to {last:,}"]
-    tenth = {stage: {row["value"]: row["mib"] for row in found[stage]} for stage in STAGES}
-    sizes = [
-        [STAGES[stage], *(mib(row["mib"]) for row in found[stage]), ratio(tenth[stage], last // 10, last)]
-        for stage in STAGES
-    ]
+    rows, sizes = [], []
+    for stage in stages:
+        at = by_count[stage]
+        seconds = [f"{at[count]['seconds']:.3g}" if count in at else "–" for count in counts]
+        rows.append([STAGES[stage], *seconds, shown(exponent(found[stage], start))])
+        memory = [mib(at[count]["mib"]) if count in at else "–" for count in counts]
+        sizes.append([STAGES[stage], *memory, tenfold({count: row["mib"] for count, row in at.items()})])
+    header = ["stage", *(f"{count:,}" for count in counts)]
     parts = [
         f"Seconds by number of images of {SIDE}x{SIDE} pixels, one thread of {here['processor']}, torch "
-        f"{here['torch']}, batch {BATCH}. The exponent is the slope of the logarithms from {start:,} on:",
-        common.markdown_table(header, rows),
-        "The process's own memory at most, in MiB, and how many times as much ten times as many images take:",
-        common.markdown_table(memory, sizes),
+        f"{here['torch']}, batch {BATCH}. The exponent is the slope of the logarithms from {start:,} images on:",
+        common.markdown_table([*header, "exponent"], rows),
+        "The process's own memory at most, in MiB, and how many times as much the last tenfold of images takes:",
+        common.markdown_table([*header, "times"], sizes),
     ]
     for name, words in (("latent", "size of the latent"), ("side", "side of images, in pixels")):
+        if name not in found:
+            continue
         slope = shown(exponent(found[name], FITTED_FROM[name]))
         table = [[f"{row['value']:,}", f"{1000 * row['seconds']:.3g}", mib(row["mib"])] for row in found[name]]
         parts += [
             f"A step of LoRAE at batch 32 by {words}; the exponent from {FITTED_FROM[name]} on is {slope}:",
             common.markdown_table([words, "milliseconds", "MiB"], table),
         ]
-    if found["processes"]:
+    if "processes" in found:
         alone = found["processes"][0]["seconds"]
         table = [[str(r["value"]), f"{r['seconds']:.3g}", f"{alone / r['seconds']:.2f}"] for r in found["processes"]]
         parts += [
@@ -299,16 +318,17 @@ def mib(value: float | None) -> str:
     return "–" if value is None else f"{value:.0f}"
 
 
-def ratio(values: dict[int, float | None], first: int, second: int) -> str:
-    """Return how many times a memory is another one."""
-    low, high = values.get(first), values.get(second)
+def tenfold(values: dict[int, float | None]) -> str:
+    """Return how many times as much memory the largest number of images takes as a tenth of it."""
+    last = max(values)
+    low, high = values.get(last // 10), values[last]
     return "–" if not low or not high else f"{high / low:.2f}"
 
 
-def imagenet(found: dict[str, Any]) -> str:
+def imagenet(found: dict[str, list[dict[str, Any]]]) -> str:
     """Return the table of the times that ImageNet would take on several GPUs."""
-    records = {(record["part"], record["name"]): record["result"] for record in Records(common.ROOT / GPU_FOLDER).all()}
-    per_image = records[MEASURED]["milliseconds"] / 1000 / MEASURED_BATCH
+    on_gpu = next(r for r in Records(common.ROOT / GPU_FOLDER).all() if (r["part"], r["name"]) == MEASURED)["result"]
+    per_image = on_gpu["milliseconds"] / 1000 / MEASURED_BATCH
     prepared = found["prepare"][-1]
     per_pixel = prepared["seconds"] / prepared["value"] / SIDE**2
     rows = []
@@ -339,22 +359,24 @@ def imagenet(found: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    """Measure, print the tables, write the record and the page."""
+    """Measure what has no record, and write the page."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("stages", nargs="*", help="measure these alone")
     parser.add_argument("--draw-only", action="store_true", help="draw the tables of the page, measure nothing")
+    parser.add_argument("--anew", action="store_true", help="forget all records first")
     parser.add_argument("--most", type=int, default=IMAGES[-1], help="largest number of images")
     parser.add_argument("--stage", nargs=2, metavar=("NAME", "VALUE"), help="measure one (used by itself)")
-    parser.add_argument("--folder", type=Path, help="files of the measurement (used by itself)")
+    parser.add_argument("--folder", type=Path, help="a folder for data and runs, which are kept there")
     options = parser.parse_args()
     if options.stage:
         print(json.dumps(measured(options.stage[0], options.folder, int(options.stage[1]))))
         return
     if not options.draw_only:
-        record = run([count for count in IMAGES if count <= options.most])
-        print("\n\n".join(growth_parts(record["measured"], record["machine"])))
-        if options.most < IMAGES[-1]:
-            return
-        RECORD.write_text(json.dumps(record, indent=1) + "\n")
+        if options.anew:
+            RECORD.unlink(missing_ok=True)
+        images = [count for count in IMAGES if count <= options.most]
+        with tempfile.TemporaryDirectory() as temporary:
+            run(options.stages, images, options.folder or Path(temporary))
     draw()
 
 

@@ -1,12 +1,25 @@
 """Where a trained model is measured."""
 
+import shutil
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
+import lorae
 from lorae.api import finishing
+
+
+def test_a_run_that_was_killed_before_its_report_gets_it_when_it_is_resumed(trained, tmp_path, blank_figures):
+    run = shutil.copytree(trained.path, tmp_path / "run")
+    before = {path: path.read_bytes() for path in run.rglob("*.safetensors")}
+    (run / "report.html").unlink()
+    (run / ".report.html.abcdefgh.tmp").write_bytes(b"half")
+    assert lorae.resume(run).finished
+    assert b"</html>" in (run / "report.html").read_bytes()
+    assert not list(run.rglob("*.tmp"))
+    assert {path: path.read_bytes() for path in run.rglob("*.safetensors")} == before
 
 
 class MovedModel:

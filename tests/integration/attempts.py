@@ -10,8 +10,8 @@ from pathlib import Path
 from lorae.cli import main
 from lorae.errors import LoraeError
 
-# Seconds after which a command counts as hanging; none takes more than two.
-PATIENCE = 60
+# Seconds after which a command counts as hanging; none takes more than two, if the machine has no other work.
+PATIENCE = 300
 # Seconds of computation, and bytes of memory, of a command on small files, whatever these say of themselves.
 QUICK, LITTLE = 20, 400 * 2**20
 

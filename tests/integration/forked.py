@@ -33,8 +33,8 @@ import lorae.training.trainer  # noqa: F401
 from lorae.cli.parser import main
 from tests.conftest import save_blank
 
-# Longer than any command of a test takes on a machine with other work.
-PATIENCE = 120
+# Longer than any command of a test takes on a machine with much other work.
+PATIENCE = 600
 # Audit events of calls that change files, and of `open`, which does for some modes.
 CHANGES = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "os.chmod", "tempfile.mkstemp")
 
