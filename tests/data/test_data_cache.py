@@ -16,6 +16,7 @@ from lorae.data import DataSettings, load_data
 from lorae.data import cache as cache_module
 from lorae.data import decode as decode_module
 from lorae.data.cache import DatasetInfo, cache_root, cached, content_key
+from lorae.data.pictures import decode_picture
 from lorae.errors import LoraeError
 
 
@@ -207,8 +208,7 @@ def test_pictures_beyond_a_limit_are_not_decoded(tmp_path, monkeypatch):
         Image.fromarray(np.full((8, 8), 6 * number, np.uint8)).save(part / f"{number:02}.png")
     whole = lorae.load_data(str(folder), size=8)
     decoded = []
-    decode = decode_module.decode_picture
-    monkeypatch.setattr(decode_module, "decode_picture", lambda *given: decoded.append(1) or decode(*given))
+    monkeypatch.setattr(decode_module, "decode_picture", lambda *given: decoded.append(1) or decode_picture(*given))
     monkeypatch.setenv("LORAE_CACHE", str(tmp_path / "other"))
     few = lorae.load_data(str(folder), size=8, limit=12)
     assert len(decoded) == 12 + len(whole.test)
