@@ -290,6 +290,10 @@ def test_vectors_are_not_called_images(tmp_path):
 def test_what_is_no_run_folder_is_named(tmp_path):
     with pytest.raises(LoraeError, match=r"nowhere' is no run folder \(it has no config\.json\)"):
         write_report([tmp_path / "nowhere"])
+    (tmp_path / "sweep.json").write_text("{}")
+    with pytest.raises(LoraeError, match="is a sweep, with runs in its folder trials; expected"):
+        write_report([tmp_path])
+    (tmp_path / "sweep.json").unlink()
     with pytest.raises(LoraeError, match="is no run folder"):
         write_report([make_run(tmp_path / "run"), tmp_path])
     with pytest.raises(LoraeError, match="no run given"):

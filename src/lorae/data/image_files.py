@@ -176,8 +176,7 @@ class ZipStore:
 def map_chunks(title: str, names: Sequence[str], work: Callable[[Sequence[str]], Result]) -> Iterator[Result]:
     """Yield the results for successive chunks of names, computed in threads, with a progress bar.
 
-    Pillow and the reads of files let other threads run, so that threads are as fast as processes. Only some chunks
-    wait for a thread at a time.
+    Pillow and the reads of files let other threads run meanwhile. Only some chunks wait for a thread at a time.
     """
     starts = iter(range(0, len(names), CHUNK))
     with progress_bar() as bar, ThreadPoolExecutor(THREADS) as pool:

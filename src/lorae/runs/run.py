@@ -70,10 +70,9 @@ class Run:
         self._results = EvaluationFile(self.path / "evaluation.json", self.path / "checkpoints" / ".evaluation.lock")
         self.figure_data = FigureDataFile(self.path)
         if not (self.path / "config.json").is_file():
-            raise LoraeError(
-                f"run: {str(self.path)!r} is no run folder (it has no config.json); "
-                "expected a folder that `lorae train` made"
-            )
+            sweep = "a sweep, with runs in its folder trials" if (self.path / "sweep.json").is_file() else ""
+            kind = sweep or "no run folder (it has no config.json)"
+            raise LoraeError(f"run: {str(self.path)!r} is {kind}; expected a folder that `lorae train` made")
 
     @staticmethod
     def refuse_existing(path: str | Path) -> None:
