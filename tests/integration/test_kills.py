@@ -100,7 +100,10 @@ def made(place):
 def content_of(path):
     match path.suffix:
         case ".json":
-            return timeless(json.loads(path.read_text()))
+            found = timeless(json.loads(path.read_text()))
+            if path.name == "info.json":  # of the cache, with times of its arrays
+                found.pop("files", None)
+            return found
         case ".jsonl":
             return [timeless(json.loads(line)) for line in path.read_text().splitlines()]
         case ".pt":

@@ -162,7 +162,7 @@ def test_an_update_that_breaks_the_model_never_reaches_a_checkpoint(image_file, 
 def test_the_checkpoint_before_a_loss_that_is_not_finite_is_kept(image_file, small, tmp_path, monkeypatch):
     def poisoned(trainer):
         if trainer.step == 9:
-            trainer.items = trainer.items.float() * torch.nan
+            trainer.items.tensor = trainer.items.tensor.float() * torch.nan
         return torch.arange(16)
 
     monkeypatch.setattr("lorae.training.trainer.Trainer._rows", poisoned)
