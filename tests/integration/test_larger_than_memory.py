@@ -100,6 +100,7 @@ def sparse_images(path, count, shape, every):
 SMALL = {"network": "mnist", "latent_dim": 4, "width": 0.03125, "batch_size": 64, "epochs": 1, "penalty": 1e-3}
 
 
+@pytest.mark.slow
 def test_memory_is_flat_when_the_images_are_ten_times_as_many(tmp_path):
     mapped = {}
     for count in (3_000, 30_000):

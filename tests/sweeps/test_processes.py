@@ -63,6 +63,7 @@ def alive(number):
         return False
 
 
+@pytest.mark.slow
 @in_proc
 def test_deaths_and_interrupts_lose_no_trial_and_train_none_twice(table_file, tmp_path):
     out = tmp_path / "s"

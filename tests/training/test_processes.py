@@ -160,6 +160,7 @@ def test_a_signal_to_one_process_stops_all_with_one_checkpoint_and_one_resumes(w
     assert_same_weights(run, lorae.resume(stopped, quiet=True))
 
 
+@pytest.mark.slow
 def test_two_processes_resume_one_and_go_on_when_one_of_them_is_killed(whole, tmp_path, train_until):
     data, options, run = whole
     train_until(12, data, out=tmp_path / "run", **options)
