@@ -74,6 +74,9 @@ def open_page(browser, addresses):
 
 def settled(page):
     page.wait_for_selector("main[aria-busy=false]")
+    # An answer is shown after its request has ended, and may ask for more.
+    page.evaluate("new Promise((done) => requestAnimationFrame(() => setTimeout(done)))")
+    page.wait_for_selector("main[aria-busy=false]")
 
 
 def go(page, view):
@@ -132,9 +135,11 @@ def test_other_runs_have_all_views_or_the_reason(kind, open_page):
 
 def use(page, control, picture):
     """Use a control as its kind is used; return whether it could be."""
-    tag = control.evaluate("each => each.tagName + ':' + (each.type ?? '')").lower()
+    about = "each => [each.tagName + ':' + (each.type ?? ''), [...(each.options ?? [])].map((option) => option.value)]"
+    tag, values = control.evaluate(about)
+    tag = tag.lower()
     if tag.startswith("select"):
-        for value in control.evaluate("each => [...each.options].map((option) => option.value)"):
+        for value in values:
             control.select_option(value)
             settled(page)
     elif tag == "input:range":

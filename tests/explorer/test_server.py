@@ -44,14 +44,14 @@ def test_the_command_serves_until_it_is_interrupted(explored):
 
 # Threads that use the model at the end of the process, as jobs in the background do.
 SCRIPT = """
-import sys, threading
+import os, sys, threading
 from lorae.explorer import session
 session.CHUNK = 1
 opened = session.Session(sys.argv[1])
 opened.background.wait(60)
 for _ in range(4):
     threading.Thread(target=lambda: [opened._errors() for _ in range(1000)], daemon=True).start()
-threading.excepthook = lambda arguments: print(arguments.exc_value)
+threading.excepthook = lambda arguments: os.write(1, f"{arguments.exc_value}\\n".encode())
 opened.close()
 """
 
