@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="ne
 LIMITED = """
 import json, os, resource, sys
 import torch
-import lorae, lorae.evaluation.evaluator, lorae.training.trainer
+import lorae, lorae.evaluation.evaluator, lorae.runs, lorae.training.trainer
 
 def status(name):
     lines = open("/proc/self/status").read().splitlines()
@@ -47,7 +47,7 @@ networks = {
         torch.nn.Linear(4, 3 * 26 * 26), torch.nn.Unflatten(1, (3, 26, 26)), torch.nn.Upsample(scale_factor=side)
     ),
 }
-open_run = lambda: lorae.Run(f"{folder}/run", **networks)
+open_run = lambda: lorae.runs.Run(f"{folder}/run", **networks)
 """
 BUILT_IN = """
 networks, open_run = {}, lambda: f"{folder}/run"
