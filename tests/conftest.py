@@ -72,11 +72,16 @@ def small():
     return {"latent_dim": 8, "width": 0.125, "epochs": 2, "batch_size": 16, "quiet": True, "penalty": 1e-3}
 
 
+def saved(items, tmp_path_factory, name):
+    """Return the path of an .npy file of items in a folder of its own."""
+    path = tmp_path_factory.mktemp("data") / f"{name}.npy"
+    np.save(path, items)
+    return path
+
+
 @pytest.fixture(scope="session")
 def image_file(images, tmp_path_factory):
-    path = tmp_path_factory.mktemp("data") / "squares.npy"
-    np.save(path, images)
-    return path
+    return saved(images, tmp_path_factory, "squares")
 
 
 @pytest.fixture(scope="session")

@@ -136,7 +136,7 @@ def flag(name: str) -> str:
 
 
 def shell_command(command: str, path: str | Path) -> str:
-    """Return a command of `lorae` on a run folder, as it can be pasted into a shell.
+    """Return a command of `lorae` on a run folder, as it can be pasted into a shell; `command` may have options.
 
     >>> print(shell_command("resume", "runs/it's"))
     lorae resume 'runs/it'"'"'s'
@@ -147,7 +147,7 @@ def shell_command(command: str, path: str | Path) -> str:
     except UnicodeEncodeError:  # bytes that are no UTF-8, which Python writes as lone surrogates
         readable = "".join(chr(byte) if chr(byte) in _PLAIN else f"\\x{byte:02x}" for byte in os.fsencode(name))
         return f"lorae {command} $'{readable}'"
-    return shlex.join(["lorae", command, name])
+    return shlex.join(["lorae", *command.split(), name])
 
 
 # Characters that mean themselves in bash's $'...'.

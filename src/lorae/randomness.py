@@ -129,9 +129,9 @@ def uniform(n: int, *shape: int, device: torch.device) -> Tensor:
 
 
 def _drawn(function: Callable[..., Tensor], n: int, *shape: int, device: torch.device) -> Tensor:
-    rows, n = (slice(None), n) if _current.part is None else _current.part
-    drawn = function(n, *shape, dtype=torch.float32, device=device, generator=_generator_for(device))
-    return drawn if _current.part is None else drawn[rows]
+    rows, whole = _current.part or (None, n)
+    drawn = function(whole, *shape, dtype=torch.float32, device=device, generator=_generator_for(device))
+    return drawn if rows is None else drawn[rows]
 
 
 def _generator_for(device: torch.device) -> torch.Generator | None:

@@ -50,24 +50,26 @@ def read(trained, canary, tmp_path):
 ways = st.integers(0, 5)
 
 
+def fuzz_file(count, contents, read, path):
+    """Read a file of many contents, each in one of the ways."""
+
+    def check(made):
+        way, content = made
+        path.write_bytes(content)
+        read(way, path)
+
+    fuzz(count, st.tuples(ways, contents), check)
+
+
 @counts
 def test_npy_files(count, canary, read, tmp_path):
-    def check(made):
-        (tmp_path / "items.npy").write_bytes(made[1])
-        read(made[0], tmp_path / "items.npy")
-
-    fuzz(count, st.tuples(ways, npy_files(canary)), check)
+    fuzz_file(count, npy_files(canary), read, tmp_path / "items.npy")
 
 
 @counts
 def test_npz_files(count, canary, read, tmp_path):
     members = st.lists(st.tuples(NAMES.map(lambda name: f"{name}.npy"), npy_files(canary)), max_size=4)
-
-    def check(made):
-        (tmp_path / "items.npz").write_bytes(made[1])
-        read(made[0], tmp_path / "items.npz")
-
-    fuzz(count, st.tuples(ways, zip_files(members)), check)
+    fuzz_file(count, zip_files(members), read, tmp_path / "items.npz")
 
 
 # Pictures
@@ -155,12 +157,7 @@ def test_zip_files_of_pictures(count, read, tmp_path):
         ]
     )
     members = st.lists(st.tuples(names, st.one_of(pictures().map(lambda made: made[1]), st.binary())), max_size=5)
-
-    def check(made):
-        (tmp_path / "images.zip").write_bytes(made[1])
-        read(made[0], tmp_path / "images.zip")
-
-    fuzz(count, st.tuples(ways, zip_files(members)), check)
+    fuzz_file(count, zip_files(members), read, tmp_path / "images.zip")
 
 
 # IDX

@@ -1,12 +1,11 @@
 """A small sweep that many tests look at, and settings with which a training takes a tenth of a second."""
 
-import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
 import lorae
 from lorae.reports.run_figures import RunFigures
-from tests.conftest import save_blank
+from tests.conftest import save_blank, saved
 
 
 def without_figures(patch):
@@ -21,9 +20,7 @@ def _plain_reports(monkeypatch):
 
 @pytest.fixture(scope="session")
 def table_file(vectors, tmp_path_factory):
-    path = tmp_path_factory.mktemp("sweep-data") / "table.npy"
-    np.save(path, vectors)
-    return path
+    return saved(vectors, tmp_path_factory, "table")
 
 
 @pytest.fixture(scope="session")

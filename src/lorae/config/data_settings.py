@@ -66,6 +66,11 @@ class DataSettings:
         """Number of training items that need to be prepared; None for all, of which a `holdout` takes any."""
         return self.limit if self.holdout is None else None
 
+    def prepared_limit_of(self, count: int) -> int | None:
+        """Return `prepared_limit` of so many training items; None too for one that leaves none out."""
+        limit = self.prepared_limit
+        return None if limit is None or limit >= count else limit
+
     @classmethod
     def from_values(cls: type[Table], values: Mapping[str, Any], origin: Callable[[str], str]) -> Table:
         """Check plain values, strings as on a command line too, and return settings; LoraeError where one does not fit.

@@ -19,13 +19,13 @@ from lorae.data.cache import (
     prepared_in_memory,
 )
 from lorae.data.dataset import Dataset, Split
-from lorae.data.pieces import Piece, Scan, channels_first, check_piece, check_values, limits_of, scan, vector_dtype
+from lorae.data.pieces import Piece, Scan, channels_first, check_all_values, check_piece, limits_of, scan, vector_dtype
 from lorae.data.pixels import Limits, range_key, scaled_to_bytes, type_limits, warn_of_range
 from lorae.data.preprocessing import Preparation, prepare_pictures
 from lorae.data.sources import RawItems, read_file, read_items
 from lorae.data.splits import refuse_seeded_split, seeded_split
 from lorae.errors import LoraeError
-from lorae.system.stored_items import StoredItems, parts, plain_items
+from lorae.system.stored_items import StoredItems, plain_items
 
 Pieces = dict[Part | None, Piece]
 Splits = dict[Part, tuple[Piece, NDArray[np.int64]]]
@@ -48,8 +48,7 @@ def load_whole_array(array: Any, title: str, size: int | None, limits: Limits | 
     """
     piece = Piece(plain_items(array, title), title, kind=kind)
     check_piece(piece)
-    for rows in parts(piece.inputs):
-        check_values(piece, rows.start, piece.inputs[rows], limits)
+    check_all_values(piece, limits)
     if piece.holds_vectors:
         for name, value in (("size", size), ("value_range", limits)):
             if value is not None:
@@ -73,7 +72,8 @@ def _load(settings: DataSettings, raw: Mapping[Part | None, RawItems], name: str
     dtypes = sorted({str(piece.inputs.dtype) for piece in pieces.values()})
     scans = {piece.title: scan(piece, limits) for piece in pieces.values()}
     dtype = np.dtype(np.float32) if preparation else vector_dtype(list(pieces.values()))
-    splits, limited = _split(pieces, settings), settings.prepared_limit
+    splits = _split(pieces, settings)
+    limited = settings.prepared_limit_of(len(splits["train"][1]))
     if limited is not None:  # the others are checked, and not copied
         piece, rows = splits["train"]
         splits["train"] = piece, rows[:limited]
@@ -90,8 +90,7 @@ def _load(settings: DataSettings, raw: Mapping[Part | None, RawItems], name: str
     def prepare(workspace: DatasetBuilder) -> DatasetInfo:
         for piece in pieces.values():
             if piece.stored is None:  # those in a file are checked by the scan
-                for rows in parts(piece.inputs):
-                    check_values(piece, rows.start, piece.inputs[rows], limits)
+                check_all_values(piece, limits)
         for part, (piece, chosen) in splits.items():
             if preparation is None:
                 _fill_vectors(workspace, part, piece, chosen, dtype)

@@ -38,7 +38,7 @@ from lorae.system.files import (
 from lorae.system.files import cache_root as cache_root
 from lorae.system.memory import check_size
 from lorae.system.progress import progress_bar
-from lorae.system.records import RecordError, check_type, read_record_file, sealed_record
+from lorae.system.records import RecordError, check_type, read_record_file, record_text
 from lorae.system.stored_items import (
     Items,
     StoredItems,
@@ -214,7 +214,7 @@ def _folder(key: str, limited: int | None = None) -> Path:
 
 
 def _write(path: Path, record: dict[str, Any]) -> None:
-    write_atomically(path, (json.dumps(sealed_record(record), indent=1) + "\n").encode())
+    write_atomically(path, record_text(record, indent=1).encode())
 
 
 def _read(name: str, key: str, folder: Path) -> tuple[Dataset, DatasetInfo]:

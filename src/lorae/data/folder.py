@@ -75,9 +75,7 @@ def load_store(
     assert preparation.size is not None, "image files differ in size, so they are always resized"
     sides = (preparation.size, preparation.size)
     # The first readable ones are known only after decoding.
-    limited = None if settings.skip_bad else settings.prepared_limit
-    if limited is not None and limited >= len(names["train"]):
-        limited = None
+    limited = None if settings.skip_bad else settings.prepared_limit_of(len(names["train"]))
 
     def prepare(workspace: DatasetBuilder) -> DatasetInfo:
         chosen = {"train": slice(limited), "test": slice(None)}

@@ -140,6 +140,12 @@ def check_values(piece: Piece, start: int, values: NDArray[Any], limits: Limits 
         raise LoraeError(message, settings=SETTING)
 
 
+def check_all_values(piece: Piece, limits: Limits | None) -> None:
+    """Check the values of all items, as `check_values` does."""
+    for rows in parts(piece.inputs):
+        check_values(piece, rows.start, piece.inputs[rows], limits)
+
+
 def vector_dtype(pieces: Sequence[Piece]) -> np.dtype[Any]:
     """Return float32, or float64 if that would round away much of a column that lies far from zero."""
     if all(np.can_cast(piece.inputs.dtype, np.float32) for piece in pieces):

@@ -96,6 +96,21 @@ def scale_corrections(model: Autoencoder, factor: float) -> None:
             part.mul_(factor)
 
 
+def set_strength(
+    model: Autoencoder,
+    strength: float,
+    items: NDArray[Any],
+    weights: NDArray[np.float64] | None = None,
+    targets: NDArray[Any] | None = None,
+) -> None:
+    """Scale the corrections of a `residual` network, and fit its linear path to what they leave.
+
+    strength: as of `scale_corrections`; items, weights, targets: as of `refit_linear_path`
+    """
+    scale_corrections(model, strength)
+    refit_linear_path(model, items, weights, targets)
+
+
 def limit_corrections(model: Autoencoder, items: NDArray[Any]) -> None:
     """Limit the corrections to a linear path to the range that their inputs have for raw items.
 

@@ -301,13 +301,12 @@ class _Gathered(torch.autograd.Function):
         import torch.distributed as dist
 
         ctx.parts = parts
-        count = parts.processes.count
-        largest = -(-parts.n // count)
-        padded = rows.new_zeros(largest, *rows.shape[1:])
+        shares = [parts.processes.share(parts.n, rank) for rank in range(parts.processes.count)]
+        sizes = [share.stop - share.start for share in shares]
+        padded = rows.new_zeros(max(sizes), *rows.shape[1:])
         padded[: len(rows)] = rows
-        gathered = [torch.empty_like(padded) for _ in range(count)]
+        gathered = [torch.empty_like(padded) for _ in sizes]
         dist.all_gather(gathered, padded)
-        sizes = [parts.n * (rank + 1) // count - parts.n * rank // count for rank in range(count)]
         return torch.cat([part[:size] for part, size in zip(gathered, sizes, strict=True)])
 
     @staticmethod

@@ -4,14 +4,13 @@ Every record has a key `schema`; one without it is of schema 0. To change a reco
 for each kind of record to `_MIGRATIONS`.
 """
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypedDict, cast
 
 from lorae.errors import LoraeError
 from lorae.system.files import write_atomically
-from lorae.system.records import Record, check_type, read_record_file, sealed_record
+from lorae.system.records import Record, check_type, read_record_file, record_text
 
 SCHEMA = 1
 
@@ -274,8 +273,7 @@ def as_checkpoint(state: Any, path: Path) -> Checkpoint:
 
 def write_record(path: Path, record: Mapping[str, Any]) -> None:
     """Write a JSON record with its schema and a checksum."""
-    sealed = sealed_record({"schema": SCHEMA, **record})
-    write_atomically(path, (json.dumps(sealed, indent=2) + "\n").encode())
+    write_atomically(path, record_text({"schema": SCHEMA, **record}, indent=2).encode())
 
 
 def upgrade(kind: Kind, record: Record, origin: object) -> Record:

@@ -1,7 +1,6 @@
 """Statistics of a training as lines of JSON, `stats.jsonl` in a run folder."""
 
 import contextlib
-import json
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -11,7 +10,7 @@ from lorae.errors import LoraeError
 from lorae.runs.schema import Statistic
 from lorae.system.faults import reason_of
 from lorae.system.files import read_file, write_atomically
-from lorae.system.records import KEY, parse_record, sealed_record
+from lorae.system.records import KEY, parse_record, record_text
 
 # Bytes of a file of statistics: millions of lines.
 LARGEST_STATISTICS = 2**30
@@ -76,4 +75,4 @@ class StatisticsFile:
 
 def _line(record: dict[str, Any]) -> str:
     """Return the line of a record, with its checksum."""
-    return json.dumps(sealed_record(record)) + "\n"
+    return record_text(record)

@@ -1,12 +1,11 @@
 """`trial.json` in a run folder: of which trial of a sweep it is the run, and its outcome."""
 
-import json
 from pathlib import Path
 from typing import Literal, TypedDict, cast
 
 from lorae.errors import LoraeError
 from lorae.system.files import write_atomically
-from lorae.system.records import read_record_file, sealed_record
+from lorae.system.records import read_record_file, record_text
 
 NAME = "trial.json"
 
@@ -24,7 +23,7 @@ class TrialOutcome(TypedDict):
 
 def write_outcome(run: Path, outcome: TrialOutcome) -> None:
     """Write `trial.json` into a run folder."""
-    write_atomically(run / NAME, (json.dumps(sealed_record(outcome)) + "\n").encode())
+    write_atomically(run / NAME, record_text(outcome).encode())
 
 
 def read_outcome(run: Path) -> TrialOutcome | None:

@@ -15,7 +15,7 @@ from filelock import FileLock
 from lorae.errors import LoraeError
 from lorae.sweeps.space import Choices, Range, Space
 from lorae.system.files import try_lock, wait_for_lock, write_atomically
-from lorae.system.records import read_record_file, sealed_record
+from lorae.system.records import read_record_file, record_text
 
 SCHEMA = 1
 NAME = "sweep.json"
@@ -86,9 +86,7 @@ class SweepFolder:
 
     def write(self, definition: Definition) -> None:
         """Write the definition."""
-        import json
-
-        write_atomically(self.path / NAME, (json.dumps(sealed_record(definition), indent=2) + "\n").encode())
+        write_atomically(self.path / NAME, record_text(definition, indent=2).encode())
 
     @contextlib.contextmanager
     def deciding(self) -> Iterator[None]:

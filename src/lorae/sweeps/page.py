@@ -127,45 +127,40 @@ def _best_table(outcome: Outcome) -> dict[str, Any] | None:
     return {"header": ["trials", *(MEASURES[name] for name in measures), *names], "rows": rows, "n": len(measures)}
 
 
-def _points(outcome: Outcome, across: str, up: str) -> list[tuple[Setting, tuple[float, float]]]:
-    found = [(setting, setting.mean(across), setting.mean(up)) for setting in outcome.settings]
-    return [(setting, (x, y)) for setting, x, y in found if x is not None and y is not None]
+def _points(outcome: Outcome, across: str, up: str) -> list[tuple[float, float]]:
+    found = [(setting.mean(across), setting.mean(up)) for setting in outcome.settings]
+    return [(x, y) for x, y in found if x is not None and y is not None]
 
 
 def _figures(outcome: Outcome) -> list[PageFigure]:
-    pairs = [("rank", "error"), ("rank", "fid"), ("error", "fid")]
     figures = []
-    for across, up in pairs:
-        points = _points(outcome, across, up)
-        if not points:
-            continue
-        frontier = [
-            (setting, tuple(map(float, _pair(setting, across, up)))) for setting in outcome.frontier(across, up)
-        ]
-        single = outcome.best[0] if outcome.best and len(outcome.definition["objective"]) == 1 else None
-        best = None if single is None or single.mean(up) is None else _pair(single, across, up)
-
-        def draw(
-            width: float,
-            points: Any = tuple(point for _, point in points),
-            line: Any = tuple(frontier),
-            best: Any = best,
-            labels: Any = (MEASURES[across], MEASURES[up]),
-        ) -> "Figure":
-            numbers = [str(setting.trials[0]["number"]) for setting, _ in line]
-            return frontier_figure(
-                points, [point for _, point in line], best=best, labels=labels, numbers=numbers, width=width
-            )
-
+    for across, up in [("rank", "error"), ("rank", "fid"), ("error", "fid")]:
         title = f"Frontier of {MEASURES[across]} and {MEASURES[up]}"
-        alt = f"{len(points)} settings by {MEASURES[across]} and {MEASURES[up]}; {len(frontier)} are on the frontier"
-        caption = (
-            "Each dot is a setting, the mean over its seeds, on held-out training items. The line joins those of which "
-            f"no other has at most their {MEASURES[across]} and their {MEASURES[up]}; the numbers are those of trials."
-        )
-        with tolerated(f"figures: not drawn: {title}"):
-            figures.append(plotted(f"frontier-{across}-{up}", title, alt, caption, draw))
+        points = _points(outcome, across, up)
+        if points:
+            with tolerated(f"figures: not drawn: {title}"):
+                figures.append(_frontier(outcome, points, across, up, title))
     return figures
+
+
+def _frontier(outcome: Outcome, points: list[tuple[float, float]], across: str, up: str, title: str) -> PageFigure:
+    """Return the plot of two measures of all settings, with those that no other one beats in both."""
+    names = MEASURES[across], MEASURES[up]
+    frontier = outcome.frontier(across, up)
+    line = [_pair(setting, across, up) for setting in frontier]
+    numbers = [str(setting.trials[0]["number"]) for setting in frontier]
+    single = outcome.best[0] if outcome.best and len(outcome.definition["objective"]) == 1 else None
+    best = None if single is None or single.mean(up) is None else _pair(single, across, up)
+
+    def draw(width: float) -> "Figure":
+        return frontier_figure(points, line, best=best, labels=names, numbers=numbers, width=width)
+
+    alt = f"{len(points)} settings by {names[0]} and {names[1]}; {len(frontier)} are on the frontier"
+    caption = (
+        "Each dot is a setting, the mean over its seeds, on held-out training items. The line joins those of which no "
+        f"other has at most their {names[0]} and their {names[1]}; the numbers are those of trials."
+    )
+    return plotted(f"frontier-{across}-{up}", title, alt, caption, draw)
 
 
 def _pair(setting: Setting, across: str, up: str) -> tuple[float, float]:

@@ -1,6 +1,6 @@
 """Check what a sweep is asked for, before anything is written, and make or open its folder."""
 
-import dataclasses
+import contextlib
 import datetime
 import io
 import itertools
@@ -24,7 +24,7 @@ from lorae.reports.formatting import plain
 from lorae.sweeps.definition import SCHEMA, Definition, SweepFolder, refuse_other, space_of
 from lorae.sweeps.options import SweepOptions
 from lorae.sweeps.queue import cells
-from lorae.sweeps.space import Origin, Space, parse_space
+from lorae.sweeps.space import Origin, Range, Space, parse_space
 from lorae.sweeps.storage import default_url, open_study, without_password
 from lorae.system.files import read_file, write_atomically
 
@@ -55,10 +55,10 @@ def planned(data: Any, values: Mapping[str, Any], options: SweepOptions, origin:
             "penalty=1e-5:1e-2:log, or several seeds",
             settings={"penalty": "1e-4,1e-3"},
         )
-    dataset = _loaded(space, data, origin)
+    held_out = _loaded(space.fixed, data, origin)
     if "holdout" not in space.fixed:
-        space.fixed["holdout"] = min(MOST, max(2, len(dataset.train) // SHARE))
-    held_out = _loaded(space, data, origin)
+        space.fixed["holdout"] = min(MOST, max(2, len(held_out.train) // SHARE))
+        held_out = _loaded(space.fixed, data, origin)
     methods = _check_cells(space, held_out, options, origin)
     sampler, pruner = _choices(space, options, seeds)
     if "fid" in options.objective:
@@ -95,9 +95,9 @@ def _seeds(values: dict[str, Any], options: SweepOptions) -> tuple[int, ...]:
     return found
 
 
-def _loaded(space: Space, data: Any, origin: Origin) -> "Dataset":
+def _loaded(fixed: Mapping[str, Any], data: Any, origin: Origin) -> "Dataset":
     names = DataSettings.__dataclass_fields__
-    settings = {name: value for name, value in space.fixed.items() if name in names}
+    settings = {name: value for name, value in fixed.items() if name in names}
     return load_dataset(DataSettings.from_values(settings, origin), data)
 
 
@@ -130,7 +130,7 @@ def _check_cells(space: Space, dataset: "Dataset", options: SweepOptions, origin
 
 def _choices(space: Space, options: SweepOptions, seeds: tuple[int, ...]) -> tuple[str, str]:
     """Return sampler and pruner; LoraeError where they do not fit the other options."""
-    ranges = [name for name, values in space.searched.items() if "choices" not in values.to_json()]
+    ranges = [name for name, values in space.searched.items() if isinstance(values, Range)]
     sampler = options.sampler
     if sampler == "auto":
         sampler = "grid" if options.trials is None and not ranges else "tpe"
@@ -227,7 +227,8 @@ def refuse_network(network: Any, remedy: str) -> None:
 
 def reopened(folder: SweepFolder, options: SweepOptions, *, trust_code: bool = False) -> tuple[Definition, str]:
     """Return definition and URL of a sweep that is continued."""
-    with folder.deciding() if folder.exists else _nothing():
+    # No lock may be written into a folder that is no sweep.
+    with folder.deciding() if folder.exists else contextlib.nullcontext():
         definition = folder.read()
         if not trust_code:
             networks = definition["settings"].get("network"), definition["space"].get("network")
@@ -241,17 +242,6 @@ def reopened(folder: SweepFolder, options: SweepOptions, *, trust_code: bool = F
         with open_study(url, definition):
             folder.write(definition)
     return definition, url
-
-
-@dataclasses.dataclass
-class _nothing:  # noqa: N801 - a context manager
-    """A block without a lock, for a folder that is no sweep, into which no lock may be written."""
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, *_: object) -> None:
-        pass
 
 
 def _only_locks(path: Path) -> bool:
@@ -284,19 +274,12 @@ def _keep_items(folder: SweepFolder, definition: Definition, array: Any) -> None
     else:
         write_atomically(path, content.getvalue())
     definition["settings"]["data"] = str(path.absolute())
-    settings = {
-        name: definition["settings"][name]
-        for name in DataSettings.__dataclass_fields__
-        if name in definition["settings"]
-    }
-    definition["fingerprint"] = load_dataset(
-        DataSettings.from_values(settings, origin_of_argument), str(path)
-    ).fingerprint
+    definition["fingerprint"] = _loaded(definition["settings"], str(path), origin_of_argument).fingerprint
 
 
 def resume_command(folder: SweepFolder) -> str:
     """Return the command that continues a sweep."""
-    return shell_command("sweep --resume", folder.path).replace("'sweep --resume'", "sweep --resume")
+    return shell_command("sweep --resume", folder.path)
 
 
 def total(definition: Definition) -> int:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from lorae.errors import MODEL_FAILURES
 from lorae.sweeps.definition import Definition, SweepFolder, space_of
-from lorae.sweeps.space import Choices, key_of
+from lorae.sweeps.space import key_of
 from lorae.sweeps.storage import reaching, sampler_of
 
 if TYPE_CHECKING:
@@ -204,6 +204,4 @@ def counted(study: "Study") -> "list[FrozenTrial]":
 def cells(definition: Definition) -> int | None:
     """Return the number of trainings of the grid of a sweep's settings; None with a range, which has no grid."""
     space = space_of(definition)
-    if not all(isinstance(values, Choices) for values in space.searched.values()):
-        return None
-    return space.size * len(definition["seeds"])
+    return space.size * len(definition["seeds"]) if space.finite else None

@@ -3,7 +3,6 @@
 This module imports no torch.
 """
 
-import json
 import shlex
 import statistics
 import warnings
@@ -19,7 +18,7 @@ from lorae.sweeps.queue import counted
 from lorae.sweeps.space import key_of
 from lorae.system.faults import reason_of
 from lorae.system.files import read_file, write_atomically
-from lorae.system.records import parse_record, sealed_record
+from lorae.system.records import parse_record, record_text
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -84,7 +83,7 @@ def records_of(study: "Study") -> list[TrialRecord]:
 def write_records(folder: SweepFolder, study: "Study") -> list[TrialRecord]:
     """Write `records.jsonl`, and return its records."""
     found = records_of(study)
-    lines = [json.dumps(sealed_record(record)) + "\n" for record in found]
+    lines = [record_text(record) for record in found]
     write_atomically(folder.path / "records.jsonl", "".join(lines).encode())
     return found
 

@@ -212,7 +212,7 @@ def _train(queue: "Queue", url: str, options: SweepOptions, quiet: bool, total: 
     """Train the trials in this process, in several, or in jobs of submitit; show how many have ended."""
     from lorae.sweeps.processes import run_workers
     from lorae.sweeps.storage import has_password, reaching
-    from lorae.sweeps.worker import thread_count, work
+    from lorae.sweeps.worker import thread_limit, work
 
     folder, executor = queue.folder.path, options.executor
     if options.slurm is not None and executor == "processes":
@@ -241,7 +241,7 @@ def _train(queue: "Queue", url: str, options: SweepOptions, quiet: bool, total: 
 
             run_jobs(folder, url, count, options.threads, show, executor, options.slurm or {})
         elif count == 1:
-            with thread_count(options.threads or 1):
+            with thread_limit(options.threads or 1):
                 work(folder, url, after=show)
         else:
             run_workers(folder, url, count, options.threads or 1, show, devices)

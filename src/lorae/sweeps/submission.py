@@ -12,7 +12,7 @@ from typing import Any
 
 from lorae.errors import LoraeError
 from lorae.extras import import_extra
-from lorae.sweeps.worker import thread_count, work
+from lorae.sweeps.worker import thread_limit, work
 
 # Seconds between two looks at the jobs: a scheduler is asked by a command.
 POLL = 2.0
@@ -39,7 +39,7 @@ class Worker:
 
     def __call__(self) -> None:
         """Train trials until none is left."""
-        with thread_count(self.threads):
+        with thread_limit(self.threads):
             work(self.folder, self.url, wait=self.wait)
 
     def checkpoint(self) -> Any:

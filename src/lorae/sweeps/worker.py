@@ -184,7 +184,7 @@ def _measured(queue: Queue, claim: Claim, url: str) -> dict[str, float]:
 
 
 @contextlib.contextmanager
-def thread_count(count: int | None) -> Iterator[None]:
+def thread_limit(count: int | None) -> Iterator[None]:
     """Compute with so many threads inside the block; None leaves torch's number."""
     import torch
 
@@ -216,7 +216,7 @@ def main() -> int:
     with raised_as_exceptions() as signaled:
         threading.Thread(target=end_with_parent, daemon=True).start()
         try:
-            with thread_count(order["threads"]):
+            with thread_limit(order["threads"]):
                 work(order["out"], order["storage"])
         except KeyboardInterrupt:
             return 128 + (signaled() or signal.SIGINT)

@@ -74,9 +74,10 @@ class Processes:
         """Whether this process reads and writes the run."""
         return self.rank == 0
 
-    def share(self, n: int) -> slice:
-        """Return the rows of this process among n, in parts whose sizes differ by one at most."""
-        return slice(n * self.rank // self.count, n * (self.rank + 1) // self.count)
+    def share(self, n: int, rank: int | None = None) -> slice:
+        """Return the rows of this process, or of another one, among n, in parts whose sizes differ by one at most."""
+        rank = self.rank if rank is None else rank
+        return slice(n * rank // self.count, n * (rank + 1) // self.count)
 
     def from_first(self, function: Callable[[], Value]) -> Value:
         """Return what a function returns in the first process, which alone calls it; an error is raised in all."""

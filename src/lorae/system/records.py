@@ -43,6 +43,11 @@ def sealed_record(record: Mapping[str, Any]) -> Record:
     return {**entries, KEY: _checksum(entries)}
 
 
+def record_text(record: Mapping[str, Any], indent: int | None = None) -> str:
+    """Return the JSON text of a record with a checksum, which `parse_record` reads: one line, unless it is indented."""
+    return json.dumps(sealed_record(record), indent=indent) + "\n"
+
+
 def parse_record(content: bytes | str, expected: Any, origin: object) -> Record:
     """Return the record in a text, without its checksum.
 

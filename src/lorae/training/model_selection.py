@@ -13,7 +13,7 @@ from lorae.errors import MODEL_FAILURES, CollapsedError, DivergedError
 from lorae.metrics.linear_dimension import linear_dimension
 from lorae.metrics.linear_floor import as_vectors, mean_squares
 from lorae.models.autoencoder import Autoencoder, ModelSpec
-from lorae.models.linear_path import continued_as_pca, refit_linear_path, scale_corrections, set_linear_path
+from lorae.models.linear_path import continued_as_pca, set_linear_path, set_strength
 from lorae.runs.store import InMemoryRun
 from lorae.system.hardware import thread_count
 from lorae.training.best_weights import PATIENCE, BestWeights
@@ -274,9 +274,8 @@ def _narrowed(model: Autoencoder, items: Split) -> Autoencoder:
 
 def _fitted(small: Autoencoder, items: Split, strength: float) -> Autoencoder:
     fitted = copy.deepcopy(small)
-    scale_corrections(fitted, strength)
     some = as_inputs(items.at(linear_path_rows(items.inputs.shape)))
-    refit_linear_path(fitted, some.inputs, some.weights, some.targets)
+    set_strength(fitted, strength, some.inputs, some.weights, some.targets)
     return continued_as_pca(fitted, some.inputs, some.weights)
 
 

@@ -13,7 +13,7 @@ from lorae.config.settings import ARRAY, Settings
 from lorae.data import Dataset, Split
 from lorae.errors import MODEL_FAILURES
 from lorae.models.autoencoder import Autoencoder
-from lorae.models.linear_path import limit_corrections, refit_linear_path, scale_corrections, scaled_rows
+from lorae.models.linear_path import limit_corrections, scaled_rows, set_strength
 from lorae.runs.store import InMemoryRun
 from lorae.training.builders import PRINCIPAL_ENTRIES, build, build_model, linear_path_rows
 from lorae.training.candidates import STRENGTHS, Judgment
@@ -44,8 +44,7 @@ def with_pca_floor(trainer: Trainer, model: Autoencoder, *, quiet: bool) -> tupl
         floor |= dict(zip(("error", "pca_error"), judged.errors, strict=False)) | {"items": len(judged.pca)}
     if judged is not None and judged.pays:
         floor["strength"] = judged.strength
-        scale_corrections(model, judged.strength)
-        refit_linear_path(model, inputs[linear_path_rows(inputs.shape)])
+        set_strength(model, judged.strength, inputs[linear_path_rows(inputs.shape)])
         return limited(model, trainer.dataset), stopping | {"floor": floor}
     return pca_of(settings, trainer.dataset, rank), stopping | {"floor": floor}
 
@@ -86,8 +85,7 @@ def _errors(
     small, some = model.truncate(items, rank), items[linear_path_rows(items.shape)]
     for strength in STRENGTHS:
         fitted = copy.deepcopy(small)
-        scale_corrections(fitted, strength)
-        refit_linear_path(fitted, some)
+        set_strength(fitted, strength, some)
         limit_corrections(fitted, some)
         found.append(fitted.squared_errors(inputs[held]))
     return np.stack(found, axis=1)

@@ -23,7 +23,7 @@ from lorae.system.faults import reason_of
 from lorae.system.files import read_file, sweep, try_lock, write_atomically
 from lorae.system.hardware import card
 from lorae.system.records import Record as Record
-from lorae.system.records import parse_record, read_record_file, sealed_record
+from lorae.system.records import parse_record, read_record_file, record_text
 
 Configuration = dict[str, Any]
 # Configuration -> result, plain JSON values. A function of a module, so that another process can import it by name.
@@ -204,4 +204,4 @@ def _read(path: Path) -> Record | None:
 
 def _line(record: Record) -> str:
     """Return the line of a record, with its checksum."""
-    return json.dumps(sealed_record(record)) + "\n"
+    return record_text(record)
